@@ -1,0 +1,2 @@
+//! Shared by the kernel and the user side.
+#![no_std]

@@ -1,0 +1,2 @@
+//! Observer.
+fn main() {}

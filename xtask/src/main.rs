@@ -1,0 +1,56 @@
+//! Everything the project does to itself: `cargo xtask <command>`.
+//!
+//! One file (or folder) a command; each exposes `Args` and `run`.
+
+mod build;
+mod demo;
+mod lab;
+mod lint;
+mod setup;
+mod shell;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Build, test and try Observer", disable_version_flag = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what building and testing need, and say each thing
+    Setup(setup::Args),
+    /// Build the programs (release), the BPF side included
+    Build(build::Args),
+    /// Formatting and clippy, warnings denied
+    Lint(lint::Args),
+    /// Everything that must hold: lint, unit, golden, BPF and lab tests
+    Test(test::Args),
+    /// A small Calico-like cluster in network namespaces of this machine
+    Lab(lab::Args),
+    /// Lab up, traffic on, `observer top` on a lab node; quitting tears all down
+    Demo(demo::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Setup(args) => setup::run(&args),
+        Command::Build(args) => build::run(&args),
+        Command::Lint(args) => lint::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Lab(args) => lab::run(&args),
+        Command::Demo(args) => demo::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
