@@ -9,6 +9,7 @@ mod lint;
 mod setup;
 mod shell;
 mod test;
+mod toolchain;
 
 use std::process::ExitCode;
 

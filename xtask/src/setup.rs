@@ -1,13 +1,173 @@
-//! `cargo xtask setup`.
+//! `cargo xtask setup`: everything that building and testing need, each thing announced.
+//!
+//! What is there already is left alone and asks nobody: a second run does not touch the network.
+
+mod packages;
+mod source;
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+
+pub use packages::{Group, packages};
+pub use source::Way;
+
+use crate::shell;
+use crate::toolchain::{self, BPF_LINKER, Toolchain};
 
 /// Options of `cargo xtask setup`.
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Only what building needs; no Debian packages, so that root is not needed
+    #[arg(long)]
+    build_only: bool,
+    /// Where to take the source of Rust's standard library from
+    #[arg(long, value_enum, default_value_t = Way::Any)]
+    rust_src: Way,
+}
 
 /// Runs the command.
 ///
 /// # Errors
 /// The step that failed, and why.
-pub fn run(_args: &Args) -> anyhow::Result<()> {
-    anyhow::bail!("setup: not written yet")
+pub fn run(args: &Args) -> Result<()> {
+    let toolchain = install(args.rust_src)?;
+    lint_tools()?;
+    if !args.build_only {
+        ensure(&Group::ALL)?;
+    }
+    probe(&toolchain)?;
+    shell::step("setup", "complete");
+    Ok(())
+}
+
+/// The BPF toolchain, installed first where it is missing.
+///
+/// # Errors
+/// The piece that cannot be had, why, and what to do.
+pub fn toolchain() -> Result<Toolchain> {
+    install(Way::Any)
+}
+
+/// Installs what is missing of the Debian packages of `groups`.
+///
+/// # Errors
+/// As [`packages`].
+pub fn ensure(groups: &[Group]) -> Result<()> {
+    let names: Vec<&str> = groups.iter().flat_map(|group| group.packages()).copied().collect();
+    packages(&names)
+}
+
+/// Sees to it that `cargo fmt` and `cargo clippy` work.
+///
+/// # Errors
+/// They do not, and rustup could not add them.
+pub fn lint_tools() -> Result<()> {
+    for (tool, component) in [("cargo-fmt", "rustfmt"), ("cargo-clippy", "clippy")] {
+        if shell::output(Command::new(tool).arg("--version")).is_ok() {
+            continue;
+        }
+        shell::step("setup", &format!("installing {component} with rustup"));
+        rustup_add(component).with_context(|| {
+            format!("installing {component} failed; install it for Rust {} by hand", toolchain::RUST)
+        })?;
+    }
+    Ok(())
+}
+
+fn install(way: Way) -> Result<Toolchain> {
+    let root = shell::root();
+    if way == Way::Any
+        && let Ok(found) = Toolchain::find(&root)
+    {
+        return Ok(found);
+    }
+    let sysroot = toolchain::sysroot().map_err(|cause| {
+        anyhow!("{cause}; install it, or run this inside the repository, where rustup selects it")
+    })?;
+    let dir = toolchain::dir(&root);
+    let _held = lock(&dir)?;
+    linker(&dir, &sysroot)?;
+    source::install(&dir, &sysroot, way)?;
+    Toolchain::find(&root).map_err(|error| anyhow!(error))
+}
+
+/// Two set-ups at the same time would write to the same files: the second waits for the first.
+fn lock(dir: &Path) -> Result<File> {
+    let path = dir.join("lock");
+    fs::create_dir_all(dir)
+        .and_then(|()| File::create(&path))
+        .and_then(|file| file.lock().map(|()| file))
+        .with_context(|| {
+            format!(
+                "locking {} failed; name a directory that can be written in {}",
+                path.display(),
+                toolchain::DIR_VARIABLE
+            )
+        })
+}
+
+fn linker(dir: &Path, sysroot: &Path) -> Result<()> {
+    let linker = toolchain::linker(dir);
+    if toolchain::check_linker(&linker, sysroot).is_ok() {
+        return Ok(());
+    }
+    shell::step("setup", &format!("installing bpf-linker {BPF_LINKER} (about a minute)"));
+    let build = dir.join("build");
+    let mut cargo = shell::cargo();
+    cargo
+        .args(["install", "--quiet", "--locked", "--force", "bpf-linker", "--version", BPF_LINKER, "--root"])
+        .arg(dir)
+        .arg("--target-dir")
+        .arg(&build)
+        // The flags of the caller's own builds are not meant for this one.
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("CARGO_BUILD_TARGET");
+    shell::output(&mut cargo).with_context(|| {
+        format!(
+            "installing bpf-linker {BPF_LINKER} into {} failed; it needs the crate registry, or another \
+             checkout's directory named in {}",
+            dir.display(),
+            toolchain::DIR_VARIABLE
+        )
+    })?;
+    fs::remove_dir_all(&build).with_context(|| format!("removing {} failed", build.display()))?;
+    toolchain::check_linker(&linker, sysroot)
+        .map_err(|cause| anyhow!("bpf-linker was installed, but {cause}"))
+}
+
+/// Adds a component to the compiler in use; gives up after two minutes where nobody answers.
+fn rustup_add(component: &str) -> Result<()> {
+    shell::output(Command::new("timeout").args(["120", "rustup", "component", "add", component])).map(drop)
+}
+
+/// Builds the BPF programs and shows that the result is what the kernel takes.
+fn probe(toolchain: &Toolchain) -> Result<()> {
+    shell::step("setup", "checking the BPF programs (half a minute the first time)");
+    let object = toolchain.target_dir().join("probe");
+    toolchain.build(&object).map_err(|error| anyhow!(error))?;
+    check_object(&object)?;
+    load_probe(&object)
+}
+
+/// Checks that `object` is an ELF file for the BPF machine with type information in it.
+fn check_object(object: &Path) -> Result<()> {
+    const MACHINE: std::ops::Range<usize> = 18..20;
+    const EM_BPF: [u8; 2] = 247_u16.to_le_bytes();
+    let bytes = fs::read(object).with_context(|| format!("reading {} failed", object.display()))?;
+    if !bytes.starts_with(b"\x7fELF") || bytes.get(MACHINE) != Some(&EM_BPF) {
+        bail!("{} is no BPF object: the linker is not bpf-linker {BPF_LINKER}", object.display());
+    }
+    if !bytes.windows(5).any(|window| window == b".BTF\0") {
+        bail!("{} has no BTF: the linker ignored --btf", object.display());
+    }
+    Ok(())
+}
+
+/// Where `object` will be loaded into the running kernel, as soon as `observer` can load it.
+fn load_probe(_object: &Path) -> Result<()> {
+    Ok(())
 }

@@ -165,7 +165,8 @@ impl Toolchain {
         Ok(said)
     }
 
-    fn target_dir(&self) -> PathBuf {
+    /// Where cargo keeps what it makes for the BPF target.
+    pub fn target_dir(&self) -> PathBuf {
         self.root.join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into())).join("bpf")
     }
 }
