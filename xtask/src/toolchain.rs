@@ -129,8 +129,11 @@ impl Toolchain {
             .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3")
             .env("CARGO_PROFILE_RELEASE_PANIC", "abort")
             .env("CARGO_PROFILE_RELEASE_STRIP", "none");
-        // What an outer cargo, or `cargo clippy`, has set for its own run.
-        for variable in ["RUSTC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS", "RUSTFLAGS"] {
+        // What an outer cargo, or `cargo clippy`, has set for its own run; `HOST`, which build scripts
+        // are given, would build half of the BPF side anew each time the caller changes.
+        for variable in
+            ["RUSTC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS", "RUSTFLAGS", "HOST"]
+        {
             cargo.env_remove(variable);
         }
         match &self.source {
