@@ -10,6 +10,7 @@ mod setup;
 mod shell;
 mod test;
 mod toolchain;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,8 @@ enum Command {
     Lab(lab::Args),
     /// Lab up, traffic on, `observer top` on a lab node; quitting tears all down
     Demo(demo::Args),
+    /// Tests, or a command, on other kernels under software emulation
+    Vm(vm::Args),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Lab(args) => lab::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Vm(args) => vm::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,211 @@
+//! `cargo xtask vm`: Debian's own kernels under software emulation, up in seconds (docs/vm.md).
+
+mod initramfs;
+mod kernels;
+mod modules;
+mod newc;
+mod privileged;
+mod qemu;
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+pub use initramfs::{Payload, Placed};
+use kernels::{Kernel, RemoveOnDrop};
+
+/// Options of `cargo xtask vm`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask vm --kernel all                              the privileged tests on every kernel
+  cargo xtask vm --kernel 6.1 --filter tcx                 some of them on one
+  cargo xtask vm --kernel 5.10,7.3 -- ip -d link           a command
+  cargo xtask vm --kernel 6.1 --payload ./tool -- tool -v  a program of yours")]
+pub struct Args {
+    /// The kernels to boot, one after the other
+    #[arg(long, value_name = "SERIES", value_delimiter = ',', default_value = "all",
+          value_parser = ["5.10", "6.1", "6.12", "6.18", "7.3", "all"])]
+    kernel: Vec<String>,
+    /// Say which kernels there are and which are in the cache, and boot none
+    #[arg(long)]
+    list: bool,
+    /// Programs to take along, in PATH; run one by one unless a command is given
+    #[arg(long, value_name = "PROGRAM", num_args = 1..)]
+    payload: Vec<PathBuf>,
+    /// Run only the privileged tests whose name contains this
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["payload", "command"])]
+    filter: Option<String>,
+    /// Seconds that a machine may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    timeout: u64,
+    /// A command to run in place of the privileged tests
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+/// What is needed on this machine, by Debian's names.
+const PACKAGES: &[(&str, &str)] = &[
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("busybox", "busybox-static"),
+    ("depmod", "kmod"),
+    ("xz", "xz-utils"),
+    ("dash", "dash"),
+    ("ip", "iproute2"),
+];
+
+/// Runs the command.
+///
+/// # Errors
+/// The kernels on which the payload failed, and why.
+pub fn run(args: &Args) -> Result<()> {
+    let kernels = selected(&args.kernel);
+    if args.list {
+        list(&kernels);
+        return Ok(());
+    }
+    let payload = if args.command.is_empty() && args.payload.is_empty() {
+        privileged::payload(args.filter.as_deref())?
+    } else {
+        of_command(&args.payload, &args.command)?
+    };
+    boot_all(&kernels, &payload, Duration::from_secs(args.timeout))
+}
+
+/// Boots the kernel called `series` and runs `payload` in it.
+///
+/// # Errors
+/// The kernel could not be had, or the payload did not pass.
+#[expect(dead_code, reason = "for `cargo xtask test`, which is being written")]
+pub fn boot(series: &str, payload: &Payload) -> Result<()> {
+    let kernel = Kernel::named(series).with_context(|| format!("there is no kernel {series}"))?;
+    boot_all(&[kernel], payload, Duration::from_secs(300))
+}
+
+/// Boots one kernel after the other: two cores emulate one machine at its best.
+fn boot_all(kernels: &[&Kernel], payload: &Payload, timeout: Duration) -> Result<()> {
+    let missing = PACKAGES.iter().filter(|(program, _)| initramfs::which(program).is_none());
+    let missing: Vec<&str> = missing.map(|(_, package)| *package).collect();
+    if !missing.is_empty() {
+        packages(&missing)?;
+    }
+    let mut failures = Vec::new();
+    for kernel in kernels {
+        let start = Instant::now();
+        match boot_one(kernel, payload, timeout) {
+            Ok(time) => eprintln!(
+                "[{}] passed: {:.1} s, of which the machine {:.1} s",
+                kernel.series,
+                start.elapsed().as_secs_f64(),
+                time.as_secs_f64()
+            ),
+            Err(error) => {
+                eprintln!(
+                    "[{}] FAILED after {:.1} s: {error:#}",
+                    kernel.series,
+                    start.elapsed().as_secs_f64()
+                );
+                failures.push(kernel.series);
+            }
+        }
+    }
+    if !failures.is_empty() {
+        bail!("failed on {} of {} kernels: {}", failures.len(), kernels.len(), failures.join(", "));
+    }
+    Ok(())
+}
+
+/// Returns how long the machine itself took.
+fn boot_one(kernel: &Kernel, payload: &Payload, timeout: Duration) -> Result<Duration> {
+    let unpacked = kernel.obtain()?;
+    let initramfs = initramfs::build(&unpacked, payload)?;
+    let path = kernels::cache().join(format!("initramfs-{}-{}", kernel.series, std::process::id()));
+    let _cleanup = RemoveOnDrop(path.clone());
+    fs::write(&path, initramfs).with_context(|| format!("cannot write {}", path.display()))?;
+    let start = Instant::now();
+    qemu::boot(kernel.series, &unpacked.image, &path, timeout)?;
+    Ok(start.elapsed())
+}
+
+fn selected(names: &[String]) -> Vec<&'static Kernel> {
+    let wanted = |kernel: &&Kernel| names.iter().any(|name| name == "all" || name == kernel.series);
+    kernels::ALL.iter().filter(wanted).collect()
+}
+
+fn list(kernels: &[&Kernel]) {
+    for kernel in kernels {
+        let state = kernel
+            .cached()
+            .map_or_else(|| "to be fetched".to_owned(), |it| format!("cached: {}", it.release));
+        println!("{:<5} pinned to {:<16} {state}", kernel.series, kernel.pin());
+    }
+}
+
+/// The payload of `--payload PROGRAM… -- COMMAND…`.
+fn of_command(programs: &[PathBuf], command: &[String]) -> Result<Payload> {
+    let mut payload = Payload::default();
+    for program in programs {
+        let name = program.file_name().and_then(|name| name.to_str());
+        let name = name.with_context(|| format!("{} has no usable name", program.display()))?;
+        let to = format!("/usr/local/bin/{name}");
+        if command.is_empty() {
+            payload.script.push_str(&format!("{} || exit\n", quote(&to)));
+        }
+        payload.binaries.push(Placed { from: program.clone(), to });
+    }
+    match command {
+        [] => {}
+        // One word may be a whole script: `-- 'ip link; tc qdisc'`.
+        [script] => payload.script.clone_from(script),
+        words => payload.script = words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" "),
+    }
+    payload.script.push('\n');
+    Ok(payload)
+}
+
+/// `text` as one word of a shell.
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// Installs Debian packages.
+fn packages(names: &[&str]) -> Result<()> {
+    crate::shell::run(
+        std::process::Command::new("apt-get")
+            .args(["install", "-qq", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"])
+            .args(names),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_are_selected_in_their_own_order() {
+        let names = |wanted: &[&str]| -> Vec<&str> {
+            let wanted: Vec<String> = wanted.iter().map(|&name| name.to_owned()).collect();
+            selected(&wanted).iter().map(|kernel| kernel.series).collect()
+        };
+        assert_eq!(names(&["7.3", "6.1"]), ["6.1", "7.3"]);
+        assert_eq!(names(&["6.1", "all"]).len(), kernels::ALL.len());
+    }
+
+    #[test]
+    fn words_survive_the_shell() {
+        let payload = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+            of_command(&[], &words).expect("no programs").script
+        };
+        assert_eq!(payload(&["echo", "it's $HOME"]), "'echo' 'it'\\''s $HOME'\n");
+        assert_eq!(payload(&["ip link; tc qdisc"]), "ip link; tc qdisc\n");
+    }
+
+    #[test]
+    fn programs_run_one_by_one_without_a_command() {
+        let payload = of_command(&["/x/a".into(), "/y/b".into()], &[]).expect("usable names");
+        assert_eq!(payload.script, "'/usr/local/bin/a' || exit\n'/usr/local/bin/b' || exit\n\n");
+        assert_eq!(payload.binaries[1].to, "/usr/local/bin/b");
+    }
+}
