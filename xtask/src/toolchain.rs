@@ -96,7 +96,7 @@ impl Toolchain {
         check_linker(&linker, &sysroot)?;
         let private = private_source(&dir);
         let source = if private.is_dir() {
-            // Cargo refuses a path with `..` or a symbolic link in it here.
+            // Cargo fails where this path has `..` in it.
             Some(canonical(&private)?)
         } else if own_source(&sysroot).is_dir() {
             None
