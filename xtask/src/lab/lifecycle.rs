@@ -1,0 +1,272 @@
+//! Bringing a lab up, switching its mode, taking it down.
+
+use std::fs::File;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::devices;
+use super::netns;
+use super::state::{self, Ipip, State};
+use super::topology::{Family, Mode, Topology};
+use super::traffic;
+
+/// How a lab is to be.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Take the lab down first if it is up
+    #[arg(long)]
+    pub force: bool,
+    /// Switch segmentation and checksum offloads off on every device: packets are then on every device as on a wire
+    #[arg(long = "no-offloads", action = clap::ArgAction::SetFalse)]
+    pub offloads: bool,
+    /// MTU of the underlay; below 1500 with unchanged tunnels, tunnel packets get fragmented
+    #[arg(long, default_value_t = 1500, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1280..=9000))]
+    pub underlay_mtu: u32,
+    /// MTU of the tunnel devices instead of Calico's 1480 (IPIP), 1450 and 1430 (VXLAN over IPv4 and IPv6)
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1280..=9000))]
+    pub tunnel_mtu: Option<u32>,
+    /// MTU of the pods instead of the one Felix would choose for the mode; pod-a2 keeps 1500 at least
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1280..=9000))]
+    pub pod_mtu: Option<u32>,
+    /// Take IPIP in user space even where the kernel has it
+    #[arg(long)]
+    pub user_space_ipip: bool,
+    /// Seconds to wait until every pod can be reached
+    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+    pub timeout: u64,
+}
+
+/// A lab that is taken down when this is dropped.
+#[derive(Debug)]
+pub struct Lab {
+    name: String,
+    keep: bool,
+}
+
+impl Lab {
+    /// Brings a lab up.
+    ///
+    /// # Errors
+    /// The step that failed; what was made is taken down again.
+    pub fn up(name: &str, mode: Mode, options: &Options) -> Result<Self> {
+        require_root()?;
+        check_name(name)?;
+        // Before the lock, so that it is dropped after it: taking the lab down locks again.
+        let mut lab = Self { name: name.to_owned(), keep: true };
+        let lock = state::lock()?;
+        if !netns::of_lab(name).is_empty() || state::read(name).is_ok_and(|found| found.is_some()) {
+            if !options.force {
+                bail!("the lab {name} is up already: `lab down` first, `lab switch`, or `lab up --force`");
+            }
+            tear_down(name)?;
+        }
+        lab.keep = false;
+        let made = build(name, mode, options);
+        drop(lock);
+        made?;
+        Ok(lab)
+    }
+
+    /// Leaves the lab up.
+    pub fn keep(mut self) {
+        self.keep = true;
+    }
+
+    /// A command that runs `program` in a node, a pod or the router of the lab.
+    ///
+    /// # Errors
+    /// This program does not know where it is.
+    pub fn command(&self, place: &str, program: &[String]) -> Result<Command> {
+        let mut command = Command::new(own_program()?);
+        command.arg("lab").arg(format!("--name={}", self.name)).args(["exec", place, "--"]).args(program);
+        Ok(command)
+    }
+
+    /// Runs `program` in a node, a pod or the router of the lab, and returns how it ended.
+    ///
+    /// # Errors
+    /// It could not be started.
+    pub fn exec(&self, place: &str, program: &[String]) -> Result<ExitStatus> {
+        self.command(place, program)?.status().with_context(|| format!("cannot run a command in {place}"))
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if !self.keep
+            && let Err(error) = down(&self.name)
+        {
+            eprintln!("warning: the lab {} is not wholly down: {error:#}", self.name);
+        }
+    }
+}
+
+fn build(name: &str, mode: Mode, options: &Options) -> Result<()> {
+    let topology = Topology::new(name);
+    let mut state = State {
+        ready: false,
+        mode,
+        ipip: None,
+        offloads: options.offloads,
+        underlay_mtu: options.underlay_mtu,
+        tunnel_mtu: options.tunnel_mtu,
+        pod_mtu: options.pod_mtu.unwrap_or(mode.pod_mtu()),
+    };
+    state::write(name, &state)?;
+    devices::make(&topology, &state)?;
+    if mode.is_ipip() {
+        state.ipip =
+            Some(if options.user_space_ipip { Ipip::UserSpace } else { devices::find_ipip(&topology)? });
+    }
+    state::write(name, &state)?;
+    devices::make_tunnels(&topology, &state)?;
+    start_endpoints(name, &topology, &state)?;
+    devices::write_routes(&topology, None, mode)?;
+    if !state.offloads {
+        devices::switch_offloads_off(&topology)?;
+    }
+    wait_ready(&topology, Duration::from_secs(options.timeout)).with_context(|| endpoint_words(name))?;
+    state.ready = true;
+    state::write(name, &state)
+}
+
+/// Changes the mode of a lab under its traffic: new tunnels, then routes, then old tunnels. Pods keep their MTU,
+/// as Calico's do.
+///
+/// # Errors
+/// The lab is not up, or the step that failed.
+pub fn switch(name: &str, to: Mode, timeout: u64) -> Result<()> {
+    require_root()?;
+    let _lock = state::lock()?;
+    let Some(mut state) = state::read(name)? else { bail!("no lab {name}: `lab up` makes one") };
+    let topology = Topology::new(name);
+    let before = state.mode;
+    state.mode = to;
+    state.ready = false;
+    if to.is_ipip() && state.ipip.is_none() {
+        state.ipip = Some(devices::find_ipip(&topology)?);
+    }
+    state::write(name, &state)?;
+    devices::make_tunnels(&topology, &state)?;
+    start_endpoints(name, &topology, &state)?;
+    devices::write_routes(&topology, Some(before), to)?;
+    devices::remove_tunnels(&topology, &state)?;
+    if !to.is_ipip() {
+        state.ipip = None;
+    }
+    if !state.offloads {
+        devices::switch_offloads_off(&topology)?;
+    }
+    wait_ready(&topology, Duration::from_secs(timeout)).with_context(|| endpoint_words(name))?;
+    state.ready = true;
+    state::write(name, &state)
+}
+
+/// Takes a lab down, whole or half; it is no error if there is none.
+///
+/// # Errors
+/// What could not be removed.
+pub fn down(name: &str) -> Result<()> {
+    require_root()?;
+    check_name(name)?;
+    let _lock = state::lock()?;
+    tear_down(name)
+}
+
+fn tear_down(name: &str) -> Result<()> {
+    let namespaces = netns::of_lab(name);
+    let mut pids = netns::processes(&namespaces);
+    pids.extend(netns::background(name).into_iter().map(|(pid, _)| pid));
+    netns::end(&pids)?;
+    let removals: Vec<String> = namespaces.iter().map(|netns| format!("netns delete {netns}")).collect();
+    netns::ip(None, &removals)?;
+    state::remove(name)
+}
+
+/// Starts the user-space ends of IPIP where they are needed and do not run yet.
+fn start_endpoints(name: &str, topology: &Topology, state: &State) -> Result<()> {
+    if !state.mode.is_ipip() || state.ipip != Some(Ipip::UserSpace) {
+        return Ok(());
+    }
+    let old: Vec<_> = netns::background(name)
+        .into_iter()
+        .filter(|(_, role)| *role == "ipip-endpoint")
+        .map(|(pid, _)| pid)
+        .collect();
+    netns::end(&old)?;
+    for node in &topology.nodes {
+        let log = format!("endpoint-{}.log", node.name);
+        spawn_background(name, &log, &["ipip-endpoint".to_owned(), format!("--node={}", node.name)])?;
+    }
+    Ok(())
+}
+
+/// Starts this program again as a background process of the lab, in a session of its own.
+///
+/// # Errors
+/// It cannot be started.
+pub fn spawn_background(name: &str, log: &str, arguments: &[String]) -> Result<u32> {
+    let log = state::folder(name).join(log);
+    let errors = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+    let mut command = Command::new(own_program()?);
+    command.arg("lab").arg(format!("--name={name}")).args(arguments);
+    command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
+    // SAFETY: setsid is safe to call between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            libc::setsid();
+            Ok(())
+        });
+    }
+    let child = command.spawn().context("cannot start a background process")?;
+    Ok(child.id())
+}
+
+fn own_program() -> Result<std::path::PathBuf> {
+    std::env::current_exe().context("cannot find this program")
+}
+
+/// Waits until pods answer each other across every pair of nodes, in both families.
+fn wait_ready(topology: &Topology, timeout: Duration) -> Result<()> {
+    let deadline = Instant::now() + timeout;
+    for (from, to) in [("a1", "a2"), ("a1", "b1"), ("a1", "c1"), ("b1", "c1")] {
+        let (Some(from), Some(to)) = (topology.pod(from), topology.pod(to)) else { continue };
+        for family in Family::ALL {
+            traffic::probe::wait(from, to, family, deadline)?;
+        }
+    }
+    Ok(())
+}
+
+/// What the user-space endpoints said, for an error's text.
+fn endpoint_words(name: &str) -> String {
+    let said: Vec<String> = std::fs::read_dir(state::folder(name))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("endpoint-"))
+        .filter_map(|entry| std::fs::read_to_string(entry.path()).ok())
+        .filter(|text| !text.is_empty())
+        .collect();
+    if said.is_empty() { "the lab is not ready".to_owned() } else { said.join("; ").replace('\n', " ") }
+}
+
+/// Refuses to go on without root's rights.
+fn require_root() -> Result<()> {
+    // SAFETY: geteuid takes nothing and cannot fail.
+    if unsafe { libc::geteuid() } != 0 {
+        bail!("a lab is made of network namespaces: run as root (sudo)");
+    }
+    Ok(())
+}
+
+fn check_name(name: &str) -> Result<()> {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if name.is_empty() || name.len() > 32 || !name.bytes().all(fits) || name.starts_with('-') {
+        bail!("{name:?} cannot be a lab's name: up to 32 of a-z, 0-9 and -");
+    }
+    Ok(())
+}

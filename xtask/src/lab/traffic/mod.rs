@@ -1,0 +1,62 @@
+//! `cargo xtask lab traffic`: traffic of its own between pods, bounded in rate and time.
+
+mod once;
+pub mod probe;
+mod socket;
+pub mod worker;
+
+use anyhow::{Result, bail};
+use clap::Subcommand;
+
+use super::lifecycle::spawn_background;
+use super::netns;
+use super::state;
+use super::topology::Topology;
+
+/// Options of `cargo xtask lab traffic`.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Start background traffic between the pods of all nodes, both ways, IPv4 and IPv6
+    Start(worker::Args),
+    /// Stop background traffic
+    Stop,
+    /// One transfer of a known size; prints JSON when both ends are done
+    Once(once::Args),
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The step that failed, and why.
+pub fn run(name: &str, args: &Args) -> Result<()> {
+    match &args.action {
+        Action::Start(options) => start(name, options),
+        Action::Stop => stop(name),
+        Action::Once(options) => once::run(&Topology::new(name), options),
+    }
+}
+
+fn start(name: &str, options: &worker::Args) -> Result<()> {
+    if !state::read(name)?.is_some_and(|state| state.ready) {
+        bail!("the lab {name} is not up: `cargo xtask lab up --mode MODE`");
+    }
+    stop(name)?;
+    let pid = spawn_background(name, "traffic.log", &options.words())?;
+    eprintln!("Traffic for {} seconds (process {pid}); `lab traffic stop` ends it.", options.seconds);
+    Ok(())
+}
+
+fn stop(name: &str) -> Result<()> {
+    let pids: Vec<_> = netns::background(name)
+        .into_iter()
+        .filter(|(_, role)| *role == "traffic-worker")
+        .map(|(pid, _)| pid)
+        .collect();
+    netns::end(&pids)
+}

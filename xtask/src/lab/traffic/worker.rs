@@ -1,0 +1,195 @@
+//! Background traffic: one process, whose threads hold both ends of every flow.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use super::socket;
+use crate::lab::netns;
+use crate::lab::topology::{Family, Pod, Topology};
+
+/// Which pods talk: both ways within a subnet and across, and pod-a2 with its old MTU.
+const PAIRS: [(&str, &str); 6] =
+    [("a1", "b1"), ("b1", "a1"), ("a1", "c1"), ("c1", "a1"), ("a2", "b1"), ("a2", "c1")];
+/// Sizes of the large datagrams: the first fits the pod-a2's 1500 bytes but no tunnel, the others fit nothing.
+const LARGE: [usize; 3] = [1472, 1600, 2000];
+
+/// Options of background traffic.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Seconds after which it ends by itself
+    #[arg(long = "for", default_value_t = 300, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub seconds: u64,
+    /// Megabits per second of bulk TCP, over all flows
+    #[arg(long, default_value_t = 100, value_name = "MBIT", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    rate: u64,
+    /// Large datagrams per second and flow, which get fragmented; 0 for none
+    #[arg(long, default_value_t = 20, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(0..=10_000))]
+    large: u64,
+}
+
+impl Args {
+    /// The command line that gives these options to the worker.
+    pub fn words(&self) -> Vec<String> {
+        vec![
+            "traffic-worker".to_owned(),
+            format!("--for={}", self.seconds),
+            format!("--rate={}", self.rate),
+            format!("--large={}", self.large),
+        ]
+    }
+}
+
+/// Sends until the time is over or the lab is gone.
+///
+/// # Errors
+/// It cannot start.
+pub fn run(name: &str, args: &Args) -> Result<()> {
+    let topology = Topology::new(name);
+    let end = Instant::now() + Duration::from_secs(args.seconds);
+    let stop = AtomicBool::new(false);
+    let flows = PAIRS.len() as u64 * Family::ALL.len() as u64;
+    let bytes_a_second = (args.rate * 1_000_000 / 8 / flows).max(1);
+    std::thread::scope(|scope| {
+        for (from, to) in PAIRS {
+            let (Some(from), Some(to)) = (topology.pod(from), topology.pod(to)) else { continue };
+            for family in Family::ALL {
+                let flow = Flow { from, to, family, stop: &stop };
+                scope.spawn(move || flow.repeat(|| flow.bulk(bytes_a_second)));
+                scope.spawn(move || flow.repeat(|| flow.requests(100)));
+                scope.spawn(move || flow.repeat(|| flow.datagrams(&[200], 50)));
+                if args.large > 0 {
+                    scope.spawn(move || flow.repeat(|| flow.datagrams(&LARGE, args.large)));
+                }
+            }
+        }
+        let there = || topology.namespaces().iter().all(|netns| netns::path(netns).exists());
+        while Instant::now() < end && there() {
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        stop.store(true, Ordering::Release);
+    });
+    Ok(())
+}
+
+/// What one thread sends, and where to.
+#[derive(Clone, Copy)]
+struct Flow<'a> {
+    from: &'a Pod,
+    to: &'a Pod,
+    family: Family,
+    stop: &'a AtomicBool,
+}
+
+impl Flow<'_> {
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Begins anew after an error, as a client does when its connection breaks in a switch of modes.
+    fn repeat(&self, work: impl Fn() -> Result<()>) {
+        while !self.stopped() {
+            if work().is_err() {
+                std::thread::sleep(socket::TICK);
+            }
+        }
+    }
+
+    fn bulk(&self, bytes_a_second: u64) -> Result<()> {
+        let (listener, target) = socket::listen(self.to, self.family)?;
+        std::thread::scope(|scope| {
+            scope.spawn(|| self.serve(&listener, false));
+            let mut stream = socket::connect(self.from, target, Duration::from_secs(2))?;
+            let chunk = vec![0x5a_u8; 16 << 10];
+            let mut pace = Pace::new(bytes_a_second as f64 / chunk.len() as f64);
+            while !self.stopped() {
+                pace.wait();
+                stream.write_all(&chunk).context("cannot send")?;
+            }
+            Ok(())
+        })
+    }
+
+    fn requests(&self, a_second: u64) -> Result<()> {
+        let (listener, target) = socket::listen(self.to, self.family)?;
+        std::thread::scope(|scope| {
+            scope.spawn(|| self.serve(&listener, true));
+            let mut stream = socket::connect(self.from, target, Duration::from_secs(2))?;
+            let mut message = [0x5a_u8; 64];
+            let mut pace = Pace::new(a_second as f64);
+            while !self.stopped() {
+                pace.wait();
+                stream.write_all(&message).context("cannot ask")?;
+                stream.read_exact(&mut message).context("no answer")?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The other end of one connection: reads all, sends it back if it `echoes`. Gives up where nobody comes or
+    /// nothing arrives for a few seconds, for then the client has long given up too.
+    fn serve(&self, listener: &TcpListener, echoes: bool) {
+        let patience = Instant::now() + Duration::from_secs(3);
+        let mut stream = loop {
+            match listener.accept() {
+                Ok((stream, _)) => break stream,
+                Err(_) if self.stopped() || Instant::now() > patience => return,
+                Err(_) => std::thread::sleep(Duration::from_millis(10)),
+            }
+        };
+        if socket::set_limits(&stream, Duration::from_secs(3)).is_err() {
+            return;
+        }
+        let mut buffer = vec![0_u8; 64 << 10];
+        while let Ok(got) = stream.read(&mut buffer) {
+            let data = buffer.get(..got).unwrap_or_default();
+            if got == 0 || (echoes && stream.write_all(data).is_err()) {
+                return;
+            }
+        }
+    }
+
+    fn datagrams(&self, sizes: &[usize], a_second: u64) -> Result<()> {
+        let receiver = socket::udp(self.to, self.family)?;
+        let sender = socket::udp(self.from, self.family)?;
+        socket::set_dont_fragment(&sender, self.family, false)?;
+        let port = receiver.local_addr().context("a socket without an address")?.port();
+        let target = SocketAddr::new(self.to.ip(self.family), port);
+        receiver.set_nonblocking(true).context("cannot make a socket non-blocking")?;
+        let mut buffer = vec![0_u8; 4096];
+        let mut pace = Pace::new(a_second as f64);
+        for size in sizes.iter().cycle() {
+            if self.stopped() {
+                break;
+            }
+            pace.wait();
+            let payload = vec![0x5a_u8; *size];
+            sender.send_to(&payload, target).context("cannot send")?;
+            while receiver.recv(&mut buffer).is_ok() {}
+        }
+        Ok(())
+    }
+}
+
+/// Holds a loop to so many rounds a second. After a pause it does not make up for what it missed.
+struct Pace {
+    step: Duration,
+    next: Instant,
+}
+
+impl Pace {
+    fn new(a_second: f64) -> Self {
+        Self { step: Duration::from_secs_f64(1.0 / a_second.max(0.2)), next: Instant::now() }
+    }
+
+    fn wait(&mut self) {
+        let now = Instant::now();
+        if self.next > now {
+            std::thread::sleep(self.next - now);
+        }
+        self.next = self.next.max(now.checked_sub(self.step).unwrap_or(now)) + self.step;
+    }
+}
