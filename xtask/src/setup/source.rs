@@ -48,6 +48,7 @@ pub fn install(dir: &Path, sysroot: &Path, way: Way) -> Result<()> {
 }
 
 fn rustup() -> Result<()> {
+    shell::output(Command::new("rustup").arg("--version")).context("there is no rustup here")?;
     shell::step("setup", &format!("installing {PACKAGE} {RUST} with rustup (seconds)"));
     rustup_add(PACKAGE)
 }
@@ -135,6 +136,8 @@ impl Apt {
             format!("Dir::State={work}"),
             format!("Dir::Cache={work}/cache"),
             "Acquire::Languages=none".to_owned(),
+            // Else a mirror that does not answer is only a warning.
+            "APT::Update::Error-Mode=any".to_owned(),
             "Acquire::Retries=2".to_owned(),
             "Acquire::http::Timeout=20".to_owned(),
             // The directory may be closed to apt's own user.
