@@ -59,6 +59,7 @@ pub fn build(kernel: &Unpacked, payload: &Payload) -> Result<Vec<u8>> {
     for name in OPTIONAL {
         programs.extend(which(name).map(|from| Placed { to: format!("/usr/bin/{name}"), from }));
     }
+    programs.push(busybox(&mut archive)?);
     programs.extend(payload.binaries.iter().cloned());
     for program in &programs {
         archive.file(&program.to, 0o755, &read(&program.from)?);
@@ -67,7 +68,6 @@ pub fn build(kernel: &Unpacked, payload: &Payload) -> Result<Vec<u8>> {
         let place = library.to_str().with_context(|| format!("{} is not UTF-8", library.display()))?;
         archive.file(place, 0o755, &read(&library)?);
     }
-    busybox(&mut archive)?;
     for path in CONFIGURATION.iter().map(Path::new).filter(|path| path.exists()) {
         tree(&mut archive, path, &path.display().to_string())?;
     }
@@ -106,14 +106,15 @@ fn skeleton(archive: &mut Archive) {
     }
 }
 
-/// Its applets, in a folder that is searched last: an applet must never stand in for a real tool.
-fn busybox(archive: &mut Archive) -> Result<()> {
-    let path = which("busybox").context("busybox is not on this machine")?;
-    archive.file("/busybox/busybox", 0o755, &read(&path)?);
-    for applet in shell::output(Command::new(&path).arg("--list"))?.lines() {
-        archive.symlink(&format!("/busybox/{applet}"), "busybox");
+/// The program, and its applets in a folder that is searched last: an applet must never stand in for a real tool.
+fn busybox(archive: &mut Archive) -> Result<Placed> {
+    let from = which("busybox").context("busybox is not on this machine")?;
+    for applet in shell::output(Command::new(&from).arg("--list"))?.lines() {
+        if applet != "busybox" {
+            archive.symlink(&format!("/busybox/{applet}"), "busybox");
+        }
     }
-    Ok(())
+    Ok(Placed { from, to: "/busybox/busybox".to_owned() })
 }
 
 fn add_modules(archive: &mut Archive, kernel: &Unpacked) -> Result<()> {

@@ -16,6 +16,8 @@ use anyhow::{Context as _, Result, bail};
 pub use initramfs::{Payload, Placed};
 use kernels::{Kernel, RemoveOnDrop};
 
+use crate::setup;
+
 /// Options of `cargo xtask vm`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -88,7 +90,7 @@ fn boot_all(kernels: &[&Kernel], payload: &Payload, timeout: Duration) -> Result
     let missing = PACKAGES.iter().filter(|(program, _)| initramfs::which(program).is_none());
     let missing: Vec<&str> = missing.map(|(_, package)| *package).collect();
     if !missing.is_empty() {
-        packages(&missing)?;
+        setup::packages(&missing)?;
     }
     let mut failures = Vec::new();
     for kernel in kernels {
@@ -167,15 +169,6 @@ fn of_command(programs: &[PathBuf], command: &[String]) -> Result<Payload> {
 /// `text` as one word of a shell.
 fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-/// Installs Debian packages.
-fn packages(names: &[&str]) -> Result<()> {
-    crate::shell::run(
-        std::process::Command::new("apt-get")
-            .args(["install", "-qq", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"])
-            .args(names),
-    )
 }
 
 #[cfg(test)]
