@@ -31,6 +31,10 @@ const FORWARDING: &[(&str, &str)] = &[
     ("ipv4/conf/default/send_redirects", "0"),
 ];
 
+/// Makes the kernel's IPIP device where it is not in every namespace by itself; like that one it takes DF from the
+/// inner packet instead of always setting it.
+const ADD_TUNL: &str = "link add name tunl0 type ipip nopmtudisc";
+
 /// Makes the namespaces and everything in them but the tunnels and the routes between nodes.
 ///
 /// # Errors
@@ -149,9 +153,8 @@ pub fn find_ipip(topology: &Topology) -> Result<Ipip> {
     let first = topology.nodes.first().context("a lab without nodes")?;
     let netns = &first.netns;
     // Where the module makes a tunl0 in every namespace this says that it exists: just as good.
-    let _ = netns::ip(Some(netns), &[format!("link add name {TUNL} type ipip")]);
-    let there = netns::ip(Some(netns), &[format!("link show dev {TUNL} type ipip")]).is_ok()
-        && netns::within(netns, || Ok(netlink::exists(TUNL)))?;
+    let _ = netns::ip(Some(netns), &[ADD_TUNL.to_owned()]);
+    let there = netns::within(netns, || Ok(netlink::exists(TUNL)))?;
     Ok(if there { Ipip::Kernel } else { Ipip::UserSpace })
 }
 
@@ -160,7 +163,11 @@ pub fn find_ipip(topology: &Topology) -> Result<Ipip> {
 /// # Errors
 /// The step that failed.
 pub fn make_tunnels(topology: &Topology, state: &State) -> Result<()> {
+    // The kernel gives a VXLAN device no MTU that its underlay device cannot carry at that moment. The lab must be
+    // able to be wrong in this way, so the underlay gets its real MTU last.
+    let roomy = state.underlay_mtu.max(state.tunnel_mtu.unwrap_or(1430) + 70);
     for node in &topology.nodes {
+        netns::ip(Some(&node.netns), &[format!("link set {UNDERLAY} mtu {roomy}")])?;
         if state.mode.is_ipip() {
             make_tunl(node, state).with_context(|| format!("{TUNL} on {}", node.name))?;
         }
@@ -170,6 +177,7 @@ pub fn make_tunnels(topology: &Topology, state: &State) -> Result<()> {
                     .with_context(|| format!("VXLAN for IPv{} on {}", family.number(), node.name))?;
             }
         }
+        netns::ip(Some(&node.netns), &[format!("link set {UNDERLAY} mtu {}", state.underlay_mtu)])?;
     }
     Ok(())
 }
@@ -180,7 +188,7 @@ fn make_tunl(node: &Node, state: &State) -> Result<()> {
     if !there {
         commands.push(match state.ipip {
             Some(Ipip::UserSpace) => format!("tuntap add dev {TUNL} mode tun"),
-            _ => format!("link add name {TUNL} type ipip"),
+            _ => ADD_TUNL.to_owned(),
         });
     }
     commands.extend([
@@ -266,12 +274,17 @@ pub fn write_routes(topology: &Topology, before: Option<Mode>, mode: Mode) -> Re
     let old = before.map(|before| routes(topology, before)).unwrap_or_default();
     let new = routes(topology, mode);
     let mut commands: HashMap<&str, Vec<String>> = HashMap::new();
+    // The kernel refuses an IPv6 next hop as onlink while another route, here the one to be replaced, leads to it
+    // through another device ("invalid gateway or device mismatch"). So IPv6 routes go before new ones come.
+    for route in old.iter().filter(|route| route.prefix.address.is_ipv6() && !new.contains(route)) {
+        commands.entry(&route.netns).or_default().push(format!("route delete {}", route.prefix));
+    }
     for route in new.iter().filter(|route| !old.contains(route)) {
         commands.entry(&route.netns).or_default().push(format!("route replace {route}"));
     }
-    let gone =
-        |route: &&Route| !new.iter().any(|other| other.netns == route.netns && other.prefix == route.prefix);
-    for route in old.iter().filter(gone) {
+    let stays =
+        |route: &Route| new.iter().any(|other| other.netns == route.netns && other.prefix == route.prefix);
+    for route in old.iter().filter(|route| route.prefix.address.is_ipv4() && !stays(route)) {
         commands.entry(&route.netns).or_default().push(format!("route delete {}", route.prefix));
     }
     commands.iter().try_for_each(|(netns, commands)| netns::ip(Some(netns), commands))

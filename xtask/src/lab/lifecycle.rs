@@ -31,9 +31,6 @@ pub struct Options {
     /// MTU of the pods instead of the one Felix would choose for the mode; pod-a2 keeps 1500 at least
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1280..=9000))]
     pub pod_mtu: Option<u32>,
-    /// Take IPIP in user space even where the kernel has it
-    #[arg(long)]
-    pub user_space_ipip: bool,
     /// Seconds to wait until every pod can be reached
     #[arg(long, default_value_t = 30, value_name = "SECONDS")]
     pub timeout: u64,
@@ -118,8 +115,7 @@ fn build(name: &str, mode: Mode, options: &Options) -> Result<()> {
     state::write(name, &state)?;
     devices::make(&topology, &state)?;
     if mode.is_ipip() {
-        state.ipip =
-            Some(if options.user_space_ipip { Ipip::UserSpace } else { devices::find_ipip(&topology)? });
+        state.ipip = Some(devices::find_ipip(&topology)?);
     }
     state::write(name, &state)?;
     devices::make_tunnels(&topology, &state)?;
@@ -142,6 +138,9 @@ pub fn switch(name: &str, to: Mode, timeout: u64) -> Result<()> {
     require_root()?;
     let _lock = state::lock()?;
     let Some(mut state) = state::read(name)? else { bail!("no lab {name}: `lab up` makes one") };
+    if !state.ready {
+        bail!("the lab {name} is half made, so its routes are unknown: `lab up --force`");
+    }
     let topology = Topology::new(name);
     let before = state.mode;
     state.mode = to;
@@ -177,12 +176,18 @@ pub fn down(name: &str) -> Result<()> {
 }
 
 fn tear_down(name: &str) -> Result<()> {
-    let namespaces = netns::of_lab(name);
-    let mut pids = netns::processes(&namespaces);
-    pids.extend(netns::background(name).into_iter().map(|(pid, _)| pid));
-    netns::end(&pids)?;
-    let removals: Vec<String> = namespaces.iter().map(|netns| format!("netns delete {netns}")).collect();
-    netns::ip(None, &removals)?;
+    // Again, should something that was killed a moment ago have made one more.
+    for _ in 0..5 {
+        let namespaces = netns::of_lab(name);
+        let mut pids = netns::processes(&namespaces);
+        pids.extend(netns::background(name).into_iter().map(|(pid, _)| pid));
+        if namespaces.is_empty() && pids.is_empty() {
+            break;
+        }
+        netns::end(&pids)?;
+        let removals: Vec<String> = namespaces.iter().map(|netns| format!("netns delete {netns}")).collect();
+        netns::ip(None, &removals)?;
+    }
     state::remove(name)
 }
 

@@ -243,7 +243,7 @@ fn udp(from: &Pod, to: &Pod, args: &Args, deadline: Instant) -> Result<Outcome> 
                 if waited.elapsed() > socket::TICK {
                     lost = outcome.sent - arrived.load(Ordering::Acquire);
                 }
-                std::thread::yield_now();
+                std::thread::sleep(Duration::from_micros(50));
             }
             match sender.send_to(&payload, target) {
                 Ok(_) => {
