@@ -253,13 +253,14 @@ pub fn remove_tunnels(topology: &Topology, state: &State) -> Result<()> {
             if needed || !netns::within(&node.netns, || Ok(netlink::exists(device)))? {
                 continue;
             }
-            // The kernel's own tunl0 cannot be removed, only switched off.
-            netns::ip(Some(&node.netns), &[format!("link delete {device}")]).or_else(|_| {
+            // The kernel's own tunl0 cannot be removed: it says yes and stays. So it is emptied and switched off.
+            let _ = netns::ip(Some(&node.netns), &[format!("link delete {device}")]);
+            if netns::within(&node.netns, || Ok(netlink::exists(device)))? {
                 netns::ip(
                     Some(&node.netns),
                     &[format!("address flush dev {device}"), format!("link set {device} down")],
-                )
-            })?;
+                )?;
+            }
         }
     }
     Ok(())
