@@ -106,7 +106,8 @@ fn skeleton(archive: &mut Archive) {
     }
 }
 
-/// The program, and its applets in a folder that is searched last: an applet must never stand in for a real tool.
+/// The program, and its applets in a folder that is searched last: an applet must never stand in for a
+/// real tool.
 fn busybox(archive: &mut Archive) -> Result<Placed> {
     let from = which("busybox").context("busybox is not on this machine")?;
     for applet in shell::output(Command::new(&from).arg("--list"))?.lines() {

@@ -100,7 +100,8 @@ impl Kernel {
         let releases = names.iter().filter_map(|name| name.strip_prefix(prefix)?.strip_suffix(suffix));
         let release = pick(self.series, self.pin, releases).with_context(|| {
             format!(
-                "the mirror has no {prefix}{}.*{suffix} in {}; a cache that has it can be named by OBSERVER_CACHE_DIR",
+                "the mirror has no {prefix}{}.*{suffix} in {}; a cache that has it can be named by \
+                 OBSERVER_CACHE_DIR",
                 self.series,
                 self.suites.join(", ")
             )
