@@ -1,16 +1,63 @@
-//! Observer's BPF programs.
+//! Observer's BPF programs: they count and never touch.
+//!
+//! Entry points only translate: a context becomes a frame and a packet, and the rule of
+//! `observer-common` counts it. Every path of every entry point returns [`NEXT`] or `XDP_PASS`.
 #![no_std]
 #![no_main]
+#![expect(missing_docs, reason = "the entry points' macros expand to functions without documentation")]
 
-use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
+mod maps;
+mod packet;
+mod tables;
+mod tc;
+mod xdp;
 
+use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::macros::{classifier, xdp};
+use aya_ebpf::programs::{TcContext, XdpContext};
+use observer_common::kind::Direction;
+
+/// `TC_ACT_UNSPEC`, which is `TCX_NEXT`: the next program decides. Any other value, `TC_ACT_OK` and
+/// `TC_ACT_PIPE` among them, would disable the programs behind us under TCX.
+const NEXT: i32 = -1;
+
+/// TC ingress of a watched device.
+#[classifier]
+pub fn observer_in(ctx: TcContext) -> i32 {
+    tc::observe(&ctx, Direction::Ingress);
+    NEXT
+}
+
+/// TC egress of a watched device.
+#[classifier]
+pub fn observer_out(ctx: TcContext) -> i32 {
+    tc::observe(&ctx, Direction::Egress);
+    NEXT
+}
+
+/// XDP ingress of an underlay device.
 #[xdp]
-fn probe(_ctx: XdpContext) -> u32 {
+pub fn observer_xdp(ctx: XdpContext) -> u32 {
+    xdp::observe(&ctx);
     xdp_action::XDP_PASS
 }
+
+/// The same for devices whose MTU makes the driver use several buffers a frame (kernel ≥ 5.18).
+#[xdp(frags)]
+pub fn observer_xdp_fr(ctx: XdpContext) -> u32 {
+    xdp::observe_frags(&ctx);
+    xdp_action::XDP_PASS
+}
+
+/// The licence that the kernel asks for; the crate's is wider.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 
 #[cfg(not(test))]
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    // Nothing here can panic: slices are accessed by `get`, arithmetic wraps in release builds. The
+    // verifier would refuse a program that reached this loop.
     loop {}
 }

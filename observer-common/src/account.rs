@@ -1,0 +1,575 @@
+//! The one accounting rule: a parsed packet and the facts of the node → what to add where.
+//!
+//! It runs in the BPF programs over kernel maps and in user space over plain collections; [`Tables`]
+//! is the difference.
+
+use crate::abi::{
+    BlockFacts, BlockKey, Config, DeviceFacts, Events, PeerFacts, STRANGERS, Totals, events_index, role,
+    totals_index,
+};
+use crate::address::Address;
+use crate::counters::{Event, FIRST_REASON, PathCounter, Total};
+use crate::kind::{Class, Direction};
+use crate::packet::{Frame, Ip, Malformed, Packet, Parsed, Position, header_end, parse, too_big};
+use crate::path::{PathKey, PathStats, Stranger, VNI_FOREIGN, VNI_NONE};
+
+/// Bytes of a VLAN tag.
+const TAG: u32 = 4;
+
+/// The tables that the rule reads and adds to.
+pub trait Tables {
+    /// Totals at an index of [`totals_index`].
+    fn totals(&mut self, index: u32) -> Option<&mut Totals>;
+    /// Events at an index of [`events_index`].
+    fn events(&mut self, index: u32) -> Option<&mut Events>;
+    /// The counters of a path that is known already.
+    fn path(&mut self, key: &PathKey) -> Option<&mut PathStats>;
+    /// The counters of a path, entered where there is room.
+    fn add_path(&mut self, key: &PathKey) -> Option<&mut PathStats>;
+    /// Whether an address is a known node's.
+    fn peer(&self, address: &Address) -> Option<PeerFacts>;
+    /// Where a pod block is.
+    fn block(&self, key: &BlockKey) -> Option<BlockFacts>;
+    /// The place of a stranger, below [`STRANGERS`].
+    fn stranger(&mut self, place: u32) -> Option<&mut Stranger>;
+    /// The size class of an L3 size.
+    fn size_class(&self, length: u32) -> usize;
+}
+
+/// What a frame weighs on the wire: all its segments together, and one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Packets on the wire.
+    pub segments: u32,
+    /// Link-layer bytes of all of them.
+    pub wire: u64,
+    /// L3 bytes of all of them.
+    pub l3: u64,
+    /// Inner bytes of all of them.
+    pub inner: u64,
+    /// L3 size of each but the last.
+    pub each: u32,
+    /// L3 size of the last.
+    pub last: u32,
+}
+
+impl Sizes {
+    /// The sizes of `frame`, and whether its transport header could be read where that was needed.
+    ///
+    /// Wire bytes = length + (segments − 1) × headers, headers counted from the first byte to the end
+    /// of the innermost transport header; `wire_len` of the skb is wrong for VXLAN.
+    #[inline(always)]
+    pub fn of<P: Packet>(packet: &P, frame: &Frame, parsed: &Parsed) -> (Self, Option<Malformed>) {
+        let tag = if frame.tag_beside { TAG } else { 0 };
+        let single = Self {
+            segments: 1,
+            wire: u64::from(frame.length + tag),
+            l3: u64::from(parsed.outer.length),
+            inner: u64::from(parsed.inner_length),
+            each: parsed.outer.length,
+            last: parsed.outer.length,
+        };
+        if frame.gso_size == 0 || parsed.outer.version == 0 {
+            return (single, None);
+        }
+        let Some(end) = header_end(packet, parsed) else {
+            return (single, Some(Malformed::TruncatedTransport));
+        };
+        let payload = frame.length.saturating_sub(end);
+        let segments =
+            if frame.gso_segs == 0 { payload.div_ceil(frame.gso_size).max(1) } else { frame.gso_segs };
+        if segments == 1 {
+            return (single, None);
+        }
+        let repeats = u64::from(segments - 1);
+        let headers = end.saturating_sub(u32::from(parsed.outer.start));
+        let inner_start = if parsed.inner.version == 0 {
+            parsed.outer.end().saturating_sub(parsed.inner_length)
+        } else {
+            u32::from(parsed.inner.start)
+        };
+        let each = headers + frame.gso_size;
+        let l3 = single.l3 + repeats * u64::from(headers);
+        let sizes = Self {
+            segments,
+            wire: u64::from(frame.length) + repeats * u64::from(end) + u64::from(segments) * u64::from(tag),
+            l3,
+            inner: single.inner + repeats * u64::from(end.saturating_sub(inner_start)),
+            each,
+            last: l3.saturating_sub(repeats * u64::from(each)) as u32,
+        };
+        (sizes, None)
+    }
+
+    /// How many of the packets exceed `limit` bytes.
+    #[inline(always)]
+    #[must_use]
+    pub const fn above(&self, limit: u32) -> u32 {
+        let mut count = 0;
+        if self.last > limit {
+            count = 1;
+        }
+        if self.segments > 1 && self.each > limit {
+            count += self.segments - 1;
+        }
+        count
+    }
+
+    /// The largest packet's L3 size.
+    #[inline(always)]
+    #[must_use]
+    pub const fn largest(&self) -> u32 {
+        if self.segments > 1 && self.each > self.last { self.each } else { self.last }
+    }
+}
+
+/// What became of a frame, for those who want to tell of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Verdict {
+    /// What it weighs.
+    pub sizes: Sizes,
+    /// Its class, the node's tables considered.
+    pub class: Class,
+    /// What was wrong with it.
+    pub malformed: Option<Malformed>,
+    /// Packets larger than the device's MTU.
+    pub oversized: u32,
+    /// Packets larger than the tunnel can carry without fragmentation.
+    pub too_big_for_tunnel: u32,
+    /// Its path, on an underlay.
+    pub path: Option<PathKey>,
+    /// The far end is no known node.
+    pub foreign_peer: bool,
+    /// The VNI is none of the node's.
+    pub foreign_vni: bool,
+}
+
+/// Where a frame was seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Site<'a> {
+    /// The device.
+    pub device: &'a DeviceFacts,
+    /// The direction.
+    pub direction: Direction,
+    /// The node.
+    pub config: &'a Config,
+}
+
+impl Site<'_> {
+    #[inline(always)]
+    /// One of [`crate::abi::link`], for this direction.
+    #[must_use]
+    pub const fn link(&self) -> u8 {
+        match self.direction {
+            Direction::Ingress => self.device.ingress_link,
+            Direction::Egress => self.device.egress_link,
+        }
+    }
+
+    #[inline(always)]
+    fn own_vni(&self, vni: u32) -> bool {
+        for own in self.config.vnis {
+            if own == vni {
+                return true;
+            }
+            if own == 0 {
+                break;
+            }
+        }
+        false
+    }
+}
+
+/// Parses a frame and counts it, too-big messages included.
+#[inline(always)]
+pub fn observe<P: Packet, T: Tables>(
+    packet: &P,
+    frame: &Frame,
+    site: &Site<'_>,
+    tables: &mut T,
+) -> (Parsed, Verdict) {
+    let parsed = parse(packet, frame, site.link(), site.config);
+    let (sizes, short) = Sizes::of(packet, frame, &parsed);
+    let verdict = count(packet, &parsed, sizes, short, site, tables);
+    if parsed.too_big_at != 0 {
+        let protocol = if parsed.too_big_inner { parsed.inner.protocol } else { parsed.outer.protocol };
+        signal(packet, u32::from(parsed.too_big_at), protocol, site, tables);
+    }
+    (parsed, verdict)
+}
+
+/// Whether the parser ran out of bytes; where the frame has more than could be read, that is not the
+/// packet's fault.
+#[inline(always)]
+#[must_use]
+pub fn ran_out(reason: Option<Malformed>) -> bool {
+    matches!(
+        reason,
+        Some(
+            Malformed::TruncatedLink
+                | Malformed::TruncatedIp
+                | Malformed::TruncatedExtension
+                | Malformed::TruncatedTunnel
+                | Malformed::InnerTruncated
+                | Malformed::TruncatedTransport
+        )
+    )
+}
+
+/// Counts a parsed frame; a too-big message in it is [`signal`]'s.
+#[inline(always)]
+pub fn count<P: Packet, T: Tables>(
+    packet: &P,
+    parsed: &Parsed,
+    sizes: Sizes,
+    short: Option<Malformed>,
+    site: &Site<'_>,
+    tables: &mut T,
+) -> Verdict {
+    let device = site.device;
+    let mut verdict = Verdict {
+        sizes,
+        class: parsed.class,
+        malformed: if parsed.malformed.is_some() { parsed.malformed } else { short },
+        oversized: if device.mtu == 0 { 0 } else { sizes.above(device.mtu) },
+        too_big_for_tunnel: 0,
+        path: None,
+        foreign_peer: false,
+        foreign_vni: false,
+    };
+    if parsed.outer.version != 0 {
+        if device.role == role::UNDERLAY {
+            on_underlay(packet, parsed, site, tables, &mut verdict);
+        } else if device.role == role::TUNNEL && site.direction == Direction::Egress {
+            into_tunnel(packet, parsed, site, tables, &mut verdict);
+        }
+    }
+    let last = tables.size_class(sizes.last);
+    let each = if sizes.segments > 1 { tables.size_class(sizes.each) } else { last };
+    if let Some(totals) = tables.totals(totals_index(device.slot, site.direction, verdict.class)) {
+        add_totals(totals, parsed, &verdict);
+        if parsed.outer.version != 0 {
+            add_sizes(totals, last, each, &sizes);
+        }
+    }
+    if let Some(reason) = verdict.malformed
+        && let Some(events) = tables.events(events_index(device.slot, site.direction))
+        && let Some(count) = events.0.get_mut(FIRST_REASON + reason as usize - 1)
+    {
+        *count += u64::from(sizes.segments);
+    }
+    verdict
+}
+
+#[inline(always)]
+fn on_underlay<P: Packet, T: Tables>(
+    packet: &P,
+    parsed: &Parsed,
+    site: &Site<'_>,
+    tables: &mut T,
+    verdict: &mut Verdict,
+) {
+    let far = match site.direction {
+        Direction::Ingress => parsed.outer.source(packet),
+        Direction::Egress => parsed.outer.destination(packet),
+    };
+    let Some(far) = far else { return };
+    let mut vni = parsed.vni;
+    if parsed.udp_later_fragment
+        && let Some(peer) = tables.peer(&far)
+        && let Some(class) = Class::from_index(peer.udp_class as u8)
+        && class.is_tunnel()
+    {
+        verdict.class = class;
+        vni = peer.vni;
+        verdict.sizes.inner = u64::from(parsed.outer.payload_length());
+    }
+    let mut key = PathKey {
+        peer: far,
+        vni,
+        slot: site.device.slot,
+        direction: site.direction as u8,
+        class: verdict.class as u8,
+    };
+    if !verdict.class.is_tunnel() {
+        match block_of(&far, parsed.outer.version, site.config, tables) {
+            None => {
+                verdict.class = Class::External;
+                return;
+            }
+            Some(block) => key.peer = block.peer,
+        }
+    } else if matches!(verdict.class, Class::Vxlan | Class::Geneve) && !site.own_vni(vni) {
+        verdict.foreign_vni = true;
+        key.vni = VNI_FOREIGN;
+    }
+    if let Some(stats) = tables.path(&key) {
+        add_path(stats, parsed, verdict);
+        verdict.path = Some(key);
+    } else if !verdict.class.is_tunnel() || tables.peer(&far).is_some() {
+        if let Some(stats) = tables.add_path(&key) {
+            add_path(stats, parsed, verdict);
+        } else {
+            event(site, tables, Event::PathOverflow, verdict.sizes.segments);
+        }
+        verdict.path = Some(key);
+    } else {
+        verdict.foreign_peer = true;
+    }
+    if verdict.foreign_peer || verdict.foreign_vni {
+        key.vni = vni;
+        stranger(site, tables, &key, &verdict.sizes);
+    }
+}
+
+#[inline(always)]
+fn event<T: Tables>(site: &Site<'_>, tables: &mut T, event: Event, packets: u32) {
+    if let Some(events) = tables.events(events_index(site.device.slot, site.direction)) {
+        events.0[event as usize] += u64::from(packets);
+    }
+}
+
+/// Finds the block of a pod address: a coarse filter that costs next to nothing for external traffic,
+/// then one exact look-up for each prefix length in use.
+#[inline(always)]
+fn block_of<T: Tables>(address: &Address, version: u8, config: &Config, tables: &T) -> Option<BlockFacts> {
+    let (word, coarse) =
+        if version == 4 { (address.0[3], &config.coarse4) } else { (address.0[0], &config.coarse6) };
+    let mut pod = false;
+    for prefix in coarse {
+        pod |= word & prefix.mask == prefix.net;
+    }
+    if !pod {
+        return None;
+    }
+    for length in &config.lengths {
+        if length.bits == 0 {
+            break;
+        }
+        let key = BlockKey { address: address.masked(&length.mask), bits: length.bits };
+        if let Some(block) = tables.block(&key) {
+            return Some(block);
+        }
+    }
+    None
+}
+
+#[inline(always)]
+fn into_tunnel<P: Packet, T: Tables>(
+    packet: &P,
+    parsed: &Parsed,
+    site: &Site<'_>,
+    tables: &mut T,
+    verdict: &mut Verdict,
+) {
+    let device = site.device;
+    if device.underlay_mtu == 0 {
+        return;
+    }
+    let count = verdict.sizes.above(device.underlay_mtu.saturating_sub(device.overhead));
+    if count == 0 {
+        return;
+    }
+    verdict.too_big_for_tunnel = count;
+    let Some(far) = parsed.outer.destination(packet) else { return };
+    let Some(block) = block_of(&far, parsed.outer.version, site.config, tables) else { return };
+    let key = PathKey {
+        peer: block.peer,
+        vni: device.vni,
+        slot: device.underlay_slot,
+        direction: Direction::Egress as u8,
+        class: device.class,
+    };
+    let counter = would(parsed.outer.dont_fragment).1;
+    if let Some(stats) = path_or_new(tables, &key) {
+        stats.0[counter as usize] += u64::from(count);
+    }
+}
+
+#[inline(always)]
+fn path_or_new<'a, T: Tables>(tables: &'a mut T, key: &PathKey) -> Option<&'a mut PathStats> {
+    if tables.path(key).is_none() {
+        return tables.add_path(key);
+    }
+    tables.path(key)
+}
+
+#[inline(always)]
+const fn would(dont_fragment: bool) -> (Total, PathCounter) {
+    if dont_fragment {
+        (Total::WouldDrop, PathCounter::WouldDrop)
+    } else {
+        (Total::WouldFragment, PathCounter::WouldFragment)
+    }
+}
+
+#[inline(always)]
+fn stranger<T: Tables>(site: &Site<'_>, tables: &mut T, key: &PathKey, sizes: &Sizes) {
+    let words = key.peer.0;
+    // Multiplicative hashing: the constant is 2^32 / φ.
+    let hash = (words[0] ^ words[1] ^ words[2] ^ words[3] ^ key.vni ^ u32::from(key.direction))
+        .wrapping_mul(0x9e37_79b9);
+    let place = hash >> (32 - STRANGERS.trailing_zeros());
+    let overflow = match tables.stranger(place) {
+        None => true,
+        Some(entry) => {
+            if entry.packets == 0 {
+                entry.key = *key;
+            }
+            if entry.key == *key {
+                entry.packets += u64::from(sizes.segments);
+                entry.wire_bytes += sizes.wire;
+                false
+            } else {
+                true
+            }
+        }
+    };
+    if overflow {
+        event(site, tables, Event::StrangerOverflow, sizes.segments);
+    }
+}
+
+#[inline(always)]
+fn add_totals(totals: &mut Totals, parsed: &Parsed, verdict: &Verdict) {
+    let sizes = &verdict.sizes;
+    let counters = &mut totals.counters;
+    counters[Total::Packets as usize] += u64::from(sizes.segments);
+    counters[Total::WireBytes as usize] += sizes.wire;
+    counters[Total::L3Bytes as usize] += sizes.l3;
+    counters[Total::InnerBytes as usize] += sizes.inner;
+    if sizes.segments > 1 {
+        counters[Total::Aggregates as usize] += 1;
+    }
+    if verdict.oversized != 0 {
+        counters[Total::Oversized as usize] += u64::from(verdict.oversized);
+    }
+    if verdict.too_big_for_tunnel != 0 {
+        counters[would(parsed.outer.dont_fragment).0 as usize] += u64::from(verdict.too_big_for_tunnel);
+    }
+    let largest = u64::from(sizes.largest());
+    if largest > counters[Total::Largest as usize] {
+        counters[Total::Largest as usize] = largest;
+    }
+    if parsed.outer.position != Position::Whole {
+        let (v4, v6) = (Total::OuterV4First, Total::OuterV6First);
+        add_fragment(counters, &parsed.outer, v4, v6);
+    }
+    if parsed.inner.position != Position::Whole {
+        let (v4, v6) = (Total::InnerV4First, Total::InnerV6First);
+        add_fragment(counters, &parsed.inner, v4, v6);
+    }
+    let n = u64::from(sizes.segments);
+    for (seen, counter) in [
+        (verdict.foreign_peer, Total::ForeignPeer),
+        (verdict.foreign_vni, Total::ForeignVni),
+        (parsed.nested, Total::Nested),
+        (parsed.inner_non_ip, Total::InnerNonIp),
+        (parsed.gpe, Total::VxlanGpe),
+    ] {
+        if seen {
+            counters[counter as usize] += n;
+        }
+    }
+}
+
+#[inline(always)]
+fn add_fragment(counters: &mut [u64; crate::counters::TOTALS], ip: &Ip, v4: Total, v6: Total) {
+    let base = if ip.version == 4 { v4 as usize } else { v6 as usize };
+    match ip.position {
+        Position::Whole => return,
+        Position::First => counters[base] += 1,
+        Position::Middle => counters[base + 1] += 1,
+        Position::Last => counters[base + 2] += 1,
+        Position::Atomic => counters[v6 as usize + 3] += 1,
+    }
+    counters[Total::FragmentationOverheadBytes as usize] += u64::from(ip.fragmentation_overhead);
+}
+
+#[inline(always)]
+fn add_sizes(totals: &mut Totals, last: usize, each: usize, sizes: &Sizes) {
+    if let Some(count) = totals.sizes.get_mut(last) {
+        *count += 1;
+    }
+    if sizes.segments > 1
+        && let Some(count) = totals.sizes.get_mut(each)
+    {
+        *count += u64::from(sizes.segments - 1);
+    }
+}
+
+#[inline(always)]
+fn add_path(stats: &mut PathStats, parsed: &Parsed, verdict: &Verdict) {
+    let sizes = &verdict.sizes;
+    let counters = &mut stats.0;
+    counters[PathCounter::Packets as usize] += u64::from(sizes.segments);
+    counters[PathCounter::WireBytes as usize] += sizes.wire;
+    counters[PathCounter::L3Bytes as usize] += sizes.l3;
+    counters[PathCounter::InnerBytes as usize] += sizes.inner;
+    let largest = u64::from(sizes.largest());
+    if largest > counters[PathCounter::Largest as usize] {
+        counters[PathCounter::Largest as usize] = largest;
+    }
+    if verdict.oversized != 0 {
+        counters[PathCounter::Oversized as usize] += u64::from(verdict.oversized);
+    }
+    if sizes.segments > 1 {
+        counters[PathCounter::Aggregates as usize] += 1;
+    }
+    let (outer, inner) = (parsed.outer.position, parsed.inner.position);
+    match outer {
+        Position::Whole | Position::Atomic => {}
+        Position::First => counters[PathCounter::OuterFirst as usize] += 1,
+        Position::Middle => counters[PathCounter::OuterMiddle as usize] += 1,
+        Position::Last => counters[PathCounter::OuterLast as usize] += 1,
+    }
+    if inner.is_fragment() {
+        counters[PathCounter::Inner as usize] += 1;
+    }
+    if outer != Position::Whole || inner != Position::Whole {
+        counters[PathCounter::FragmentationOverheadBytes as usize] +=
+            u64::from(parsed.outer.fragmentation_overhead) + u64::from(parsed.inner.fragmentation_overhead);
+    }
+}
+
+/// Counts the too-big message at `at`, and attributes it to the path of the packet that it quotes.
+#[inline(always)]
+pub fn signal<P: Packet, T: Tables>(packet: &P, at: u32, protocol: u8, site: &Site<'_>, tables: &mut T) {
+    let Some(message) = too_big(packet, at, protocol, site.config) else { return };
+    event(site, tables, if message.version == 4 { Event::TooBigV4 } else { Event::TooBigV6 }, 1);
+    let slot = match site.device.role {
+        role::UNDERLAY => site.device.slot,
+        role::TUNNEL => site.device.underlay_slot,
+        _ => return,
+    };
+    let Some(quoted) = message.quoted else { return };
+    // A message that comes in is about a packet that went out, to its destination.
+    let direction = site.direction.reverse();
+    let far = match direction {
+        Direction::Egress => quoted.destination,
+        Direction::Ingress => quoted.source,
+    };
+    let mut key =
+        PathKey { peer: far, vni: quoted.vni, slot, direction: direction as u8, class: quoted.class as u8 };
+    if quoted.class.is_tunnel() {
+        match tables.peer(&far) {
+            None => return,
+            // Few routers quote as far as the VNI.
+            Some(peer) if peer.udp_class == quoted.class as u32 && quoted.vni == VNI_NONE => {
+                key.vni = peer.vni
+            }
+            Some(_) if quoted.vni == VNI_NONE || site.own_vni(quoted.vni) => {}
+            Some(_) => key.vni = VNI_FOREIGN,
+        }
+    } else {
+        let version = if far.0[0] == 0 && far.0[1] == 0 && far.to_v4().is_some() { 4 } else { 6 };
+        let Some(block) = block_of(&far, version, site.config, tables) else { return };
+        (key.peer, key.vni, key.class) = (block.peer, block.vni, block.class as u8);
+    }
+    if let Some(stats) = path_or_new(tables, &key) {
+        stats.0[PathCounter::TooBig as usize] += 1;
+        if message.mtu != 0 {
+            stats.0[PathCounter::TooBigMtu as usize] = u64::from(message.mtu);
+        }
+    }
+}

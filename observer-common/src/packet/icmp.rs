@@ -1,0 +1,113 @@
+//! ICMP's too-big messages: ICMPv4 type 3 code 4 (RFC 792, 1191) and ICMPv6 type 2 (RFC 4443).
+
+use super::Packet;
+use super::headers::{Icmp, Ipv4, Ipv6, Udp, ipproto};
+use crate::abi::Config;
+use crate::address::Address;
+use crate::kind::Class;
+use crate::path::VNI_NONE;
+
+const UNREACHABLE: u8 = 3;
+const FRAGMENTATION_NEEDED: u8 = 4;
+const PACKET_TOO_BIG: u8 = 2;
+
+/// Whether the ICMP message at `at` is a too-big message.
+#[inline(always)]
+pub(super) fn is_too_big<P: Packet>(packet: &P, at: u32, protocol: u8) -> bool {
+    match packet.read::<Icmp>(at) {
+        None => false,
+        Some(icmp) if protocol == ipproto::ICMP => {
+            icmp.kind == UNREACHABLE && icmp.code == FRAGMENTATION_NEEDED
+        }
+        Some(icmp) => icmp.kind == PACKET_TOO_BIG,
+    }
+}
+
+/// The packet that a too-big message quotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quoted {
+    /// Its source.
+    pub source: Address,
+    /// Its destination.
+    pub destination: Address,
+    /// Its encapsulation.
+    pub class: Class,
+    /// Its VNI, or [`VNI_NONE`].
+    pub vni: u32,
+}
+
+/// A too-big message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooBig {
+    /// 4 or 6: the ICMP version.
+    pub version: u8,
+    /// The MTU that it announces, bytes; 0 from routers before RFC 1191.
+    pub mtu: u32,
+    /// What it quotes, where that can be read.
+    pub quoted: Option<Quoted>,
+}
+
+/// Reads the too-big message at `at`.
+#[inline(always)]
+pub fn too_big<P: Packet>(packet: &P, at: u32, protocol: u8, config: &Config) -> Option<TooBig> {
+    let icmp: Icmp = packet.read(at)?;
+    let at = at + size_of::<Icmp>() as u32;
+    let word = u32::from_be(icmp.word);
+    Some(if protocol == ipproto::ICMP {
+        TooBig { version: 4, mtu: word & 0xffff, quoted: quoted4(packet, at, config) }
+    } else {
+        TooBig { version: 6, mtu: word, quoted: quoted6(packet, at, config) }
+    })
+}
+
+#[inline(always)]
+fn quoted4<P: Packet>(packet: &P, at: u32, config: &Config) -> Option<Quoted> {
+    let ip: Ipv4 = packet.read(at)?;
+    if ip.version_ihl >> 4 != 4 {
+        return None;
+    }
+    let payload = at + u32::from(ip.version_ihl & 0xf) * 4;
+    let (class, vni) = match ip.protocol {
+        ipproto::IPV4 => (Class::Ipip, VNI_NONE),
+        ipproto::IPV6 => (Class::Ip6In4, VNI_NONE),
+        protocol => quoted_tunnel(packet, payload, protocol, config),
+    };
+    let (source, destination) = (Address::from_v4_wire(ip.source), Address::from_v4_wire(ip.destination));
+    Some(Quoted { source, destination, class, vni })
+}
+
+#[inline(always)]
+fn quoted6<P: Packet>(packet: &P, at: u32, config: &Config) -> Option<Quoted> {
+    let ip: Ipv6 = packet.read(at)?;
+    if u32::from_be(ip.version_class_flow) >> 28 != 6 {
+        return None;
+    }
+    let (class, vni) = match ip.next_header {
+        ipproto::IPV4 => (Class::Ip4In6, VNI_NONE),
+        ipproto::IPV6 => (Class::Ip6In6, VNI_NONE),
+        protocol => quoted_tunnel(packet, at + size_of::<Ipv6>() as u32, protocol, config),
+    };
+    Some(Quoted { source: Address(ip.source), destination: Address(ip.destination), class, vni })
+}
+
+/// Eight bytes of the quoted payload are all that RFC 792 promises: a UDP header, but no VNI.
+#[inline(always)]
+fn quoted_tunnel<P: Packet>(packet: &P, at: u32, protocol: u8, config: &Config) -> (Class, u32) {
+    const NOT: (Class, u32) = (Class::None, VNI_NONE);
+    if protocol == ipproto::GRE {
+        return (Class::Gre, VNI_NONE);
+    }
+    if protocol != ipproto::UDP {
+        return NOT;
+    }
+    let Some(udp) = packet.read::<Udp>(at) else { return NOT };
+    let class = super::udp::class_of_port(udp.destination, config);
+    let vni = match class {
+        Class::Vxlan | Class::Geneve => match packet.read::<u32>(at + size_of::<Udp>() as u32 + 4) {
+            Some(word) => u32::from_be(word) >> 8,
+            None => VNI_NONE,
+        },
+        _ => VNI_NONE,
+    };
+    (class, vni)
+}

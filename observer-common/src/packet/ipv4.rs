@@ -1,0 +1,83 @@
+//! IPv4 (RFC 791), outer and inner.
+
+use super::carrier::{Carrier, Reasons};
+use super::headers::{Ipv4, ipproto};
+use super::{Ip, Malformed, Packet, Position};
+
+const DONT_FRAGMENT: u16 = 0x4000;
+const MORE_FRAGMENTS: u16 = 0x2000;
+const OFFSET: u16 = 0x1fff;
+const LONGEST: u32 = 65_535;
+/// RFC 1858 §3: a first fragment must hold this much of a TCP header.
+const TCP_MINIMUM: u32 = 16;
+
+/// Reads the header at `at` into `ip`.
+///
+/// Returns something wrong with its fragmentation fields, which does not stop the parser.
+///
+/// # Errors
+/// What makes the header unusable.
+#[inline(always)]
+pub(super) fn header<P: Packet>(
+    packet: &P,
+    at: u32,
+    carrier: Carrier,
+    reasons: &Reasons,
+    ip: &mut Ip,
+) -> Result<Option<Malformed>, Malformed> {
+    let header: Ipv4 = packet.read(at).ok_or(reasons.truncated)?;
+    if header.version_ihl >> 4 != 4 {
+        return Err(reasons.version);
+    }
+    let header_length = u32::from(header.version_ihl & 0xf) * 4;
+    if header_length < size_of::<Ipv4>() as u32 {
+        return Err(reasons.header_length);
+    }
+    let mut length = u32::from(u16::from_be(header.total_length));
+    if length == 0 && carrier.zero_is_big {
+        length = carrier.available;
+    }
+    if length < header_length {
+        return Err(reasons.total_length);
+    }
+    if length > carrier.available && !carrier.cut {
+        return Err(reasons.beyond);
+    }
+    let fragment = u16::from_be(header.fragment);
+    *ip = Ip {
+        length,
+        start: at as u16,
+        payload: (at + header_length) as u16,
+        fragmentation_overhead: 0,
+        version: 4,
+        protocol: header.protocol,
+        position: Position::Whole,
+        dont_fragment: fragment & DONT_FRAGMENT != 0,
+    };
+    if fragment & (MORE_FRAGMENTS | OFFSET) == 0 {
+        return Ok(None);
+    }
+    let later = fragment & OFFSET != 0;
+    ip.position = Position::of(fragment & MORE_FRAGMENTS != 0, later);
+    if later {
+        ip.fragmentation_overhead = header_length as u16;
+    }
+    Ok(suspicious(ip, u32::from(fragment & OFFSET) * 8, length - header_length))
+}
+
+/// What is wrong with a fragment of `payload` bytes at `offset` bytes into its packet.
+#[inline(always)]
+pub(super) fn suspicious(ip: &Ip, offset: u32, payload: u32) -> Option<Malformed> {
+    let tcp = ip.protocol == ipproto::TCP;
+    if ip.position != Position::Last && payload % 8 != 0 {
+        Some(Malformed::FragmentLength)
+    } else if offset + payload > LONGEST {
+        Some(Malformed::FragmentBeyond)
+    } else if tcp && ip.position == Position::First && payload < TCP_MINIMUM {
+        Some(Malformed::FragmentTiny)
+    } else if tcp && offset == 8 {
+        Some(Malformed::FragmentOverlap)
+    } else {
+        None
+    }
+}

@@ -1,0 +1,130 @@
+//! What stands behind the outer IP header: a tunnel and its inner packet, a too-big message, or
+//! nothing of interest.
+//!
+//! The steps of the several tunnels only say what they carry and where ([`Carried`]); the inner
+//! headers are read in one place, so that the programs hold that code once.
+
+use super::carrier::{self, Carried, Carrier, INNER};
+use super::headers::ipproto;
+use super::{Frame, Malformed, Packet, Parsed, Position, ethernet, gre, icmp, ipv4, ipv6, udp};
+use crate::abi::Config;
+use crate::kind::Class;
+
+impl Parsed {
+    /// The packet is a tunnel packet, and what it carries starts at `at`.
+    #[inline(always)]
+    pub(super) const fn carries(&mut self, class: Class, at: u32) {
+        self.class = class;
+        self.inner_length = self.outer.end().saturating_sub(at);
+    }
+}
+
+/// Looks behind the outer header, and fills `parsed` accordingly.
+#[inline(always)]
+pub(super) fn behind<P: Packet>(packet: &P, frame: &Frame, parsed: &mut Parsed, config: &Config) {
+    parsed.inner_length = parsed.outer.length;
+    if parsed.outer.protocol == ipproto::TCP {
+        return;
+    }
+    let mut carried = announced(packet, parsed, config);
+    if carried.what == carrier::NOTHING {
+        return;
+    }
+    if carried.what == carrier::ETHERNET {
+        match ethernet::parse(packet, carried.at) {
+            Err(Malformed::TruncatedLink) => return parsed.flag(Malformed::InnerTruncated),
+            Err(reason) => return parsed.flag(reason),
+            Ok((at, version)) => {
+                carried.at = at;
+                carried.what = if version == ethernet::NOT_IP { carrier::NOT_IP } else { version };
+            }
+        }
+        parsed.inner_length = parsed.outer.end().saturating_sub(carried.at);
+    }
+    if carried.what == carrier::NOT_IP {
+        parsed.inner_non_ip = true;
+    } else {
+        inner(packet, frame, parsed, carried, config);
+    }
+}
+
+/// What the outer packet announces to carry.
+#[inline(always)]
+fn announced<P: Packet>(packet: &P, parsed: &mut Parsed, config: &Config) -> Carried {
+    let outer = parsed.outer;
+    let at = u32::from(outer.payload);
+    let later = outer.position.is_later();
+    match outer.protocol {
+        ipproto::UDP if later => parsed.udp_later_fragment = true,
+        ipproto::UDP => return udp::tunnel(packet, parsed, config),
+        ipproto::IPV4 => {
+            parsed.carries(if outer.version == 4 { Class::Ipip } else { Class::Ip4In6 }, at);
+            if !later {
+                return Carried { what: carrier::IPV4, at };
+            }
+        }
+        ipproto::IPV6 => {
+            parsed.carries(if outer.version == 4 { Class::Ip6In4 } else { Class::Ip6In6 }, at);
+            if !later {
+                return Carried { what: carrier::IPV6, at };
+            }
+        }
+        ipproto::GRE => {
+            parsed.carries(Class::Gre, at);
+            if !later {
+                return gre::tunnel(packet, parsed);
+            }
+        }
+        ipproto::ICMP | ipproto::ICMPV6 if !later => {
+            if icmp::is_too_big(packet, at, outer.protocol) {
+                parsed.too_big_at = outer.payload;
+            }
+        }
+        _ => {}
+    }
+    Carried::NOTHING
+}
+
+/// Reads the inner IP packet, whose version the tunnel announced.
+#[inline(always)]
+fn inner<P: Packet>(packet: &P, frame: &Frame, parsed: &mut Parsed, carried: Carried, config: &Config) {
+    let carrier = Carrier {
+        available: parsed.outer.end().saturating_sub(carried.at),
+        cut: parsed.outer.position == Position::First,
+        zero_is_big: frame.zero_length_is_big,
+    };
+    // Bytes behind the outer packet (padding) must not be taken for an inner header.
+    let v4 = carried.what == carrier::IPV4;
+    if carrier.available < if v4 { 20 } else { 40 } {
+        return parsed.flag(Malformed::InnerTruncated);
+    }
+    let header = if v4 {
+        ipv4::header(packet, carried.at, carrier, &INNER, &mut parsed.inner)
+    } else {
+        ipv6::header(packet, carried.at, carrier, &INNER, &mut parsed.inner)
+    };
+    match header {
+        Err(reason) | Ok(Some(reason)) => parsed.flag(reason),
+        Ok(None) => {}
+    }
+    let inner = parsed.inner;
+    if inner.version == 0 {
+        return;
+    }
+    parsed.inner_length = if carrier.cut { carrier.available } else { inner.length };
+    if inner.protocol == ipproto::TCP || inner.position.is_later() {
+        return;
+    }
+    let at = u32::from(inner.payload);
+    match inner.protocol {
+        ipproto::IPV4 | ipproto::IPV6 | ipproto::GRE => parsed.nested = true,
+        ipproto::UDP => parsed.nested = udp::is_tunnel(packet, at, config),
+        ipproto::ICMP | ipproto::ICMPV6 => {
+            if icmp::is_too_big(packet, at, inner.protocol) {
+                parsed.too_big_at = inner.payload;
+                parsed.too_big_inner = true;
+            }
+        }
+        _ => {}
+    }
+}

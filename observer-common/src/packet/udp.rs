@@ -1,0 +1,154 @@
+//! The tunnels over UDP: VXLAN, Geneve, WireGuard.
+
+use super::carrier::{self, Carried};
+use super::headers::{Geneve, Udp, Vxlan};
+use super::{Malformed, Packet, Parsed, Position, ethernet};
+use crate::abi::{Config, PORTS};
+use crate::kind::Class;
+
+const UDP: u32 = size_of::<Udp>() as u32;
+
+/// RFC 7348 §5: the I flag must be set.
+const VXLAN_VNI: u8 = 0x08;
+/// draft-ietf-nvo3-vxlan-gpe §3.1: a next protocol is given.
+const VXLAN_GPE: u8 = 0x04;
+const GPE_IPV4: u8 = 1;
+const GPE_IPV6: u8 = 2;
+const GPE_ETHERNET: u8 = 3;
+/// WireGuard protocol, §5.4.6: type 4, three reserved bytes, receiver, counter; behind the packet the
+/// Poly1305 tag.
+const WIREGUARD_DATA: u32 = 4;
+const WIREGUARD_HEADER: u32 = 16;
+const WIREGUARD_TAG: u32 = 16;
+
+#[inline(always)]
+fn listed(ports: &[u16; PORTS], port: u16) -> bool {
+    // Port 0 is never a tunnel's, and it fills unused places.
+    ((ports[0] == port) | (ports[1] == port) | (ports[2] == port) | (ports[3] == port)) && port != 0
+}
+
+/// Looks whether the UDP datagram behind the outer header is a tunnel's, and what it announces.
+#[inline(always)]
+pub(super) fn tunnel<P: Packet>(packet: &P, parsed: &mut Parsed, config: &Config) -> Carried {
+    let at = u32::from(parsed.outer.payload);
+    let header = if at + UDP > parsed.outer.end() { None } else { packet.read::<Udp>(at) };
+    let Some(header) = header else {
+        parsed.flag(Malformed::TruncatedTransport);
+        return Carried::NOTHING;
+    };
+    let at = at + UDP;
+    if listed(&config.vxlan_ports, header.destination) {
+        return vxlan(packet, parsed, at);
+    }
+    if listed(&config.geneve_ports, header.destination) {
+        return geneve(packet, parsed, at);
+    }
+    if listed(&config.wireguard_ports, header.destination) || listed(&config.wireguard_ports, header.source) {
+        wireguard(packet, parsed, at);
+    }
+    Carried::NOTHING
+}
+
+/// The tunnel that listens on a UDP port, in wire order.
+#[inline(always)]
+pub(super) fn class_of_port(port: u16, config: &Config) -> Class {
+    if listed(&config.vxlan_ports, port) {
+        Class::Vxlan
+    } else if listed(&config.geneve_ports, port) {
+        Class::Geneve
+    } else if listed(&config.wireguard_ports, port) {
+        Class::Wireguard
+    } else {
+        Class::None
+    }
+}
+
+/// Whether the UDP datagram at `at` goes to a tunnel's port.
+#[inline(always)]
+pub(super) fn is_tunnel<P: Packet>(packet: &P, at: u32, config: &Config) -> bool {
+    match packet.read::<Udp>(at) {
+        None => false,
+        Some(header) => {
+            listed(&config.vxlan_ports, header.destination)
+                || listed(&config.geneve_ports, header.destination)
+        }
+    }
+}
+
+/// Reads a tunnel's fixed header at `at`; everything behind it is what it carries for now.
+#[inline(always)]
+fn fixed<P: Packet, T: super::Plain>(packet: &P, parsed: &mut Parsed, class: Class, at: u32) -> Option<T> {
+    let inside = at + size_of::<T>() as u32;
+    parsed.carries(class, inside);
+    let header = if inside > parsed.outer.end() { None } else { packet.read(at) };
+    if header.is_none() {
+        parsed.flag(Malformed::TruncatedTunnel);
+    }
+    header
+}
+
+#[inline(always)]
+fn vxlan<P: Packet>(packet: &P, parsed: &mut Parsed, at: u32) -> Carried {
+    let Some(header) = fixed::<P, Vxlan>(packet, parsed, Class::Vxlan, at) else {
+        return Carried::NOTHING;
+    };
+    parsed.vni = u32::from_be(header.vni) >> 8;
+    let mut carried = Carried { what: carrier::ETHERNET, at: at + size_of::<Vxlan>() as u32 };
+    if header.flags & VXLAN_GPE != 0 {
+        parsed.gpe = true;
+        carried.what = match header.next_protocol {
+            GPE_IPV4 => carrier::IPV4,
+            GPE_IPV6 => carrier::IPV6,
+            GPE_ETHERNET => carrier::ETHERNET,
+            _ => carrier::NOT_IP,
+        };
+    } else if header.flags & VXLAN_VNI == 0 {
+        parsed.flag(Malformed::TunnelHeader);
+        return Carried::NOTHING;
+    }
+    carried
+}
+
+#[inline(always)]
+fn geneve<P: Packet>(packet: &P, parsed: &mut Parsed, at: u32) -> Carried {
+    let Some(header) = fixed::<P, Geneve>(packet, parsed, Class::Geneve, at) else {
+        return Carried::NOTHING;
+    };
+    if header.version_options >> 6 != 0 {
+        parsed.flag(Malformed::TunnelHeader);
+        return Carried::NOTHING;
+    }
+    parsed.vni = u32::from_be(header.vni) >> 8;
+    let inside = at + size_of::<Geneve>() as u32 + u32::from(header.version_options & 0x3f) * 4;
+    if inside > parsed.outer.end() {
+        parsed.flag(Malformed::TruncatedTunnel);
+        return Carried::NOTHING;
+    }
+    parsed.carries(Class::Geneve, inside);
+    Carried { what: ethernet::announced(header.protocol), at: inside }
+}
+
+/// WireGuard encrypts: the inner packet's length is known from the message's, up to its padding to
+/// a multiple of 16 bytes.
+#[inline(always)]
+fn wireguard<P: Packet>(packet: &P, parsed: &mut Parsed, at: u32) {
+    let Some(word) = packet.read::<u32>(at) else { return };
+    // Reserved bytes that are not 0 belong to something else on that port.
+    let kind = u32::from_le(word);
+    if kind == 0 || kind > WIREGUARD_DATA {
+        return;
+    }
+    parsed.carries(Class::Wireguard, at);
+    if kind != WIREGUARD_DATA {
+        // Handshakes carry no packet: all of it is overhead.
+        parsed.inner_length = 0;
+        return;
+    }
+    // The tag stands in the last fragment.
+    let cut = parsed.outer.position == Position::First;
+    let around = WIREGUARD_HEADER + if cut { 0 } else { WIREGUARD_TAG };
+    if parsed.inner_length < around {
+        parsed.flag(Malformed::TruncatedTunnel);
+    }
+    parsed.inner_length = parsed.inner_length.saturating_sub(around);
+}

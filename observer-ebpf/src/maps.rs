@@ -1,0 +1,55 @@
+//! Every map, with its size and why.
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray, PerCpuHashMap};
+use observer_common::abi::{
+    BlockFacts, BlockKey, CLASS_STRIDE, Config, DEFAULT_BLOCKS, DEFAULT_PATHS, DEFAULT_PEERS, DEFAULT_SLOTS,
+    DEVICE_TABLE, DeviceFacts, Events, PeerFacts, SIZE_TABLE, STRANGERS, Totals,
+};
+use observer_common::address::Address;
+use observer_common::path::{PathKey, PathStats, Stranger};
+
+/// From an interface index, modulo the size and a few places further, to the facts of its device.
+/// An array: the look-up is inlined, and four times as many places as devices keep probing short.
+#[map]
+pub static DEVICES: Array<DeviceFacts> = Array::with_max_entries(DEVICE_TABLE, 0);
+
+/// What the programs must know of the node.
+#[map]
+pub static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
+
+/// From an L3 size to its class in the histogram: one load, exact at every bound.
+#[map]
+pub static SIZE_CLASS: Array<[u8; SIZE_TABLE]> = Array::with_max_entries(1, 0);
+
+/// Totals by slot, direction and class. An array, because no sender may be able to key it.
+#[map]
+pub static TOTALS: PerCpuArray<Totals> = PerCpuArray::with_max_entries(DEFAULT_SLOTS * 2 * CLASS_STRIDE, 0);
+
+/// Rare events by slot and direction.
+#[map]
+pub static EVENTS: PerCpuArray<Events> = PerCpuArray::with_max_entries(DEFAULT_SLOTS * 2, 0);
+
+/// Paths. A plain hash: an LRU would silently evict peers under a flood. Only known peers enter.
+#[map]
+pub static PATHS: PerCpuHashMap<PathKey, PathStats> = PerCpuHashMap::with_max_entries(DEFAULT_PATHS, 0);
+
+/// Addresses of known nodes.
+#[map]
+pub static PEERS: HashMap<Address, PeerFacts> = HashMap::with_max_entries(DEFAULT_PEERS, 0);
+
+/// Pod blocks of other nodes.
+#[map]
+pub static BLOCKS: HashMap<BlockKey, BlockFacts> = HashMap::with_max_entries(DEFAULT_BLOCKS, 0);
+
+/// Tunnel senders that are no known nodes; a place belongs to the first who takes it.
+#[map]
+pub static STRANGER_TABLE: PerCpuArray<Stranger> = PerCpuArray::with_max_entries(STRANGERS, 0);
+
+/// Bytes that are copied where headers stand outside of a packet's linear part: as much as the
+/// longest chain of headers that is read has (Ethernet with two tags, IPv4 with options, UDP, Geneve
+/// with options, the same again inside: 492).
+pub const SCRATCH_SIZE: usize = 512;
+/// The copy.
+#[map]
+pub static SCRATCH: PerCpuArray<[u8; SCRATCH_SIZE]> = PerCpuArray::with_max_entries(1, 0);

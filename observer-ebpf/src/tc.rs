@@ -1,0 +1,122 @@
+//! TC: skbs, super-packets included.
+
+use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::helpers::generated::{bpf_skb_load_bytes, bpf_skb_load_bytes_relative};
+use aya_ebpf::programs::TcContext;
+use aya_log_ebpf::warn;
+use observer_common::abi::link;
+use observer_common::account::{Site, Sizes, count, ran_out, signal};
+use observer_common::kind::Direction;
+use observer_common::packet::{Frame, parse};
+
+use crate::maps::{SCRATCH, SCRATCH_SIZE};
+use crate::packet::{Copied, Direct};
+use crate::tables::{Maps, config, device};
+
+/// `BPF_HDR_START_NET`.
+const NETWORK_HEADER: u32 = 1;
+
+#[inline(always)]
+fn frame(skb: *const __sk_buff) -> Frame {
+    // SAFETY: the context of the program; the verifier checks each access.
+    let (length, gso_segs, gso_size, tag) =
+        unsafe { ((*skb).len, (*skb).gso_segs, (*skb).gso_size, (*skb).vlan_present) };
+    Frame { length, gso_segs, gso_size, tag_beside: tag != 0, zero_length_is_big: gso_size != 0 }
+}
+
+/// Counts an skb.
+#[inline(always)]
+pub fn observe(ctx: &TcContext, direction: Direction) {
+    let skb = ctx.skb.skb.cast_const();
+    // SAFETY: as above.
+    let ifindex = unsafe { (*skb).ifindex };
+    let (Some(device), Some(config)) = (device(ifindex), config()) else { return };
+    let site = Site { device, direction, config };
+    if site.link() == link::NETWORK_HEADER {
+        copied(ctx, direction);
+        return;
+    }
+    let frame = frame(skb);
+    let packet = Direct::new(ctx.data(), ctx.data_end());
+    let parsed = parse(&packet, &frame, site.link(), config);
+    let (sizes, short) = Sizes::of(&packet, &frame, &parsed);
+    if (ran_out(parsed.malformed) || ran_out(short)) && packet.length() < frame.length {
+        copied(ctx, direction);
+        return;
+    }
+    count(&packet, &parsed, sizes, short, &site, &mut Maps);
+    if parsed.too_big_at != 0 {
+        let protocol = if parsed.too_big_inner { parsed.inner.protocol } else { parsed.outer.protocol };
+        too_big(ctx, parsed.too_big_at, protocol, direction);
+    }
+}
+
+/// Counts a too-big message. Not inlined: it is rare, and the common way stays small.
+#[inline(never)]
+fn too_big(ctx: &TcContext, at: u16, protocol: u8, direction: Direction) {
+    // SAFETY: as above.
+    let ifindex = unsafe { (*ctx.skb.skb).ifindex };
+    let (Some(device), Some(config)) = (device(ifindex), config()) else { return };
+    let site = Site { device, direction, config };
+    let packet = Direct::new(ctx.data(), ctx.data_end());
+    signal(&packet, u32::from(at), protocol, &site, &mut Maps);
+}
+
+/// Counts an skb whose headers are not all in its linear part, from a copy of its first bytes.
+///
+/// Not inlined: it is the exception, and the verifier need not walk it once a branch.
+#[inline(never)]
+fn copied(ctx: &TcContext, direction: Direction) {
+    let skb = ctx.skb.skb;
+    // SAFETY: as above.
+    let ifindex = unsafe { (*skb).ifindex };
+    let (Some(device), Some(config)) = (device(ifindex), config()) else { return };
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
+    let site = Site { device, direction, config };
+    let mut frame = frame(skb.cast_const());
+    let inner_only = site.link() == link::NETWORK_HEADER;
+    let loaded =
+        if inner_only { load_from_network_header(skb, scratch) } else { load(skb, scratch, frame.length) };
+    let Some(length) = loaded else {
+        warn!(ctx, "cannot read an skb of {} bytes on interface {}", frame.length, ifindex);
+        return;
+    };
+    let packet = Copied { start: scratch.cast_const().cast(), length };
+    let parsed = parse(&packet, &frame, site.link(), config);
+    if inner_only && parsed.outer.length != 0 {
+        // The skb's length counts the outer headers too.
+        frame.length = parsed.outer.length;
+    }
+    let (sizes, short) = Sizes::of(&packet, &frame, &parsed);
+    count(&packet, &parsed, sizes, short, &site, &mut Maps);
+    if parsed.too_big_at != 0 {
+        let protocol = if parsed.too_big_inner { parsed.inner.protocol } else { parsed.outer.protocol };
+        signal(&packet, u32::from(parsed.too_big_at), protocol, &site, &mut Maps);
+    }
+}
+
+#[inline(always)]
+fn load(skb: *mut __sk_buff, to: *mut [u8; SCRATCH_SIZE], length: u32) -> Option<u32> {
+    let length = if length < SCRATCH_SIZE as u32 { length } else { SCRATCH_SIZE as u32 };
+    if length == 0 {
+        return None;
+    }
+    // SAFETY: `to` has room for `length` bytes.
+    let result = unsafe { bpf_skb_load_bytes(skb.cast_const().cast(), 0, to.cast(), length) };
+    (result == 0).then_some(length)
+}
+
+/// The helper reads the linear part only and does not say how long that is.
+#[inline(always)]
+fn load_from_network_header(skb: *mut __sk_buff, to: *mut [u8; SCRATCH_SIZE]) -> Option<u32> {
+    for length in [SCRATCH_SIZE as u32, 256, 128, 96, 64, 40, 20] {
+        // SAFETY: as above.
+        let result = unsafe {
+            bpf_skb_load_bytes_relative(skb.cast_const().cast(), 0, to.cast(), length, NETWORK_HEADER)
+        };
+        if result == 0 {
+            return Some(length);
+        }
+    }
+    None
+}

@@ -1,0 +1,69 @@
+//! XDP: frames before the skb, on request.
+
+use aya_ebpf::bindings::xdp_md;
+use aya_ebpf::helpers::generated::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
+use aya_ebpf::programs::XdpContext;
+use observer_common::account::{Site, Sizes, count, observe as account, ran_out, signal};
+use observer_common::kind::Direction;
+use observer_common::packet::{Frame, parse};
+
+use crate::maps::{SCRATCH, SCRATCH_SIZE};
+use crate::packet::{Copied, Direct};
+use crate::tables::{Maps, config, device};
+
+#[inline(always)]
+fn site(ctx: *const xdp_md) -> Option<Site<'static>> {
+    // SAFETY: the context of the program; the verifier checks each access.
+    let ifindex = unsafe { (*ctx).ingress_ifindex };
+    Some(Site { device: device(ifindex)?, direction: Direction::Ingress, config: config()? })
+}
+
+const fn frame(length: u32) -> Frame {
+    Frame { length, gso_segs: 1, gso_size: 0, tag_beside: false, zero_length_is_big: false }
+}
+
+/// Counts a frame in one buffer.
+#[inline(always)]
+pub fn observe(ctx: &XdpContext) {
+    let Some(site) = site(ctx.ctx) else { return };
+    let packet = Direct::new(ctx.data(), ctx.data_end());
+    let _ = account(&packet, &frame(packet.length()), &site, &mut Maps);
+}
+
+/// Counts a frame that may lie in several buffers.
+#[inline(always)]
+pub fn observe_frags(ctx: &XdpContext) {
+    let Some(site) = site(ctx.ctx) else { return };
+    // SAFETY: a helper of this program type.
+    let length = unsafe { bpf_xdp_get_buff_len(ctx.ctx) } as u32;
+    let packet = Direct::new(ctx.data(), ctx.data_end());
+    let frame = frame(length);
+    let parsed = parse(&packet, &frame, site.device.ingress_link, site.config);
+    if ran_out(parsed.malformed) && packet.length() < length {
+        copied(ctx, length);
+        return;
+    }
+    let (sizes, short) = Sizes::of(&packet, &frame, &parsed);
+    count(&packet, &parsed, sizes, short, &site, &mut Maps);
+    if parsed.too_big_at != 0 {
+        let protocol = if parsed.too_big_inner { parsed.inner.protocol } else { parsed.outer.protocol };
+        signal(&packet, u32::from(parsed.too_big_at), protocol, &site, &mut Maps);
+    }
+}
+
+/// Counts a frame whose headers are not all in its first buffer.
+#[inline(never)]
+fn copied(ctx: &XdpContext, total: u32) {
+    let Some(site) = site(ctx.ctx) else { return };
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
+    let length = if total < SCRATCH_SIZE as u32 { total } else { SCRATCH_SIZE as u32 };
+    if length == 0 {
+        return;
+    }
+    // SAFETY: `scratch` has room for `length` bytes.
+    if unsafe { bpf_xdp_load_bytes(ctx.ctx, 0, scratch.cast(), length) } != 0 {
+        return;
+    }
+    let packet = Copied { start: scratch.cast_const().cast(), length };
+    let _ = account(&packet, &frame(total), &site, &mut Maps);
+}
