@@ -34,19 +34,22 @@ pub trait Tables {
     fn stranger(&mut self, place: u32) -> Option<&mut Stranger>;
     /// The size class of an L3 size.
     fn size_class(&self, length: u32) -> usize;
+    /// The frame in hand belongs to this path. Only those who tell of single frames want to know.
+    #[inline(always)]
+    fn belongs(&mut self, _key: &PathKey) {}
 }
 
 /// What a frame weighs on the wire: all its segments together, and one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
-    /// Packets on the wire.
-    pub segments: u32,
-    /// Link-layer bytes of all of them.
+    /// Link-layer bytes of all segments.
     pub wire: u64,
     /// L3 bytes of all of them.
     pub l3: u64,
     /// Inner bytes of all of them.
     pub inner: u64,
+    /// Packets on the wire.
+    pub segments: u32,
     /// L3 size of each but the last.
     pub each: u32,
     /// L3 size of the last.
@@ -54,33 +57,46 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// The sizes of `frame`, and whether its transport header could be read where that was needed.
+    /// Nothing.
+    pub const NOTHING: Self = Self { wire: 0, l3: 0, inner: 0, segments: 0, each: 0, last: 0 };
+
+    /// Weighs `frame`; what was missing where its transport header was needed and could not be read.
     ///
     /// Wire bytes = length + (segments − 1) × headers, headers counted from the first byte to the end
     /// of the innermost transport header; `wire_len` of the skb is wrong for VXLAN.
     #[inline(always)]
-    pub fn of<P: Packet>(packet: &P, frame: &Frame, parsed: &Parsed) -> (Self, Option<Malformed>) {
+    fn weigh<P: Packet>(&mut self, packet: &P, frame: &Frame, parsed: &Parsed) -> Malformed {
         let tag = if frame.tag_beside { TAG } else { 0 };
-        let single = Self {
-            segments: 1,
-            wire: u64::from(frame.length + tag),
-            l3: u64::from(parsed.outer.length),
+        let length = parsed.outer.length;
+        *self = Self {
+            wire: u64::from(frame.length) + u64::from(tag),
+            l3: u64::from(length),
             inner: u64::from(parsed.inner_length),
-            each: parsed.outer.length,
-            last: parsed.outer.length,
+            segments: 1,
+            each: length,
+            last: length,
         };
         if frame.gso_size == 0 || parsed.outer.version == 0 {
-            return (single, None);
+            return Malformed::None;
         }
         let Some(end) = header_end(packet, parsed) else {
-            return (single, Some(Malformed::TruncatedTransport));
+            return Malformed::TruncatedTransport;
         };
-        let payload = frame.length.saturating_sub(end);
-        let segments =
-            if frame.gso_segs == 0 { payload.div_ceil(frame.gso_size).max(1) } else { frame.gso_segs };
-        if segments == 1 {
-            return (single, None);
+        let segments = if frame.gso_segs == 0 {
+            frame.length.saturating_sub(end).div_ceil(frame.gso_size)
+        } else {
+            frame.gso_segs
+        };
+        if segments > 1 {
+            self.multiply(segments, end, frame.gso_size, u64::from(tag), parsed);
         }
+        Malformed::None
+    }
+
+    /// From the weight of a super-packet to that of its segments, which repeat the headers before
+    /// `end`.
+    #[inline(always)]
+    fn multiply(&mut self, segments: u32, end: u32, gso_size: u32, tag: u64, parsed: &Parsed) {
         let repeats = u64::from(segments - 1);
         let headers = end.saturating_sub(u32::from(parsed.outer.start));
         let inner_start = if parsed.inner.version == 0 {
@@ -88,17 +104,12 @@ impl Sizes {
         } else {
             u32::from(parsed.inner.start)
         };
-        let each = headers + frame.gso_size;
-        let l3 = single.l3 + repeats * u64::from(headers);
-        let sizes = Self {
-            segments,
-            wire: u64::from(frame.length) + repeats * u64::from(end) + u64::from(segments) * u64::from(tag),
-            l3,
-            inner: single.inner + repeats * u64::from(end.saturating_sub(inner_start)),
-            each,
-            last: l3.saturating_sub(repeats * u64::from(each)) as u32,
-        };
-        (sizes, None)
+        self.segments = segments;
+        self.wire += repeats * (u64::from(end) + tag);
+        self.l3 += repeats * u64::from(headers);
+        self.inner += repeats * u64::from(end.saturating_sub(inner_start));
+        self.each = headers + gso_size;
+        self.last = self.l3.saturating_sub(repeats * u64::from(self.each)) as u32;
     }
 
     /// How many of the packets exceed `limit` bytes.
@@ -130,18 +141,29 @@ pub struct Verdict {
     pub sizes: Sizes,
     /// Its class, the node's tables considered.
     pub class: Class,
-    /// What was wrong with it.
-    pub malformed: Option<Malformed>,
+    /// What was wrong with it: a [`Malformed`] as a number.
+    pub malformed: u8,
     /// Packets larger than the device's MTU.
     pub oversized: u32,
     /// Packets larger than the tunnel can carry without fragmentation.
     pub too_big_for_tunnel: u32,
-    /// Its path, on an underlay.
-    pub path: Option<PathKey>,
     /// The far end is no known node.
     pub foreign_peer: bool,
     /// The VNI is none of the node's.
     pub foreign_vni: bool,
+}
+
+impl Verdict {
+    /// Nothing decided yet.
+    pub const NOTHING: Self = Self {
+        sizes: Sizes::NOTHING,
+        oversized: 0,
+        too_big_for_tunnel: 0,
+        class: Class::None,
+        malformed: Malformed::None as u8,
+        foreign_peer: false,
+        foreign_vni: false,
+    };
 }
 
 /// Where a frame was seen.
@@ -180,6 +202,56 @@ impl Site<'_> {
     }
 }
 
+/// What is known of one frame, step by step. In a BPF program it lies in a map ([`Packet::settle`]).
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(8))]
+pub struct Observation {
+    /// What the parser found.
+    pub parsed: Parsed,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+impl Observation {
+    /// Nothing seen yet.
+    pub const NOTHING: Self = Self { parsed: Parsed::NOTHING, verdict: Verdict::NOTHING };
+
+    /// The too-big message in it: where it starts, and the protocol of it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn too_big(&self) -> Option<(u16, u8)> {
+        let parsed = &self.parsed;
+        let protocol = if parsed.too_big_inner { parsed.inner.protocol } else { parsed.outer.protocol };
+        if parsed.too_big_at == 0 { None } else { Some((parsed.too_big_at, protocol)) }
+    }
+}
+
+/// Word by word and volatile: LLVM would make one `memset` of it, which is a loop over bytes in a BPF
+/// program.
+#[inline(always)]
+fn clear(seen: &mut Observation) {
+    const WORDS: usize = size_of::<Observation>() / size_of::<u64>();
+    const _: () = assert!(WORDS * size_of::<u64>() == size_of::<Observation>());
+    let words = (&raw mut *seen).cast::<u64>();
+    for i in 0..WORDS {
+        // SAFETY: the struct consists of so many words, and zero is a value of each of its fields.
+        unsafe { words.add(i).write_volatile(0) };
+    }
+}
+
+/// Parses a frame and weighs it, and says whether all headers that were needed could be read.
+#[inline(always)]
+pub fn look<P: Packet>(packet: &P, frame: &Frame, site: &Site<'_>, seen: &mut Observation) -> bool {
+    clear(seen);
+    parse(packet, frame, site.link(), site.config, &mut seen.parsed);
+    packet.settle(seen);
+    let short = seen.verdict.sizes.weigh(packet, frame, &seen.parsed);
+    packet.settle(seen);
+    let malformed = if seen.parsed.malformed == 0 { short as u8 } else { seen.parsed.malformed };
+    seen.verdict.malformed = malformed;
+    !ran_out(malformed)
+}
+
 /// Parses a frame and counts it, too-big messages included.
 #[inline(always)]
 pub fn observe<P: Packet, T: Tables>(
@@ -187,88 +259,67 @@ pub fn observe<P: Packet, T: Tables>(
     frame: &Frame,
     site: &Site<'_>,
     tables: &mut T,
-) -> (Parsed, Verdict) {
-    let parsed = parse(packet, frame, site.link(), site.config);
-    let (sizes, short) = Sizes::of(packet, frame, &parsed);
-    let verdict = count(packet, &parsed, sizes, short, site, tables);
-    if parsed.too_big_at != 0 {
-        let protocol = if parsed.too_big_inner { parsed.inner.protocol } else { parsed.outer.protocol };
-        signal(packet, u32::from(parsed.too_big_at), protocol, site, tables);
+    seen: &mut Observation,
+) {
+    look(packet, frame, site, seen);
+    count(packet, site, tables, seen);
+    if let Some((at, protocol)) = seen.too_big() {
+        signal(packet, u32::from(at), protocol, site, tables);
     }
-    (parsed, verdict)
 }
 
 /// Whether the parser ran out of bytes; where the frame has more than could be read, that is not the
 /// packet's fault.
 #[inline(always)]
 #[must_use]
-pub fn ran_out(reason: Option<Malformed>) -> bool {
-    matches!(
-        reason,
-        Some(
-            Malformed::TruncatedLink
-                | Malformed::TruncatedIp
-                | Malformed::TruncatedExtension
-                | Malformed::TruncatedTunnel
-                | Malformed::InnerTruncated
-                | Malformed::TruncatedTransport
-        )
-    )
+pub fn ran_out(malformed: u8) -> bool {
+    const TRUNCATED: u32 = 1 << Malformed::TruncatedLink as u8
+        | 1 << Malformed::TruncatedIp as u8
+        | 1 << Malformed::TruncatedExtension as u8
+        | 1 << Malformed::TruncatedTunnel as u8
+        | 1 << Malformed::InnerTruncated as u8
+        | 1 << Malformed::TruncatedTransport as u8;
+    (TRUNCATED >> (malformed & 31)) & 1 != 0
 }
 
-/// Counts a parsed frame; a too-big message in it is [`signal`]'s.
+/// Counts a frame that was looked at; a too-big message in it is [`signal`]'s.
 #[inline(always)]
-pub fn count<P: Packet, T: Tables>(
-    packet: &P,
-    parsed: &Parsed,
-    sizes: Sizes,
-    short: Option<Malformed>,
-    site: &Site<'_>,
-    tables: &mut T,
-) -> Verdict {
+pub fn count<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &mut T, seen: &mut Observation) {
     let device = site.device;
-    let mut verdict = Verdict {
-        sizes,
-        class: parsed.class,
-        malformed: if parsed.malformed.is_some() { parsed.malformed } else { short },
-        oversized: if device.mtu == 0 { 0 } else { sizes.above(device.mtu) },
-        too_big_for_tunnel: 0,
-        path: None,
-        foreign_peer: false,
-        foreign_vni: false,
-    };
-    if parsed.outer.version != 0 {
-        if device.role == role::UNDERLAY {
-            on_underlay(packet, parsed, site, tables, &mut verdict);
-        } else if device.role == role::TUNNEL && site.direction == Direction::Egress {
-            into_tunnel(packet, parsed, site, tables, &mut verdict);
-        }
+    seen.verdict.class = seen.parsed.class;
+    if device.mtu != 0 {
+        seen.verdict.oversized = seen.verdict.sizes.above(device.mtu);
     }
+    packet.settle(seen);
+    if seen.parsed.outer.version != 0 {
+        if device.role == role::UNDERLAY {
+            on_underlay(packet, site, tables, seen);
+        } else if device.role == role::TUNNEL && site.direction == Direction::Egress {
+            into_tunnel(packet, site, tables, seen);
+        }
+        packet.settle(seen);
+    }
+    let Observation { parsed, verdict } = seen;
+    let sizes = &verdict.sizes;
     let last = tables.size_class(sizes.last);
     let each = if sizes.segments > 1 { tables.size_class(sizes.each) } else { last };
     if let Some(totals) = tables.totals(totals_index(device.slot, site.direction, verdict.class)) {
-        add_totals(totals, parsed, &verdict);
+        add_totals(totals, parsed, verdict);
         if parsed.outer.version != 0 {
-            add_sizes(totals, last, each, &sizes);
+            add_sizes(totals, last, each, sizes);
         }
     }
-    if let Some(reason) = verdict.malformed
+    if verdict.malformed != 0
         && let Some(events) = tables.events(events_index(device.slot, site.direction))
-        && let Some(count) = events.0.get_mut(FIRST_REASON + reason as usize - 1)
+        && let Some(count) = events.0.get_mut(FIRST_REASON + usize::from(verdict.malformed - 1))
     {
         *count += u64::from(sizes.segments);
     }
-    verdict
 }
 
 #[inline(always)]
-fn on_underlay<P: Packet, T: Tables>(
-    packet: &P,
-    parsed: &Parsed,
-    site: &Site<'_>,
-    tables: &mut T,
-    verdict: &mut Verdict,
-) {
+fn on_underlay<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &mut T, seen: &mut Observation) {
+    let Observation { parsed, verdict } = seen;
     let far = match site.direction {
         Direction::Ingress => parsed.outer.source(packet),
         Direction::Egress => parsed.outer.destination(packet),
@@ -305,14 +356,14 @@ fn on_underlay<P: Packet, T: Tables>(
     }
     if let Some(stats) = tables.path(&key) {
         add_path(stats, parsed, verdict);
-        verdict.path = Some(key);
+        tables.belongs(&key);
     } else if !verdict.class.is_tunnel() || tables.peer(&far).is_some() {
         if let Some(stats) = tables.add_path(&key) {
             add_path(stats, parsed, verdict);
         } else {
             event(site, tables, Event::PathOverflow, verdict.sizes.segments);
         }
-        verdict.path = Some(key);
+        tables.belongs(&key);
     } else {
         verdict.foreign_peer = true;
     }
@@ -355,14 +406,9 @@ fn block_of<T: Tables>(address: &Address, version: u8, config: &Config, tables: 
 }
 
 #[inline(always)]
-fn into_tunnel<P: Packet, T: Tables>(
-    packet: &P,
-    parsed: &Parsed,
-    site: &Site<'_>,
-    tables: &mut T,
-    verdict: &mut Verdict,
-) {
+fn into_tunnel<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &mut T, seen: &mut Observation) {
     let device = site.device;
+    let Observation { parsed, verdict } = seen;
     if device.underlay_mtu == 0 {
         return;
     }

@@ -4,6 +4,7 @@
 //! `observer-common` counts it. Every path of every entry point returns [`NEXT`] or `XDP_PASS`.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 #![expect(missing_docs, reason = "the entry points' macros expand to functions without documentation")]
 
 mod maps;

@@ -6,6 +6,7 @@ use observer_common::abi::{
     BlockFacts, BlockKey, CLASS_STRIDE, Config, DEFAULT_BLOCKS, DEFAULT_PATHS, DEFAULT_PEERS, DEFAULT_SLOTS,
     DEVICE_TABLE, DeviceFacts, Events, PeerFacts, SIZE_TABLE, STRANGERS, Totals,
 };
+use observer_common::account::Observation;
 use observer_common::address::Address;
 use observer_common::path::{PathKey, PathStats, Stranger};
 
@@ -45,6 +46,11 @@ pub static BLOCKS: HashMap<BlockKey, BlockFacts> = HashMap::with_max_entries(DEF
 /// Tunnel senders that are no known nodes; a place belongs to the first who takes it.
 #[map]
 pub static STRANGER_TABLE: PerCpuArray<Stranger> = PerCpuArray::with_max_entries(STRANGERS, 0);
+
+/// What is known of the packet in hand. In a map rather than on the stack: the verifier forgets what
+/// it knew of values in maps, which keeps the number of states it must walk small.
+#[map]
+pub static IN_HAND: PerCpuArray<Observation> = PerCpuArray::with_max_entries(1, 0);
 
 /// Bytes that are copied where headers stand outside of a packet's linear part: as much as the
 /// longest chain of headers that is read has (Ethernet with two tags, IPv4 with options, UDP, Geneve

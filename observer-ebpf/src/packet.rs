@@ -1,8 +1,32 @@
 //! How the parser reads packets at the hooks.
 
+use core::arch::asm;
+
 use observer_common::packet::{Packet, Plain};
 
 use crate::maps::SCRATCH_SIZE;
+
+const FARTHEST: u64 = 32_000;
+
+/// Makes the compiler write `value` to memory and read it again.
+#[inline(always)]
+fn settled<T>(value: &mut T) {
+    let mut pointer: *mut T = value;
+    // One real instruction, because the kernel refuses line information for none.
+    // SAFETY: it copies a register to itself.
+    unsafe { asm!("{0} = {0}", inout(reg) pointer) };
+    let _ = &mut pointer;
+}
+
+/// How much of a packet of `length` bytes is copied, in a form that the verifier can follow: the
+/// register that is compared must be the one that is passed on.
+#[inline(always)]
+pub fn copy_length(length: u32) -> u32 {
+    let mut length = u64::from(length);
+    // SAFETY: it copies a register to itself.
+    unsafe { asm!("{0} = {0}", inout(reg) length, options(pure, nomem, nostack)) };
+    if length > SCRATCH_SIZE as u64 { SCRATCH_SIZE as u32 } else { length as u32 }
+}
 
 /// The linear part of a packet, accessed directly.
 pub struct Direct {
@@ -27,13 +51,29 @@ impl Direct {
 impl Packet for Direct {
     #[inline(always)]
     fn read<T: Plain>(&self, offset: u32) -> Option<T> {
+        let mut offset = u64::from(offset);
+        // The verifier follows registers: LLVM must not derive the offset that is compared and the one
+        // that is added in two different ways.
+        // SAFETY: it copies a register to itself.
+        unsafe { asm!("{0} = {0}", inout(reg) offset, options(pure, nomem, nostack)) };
+        // Far beyond any chain of headers, and near enough for the verifier to keep track.
+        if offset > FARTHEST {
+            return None;
+        }
         let at = self.start + offset as usize;
-        if at + size_of::<T>() > self.end {
+        // The verifier learns nothing from `at >= end`, which is what LLVM makes of one byte.
+        let size = const { if size_of::<T>() == 1 { 2 } else { size_of::<T>() } };
+        if at + size > self.end {
             return None;
         }
         // SAFETY: the bytes lie inside the packet, any bytes are a `T: Plain`, and the machines that
         // load this allow loads that are not aligned (x86-64, arm64).
         Some(unsafe { *(at as *const T) })
+    }
+
+    #[inline(always)]
+    fn settle<T>(&self, value: &mut T) {
+        settled(value);
     }
 }
 
@@ -48,11 +88,18 @@ pub struct Copied {
 impl Packet for Copied {
     #[inline(always)]
     fn read<T: Plain>(&self, offset: u32) -> Option<T> {
-        let offset = offset as usize;
+        let mut offset = offset as usize;
+        // SAFETY: as above.
+        unsafe { asm!("{0} = {0}", inout(reg) offset, options(pure, nomem, nostack)) };
         if offset > SCRATCH_SIZE - size_of::<T>() || offset + size_of::<T>() > self.length as usize {
             return None;
         }
         // SAFETY: the bytes lie inside the copy; see above for the rest.
         Some(unsafe { *self.start.add(offset).cast::<T>() })
+    }
+
+    #[inline(always)]
+    fn settle<T>(&self, value: &mut T) {
+        settled(value);
     }
 }

@@ -5,11 +5,25 @@ use observer_common::abi::{
     BlockFacts, BlockKey, Config, DEVICE_PROBES, DEVICE_TABLE, DeviceFacts, Events, PeerFacts, SIZE_CLASSES,
     SIZE_TABLE, Totals,
 };
-use observer_common::account::Tables;
+use observer_common::account::{Observation, Tables};
 use observer_common::address::Address;
 use observer_common::path::{PathKey, PathStats, Stranger};
 
-use crate::maps::{BLOCKS, CONFIG, DEVICES, EVENTS, PATHS, PEERS, SIZE_CLASS, STRANGER_TABLE, TOTALS};
+use crate::maps::{
+    BLOCKS, CONFIG, DEVICES, EVENTS, IN_HAND, PATHS, PEERS, SIZE_CLASS, STRANGER_TABLE, TOTALS,
+};
+
+/// Turns the pointer that a look-up gave into a reference.
+macro_rules! reference {
+    ($pointer:expr) => {
+        match $pointer {
+            // SAFETY: the value lives as long as the map; it is this CPU's own, and neither hook is
+            // re-entered on one CPU while the other runs there.
+            Some(pointer) => Some(unsafe { &mut *pointer }),
+            None => None,
+        }
+    };
+}
 
 /// A value of zeros to enter new paths with.
 static NEW_PATH: PathStats = PathStats::ZERO;
@@ -32,20 +46,14 @@ pub fn config() -> Option<&'static Config> {
     CONFIG.get(0)
 }
 
+/// Room for what is known of the packet in hand.
+#[inline(always)]
+pub fn in_hand() -> Option<&'static mut Observation> {
+    reference!(IN_HAND.get_ptr_mut(0))
+}
+
 /// The kernel's maps.
 pub struct Maps;
-
-/// Turns the pointer that a look-up gave into a reference.
-macro_rules! reference {
-    ($pointer:expr) => {
-        match $pointer {
-            // SAFETY: the value lives as long as the map; it is this CPU's own, and neither hook is
-            // re-entered on one CPU while the other runs there.
-            Some(pointer) => Some(unsafe { &mut *pointer }),
-            None => None,
-        }
-    };
-}
 
 impl Tables for Maps {
     #[inline(always)]

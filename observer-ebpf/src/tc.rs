@@ -5,13 +5,13 @@ use aya_ebpf::helpers::generated::{bpf_skb_load_bytes, bpf_skb_load_bytes_relati
 use aya_ebpf::programs::TcContext;
 use aya_log_ebpf::warn;
 use observer_common::abi::link;
-use observer_common::account::{Site, Sizes, count, ran_out, signal};
+use observer_common::account::{Site, count, look, signal};
 use observer_common::kind::Direction;
-use observer_common::packet::{Frame, parse};
+use observer_common::packet::{Frame, ip_length};
 
 use crate::maps::{SCRATCH, SCRATCH_SIZE};
-use crate::packet::{Copied, Direct};
-use crate::tables::{Maps, config, device};
+use crate::packet::{Copied, Direct, copy_length};
+use crate::tables::{Maps, config, device, in_hand};
 
 /// `BPF_HDR_START_NET`.
 const NETWORK_HEADER: u32 = 1;
@@ -36,18 +36,16 @@ pub fn observe(ctx: &TcContext, direction: Direction) {
         copied(ctx, direction);
         return;
     }
+    let Some(seen) = in_hand() else { return };
     let frame = frame(skb);
     let packet = Direct::new(ctx.data(), ctx.data_end());
-    let parsed = parse(&packet, &frame, site.link(), config);
-    let (sizes, short) = Sizes::of(&packet, &frame, &parsed);
-    if (ran_out(parsed.malformed) || ran_out(short)) && packet.length() < frame.length {
+    if !look(&packet, &frame, &site, seen) && packet.length() < frame.length {
         copied(ctx, direction);
         return;
     }
-    count(&packet, &parsed, sizes, short, &site, &mut Maps);
-    if parsed.too_big_at != 0 {
-        let protocol = if parsed.too_big_inner { parsed.inner.protocol } else { parsed.outer.protocol };
-        too_big(ctx, parsed.too_big_at, protocol, direction);
+    count(&packet, &site, &mut Maps, seen);
+    if let Some((at, protocol)) = seen.too_big() {
+        too_big(ctx, at, protocol, direction);
     }
 }
 
@@ -71,7 +69,7 @@ fn copied(ctx: &TcContext, direction: Direction) {
     // SAFETY: as above.
     let ifindex = unsafe { (*skb).ifindex };
     let (Some(device), Some(config)) = (device(ifindex), config()) else { return };
-    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
+    let (Some(scratch), Some(seen)) = (SCRATCH.get_ptr_mut(0), in_hand()) else { return };
     let site = Site { device, direction, config };
     let mut frame = frame(skb.cast_const());
     let inner_only = site.link() == link::NETWORK_HEADER;
@@ -82,22 +80,20 @@ fn copied(ctx: &TcContext, direction: Direction) {
         return;
     };
     let packet = Copied { start: scratch.cast_const().cast(), length };
-    let parsed = parse(&packet, &frame, site.link(), config);
-    if inner_only && parsed.outer.length != 0 {
+    if inner_only {
         // The skb's length counts the outer headers too.
-        frame.length = parsed.outer.length;
+        frame.length = ip_length(&packet, frame.length);
     }
-    let (sizes, short) = Sizes::of(&packet, &frame, &parsed);
-    count(&packet, &parsed, sizes, short, &site, &mut Maps);
-    if parsed.too_big_at != 0 {
-        let protocol = if parsed.too_big_inner { parsed.inner.protocol } else { parsed.outer.protocol };
-        signal(&packet, u32::from(parsed.too_big_at), protocol, &site, &mut Maps);
+    look(&packet, &frame, &site, seen);
+    count(&packet, &site, &mut Maps, seen);
+    if let Some((at, protocol)) = seen.too_big() {
+        signal(&packet, u32::from(at), protocol, &site, &mut Maps);
     }
 }
 
 #[inline(always)]
 fn load(skb: *mut __sk_buff, to: *mut [u8; SCRATCH_SIZE], length: u32) -> Option<u32> {
-    let length = if length < SCRATCH_SIZE as u32 { length } else { SCRATCH_SIZE as u32 };
+    let length = copy_length(length);
     if length == 0 {
         return None;
     }

@@ -3,13 +3,13 @@
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::generated::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
 use aya_ebpf::programs::XdpContext;
-use observer_common::account::{Site, Sizes, count, observe as account, ran_out, signal};
+use observer_common::account::{Site, count, look, observe as account, signal};
 use observer_common::kind::Direction;
-use observer_common::packet::{Frame, parse};
+use observer_common::packet::Frame;
 
-use crate::maps::{SCRATCH, SCRATCH_SIZE};
-use crate::packet::{Copied, Direct};
-use crate::tables::{Maps, config, device};
+use crate::maps::SCRATCH;
+use crate::packet::{Copied, Direct, copy_length};
+use crate::tables::{Maps, config, device, in_hand};
 
 #[inline(always)]
 fn site(ctx: *const xdp_md) -> Option<Site<'static>> {
@@ -25,38 +25,35 @@ const fn frame(length: u32) -> Frame {
 /// Counts a frame in one buffer.
 #[inline(always)]
 pub fn observe(ctx: &XdpContext) {
-    let Some(site) = site(ctx.ctx) else { return };
+    let (Some(site), Some(seen)) = (site(ctx.ctx), in_hand()) else { return };
     let packet = Direct::new(ctx.data(), ctx.data_end());
-    let _ = account(&packet, &frame(packet.length()), &site, &mut Maps);
+    account(&packet, &frame(packet.length()), &site, &mut Maps, seen);
 }
 
 /// Counts a frame that may lie in several buffers.
 #[inline(always)]
 pub fn observe_frags(ctx: &XdpContext) {
-    let Some(site) = site(ctx.ctx) else { return };
+    let (Some(site), Some(seen)) = (site(ctx.ctx), in_hand()) else { return };
     // SAFETY: a helper of this program type.
     let length = unsafe { bpf_xdp_get_buff_len(ctx.ctx) } as u32;
     let packet = Direct::new(ctx.data(), ctx.data_end());
     let frame = frame(length);
-    let parsed = parse(&packet, &frame, site.device.ingress_link, site.config);
-    if ran_out(parsed.malformed) && packet.length() < length {
+    if !look(&packet, &frame, &site, seen) && packet.length() < length {
         copied(ctx, length);
         return;
     }
-    let (sizes, short) = Sizes::of(&packet, &frame, &parsed);
-    count(&packet, &parsed, sizes, short, &site, &mut Maps);
-    if parsed.too_big_at != 0 {
-        let protocol = if parsed.too_big_inner { parsed.inner.protocol } else { parsed.outer.protocol };
-        signal(&packet, u32::from(parsed.too_big_at), protocol, &site, &mut Maps);
+    count(&packet, &site, &mut Maps, seen);
+    if let Some((at, protocol)) = seen.too_big() {
+        signal(&packet, u32::from(at), protocol, &site, &mut Maps);
     }
 }
 
 /// Counts a frame whose headers are not all in its first buffer.
 #[inline(never)]
 fn copied(ctx: &XdpContext, total: u32) {
-    let Some(site) = site(ctx.ctx) else { return };
+    let (Some(site), Some(seen)) = (site(ctx.ctx), in_hand()) else { return };
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
-    let length = if total < SCRATCH_SIZE as u32 { total } else { SCRATCH_SIZE as u32 };
+    let length = copy_length(total);
     if length == 0 {
         return;
     }
@@ -65,5 +62,5 @@ fn copied(ctx: &XdpContext, total: u32) {
         return;
     }
     let packet = Copied { start: scratch.cast_const().cast(), length };
-    let _ = account(&packet, &frame(total), &site, &mut Maps);
+    account(&packet, &frame(total), &site, &mut Maps, seen);
 }

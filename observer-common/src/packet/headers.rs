@@ -151,6 +151,7 @@ pub struct Icmp {
 plain! {
     u8, 1;
     u32, 4;
+    [u16; 4], 8;
     [u32; 4], 16;
     Ethernet, 14;
     Vlan, 4;

@@ -24,7 +24,7 @@ pub(super) fn header<P: Packet>(
     carrier: Carrier,
     reasons: &Reasons,
     ip: &mut Ip,
-) -> Result<Option<Malformed>, Malformed> {
+) -> Result<Malformed, Malformed> {
     let header: Ipv4 = packet.read(at).ok_or(reasons.truncated)?;
     if header.version_ihl >> 4 != 4 {
         return Err(reasons.version);
@@ -55,7 +55,7 @@ pub(super) fn header<P: Packet>(
         dont_fragment: fragment & DONT_FRAGMENT != 0,
     };
     if fragment & (MORE_FRAGMENTS | OFFSET) == 0 {
-        return Ok(None);
+        return Ok(Malformed::None);
     }
     let later = fragment & OFFSET != 0;
     ip.position = Position::of(fragment & MORE_FRAGMENTS != 0, later);
@@ -67,17 +67,17 @@ pub(super) fn header<P: Packet>(
 
 /// What is wrong with a fragment of `payload` bytes at `offset` bytes into its packet.
 #[inline(always)]
-pub(super) fn suspicious(ip: &Ip, offset: u32, payload: u32) -> Option<Malformed> {
+pub(super) fn suspicious(ip: &Ip, offset: u32, payload: u32) -> Malformed {
     let tcp = ip.protocol == ipproto::TCP;
     if ip.position != Position::Last && payload % 8 != 0 {
-        Some(Malformed::FragmentLength)
+        Malformed::FragmentLength
     } else if offset + payload > LONGEST {
-        Some(Malformed::FragmentBeyond)
+        Malformed::FragmentBeyond
     } else if tcp && ip.position == Position::First && payload < TCP_MINIMUM {
-        Some(Malformed::FragmentTiny)
+        Malformed::FragmentTiny
     } else if tcp && offset == 8 {
-        Some(Malformed::FragmentOverlap)
+        Malformed::FragmentOverlap
     } else {
-        None
+        Malformed::None
     }
 }

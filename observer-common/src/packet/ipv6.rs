@@ -27,7 +27,7 @@ pub(super) fn header<P: Packet>(
     carrier: Carrier,
     reasons: &Reasons,
     ip: &mut Ip,
-) -> Result<Option<Malformed>, Malformed> {
+) -> Result<Malformed, Malformed> {
     let header: Ipv6 = packet.read(at).ok_or(reasons.truncated)?;
     if u32::from_be(header.version_class_flow) >> 28 != 6 {
         return Err(reasons.version);
@@ -41,7 +41,7 @@ pub(super) fn header<P: Packet>(
     if length > carrier.available && !carrier.cut {
         return Err(reasons.beyond);
     }
-    let mut read = Ip {
+    *ip = Ip {
         length,
         start: at as u16,
         payload: (at + HEADER) as u16,
@@ -51,9 +51,14 @@ pub(super) fn header<P: Packet>(
         position: Position::Whole,
         dont_fragment: true,
     };
-    let wrong = if is_extension(read.protocol) { extensions(packet, &mut read, reasons)? } else { None };
-    *ip = read;
-    Ok(wrong)
+    if !is_extension(header.next_header) {
+        return Ok(Malformed::None);
+    }
+    let passed = extensions(packet, ip, reasons);
+    if passed.is_err() {
+        ip.version = 0;
+    }
+    passed
 }
 
 #[inline(always)]
@@ -72,9 +77,9 @@ const fn is_extension(next: u8) -> bool {
 }
 
 #[inline(always)]
-fn extensions<P: Packet>(packet: &P, ip: &mut Ip, reasons: &Reasons) -> Result<Option<Malformed>, Malformed> {
+fn extensions<P: Packet>(packet: &P, ip: &mut Ip, reasons: &Reasons) -> Result<Malformed, Malformed> {
     let end = ip.end();
-    let mut wrong = None;
+    let mut wrong = Malformed::None;
     let mut at = u32::from(ip.payload);
     for _ in 0..MAX_EXTENSIONS {
         if at + size_of::<Extension>() as u32 > end {
@@ -106,17 +111,19 @@ fn extensions<P: Packet>(packet: &P, ip: &mut Ip, reasons: &Reasons) -> Result<O
         if !is_extension(ip.protocol) {
             return Ok(wrong);
         }
+        packet.settle(ip);
+        at = u32::from(ip.payload);
     }
     Err(Malformed::ExtensionChain)
 }
 
 #[inline(always)]
-fn fragmented(ip: &mut Ip, fragment: u16, payload: u32) -> Option<Malformed> {
+fn fragmented(ip: &mut Ip, fragment: u16, payload: u32) -> Malformed {
     let later = fragment & OFFSET != 0;
     let more = fragment & MORE_FRAGMENTS != 0;
     if !later && !more {
         ip.position = Position::Atomic;
-        return None;
+        return Malformed::None;
     }
     ip.position = Position::of(more, later);
     // The first fragment would have had all headers but the Fragment header anyway.

@@ -7,8 +7,8 @@ macro_rules! reasons {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
         pub enum Malformed {
-            #[doc(hidden)]
-            Reserved = 0,
+            /// Nothing is wrong.
+            None = 0,
             $($(#[$doc])* $name,)*
         }
 
@@ -16,10 +16,20 @@ macro_rules! reasons {
             /// Every reason, in the order of the counters.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
+            /// The reason of that number; [`Self::None`] for a number that none has.
+            #[must_use]
+            pub const fn from_index(index: u8) -> Self {
+                if index == 0 || index as usize > Self::ALL.len() {
+                    Self::None
+                } else {
+                    Self::ALL[index as usize - 1]
+                }
+            }
+
             /// The word that every view uses.
             #[must_use]
             pub const fn label(self) -> &'static str {
-                match self { Self::Reserved => "reserved", $(Self::$name => $label),* }
+                match self { Self::None => "none", $(Self::$name => $label),* }
             }
         }
     };

@@ -31,6 +31,14 @@ pub use transport::header_end;
 pub trait Packet {
     /// A copy of the header at `offset`, or `None` where it is not wholly there.
     fn read<T: Plain>(&self, offset: u32) -> Option<T>;
+
+    /// A point where the ways that lead here become one again.
+    ///
+    /// In a BPF program `value` lies in a map: the compiler writes it there, and the verifier, which
+    /// knows nothing of what maps hold, goes on with one state instead of one a way. Elsewhere it
+    /// does nothing.
+    #[inline(always)]
+    fn settle<T>(&self, _value: &mut T) {}
 }
 
 /// The first `len` bytes of a frame in a slice: captures, tests, scratch buffers.
@@ -178,8 +186,9 @@ pub struct Parsed {
     /// Class by the headers alone: [`Class::External`] and UDP's later fragments need the node's
     /// tables, and [`crate::account`] decides them.
     pub class: Class,
-    /// The first thing found wrong, if any.
-    pub malformed: Option<Malformed>,
+    /// The first thing found wrong: a [`Malformed`] as a number, because a BPF program's verifier
+    /// knows nothing of enums when it is used as an index.
+    pub malformed: u8,
     /// An ICMP too-big message starts here; 0 where there is none.
     pub too_big_at: u16,
     /// The too-big message is the inner packet's.
@@ -195,6 +204,9 @@ pub struct Parsed {
 }
 
 impl Parsed {
+    /// Nothing found yet.
+    pub const NOTHING: Self = Self::new(Class::None);
+
     #[inline(always)]
     const fn new(class: Class) -> Self {
         Self {
@@ -203,7 +215,7 @@ impl Parsed {
             vni: VNI_NONE,
             inner_length: 0,
             class,
-            malformed: None,
+            malformed: Malformed::None as u8,
             too_big_at: 0,
             too_big_inner: false,
             nested: false,
@@ -214,17 +226,22 @@ impl Parsed {
     }
 
     #[inline(always)]
-    const fn unusable(reason: Malformed) -> Self {
-        let mut parsed = Self::new(Class::Malformed);
-        parsed.malformed = Some(reason);
-        parsed
+    const fn unusable(&mut self, reason: Malformed) {
+        self.class = Class::Malformed;
+        self.malformed = reason as u8;
+    }
+
+    /// The first thing found wrong.
+    #[must_use]
+    pub const fn reason(&self) -> Malformed {
+        Malformed::from_index(self.malformed)
     }
 
     /// Notes the first thing found wrong.
     #[inline(always)]
     const fn flag(&mut self, reason: Malformed) {
-        if self.malformed.is_none() {
-            self.malformed = Some(reason);
+        if self.malformed == Malformed::None as u8 {
+            self.malformed = reason as u8;
         }
     }
 }
@@ -245,24 +262,35 @@ pub struct Frame {
     pub zero_length_is_big: bool,
 }
 
-/// Parses a frame.
+/// The length that the IP header at the first byte gives, at most `most` bytes.
+#[inline(always)]
+pub fn ip_length<P: Packet>(packet: &P, most: u32) -> u32 {
+    let Some(word) = packet.read::<[u16; 4]>(0) else { return most };
+    let length = match word[0].to_ne_bytes()[0] >> 4 {
+        4 => u32::from(u16::from_be(word[1])),
+        6 => u32::from(u16::from_be(word[2])) + size_of::<headers::Ipv6>() as u32,
+        _ => most,
+    };
+    if length < most { length } else { most }
+}
+
+/// Parses a frame into `parsed`, which holds [`Parsed::NOTHING`].
 ///
 /// `link` is one of [`crate::abi::link`]; [`link::NETWORK_HEADER`] is parsed like [`link::IP`], as
 /// the caller hands over the bytes from the network header on.
 #[inline(always)]
-pub fn parse<P: Packet>(packet: &P, frame: &Frame, link: u8, config: &Config) -> Parsed {
+pub fn parse<P: Packet>(packet: &P, frame: &Frame, link: u8, config: &Config, parsed: &mut Parsed) {
     let (start, version) = if link == link::ETHERNET {
         match ethernet::parse(packet, 0) {
             Ok(found) => found,
-            Err(reason) => return Parsed::unusable(reason),
+            Err(reason) => return parsed.unusable(reason),
         }
     } else {
         match packet.read::<u8>(0) {
-            None => return Parsed::unusable(Malformed::TruncatedIp),
+            None => return parsed.unusable(Malformed::TruncatedIp),
             Some(first) => (0, first >> 4),
         }
     };
-    let mut parsed = Parsed::new(Class::None);
     let carrier = Carrier {
         available: frame.length.saturating_sub(start),
         cut: false,
@@ -271,13 +299,16 @@ pub fn parse<P: Packet>(packet: &P, frame: &Frame, link: u8, config: &Config) ->
     let header = match version {
         4 => ipv4::header(packet, start, carrier, &carrier::OUTER, &mut parsed.outer),
         6 => ipv6::header(packet, start, carrier, &carrier::OUTER, &mut parsed.outer),
-        ethernet::NOT_IP => return Parsed::new(Class::NonIp),
-        _ => return Parsed::unusable(Malformed::IpVersion),
+        ethernet::NOT_IP => {
+            parsed.class = Class::NonIp;
+            return;
+        }
+        _ => return parsed.unusable(Malformed::IpVersion),
     };
     match header {
-        Err(reason) => return Parsed::unusable(reason),
-        Ok(wrong) => parsed.malformed = wrong,
+        Err(reason) => return parsed.unusable(reason),
+        Ok(wrong) => parsed.malformed = wrong as u8,
     }
-    tunnel::behind(packet, frame, &mut parsed, config);
-    parsed
+    packet.settle(parsed);
+    tunnel::behind(packet, frame, parsed, config);
 }

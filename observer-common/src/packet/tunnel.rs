@@ -41,6 +41,7 @@ pub(super) fn behind<P: Packet>(packet: &P, frame: &Frame, parsed: &mut Parsed, 
         }
         parsed.inner_length = parsed.outer.end().saturating_sub(carried.at);
     }
+    packet.settle(parsed);
     if carried.what == carrier::NOT_IP {
         parsed.inner_non_ip = true;
     } else {
@@ -104,9 +105,10 @@ fn inner<P: Packet>(packet: &P, frame: &Frame, parsed: &mut Parsed, carried: Car
         ipv6::header(packet, carried.at, carrier, &INNER, &mut parsed.inner)
     };
     match header {
-        Err(reason) | Ok(Some(reason)) => parsed.flag(reason),
-        Ok(None) => {}
+        Ok(Malformed::None) => {}
+        Err(reason) | Ok(reason) => parsed.flag(reason),
     }
+    packet.settle(parsed);
     let inner = parsed.inner;
     if inner.version == 0 {
         return;

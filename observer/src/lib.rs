@@ -1,0 +1,13 @@
+//! Observer: what the encapsulation of a Calico node costs, seen from its data plane.
+//!
+//! Data flows one way: kernel maps (or a capture file, or a recording) → [`snapshot`] → [`model`] →
+//! views. Only [`kernel`] knows aya, netlink and libc; [`model`] and [`topology`] are pure; views never
+//! see the kernel; only [`command`] joins them.
+
+pub mod command;
+pub mod kernel;
+pub mod model;
+pub mod snapshot;
+pub mod source;
+pub mod topology;
+pub mod view;

@@ -1,0 +1,172 @@
+//! One report: what two snapshots (or one) say, row by row.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use observer_common::abi::SIZE_CLASSES;
+use observer_common::counters::{EVENTS, Event, Merge};
+use observer_common::kind::{Class, Direction};
+
+use super::{Figures, PathFigures};
+use crate::snapshot::{Device, Fill, PathId, Snapshot, Stranger};
+use crate::topology::Scope;
+
+/// What happened between two snapshots; or, with one, since the source started counting.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The later snapshot's time, since the Unix epoch.
+    pub taken: Duration,
+    /// The time that the figures cover.
+    pub interval: Duration,
+    /// The node's name.
+    pub node: String,
+    /// The kernel's release, or the capture file.
+    pub origin: String,
+    /// Devices, in the snapshot's order.
+    pub devices: Vec<DeviceRow>,
+    /// Rows by device, direction and class, in that order; classes without a packet are left out.
+    pub rows: Vec<Row>,
+    /// Paths, those with most wire bytes first.
+    pub paths: Vec<PathRow>,
+    /// Tunnel senders and receivers that are no known nodes, in total.
+    pub strangers: Vec<Stranger>,
+    /// How full the tables are.
+    pub fill: Fill,
+    /// Upper bounds of the size classes, inclusive.
+    pub size_bounds: Vec<u32>,
+    /// What is incomplete or could not be measured, as sentences.
+    pub notes: Vec<String>,
+}
+
+/// A device and its rare events over the interval.
+#[derive(Clone, Debug)]
+pub struct DeviceRow {
+    /// The device, with totals as in the snapshot.
+    pub device: Device,
+    /// Events over the interval, by [`Direction`] and [`Event`].
+    pub events: [[u64; EVENTS]; 2],
+}
+
+/// One row of figures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The device's name.
+    pub device: String,
+    /// Direction.
+    pub direction: Direction,
+    /// Class.
+    pub class: Class,
+    /// Over the interval.
+    pub figures: Figures,
+    /// Packets by size class over the interval.
+    pub sizes: [u64; SIZE_CLASSES],
+}
+
+/// One path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathRow {
+    /// Who it is.
+    pub id: PathId,
+    /// Where its peer is.
+    pub scope: Scope,
+    /// Over the interval.
+    pub figures: PathFigures,
+}
+
+impl Report {
+    /// What `later` counted in total.
+    #[must_use]
+    pub fn total(later: &Snapshot) -> Self {
+        Self::build(None, later, later.counting)
+    }
+
+    /// What was counted between two snapshots of one source.
+    #[must_use]
+    pub fn between(earlier: &Snapshot, later: &Snapshot) -> Self {
+        Self::build(Some(earlier), later, later.taken.saturating_sub(earlier.taken))
+    }
+
+    /// Sums rows over devices and classes that `choose` picks.
+    #[must_use]
+    pub fn sum(&self, choose: impl Fn(&Row) -> bool) -> Figures {
+        let mut sum = Figures::default();
+        for row in self.rows.iter().filter(|row| choose(row)) {
+            sum.add(&row.figures);
+        }
+        sum
+    }
+
+    fn build(earlier: Option<&Snapshot>, later: &Snapshot, interval: Duration) -> Self {
+        let mut report = Self {
+            taken: later.taken,
+            interval,
+            node: later.node.clone(),
+            origin: later.origin.clone(),
+            strangers: later.strangers.clone(),
+            fill: later.fill,
+            size_bounds: later.size_bounds.clone(),
+            notes: later.notes.clone(),
+            ..Self::default()
+        };
+        for device in &later.devices {
+            let before = earlier.and_then(|e| e.devices.iter().find(|d| d.name == device.name));
+            report.add_device(before, device);
+        }
+        let before: BTreeMap<&PathId, PathFigures> = earlier
+            .map(|e| e.paths.iter().map(|p| (&p.id, PathFigures(p.counters))).collect())
+            .unwrap_or_default();
+        for path in &later.paths {
+            let zero = PathFigures::default();
+            let figures = PathFigures(path.counters).since(before.get(&path.id).unwrap_or(&zero));
+            report.paths.push(PathRow { id: path.id.clone(), scope: path.scope, figures });
+        }
+        report.paths.sort_by(|a, b| {
+            use observer_common::counters::PathCounter::WireBytes;
+            b.figures.get(WireBytes).cmp(&a.figures.get(WireBytes)).then_with(|| a.id.cmp(&b.id))
+        });
+        report
+    }
+
+    fn add_device(&mut self, before: Option<&Device>, device: &Device) {
+        let mut events = device.events;
+        for (direction, counters) in events.iter_mut().enumerate() {
+            for event in Event::ALL {
+                debug_assert_eq!(event.merge(), Merge::Sum);
+                let earlier = before.map_or(0, |b| b.events[direction][event as usize]);
+                counters[event as usize] = counters[event as usize].saturating_sub(earlier);
+            }
+        }
+        for direction in Direction::ALL {
+            let overflow = events[direction as usize][Event::PathOverflow as usize];
+            if overflow != 0 {
+                self.notes.push(format!(
+                    "{overflow} packets at {} {} belong to paths that found no room: the paths are incomplete",
+                    device.name,
+                    direction.label()
+                ));
+            }
+        }
+        for totals in &device.totals {
+            let earlier = before.and_then(|b| {
+                b.totals.iter().find(|t| t.direction == totals.direction && t.class == totals.class)
+            });
+            let mut row = Row {
+                device: device.name.clone(),
+                direction: totals.direction,
+                class: totals.class,
+                figures: Figures(totals.counters),
+                sizes: totals.sizes,
+            };
+            if let Some(earlier) = earlier {
+                row.figures = row.figures.since(&Figures(earlier.counters));
+                for (size, before) in row.sizes.iter_mut().zip(earlier.sizes) {
+                    *size = size.saturating_sub(before);
+                }
+            }
+            if row.figures.packets() != 0 || row.figures.fragments() != 0 {
+                self.rows.push(row);
+            }
+        }
+        self.devices.push(DeviceRow { device: device.clone(), events });
+    }
+}
