@@ -1,1 +1,13 @@
-//! kernel.
+//! The kernel: programs, maps, hooks, netlink. Nothing above this module knows aya, netlink or libc.
+
+mod attach;
+mod clsact;
+mod error;
+mod load;
+pub mod sys;
+mod tables;
+
+pub use attach::{Hooks, Ingress, Place};
+pub use error::KernelError;
+pub use load::{Capacities, Programs, entry};
+pub use tables::Tables;

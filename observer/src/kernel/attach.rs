@@ -1,0 +1,283 @@
+//! Hooks: watching a device without taking anything from anybody.
+//!
+//! TCX, placed first and unpinned, where the kernel has it (6.6): it ends with us. `clsact` elsewhere,
+//! with a priority and handle of our own: it outlives us if we are killed, so leftovers are looked for
+//! by name first. XDP on request only, native only, by link only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixListener;
+
+use aya::programs::tc::{
+    NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact,
+    qdisc_detach_program,
+};
+use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
+use observer_common::kind::Direction;
+
+use super::clsact;
+use super::error::{KernelError, chain};
+use super::load::{Programs, entry, explain};
+use super::sys;
+use crate::snapshot::Hook;
+
+/// The first kernel with TCX.
+const TCX: (u32, u32) = (6, 6);
+/// Before everybody's: a filter in front of us that returns anything but "next" would blind us.
+const PRIORITY: u16 = 1;
+/// Major part of our handles on `clsact`, so that they are told from automatic ones.
+const HANDLE: u16 = 0x0b5e;
+/// MTU above which drivers put a frame into several buffers (a page less headroom and tail).
+const ONE_BUFFER: u32 = 3_498;
+
+/// Where an underlay's ingress is counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ingress {
+    /// At TC, like everything else.
+    #[default]
+    Tc,
+    /// At XDP.
+    Xdp,
+}
+
+/// A direction of a device.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The device's name.
+    pub device: String,
+    /// Its interface index.
+    pub ifindex: u32,
+    /// The direction.
+    pub direction: Direction,
+}
+
+enum Link {
+    Tcx(SchedClassifierLink),
+    Clsact(SchedClassifierLink),
+    Xdp(OwnedFd),
+}
+
+/// All hooks that are ours.
+pub struct Hooks {
+    links: BTreeMap<Place, Link>,
+    /// Devices whose `clsact` was made by us.
+    made: BTreeSet<u32>,
+    tcx: bool,
+    /// Held as long as leftovers with our name may be taken for those of the dead.
+    alone: Option<UnixListener>,
+}
+
+impl Hooks {
+    /// No hooks yet; decides between TCX and `clsact` by the kernel's version.
+    #[must_use]
+    pub fn new() -> Self {
+        let tcx = sys::version().is_some_and(|version| version >= TCX);
+        Self { links: BTreeMap::new(), made: BTreeSet::new(), tcx, alone: None }
+    }
+
+    /// Starts to watch a place.
+    ///
+    /// # Errors
+    /// What is in the way, and whose it is.
+    pub async fn attach(
+        &mut self,
+        programs: &mut Programs,
+        place: &Place,
+        ingress: Ingress,
+        mtu: u32,
+    ) -> Result<Hook, KernelError> {
+        let (link, hook) = if ingress == Ingress::Xdp && place.direction == Direction::Ingress {
+            (Link::Xdp(attach_xdp(programs, place, mtu).await?), Hook::Xdp)
+        } else if self.tcx {
+            (Link::Tcx(attach_tcx(programs, place)?), Hook::Tcx)
+        } else {
+            (Link::Clsact(self.attach_clsact(programs, place).await?), Hook::Clsact)
+        };
+        self.links.insert(place.clone(), link);
+        Ok(hook)
+    }
+
+    async fn attach_clsact(
+        &mut self,
+        programs: &mut Programs,
+        place: &Place,
+    ) -> Result<SchedClassifierLink, KernelError> {
+        if !clsact::present(place.ifindex).await? {
+            qdisc_add_clsact(&place.device)
+                .map_err(|error| in_the_way("add a clsact to", place, &error, None))?;
+            self.made.insert(place.ifindex);
+        }
+        let name = program_of(place.direction);
+        if self.alone.is_none() {
+            self.alone = sys::only_one_here();
+        }
+        if self.alone.is_some() {
+            // Nobody else lives who could own them.
+            match qdisc_detach_program(&place.device, attach_type(place.direction), name) {
+                Ok(()) => log::info!("removed a filter of a killed observer from {}", place.device),
+                Err(TcError::IoError(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(in_the_way("remove an old filter from", place, &error, None)),
+            }
+        }
+        // A second observer in this namespace takes a handle by its process id.
+        let minor = if self.alone.is_some() { 1 } else { (std::process::id() as u16).max(2) };
+        let options = NlOptions { priority: PRIORITY, handle: TcHandle::new(HANDLE, minor), classid: None };
+        attach_classifier(programs, place, TcAttachOptions::Netlink(options))
+    }
+
+    /// Whether a place is still watched.
+    ///
+    /// # Errors
+    /// The kernel could not be asked.
+    pub async fn verify(&self, programs: &mut Programs, place: &Place) -> Result<bool, KernelError> {
+        let Some(link) = self.links.get(place) else { return Ok(false) };
+        match link {
+            Link::Xdp(link) => {
+                Ok(sys::xdp_link_ifindex(link.as_fd()).is_ok_and(|index| index == place.ifindex))
+            }
+            Link::Tcx(_) => {
+                let id = program_id(programs, place.direction)?;
+                let attached = SchedClassifier::query_tcx(&place.device, attach_type(place.direction))
+                    .map_err(|error| in_the_way("look for our hook on", place, &error, None))?;
+                Ok(attached.1.iter().any(|program| program.id() == id))
+            }
+            Link::Clsact(_) => {
+                let id = program_id(programs, place.direction)?;
+                let filters = clsact::filters(place.ifindex).await?;
+                Ok(filters.iter().any(|f| f.direction == place.direction && f.program == Some(id)))
+            }
+        }
+    }
+
+    /// Stops watching a place; what is gone already is no error.
+    pub fn detach(&mut self, place: &Place) {
+        match self.links.remove(place) {
+            None => {}
+            Some(Link::Xdp(link)) => drop(link),
+            Some(Link::Tcx(link) | Link::Clsact(link)) => drop(link),
+        }
+    }
+
+    /// Places that are watched.
+    pub fn places(&self) -> impl Iterator<Item = &Place> {
+        self.links.keys()
+    }
+
+    /// Stops watching everything and leaves the devices as they were found.
+    pub async fn detach_all(&mut self) {
+        self.links.clear();
+        for ifindex in std::mem::take(&mut self.made) {
+            if let Err(error) = clsact::remove_if_empty(ifindex).await {
+                log::debug!("{error}");
+            }
+        }
+    }
+}
+
+impl Default for Hooks {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hooks")
+            .field("places", &self.links.keys())
+            .field("tcx", &self.tcx)
+            .finish_non_exhaustive()
+    }
+}
+
+const fn program_of(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Ingress => entry::INGRESS,
+        Direction::Egress => entry::EGRESS,
+    }
+}
+
+const fn attach_type(direction: Direction) -> TcAttachType {
+    match direction {
+        Direction::Ingress => TcAttachType::Ingress,
+        Direction::Egress => TcAttachType::Egress,
+    }
+}
+
+fn program_id(programs: &mut Programs, direction: Direction) -> Result<u32, KernelError> {
+    let name = program_of(direction);
+    let info = programs.classifier(name)?.info();
+    info.map(|info| info.id()).map_err(|error| {
+        KernelError::new("ask for the id of", format!("program {name}"), chain(&error), "see `dmesg`")
+    })
+}
+
+fn attach_tcx(programs: &mut Programs, place: &Place) -> Result<SchedClassifierLink, KernelError> {
+    // First: an earlier program's PASS would blind us.
+    attach_classifier(programs, place, TcAttachOptions::TcxOrder(LinkOrder::first()))
+}
+
+fn attach_classifier(
+    programs: &mut Programs,
+    place: &Place,
+    options: TcAttachOptions,
+) -> Result<SchedClassifierLink, KernelError> {
+    let program = programs.classifier(program_of(place.direction))?;
+    let id = program
+        .attach_with_options(&place.device, attach_type(place.direction), options)
+        .map_err(|error| in_the_way("attach to", place, &error, errno_of(&error)))?;
+    program.take_link(id).map_err(|error| in_the_way("attach to", place, &error, None))
+}
+
+async fn attach_xdp(programs: &mut Programs, place: &Place, mtu: u32) -> Result<OwnedFd, KernelError> {
+    let name = if mtu > ONE_BUFFER { entry::XDP_FRAGS } else { entry::XDP };
+    let program = programs.xdp(name)?;
+    let fd = program.fd().map_err(|error| in_the_way("attach XDP to", place, &error, None))?.as_fd();
+    let error = match sys::attach_xdp(fd, place.ifindex) {
+        Ok(link) => return Ok(link),
+        Err(error) => error,
+    };
+    let object = format!("{} ingress", place.device);
+    Err(match error.raw_os_error() {
+        Some(libc::EBUSY | libc::EEXIST) => KernelError::new(
+            "attach XDP to",
+            object,
+            format!("the hook belongs to {}", clsact::xdp_owner(place.ifindex).await),
+            "leave it in place and use the default `--ingress tc`, which sees the same packets",
+        ),
+        Some(libc::EOPNOTSUPP) => KernelError::new(
+            "attach XDP to",
+            object,
+            "the driver has no native XDP (generic XDP would switch GRO off)",
+            "use the default `--ingress tc`",
+        ),
+        errno => explain("attach XDP to", &object, &error, errno),
+    })
+}
+
+fn errno_of(error: &ProgramError) -> Option<i32> {
+    match error {
+        ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
+        _ => None,
+    }
+}
+
+fn in_the_way(
+    operation: &'static str,
+    place: &Place,
+    error: &dyn std::error::Error,
+    errno: Option<i32>,
+) -> KernelError {
+    explain(operation, &format!("{} {}", place.device, place.direction.label()), error, errno)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_filters_are_known_by_their_programs() {
+        assert_eq!(program_of(Direction::Ingress), entry::INGRESS);
+        assert_ne!(program_of(Direction::Ingress), program_of(Direction::Egress));
+    }
+}

@@ -1,0 +1,176 @@
+//! Loads the programs.
+
+use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
+use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
+use aya_log::EbpfLogger;
+use observer_common::abi::{
+    CLASS_STRIDE, DEFAULT_BLOCKS, DEFAULT_PATHS, DEFAULT_PEERS, DEFAULT_SLOTS, MAX_SLOTS,
+};
+
+use super::error::{KernelError, chain};
+use super::sys;
+
+/// The object that `build.rs` made.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer-ebpf"));
+
+/// The oldest kernel that the programs are tested on.
+pub const OLDEST: (u32, u32) = (5, 10);
+
+/// Names of the entry points.
+pub mod entry {
+    /// TC ingress.
+    pub const INGRESS: &str = "observer_in";
+    /// TC egress.
+    pub const EGRESS: &str = "observer_out";
+    /// XDP, one buffer a frame.
+    pub const XDP: &str = "observer_xdp";
+    /// XDP, several buffers a frame.
+    pub const XDP_FRAGS: &str = "observer_xdp_fr";
+}
+
+/// Capacities of the maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacities {
+    /// Devices watched at once.
+    pub slots: u32,
+    /// Paths.
+    pub paths: u32,
+    /// Peer nodes.
+    pub peers: u32,
+    /// Pod blocks.
+    pub blocks: u32,
+}
+
+impl Default for Capacities {
+    fn default() -> Self {
+        Self { slots: DEFAULT_SLOTS, paths: DEFAULT_PATHS, peers: DEFAULT_PEERS, blocks: DEFAULT_BLOCKS }
+    }
+}
+
+/// The loaded maps; programs are loaded one by one when they are needed.
+#[derive(Debug)]
+pub struct Programs {
+    /// Maps and programs.
+    pub ebpf: Ebpf,
+    /// What was chosen.
+    pub capacities: Capacities,
+}
+
+impl Programs {
+    /// Creates the maps.
+    ///
+    /// # Errors
+    /// Missing capability, kernel too old, or no memory.
+    pub fn load(capacities: Capacities) -> Result<Self, KernelError> {
+        // Kernels before 5.11 count map memory against this limit. Where it may not be raised, the
+        // creation of a map says so.
+        sys::raise_memlock();
+        let capacities = Capacities { slots: capacities.slots.clamp(1, MAX_SLOTS), ..capacities };
+        let ebpf = EbpfLoader::new()
+            .map_max_entries("TOTALS", capacities.slots * 2 * CLASS_STRIDE)
+            .map_max_entries("EVENTS", capacities.slots * 2)
+            .map_max_entries("PATHS", capacities.paths)
+            .map_max_entries("PEERS", capacities.peers)
+            .map_max_entries("BLOCKS", capacities.blocks)
+            // Statistics are read from the kernel; the log is asked for again where a load fails.
+            .verifier_log_level(VerifierLogLevel::STATS)
+            .load(OBJECT)
+            .map_err(|error| explain("create", "the BPF maps", &error, errno_of_ebpf(&error)))?;
+        Ok(Self { ebpf, capacities })
+    }
+
+    /// The programs' rare diagnostics, which end up in the user's log; `None` where the kernel has no
+    /// ring buffer for them (before 5.8).
+    pub fn logger(&mut self) -> Option<EbpfLogger<&'static dyn log::Log>> {
+        EbpfLogger::init(&mut self.ebpf).ok()
+    }
+
+    /// A TC program, loaded.
+    ///
+    /// # Errors
+    /// Why the kernel refused it.
+    pub fn classifier(&mut self, name: &'static str) -> Result<&mut SchedClassifier, KernelError> {
+        match self.ebpf.program_mut(name) {
+            Some(Program::SchedClassifier(program)) => {
+                if program.fd().is_err() {
+                    program.load().map_err(|error| refused(name, &error))?;
+                }
+                Ok(program)
+            }
+            _ => Err(missing(name)),
+        }
+    }
+
+    /// An XDP program, loaded.
+    ///
+    /// # Errors
+    /// Why the kernel refused it.
+    pub fn xdp(&mut self, name: &'static str) -> Result<&mut Xdp, KernelError> {
+        match self.ebpf.program_mut(name) {
+            Some(Program::Xdp(program)) => {
+                if program.fd().is_err() {
+                    program.load().map_err(|error| refused(name, &error))?;
+                }
+                Ok(program)
+            }
+            _ => Err(missing(name)),
+        }
+    }
+}
+
+fn missing(name: &str) -> KernelError {
+    KernelError::new(
+        "find",
+        format!("program {name}"),
+        "the built-in object has none",
+        "build Observer again",
+    )
+}
+
+fn refused(name: &str, error: &ProgramError) -> KernelError {
+    if let ProgramError::LoadError { verifier_log, .. } = error {
+        log::debug!("{name}: the verifier says: {verifier_log}");
+    }
+    let errno = match error {
+        ProgramError::LoadError { io_error, .. } => io_error.raw_os_error(),
+        _ => None,
+    };
+    explain("load", &format!("program {name}"), error, errno)
+}
+
+fn errno_of_ebpf(error: &EbpfError) -> Option<i32> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            return io.raw_os_error();
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// Says what the kernel's answer means.
+pub(super) fn explain(
+    operation: &'static str,
+    object: &str,
+    error: &dyn std::error::Error,
+    errno: Option<i32>,
+) -> KernelError {
+    let release = sys::release();
+    let (cause, remedy) = match errno {
+        Some(libc::EPERM | libc::EACCES) => (
+            "permission denied".to_owned(),
+            "run as root or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON".to_owned(),
+        ),
+        Some(libc::ENOMEM) => (
+            "not enough memory, or the memory lock limit is too low".to_owned(),
+            "raise RLIMIT_MEMLOCK (`ulimit -l unlimited`) or lower --max-paths and --max-devices".to_owned(),
+        ),
+        _ if sys::version().is_some_and(|version| version < OLDEST) => (
+            format!("kernel {release} is too old"),
+            format!("Observer needs Linux {}.{} or newer", OLDEST.0, OLDEST.1),
+        ),
+        _ => (chain(error), format!("kernel {release}; `--log debug` shows the verifier's words")),
+    };
+    KernelError::new(operation, object, cause, remedy)
+}

@@ -1,0 +1,150 @@
+//! The few system calls that no library in use makes the way we need them.
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+
+/// Tries to lift the limit on locked memory; where that is refused, nothing is lost on kernels from
+/// 5.11 on.
+pub fn raise_memlock() {
+    let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the struct is valid for the duration of the call.
+    if unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) } != 0 {
+        log::debug!("RLIMIT_MEMLOCK stays as it is: {}", io::Error::last_os_error());
+    }
+}
+
+fn uname() -> Option<libc::utsname> {
+    // SAFETY: all zeros is a value of the struct, and the call fills it.
+    unsafe {
+        let mut name: libc::utsname = std::mem::zeroed();
+        (libc::uname(&raw mut name) == 0).then_some(name)
+    }
+}
+
+fn text(field: &[libc::c_char]) -> String {
+    // SAFETY: uname ends every field with a zero byte.
+    unsafe { CStr::from_ptr(field.as_ptr()) }.to_string_lossy().into_owned()
+}
+
+/// The kernel's release, `6.18.44-…`.
+pub fn release() -> String {
+    uname().map_or_else(|| "unknown".to_owned(), |name| text(&name.release))
+}
+
+/// The node's name.
+pub fn node_name() -> String {
+    uname().map_or_else(|| "unknown".to_owned(), |name| text(&name.nodename))
+}
+
+/// The kernel's version, major and minor.
+pub fn version() -> Option<(u32, u32)> {
+    parse_version(&release())
+}
+
+fn parse_version(release: &str) -> Option<(u32, u32)> {
+    let mut parts = release.split(|c: char| !c.is_ascii_digit());
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+const BPF_LINK_CREATE: libc::c_int = 28;
+const BPF_XDP: u32 = 37;
+const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
+
+/// The part of `union bpf_attr` that `BPF_LINK_CREATE` reads (include/uapi/linux/bpf.h).
+#[repr(C)]
+#[derive(Default)]
+struct LinkCreate {
+    program: u32,
+    target: u32,
+    attach_type: u32,
+    flags: u32,
+    rest: [u64; 6],
+}
+
+/// Attaches an XDP program by a link, in native mode, and in no other way: aya would fall back to
+/// netlink, which replaces what it finds.
+///
+/// # Errors
+/// `EBUSY`/`EEXIST`: somebody owns the hook. `EOPNOTSUPP`: the driver has no native XDP.
+pub fn attach_xdp(program: BorrowedFd<'_>, ifindex: u32) -> io::Result<OwnedFd> {
+    let attr = LinkCreate {
+        program: program.as_raw_fd().cast_unsigned(),
+        target: ifindex,
+        attach_type: BPF_XDP,
+        flags: XDP_FLAGS_DRV_MODE,
+        rest: [0; 6],
+    };
+    // SAFETY: the attribute is valid for the duration of the call, zeros beyond what is set.
+    let fd =
+        unsafe { libc::syscall(libc::SYS_bpf, BPF_LINK_CREATE, &raw const attr, size_of::<LinkCreate>()) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just given us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
+
+/// `struct bpf_link_info` up to the part of XDP links.
+#[repr(C)]
+#[derive(Default)]
+struct LinkInfo {
+    kind: u32,
+    id: u32,
+    program: u32,
+    padding: u32,
+    ifindex: u32,
+    rest: [u32; 27],
+}
+
+/// The part of `union bpf_attr` that `BPF_OBJ_GET_INFO_BY_FD` reads.
+#[repr(C)]
+struct GetInfo {
+    fd: u32,
+    length: u32,
+    info: u64,
+}
+
+/// The interface that an XDP link is attached to; 0 once it was detached.
+///
+/// # Errors
+/// The kernel's own.
+pub fn xdp_link_ifindex(link: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut info = LinkInfo::default();
+    let attr = GetInfo {
+        fd: link.as_raw_fd().cast_unsigned(),
+        length: size_of::<LinkInfo>() as u32,
+        info: (&raw mut info) as u64,
+    };
+    // SAFETY: both structs are valid for the duration of the call, and the length is the second's.
+    let result = unsafe {
+        libc::syscall(libc::SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, &raw const attr, size_of::<GetInfo>())
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(info.ifindex) }
+}
+
+/// A lock that belongs to the network namespace and ends with the process, however it ends: an
+/// abstract Unix socket. Who holds it may treat filters that bear our name as leftovers of the dead.
+///
+/// Returns `None` where another living process holds it.
+pub fn only_one_here() -> Option<std::os::unix::net::UnixListener> {
+    use std::os::linux::net::SocketAddrExt as _;
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(b"observer-tc-owner").ok()?;
+    std::os::unix::net::UnixListener::bind_addr(&address).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_from_releases() {
+        assert_eq!(parse_version("6.18.44-fc-v509"), Some((6, 18)));
+        assert_eq!(parse_version("5.10.0-32-cloud-amd64"), Some((5, 10)));
+        assert_eq!(parse_version("7.3-rc1"), Some((7, 3)));
+        assert_eq!(parse_version("linux"), None);
+    }
+}

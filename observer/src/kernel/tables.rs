@@ -1,0 +1,268 @@
+//! The maps, typed: what user space writes for the programs, and what it reads of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuHashMap};
+use aya::{Ebpf, Pod};
+use observer_common::abi::{
+    BlockFacts, BlockKey, Config, DEVICE_PROBES, DEVICE_TABLE, DeviceFacts, Events, PeerFacts, SIZE_TABLE,
+    STRANGERS, Totals, events_index, totals_index,
+};
+use observer_common::address::Address;
+use observer_common::counters::{Event, Merge, PathCounter, Total};
+use observer_common::kind::{Class, Direction};
+use observer_common::path::{PathKey, PathStats, Stranger};
+
+use super::error::{KernelError, chain};
+
+/// A struct that both sides share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+struct Shared<T>(T);
+
+// SAFETY: the structs of `observer_common::abi` and `path` hold integers only, with explicit padding.
+unsafe impl<T: Copy + 'static> Pod for Shared<T> {}
+
+/// Why a map could not be used.
+fn failed(operation: &'static str, map: &'static str) -> impl Fn(MapError) -> KernelError {
+    move |error| {
+        KernelError::new(
+            operation,
+            format!("map {map}"),
+            chain(&error),
+            "see `dmesg`; if the table is full, raise its limit (--max-paths, --max-peers, --max-blocks)",
+        )
+    }
+}
+
+/// All maps of one load.
+pub struct Tables {
+    devices: Array<MapData, Shared<DeviceFacts>>,
+    config: Array<MapData, Shared<Config>>,
+    size_class: Array<MapData, Shared<[u8; SIZE_TABLE]>>,
+    totals: PerCpuArray<MapData, Shared<Totals>>,
+    events: PerCpuArray<MapData, Shared<Events>>,
+    paths: PerCpuHashMap<MapData, Shared<PathKey>, Shared<PathStats>>,
+    peers: HashMap<MapData, Shared<Address>, Shared<PeerFacts>>,
+    blocks: HashMap<MapData, Shared<BlockKey>, Shared<BlockFacts>>,
+    strangers: PerCpuArray<MapData, Shared<Stranger>>,
+    /// Which place of the device table holds which interface.
+    places: BTreeMap<u32, u32>,
+}
+
+macro_rules! take {
+    ($ebpf:expr, $name:literal) => {
+        $ebpf
+            .take_map($name)
+            .ok_or(MapError::InvalidName { name: $name.to_owned() })
+            .and_then(TryInto::try_into)
+            .map_err(failed("open", $name))?
+    };
+}
+
+impl Tables {
+    /// Takes the maps out of a load.
+    ///
+    /// # Errors
+    /// A map is missing or of another kind: the object is not ours.
+    pub fn take(ebpf: &mut Ebpf) -> Result<Self, KernelError> {
+        Ok(Self {
+            devices: take!(ebpf, "DEVICES"),
+            config: take!(ebpf, "CONFIG"),
+            size_class: take!(ebpf, "SIZE_CLASS"),
+            totals: take!(ebpf, "TOTALS"),
+            events: take!(ebpf, "EVENTS"),
+            paths: take!(ebpf, "PATHS"),
+            peers: take!(ebpf, "PEERS"),
+            blocks: take!(ebpf, "BLOCKS"),
+            strangers: take!(ebpf, "STRANGER_TABLE"),
+            places: BTreeMap::new(),
+        })
+    }
+
+    /// Enters a device, or replaces its facts.
+    ///
+    /// # Errors
+    /// The table has no room near the device's index, or cannot be written.
+    pub fn set_device(&mut self, facts: &DeviceFacts) -> Result<(), KernelError> {
+        let taken: BTreeSet<u32> = self
+            .places
+            .iter()
+            .filter(|(index, _)| **index != facts.ifindex)
+            .map(|(_, place)| *place)
+            .collect();
+        let place = (0..DEVICE_PROBES)
+            .map(|probe| facts.ifindex.wrapping_add(probe) & (DEVICE_TABLE - 1))
+            .find(|place| !taken.contains(place))
+            .ok_or_else(|| {
+                KernelError::new(
+                    "watch",
+                    format!("interface {}", facts.ifindex),
+                    "too many watched devices have indices near this one",
+                    "watch fewer devices",
+                )
+            })?;
+        self.devices.set(place, Shared(*facts), 0).map_err(failed("write", "DEVICES"))?;
+        self.places.insert(facts.ifindex, place);
+        Ok(())
+    }
+
+    /// Removes a device; its totals stay.
+    ///
+    /// # Errors
+    /// The table cannot be written.
+    pub fn remove_device(&mut self, ifindex: u32) -> Result<(), KernelError> {
+        if let Some(place) = self.places.remove(&ifindex) {
+            let free = DeviceFacts::default();
+            self.devices.set(place, Shared(free), 0).map_err(failed("write", "DEVICES"))?;
+        }
+        Ok(())
+    }
+
+    /// Replaces the node's configuration.
+    ///
+    /// # Errors
+    /// The map cannot be written.
+    pub fn set_config(&mut self, config: &Config) -> Result<(), KernelError> {
+        self.config.set(0, Shared(*config), 0).map_err(failed("write", "CONFIG"))
+    }
+
+    /// Sets the bounds of the size classes: ascending, inclusive upper bounds, at most 31.
+    ///
+    /// # Errors
+    /// The map cannot be written.
+    pub fn set_size_bounds(&mut self, bounds: &[u32]) -> Result<(), KernelError> {
+        let mut table = [0_u8; SIZE_TABLE];
+        for (size, class) in table.iter_mut().enumerate() {
+            let above = bounds.iter().filter(|bound| (**bound as usize) < size).count();
+            *class = u8::try_from(above).unwrap_or(u8::MAX);
+        }
+        self.size_class.set(0, Shared(table), 0).map_err(failed("write", "SIZE_CLASS"))
+    }
+
+    /// Makes the tables of peers and blocks hold exactly these.
+    ///
+    /// # Errors
+    /// A table is full or cannot be written.
+    pub fn set_peers(
+        &mut self,
+        peers: &BTreeMap<Address, PeerFacts>,
+        blocks: &BTreeMap<BlockKey, BlockFacts>,
+    ) -> Result<(), KernelError> {
+        replace(&mut self.peers, peers, "PEERS")?;
+        replace(&mut self.blocks, blocks, "BLOCKS")
+    }
+
+    /// Totals of a slot, direction and class, all CPUs together.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn totals(&self, slot: u16, direction: Direction, class: Class) -> Result<Totals, KernelError> {
+        let index = totals_index(slot, direction, class);
+        let values = self.totals.get(&index, 0).map_err(failed("read", "TOTALS"))?;
+        let mut sum = Totals::ZERO;
+        for Shared(value) in values.iter() {
+            for counter in Total::ALL {
+                merge(&mut sum.counters[counter as usize], value.counters[counter as usize], counter.merge());
+            }
+            for (sum, size) in sum.sizes.iter_mut().zip(value.sizes) {
+                *sum += size;
+            }
+        }
+        Ok(sum)
+    }
+
+    /// Events of a slot and direction, all CPUs together.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn events(&self, slot: u16, direction: Direction) -> Result<Events, KernelError> {
+        let values = self.events.get(&events_index(slot, direction), 0).map_err(failed("read", "EVENTS"))?;
+        let mut sum = Events::ZERO;
+        for Shared(value) in values.iter() {
+            for event in Event::ALL {
+                merge(&mut sum.0[event as usize], value.0[event as usize], event.merge());
+            }
+        }
+        Ok(sum)
+    }
+
+    /// All paths, all CPUs together.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn paths(&self) -> Result<Vec<(PathKey, PathStats)>, KernelError> {
+        let mut paths = Vec::new();
+        for entry in self.paths.iter() {
+            let (Shared(key), values) = match entry {
+                Ok(entry) => entry,
+                // The entry went away between two calls.
+                Err(MapError::KeyNotFound) => continue,
+                Err(error) => return Err(failed("read", "PATHS")(error)),
+            };
+            let mut sum = PathStats::ZERO;
+            for Shared(value) in values.iter() {
+                for counter in PathCounter::ALL {
+                    merge(&mut sum.0[counter as usize], value.0[counter as usize], counter.merge());
+                }
+            }
+            paths.push((key, sum));
+        }
+        Ok(paths)
+    }
+
+    /// All strangers, all CPUs together.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn strangers(&self) -> Result<Vec<Stranger>, KernelError> {
+        let mut strangers: BTreeMap<PathKey, Stranger> = BTreeMap::new();
+        for place in 0..STRANGERS {
+            let values = self.strangers.get(&place, 0).map_err(failed("read", "STRANGER_TABLE"))?;
+            for Shared(value) in values.iter().filter(|Shared(value)| value.packets != 0) {
+                let sum =
+                    strangers.entry(value.key).or_insert(Stranger { packets: 0, wire_bytes: 0, ..*value });
+                sum.packets += value.packets;
+                sum.wire_bytes += value.wire_bytes;
+            }
+        }
+        Ok(strangers.into_values().collect())
+    }
+
+    /// How many peers and blocks are entered.
+    #[must_use]
+    pub fn known(&self) -> (usize, usize) {
+        (self.peers.keys().count(), self.blocks.keys().count())
+    }
+}
+
+fn merge(sum: &mut u64, value: u64, how: Merge) {
+    *sum = match how {
+        Merge::Sum => *sum + value,
+        Merge::Max => (*sum).max(value),
+    };
+}
+
+/// Makes a hash hold exactly `wanted`; what stays is not touched, so that the programs never miss it.
+fn replace<K, V>(
+    map: &mut HashMap<MapData, Shared<K>, Shared<V>>,
+    wanted: &BTreeMap<K, V>,
+    name: &'static str,
+) -> Result<(), KernelError>
+where
+    K: Copy + Ord + 'static,
+    V: Copy + PartialEq + 'static,
+{
+    let mut present: BTreeMap<K, V> = BTreeMap::new();
+    for entry in map.iter() {
+        let (Shared(key), Shared(value)) = entry.map_err(failed("read", name))?;
+        present.insert(key, value);
+    }
+    for key in present.keys().filter(|key| !wanted.contains_key(key)) {
+        map.remove(&Shared(*key)).map_err(failed("write", name))?;
+    }
+    for (key, value) in wanted.iter().filter(|(key, value)| present.get(key) != Some(value)) {
+        map.insert(Shared(*key), Shared(*value), 0).map_err(failed("write", name))?;
+    }
+    Ok(())
+}
