@@ -1,4 +1,4 @@
-//! Builds the BPF programs and leaves their object as `observer-ebpf` in `OUT_DIR`.
+//! Builds the BPF programs and leaves their objects (`observer-ebpf`, `observer-bench`) in `OUT_DIR`.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 #[path = "../xtask/src/toolchain.rs"]
 mod toolchain;
 
-use toolchain::{DIR_VARIABLE, PROGRAMS, Toolchain};
+use toolchain::{DIR_VARIABLE, Toolchain};
 
 /// What the object is made from, seen from the repository's root.
 const SOURCES: [&str; 7] = [
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         println!("cargo::error=OUT_DIR is not set: this is cargo's build script");
         return ExitCode::SUCCESS;
     };
-    match toolchain.build(&PathBuf::from(out_dir).join(PROGRAMS)) {
+    match toolchain.build(&PathBuf::from(out_dir)) {
         Ok(warnings) => {
             for line in warnings.lines() {
                 println!("cargo::warning={line}");

@@ -15,7 +15,7 @@ pub use packages::{Group, packages};
 pub use source::Way;
 
 use crate::shell;
-use crate::toolchain::{self, BPF_LINKER, Toolchain};
+use crate::toolchain::{self, BPF_LINKER, PROGRAMS, Toolchain};
 
 /// Options of `cargo xtask setup`.
 #[derive(clap::Args)]
@@ -147,8 +147,10 @@ fn rustup_add(component: &str) -> Result<()> {
 /// Builds the BPF programs and shows that the result is what the kernel takes.
 fn probe(toolchain: &Toolchain) -> Result<()> {
     shell::step("setup", "checking the BPF programs (half a minute the first time)");
-    let object = toolchain.target_dir().join("probe");
-    toolchain.build(&object).map_err(|error| anyhow!(error))?;
+    let dir = toolchain.target_dir().join("probe");
+    fs::create_dir_all(&dir).with_context(|| format!("creating {} failed", dir.display()))?;
+    toolchain.build(&dir).map_err(|error| anyhow!(error))?;
+    let object = dir.join(PROGRAMS);
     check_object(&object)?;
     load_probe(&object)
 }

@@ -15,8 +15,10 @@ pub const RUST: &str = "1.95.0";
 pub const BPF_LINKER: &str = "0.10.3";
 /// Names another directory for the toolchain than `.toolchain` in the repository.
 pub const DIR_VARIABLE: &str = "OBSERVER_TOOLCHAIN_DIR";
-/// The crate of the BPF programs, its binary, and the file in `OUT_DIR`.
+/// The crate of the BPF programs, its main object, and the file in `OUT_DIR`.
 pub const PROGRAMS: &str = "observer-ebpf";
+/// The object that the benchmark holds the programs against.
+pub const BENCH: &str = "observer-bench";
 
 const TARGET: &str = "bpfel-unknown-none";
 
@@ -143,11 +145,11 @@ impl Toolchain {
         cargo
     }
 
-    /// Builds the BPF object and copies it to `copy`; returns the compiler's warnings.
+    /// Builds the BPF objects and copies them to `out_dir`; returns the compiler's warnings.
     ///
     /// # Errors
     /// What the compiler said, or the file that could not be written.
-    pub fn build(&self, copy: &Path) -> Result<String, String> {
+    pub fn build(&self, out_dir: &Path) -> Result<String, String> {
         let dir = self.target_dir();
         let lock = dir.join("observer.lock");
         // Every profile of the user side shares this directory: no copy while another build links.
@@ -162,9 +164,12 @@ impl Toolchain {
         if !output.status.success() {
             return Err(format!("building {PROGRAMS} failed: {}\n{said}", output.status));
         }
-        let object = dir.join(TARGET).join("release").join(PROGRAMS);
-        fs::copy(&object, copy)
-            .map_err(|error| format!("cannot copy {} to {}: {error}", object.display(), copy.display()))?;
+        for name in [PROGRAMS, BENCH] {
+            let (object, copy) = (dir.join(TARGET).join("release").join(name), out_dir.join(name));
+            fs::copy(&object, &copy).map_err(|error| {
+                format!("cannot copy {} to {}: {error}", object.display(), copy.display())
+            })?;
+        }
         Ok(said)
     }
 
