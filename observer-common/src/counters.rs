@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn reasons_and_events_have_the_same_order() {
         for reason in Malformed::ALL {
-            let event = Event::ALL[FIRST_REASON + reason as usize - 1];
+            let event = Event::ALL[FIRST_REASON + *reason as usize - 1];
             assert_eq!(event.label(), reason.label());
         }
         assert_eq!(Malformed::ALL.len(), REASONS);
