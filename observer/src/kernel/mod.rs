@@ -4,6 +4,7 @@ mod attach;
 mod clsact;
 mod error;
 mod load;
+pub mod netlink;
 pub mod sys;
 mod tables;
 

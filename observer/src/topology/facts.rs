@@ -15,6 +15,8 @@ pub struct Node {
     pub neighbours: Vec<Neighbour>,
     /// Forwarding entries of VXLAN devices.
     pub fdb: Vec<FdbEntry>,
+    /// Sentences about what could not be read.
+    pub notes: Vec<String>,
 }
 
 /// One device.
@@ -40,6 +42,8 @@ pub struct Device {
     pub vxlan: Option<Vxlan>,
     /// Of an IPIP, GRE or similar tunnel, or of a VXLAN: its local address.
     pub local: Option<IpAddr>,
+    /// Of a tunnel with one fixed far end: its address; a multicast group counts as none.
+    pub remote: Option<IpAddr>,
     /// Of a Geneve or WireGuard device: its UDP port.
     pub port: Option<u16>,
 }
@@ -75,12 +79,62 @@ pub enum DeviceKind {
     Other(String),
 }
 
+impl DeviceKind {
+    /// Whether the kernel itself puts IP packets into IP or GRE here, with no Ethernet header between.
+    #[must_use]
+    pub fn is_ip_tunnel(&self) -> bool {
+        match self {
+            Self::Ipip | Self::OtherIpTunnel(_) => true,
+            Self::Gre(kind) => !kind.ends_with("tap"),
+            _ => false,
+        }
+    }
+
+    /// The word that the kernel has for it; empty for hardware.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        match self {
+            Self::Hardware => "",
+            Self::Ipip => "ipip",
+            Self::OtherIpTunnel(kind) | Self::Gre(kind) | Self::Other(kind) => kind,
+            Self::Vxlan => "vxlan",
+            Self::Geneve => "geneve",
+            Self::Wireguard => "wireguard",
+            Self::Veth => "veth",
+            Self::Bond => "bond",
+            Self::Bridge => "bridge",
+            Self::Vlan => "vlan",
+            Self::Tun => "tun",
+        }
+    }
+
+    /// The kind of that word.
+    #[must_use]
+    pub fn from_label(label: &str) -> Self {
+        match label {
+            "" => Self::Hardware,
+            "ipip" => Self::Ipip,
+            "sit" | "ip6tnl" => Self::OtherIpTunnel(label.to_owned()),
+            "vxlan" => Self::Vxlan,
+            "geneve" => Self::Geneve,
+            "gre" | "gretap" | "ip6gre" | "ip6gretap" => Self::Gre(label.to_owned()),
+            "wireguard" => Self::Wireguard,
+            "veth" => Self::Veth,
+            "bond" => Self::Bond,
+            "bridge" => Self::Bridge,
+            "vlan" => Self::Vlan,
+            "tun" => Self::Tun,
+            _ => Self::Other(label.to_owned()),
+        }
+    }
+}
+
 /// What stands at the start of a device's frames (`IFLA` link type).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkLayer {
     /// `ARPHRD_ETHER`.
     Ethernet,
-    /// `ARPHRD_NONE`, `ARPHRD_TUNNEL`, `ARPHRD_TUNNEL6`, `ARPHRD_SIT`, `ARPHRD_IPGRE`: an IP header.
+    /// `ARPHRD_NONE`, `ARPHRD_TUNNEL`, `ARPHRD_TUNNEL6`, `ARPHRD_SIT`, `ARPHRD_IPGRE`, …: an IP header.
     Ip,
     /// `ARPHRD_LOOPBACK`: an Ethernet header of zeros.
     Loopback,

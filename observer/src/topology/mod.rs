@@ -1,8 +1,21 @@
 //! What the node looks like: from devices, addresses, routes, neighbours and forwarding entries, as
 //! netlink gave them, to roles, peers, pod blocks and scopes. Pure: no I/O, no clock.
 
+mod blocks;
+mod changes;
+mod config;
+pub mod convert;
+mod derive;
+mod error;
 mod facts;
+mod index;
+mod scope;
+mod tunnel;
 
+pub use changes::{Changes, Recreated};
+pub use convert::{block_facts, block_key, peer_facts};
+pub use derive::Choice;
+pub use error::TopologyError;
 pub use facts::{Address, Device, DeviceKind, FdbEntry, LinkLayer, Neighbour, Node, Route, RouteKind, Vxlan};
 
 use std::net::IpAddr;
@@ -121,6 +134,11 @@ pub struct Topology {
     pub wireguard_ports: Vec<u16>,
     /// The node's own VNIs.
     pub vnis: Vec<u32>,
+    /// The node's own addresses with their prefixes: what scopes are told from.
+    pub addresses: Vec<Address>,
+    /// Routers: the device and address of next hops that are gateways of other than pod routes, and no
+    /// tunnel's far end.
+    pub routers: Vec<(u32, IpAddr)>,
     /// Sentences about what could not be found out or does not fit.
     pub notes: Vec<String>,
 }

@@ -1,0 +1,68 @@
+//! Prints what Observer takes this network namespace for: `topology [--node | --watch] [DEVICE…]`.
+
+use observer::kernel::netlink::{Watcher, read_node};
+use observer::topology::{Choice, Topology};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut choice = Choice::default();
+    let mut facts = false;
+    let mut watch = false;
+    for argument in std::env::args().skip(1) {
+        match argument.as_str() {
+            "--node" => facts = true,
+            "--watch" => watch = true,
+            _ => choice.devices.push(argument),
+        }
+    }
+    let mut watcher = Watcher::new()?;
+    loop {
+        let node = read_node().await?;
+        let topology = Topology::derive(&node, &choice)?;
+        if facts {
+            println!("{node:#?}");
+        } else {
+            print(&topology);
+        }
+        if !watch {
+            return Ok(());
+        }
+        watcher.set_tunnels(
+            topology.watched.iter().filter(|w| w.device.vxlan.is_some()).map(|w| w.device.ifindex),
+        );
+        println!("{:?}", watcher.changed().await?);
+    }
+}
+
+fn print(topology: &Topology) {
+    for w in &topology.watched {
+        let (name, class) = (&w.device.name, w.class.label());
+        println!(
+            "{:9} {name} {class} index {} {:?} mtu {} overhead {} vni {:?} underlay {:?} mtu {:?}",
+            w.role.label(),
+            w.device.ifindex,
+            w.device.link,
+            w.device.mtu,
+            w.overhead,
+            w.vni,
+            w.underlay,
+            w.underlay_mtu
+        );
+    }
+    let underlay = topology.watched.first().map_or(0, |w| w.device.ifindex);
+    for peer in &topology.peers {
+        let scope = topology.scope(underlay, peer.address).label();
+        println!("peer      {} udp {} vni {} {scope}", peer.address, peer.udp_class.label(), peer.vni);
+    }
+    for b in &topology.blocks {
+        println!("block     {}/{} via {} {} vni {}", b.address, b.prefix_len, b.peer, b.class.label(), b.vni);
+    }
+    let Topology { vxlan_ports, geneve_ports, wireguard_ports, vnis, routers, notes, .. } = topology;
+    println!("ports     {vxlan_ports:?} {geneve_ports:?} {wireguard_ports:?} vnis {vnis:?}");
+    println!("routers   {routers:?}");
+    println!("sizes     {:?}", topology.size_bounds());
+    println!("config    {:x?}", topology.config());
+    for note in notes {
+        println!("note      {note}");
+    }
+}
