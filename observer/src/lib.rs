@@ -4,7 +4,9 @@
 //! views. Only [`kernel`] knows aya, netlink and libc; [`model`] and [`topology`] are pure; views never
 //! see the kernel; only [`command`] joins them.
 
+pub mod cli;
 pub mod command;
+pub mod config;
 pub mod kernel;
 pub mod model;
 pub mod snapshot;

@@ -6,7 +6,7 @@ use crate::toolchain::PROGRAMS;
 use crate::{setup, shell};
 
 /// Options of `cargo xtask lint`.
-#[derive(clap::Args)]
+#[derive(Default, clap::Args)]
 pub struct Args {
     /// Format the code instead of complaining about its format
     #[arg(long)]

@@ -1,13 +1,105 @@
-//! `cargo xtask test`.
+//! `cargo xtask test`: everything that must hold.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{lint, setup, shell, vm};
+
+/// Kernels that every run boots; CI boots the others too.
+const KERNELS: [&str; 2] = ["6.1", "6.12"];
+/// What CI boots besides.
+const MORE_KERNELS: [&str; 2] = ["5.10", "7.3"];
 
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Without the kernels in QEMU
+    #[arg(long)]
+    no_vm: bool,
+    /// Without formatting and clippy
+    #[arg(long)]
+    no_lint: bool,
+}
 
 /// Runs the command.
 ///
 /// # Errors
 /// The step that failed, and why.
-pub fn run(_args: &Args) -> anyhow::Result<()> {
-    anyhow::bail!("test: not written yet")
+pub fn run(args: &Args) -> Result<()> {
+    let ci = std::env::var_os("CI").is_some();
+    let mut skipped = Vec::new();
+    step("set-up", || {
+        setup::toolchain()?;
+        if shell::is_root() { setup::ensure(&[setup::Group::Lab, setup::Group::Tui]) } else { Ok(()) }
+    })?;
+    if !args.no_lint {
+        step("formatting and clippy", || lint::run(&lint::Args::default()))?;
+    }
+    step("unit and golden tests", || {
+        shell::run(shell::cargo().args(["test", "--quiet", "--workspace", "--exclude", "observer-ebpf"]))
+    })?;
+    match why_not_privileged() {
+        None => {
+            step("privileged tests on this kernel", privileged)?;
+            if !args.no_vm {
+                kernels(ci)?;
+            }
+        }
+        Some(reason) if ci => bail!("the privileged tests cannot run: {reason}"),
+        Some(reason) => skipped.push(format!("privileged tests: {reason}")),
+    }
+    if args.no_vm {
+        skipped.push("kernels in QEMU: --no-vm".to_owned());
+    }
+    for skipped in &skipped {
+        shell::step("test", &format!("SKIPPED {skipped}"));
+    }
+    shell::step("test", if skipped.is_empty() { "all passed" } else { "what ran has passed" });
+    Ok(())
+}
+
+fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    shell::step("test", name);
+    let start = Instant::now();
+    work().with_context(|| format!("{name} failed"))?;
+    shell::step("test", &format!("{name}: passed in {:.0} s", start.elapsed().as_secs_f64()));
+    Ok(())
+}
+
+/// What keeps the privileged tests from running here.
+fn why_not_privileged() -> Option<String> {
+    if !shell::is_root() {
+        return Some("they need root".to_owned());
+    }
+    // Creating a namespace and a BPF map are what they need first.
+    let netns = Command::new("unshare").args(["--net", "true"]).output();
+    match netns {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(format!(
+            "no network namespaces here: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        )),
+        Err(error) => Some(format!("unshare does not start: {error}")),
+    }
+}
+
+/// One at a time: labs of the same name would meet.
+fn privileged() -> Result<()> {
+    let xtask = std::env::current_exe().context("cannot find the running xtask")?;
+    shell::run(
+        shell::cargo()
+            .args(["test", "--package", "observer", "--features", "privileged", "--test", "privileged"])
+            .args(["--", "--test-threads=1"])
+            .env("OBSERVER_XTASK", xtask),
+    )
+}
+
+fn kernels(ci: bool) -> Result<()> {
+    let more = if ci { &MORE_KERNELS[..] } else { &[] };
+    for series in KERNELS.iter().chain(more) {
+        step(&format!("privileged tests on Linux {series}"), || vm::privileged_tests_on(series))?;
+    }
+    Ok(())
 }

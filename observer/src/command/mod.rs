@@ -1,1 +1,39 @@
-//! command.
+//! The commands: wiring only. Here, and nowhere below, errors become sentences and exit codes.
+
+mod output;
+mod session;
+mod stat;
+mod top;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::cli::{Cli, Command};
+use crate::config::Settings;
+
+/// Done.
+const DONE: u8 = 0;
+/// It could not be done.
+const COULD_NOT: u8 = 2;
+
+/// Carries out what the command line asks for.
+#[must_use]
+pub fn run(cli: &Cli) -> ExitCode {
+    env_logger::Builder::new().filter_level(cli.log).format_timestamp_millis().init();
+    match dispatch(cli) {
+        Ok(()) => ExitCode::from(DONE),
+        Err(error) => {
+            eprintln!("observer: {error:#}");
+            ExitCode::from(COULD_NOT)
+        }
+    }
+}
+
+fn dispatch(cli: &Cli) -> Result<()> {
+    let settings = Settings::read(cli.config.as_deref())?;
+    match &cli.command {
+        Command::Top(args) => top::run(args, &settings),
+        Command::Stat(args) => stat::run(args, &settings),
+    }
+}

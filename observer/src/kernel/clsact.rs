@@ -9,7 +9,6 @@ use rtnetlink::{Error, Handle, new_connection};
 use observer_common::kind::Direction;
 
 use super::error::{KernelError, chain};
-use super::load::entry;
 
 /// `TC_H_CLSACT`: the parent of the qdisc.
 const CLSACT_PARENT: TcHandle = TcHandle { major: 0xffff, minor: 0xfff1 };
@@ -20,17 +19,8 @@ const CLSACT_HANDLE: TcHandle = TcHandle { major: 0xffff, minor: 0 };
 pub struct Filter {
     /// The hook.
     pub direction: Direction,
-    /// Name of the BPF program, where it is one.
-    pub name: Option<String>,
     /// Id of the BPF program, where it is one.
     pub program: Option<u32>,
-}
-
-impl Filter {
-    /// Whether it bears the name of one of our programs.
-    pub fn is_ours(&self) -> bool {
-        matches!(self.name.as_deref(), Some(entry::INGRESS | entry::EGRESS))
-    }
 }
 
 fn failed(operation: &'static str, ifindex: u32) -> impl Fn(Error) -> KernelError {
@@ -92,16 +82,12 @@ pub async fn filters(ifindex: u32) -> Result<Vec<Filter>, KernelError> {
 }
 
 fn filter(direction: Direction, message: &TcMessage) -> Filter {
-    let mut filter = Filter { direction, name: None, program: None };
+    let mut filter = Filter { direction, program: None };
     for attribute in &message.attributes {
         let TcAttribute::Options(options) = attribute else { continue };
         for option in options {
-            match option {
-                TcOption::Bpf(TcFilterBpfOption::ProgName(name)) => {
-                    filter.name = Some(name.trim_end_matches('\0').to_owned());
-                }
-                TcOption::Bpf(TcFilterBpfOption::ProgId(id)) => filter.program = Some(*id),
-                _ => {}
+            if let TcOption::Bpf(TcFilterBpfOption::ProgId(id)) = option {
+                filter.program = Some(*id);
             }
         }
     }

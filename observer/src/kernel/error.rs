@@ -1,5 +1,8 @@
 //! The one error of this side: operation, object, cause, remedy.
 
+use super::netlink::NetlinkError;
+use crate::topology::TopologyError;
+
 /// Something that the kernel refused, or that could not be asked of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot {operation} {object}: {cause}; {remedy}")]
@@ -24,6 +27,20 @@ impl KernelError {
     ) -> Self {
         Self { operation, object: object.into(), cause: cause.into(), remedy: remedy.into() }
     }
+}
+
+/// Why a live source could not be had or read.
+#[derive(Debug, thiserror::Error)]
+pub enum LiveError {
+    /// The kernel refused.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// The node could not be read.
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    /// What was asked for does not exist.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
 }
 
 /// The whole chain of an error's causes in one line, each said once; the verifier's log is left out.

@@ -2,13 +2,16 @@
 
 mod attach;
 mod clsact;
+mod diagnostics;
 mod error;
+mod live;
 mod load;
 pub mod netlink;
 pub mod sys;
 mod tables;
 
 pub use attach::{Hooks, Ingress, Place};
-pub use error::KernelError;
+pub use error::{KernelError, LiveError};
+pub use live::{Live, Options};
 pub use load::{Capacities, Programs, entry};
 pub use tables::Tables;

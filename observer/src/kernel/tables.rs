@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuHashMap};
+use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues};
+use aya::util::nr_cpus;
 use aya::{Ebpf, Pod};
 use observer_common::abi::{
     BlockFacts, BlockKey, Config, DEVICE_PROBES, DEVICE_TABLE, DeviceFacts, Events, PeerFacts, SIZE_TABLE,
@@ -137,7 +138,15 @@ impl Tables {
             let above = bounds.iter().filter(|bound| (**bound as usize) < size).count();
             *class = u8::try_from(above).unwrap_or(u8::MAX);
         }
-        self.size_class.set(0, Shared(table), 0).map_err(failed("write", "SIZE_CLASS"))
+        self.set_size_classes(&table)
+    }
+
+    /// Sets the class of every size.
+    ///
+    /// # Errors
+    /// The map cannot be written.
+    pub fn set_size_classes(&mut self, table: &[u8; SIZE_TABLE]) -> Result<(), KernelError> {
+        self.size_class.set(0, Shared(*table), 0).map_err(failed("write", "SIZE_CLASS"))
     }
 
     /// Makes the tables of peers and blocks hold exactly these.
@@ -229,11 +238,51 @@ impl Tables {
         Ok(strangers.into_values().collect())
     }
 
+    /// Forgets everything that was counted for these slots, and all paths and strangers: for tests and
+    /// the benchmark, which hold one packet after the other against what they expect.
+    ///
+    /// # Errors
+    /// A map cannot be written.
+    pub fn reset(&mut self, slots: &[u16]) -> Result<(), KernelError> {
+        let cpus = nr_cpus().map_err(|(_, error)| {
+            KernelError::new("count", "the possible CPUs", error.to_string(), "mount /sys")
+        })?;
+        for slot in slots {
+            for direction in Direction::ALL {
+                let zero = PerCpuValues::try_from(vec![Shared(Events::ZERO); cpus]).map_err(cannot_reset)?;
+                self.events
+                    .set(events_index(*slot, direction), zero, 0)
+                    .map_err(failed("write", "EVENTS"))?;
+                for class in Class::ALL {
+                    let zero =
+                        PerCpuValues::try_from(vec![Shared(Totals::ZERO); cpus]).map_err(cannot_reset)?;
+                    let index = totals_index(*slot, direction, class);
+                    self.totals.set(index, zero, 0).map_err(failed("write", "TOTALS"))?;
+                }
+            }
+        }
+        let paths: Vec<_> = self.paths.keys().filter_map(Result::ok).collect();
+        for path in paths {
+            self.paths.remove(&path).map_err(failed("write", "PATHS"))?;
+        }
+        let nobody = PathKey { peer: Address::UNSPECIFIED, vni: 0, slot: 0, direction: 0, class: 0 };
+        for place in 0..STRANGERS {
+            let free = Shared(Stranger { key: nobody, packets: 0, wire_bytes: 0 });
+            let free = PerCpuValues::try_from(vec![free; cpus]).map_err(cannot_reset)?;
+            self.strangers.set(place, free, 0).map_err(failed("write", "STRANGER_TABLE"))?;
+        }
+        Ok(())
+    }
+
     /// How many peers and blocks are entered.
     #[must_use]
     pub fn known(&self) -> (usize, usize) {
         (self.peers.keys().count(), self.blocks.keys().count())
     }
+}
+
+fn cannot_reset(error: std::io::Error) -> KernelError {
+    KernelError::new("clear", "the maps", error.to_string(), "see `dmesg`")
 }
 
 fn merge(sum: &mut u64, value: u64, how: Merge) {

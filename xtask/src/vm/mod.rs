@@ -78,24 +78,13 @@ pub fn run(args: &Args) -> Result<()> {
     boot_all(&kernels, &payload, Duration::from_secs(args.timeout))
 }
 
-/// Boots the kernel called `series` and runs `payload` in it.
+/// The privileged tests on the kernel called `series`.
 ///
 /// # Errors
-/// The kernel could not be had, or the payload did not pass.
-#[expect(dead_code, reason = "for other commands of xtask, none of which needs it yet")]
-pub fn boot(series: &str, payload: &Payload) -> Result<()> {
+/// The kernel could not be had, or a test failed.
+pub fn privileged_tests_on(series: &str) -> Result<()> {
     let kernel = Kernel::named(series).with_context(|| format!("there is no kernel {series}"))?;
-    boot_all(&[kernel], payload, TIMEOUT)
-}
-
-/// The privileged tests on every kernel, as `cargo xtask vm --kernel all`.
-///
-/// # Errors
-/// The kernels on which they failed, and why.
-#[expect(dead_code, reason = "for `cargo xtask test`, which does not call it yet")]
-pub fn privileged_tests() -> Result<()> {
-    let kernels: Vec<&Kernel> = kernels::ALL.iter().collect();
-    boot_all(&kernels, &privileged::payload(None)?, TIMEOUT)
+    boot_all(&[kernel], &privileged::payload(None)?, TIMEOUT)
 }
 
 /// Boots one kernel after the other: two cores emulate one machine at its best.

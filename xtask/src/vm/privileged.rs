@@ -66,7 +66,7 @@ struct Built {
 fn build() -> Result<Vec<Built>> {
     setup::toolchain()?;
     let output = shell::cargo()
-        .args(["test", "--no-run", "--package", "observer", "--test", TARGET])
+        .args(["test", "--no-run", "--package", "observer", "--features", "privileged", "--test", TARGET])
         .arg("--message-format=json-render-diagnostics")
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())

@@ -65,6 +65,19 @@ impl Watcher {
         self.tunnels = Some(tunnels.into_iter().collect());
     }
 
+    /// Waits for the first message of a change. Nothing is lost when this is cancelled; who calls it
+    /// waits a little for the rest of the burst.
+    ///
+    /// # Errors
+    /// The socket failed.
+    pub async fn heard(&mut self) -> Result<Change, NetlinkError> {
+        loop {
+            if let Some(change) = self.receive().await? {
+                return Ok(change);
+            }
+        }
+    }
+
     /// Waits for a change, and for the end of the burst that it belongs to. May be cancelled: what was
     /// read until then is forgotten, so the caller reads the node anew or calls again at once.
     ///

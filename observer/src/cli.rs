@@ -1,0 +1,228 @@
+//! The command line. Flags stand over the environment, the environment over the configuration file.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::Settings;
+
+/// Live encapsulation overhead, fragmentation and MTU figures of a Calico node.
+///
+/// Observer attaches to the node's devices, counts, and never touches a packet.
+#[derive(Debug, Parser)]
+#[command(name = "observer", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Examples:
+  sudo observer top                       what is on the wire right now
+  sudo observer stat --paths              one table over one second, with the top paths
+  sudo observer stat --interval 5 --format json | jq .rows")]
+pub struct Cli {
+    /// Configuration file [default: /etc/observer/config.toml where that exists]
+    #[arg(long, value_name = "FILE", env = "OBSERVER_CONFIG", global = true)]
+    pub config: Option<PathBuf>,
+    /// How much to say on standard error: error, warn, info, debug, trace
+    #[arg(long, value_name = "LEVEL", env = "OBSERVER_LOG", default_value = "warn", global = true)]
+    pub log: log::LevelFilter,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show live figures in the terminal
+    Top(TopArgs),
+    /// Print figures once or every few seconds
+    Stat(StatArgs),
+}
+
+/// Options of `observer top`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sudo observer top                       everything that carries or makes tunnel packets
+  sudo observer top eth0 tunl0            these devices only
+  sudo observer top --interval 0.5        twice a second
+  sudo observer top --once                print one table and exit")]
+pub struct TopArgs {
+    /// What to attach to.
+    #[command(flatten)]
+    pub attach: AttachArgs,
+    /// Seconds between two updates [default: 1]
+    #[arg(long, short = 'n', value_name = "SECONDS", value_parser = seconds, env = "OBSERVER_INTERVAL")]
+    pub interval: Option<Duration>,
+    /// Print one table over one interval and exit
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// Options of `observer stat`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sudo observer stat                      one table over one second
+  sudo observer stat --interval 5         a table every 5 seconds, until Ctrl-C
+  sudo observer stat --interval 5 --count 12 --format csv --output minute.csv
+  sudo observer stat --paths --format json | jq '.paths[0]'")]
+pub struct StatArgs {
+    /// What to attach to.
+    #[command(flatten)]
+    pub attach: AttachArgs,
+    /// Seconds that a report covers; given alone, reports go on until Ctrl-C [default: 1, once]
+    #[arg(long, short = 'n', value_name = "SECONDS", value_parser = seconds, env = "OBSERVER_INTERVAL")]
+    pub interval: Option<Duration>,
+    /// How many reports to print
+    #[arg(long, short = 'c', value_name = "N")]
+    pub count: Option<u64>,
+    /// Show the paths with most bytes, at most N
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "20")]
+    pub paths: Option<usize>,
+    /// Show totals since the start instead of rates
+    #[arg(long)]
+    pub total: bool,
+    /// Show bytes instead of bits
+    #[arg(long)]
+    pub bytes: bool,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// How to print, the same everywhere.
+#[derive(Debug, Args)]
+pub struct OutputArgs {
+    /// Format
+    #[arg(long, value_enum, default_value = "table", env = "OBSERVER_FORMAT")]
+    pub format: Format,
+    /// Write to a file instead of standard output
+    #[arg(long, short = 'o', value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// One versioned JSON document a report (docs/stat-json.md)
+    Json,
+    /// One line a row
+    Csv,
+}
+
+/// Where an underlay's ingress is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IngressHook {
+    /// At TC: sees what the kernel sees, works everywhere
+    Tc,
+    /// At XDP, native mode: before the kernel; some drivers reset the link when it is attached
+    Xdp,
+}
+
+/// What to attach to.
+#[derive(Clone, Debug, Default, Args)]
+pub struct AttachArgs {
+    /// Devices to watch [default: underlays and tunnel devices, found by themselves]
+    #[arg(value_name = "DEVICE", env = "OBSERVER_DEVICES", value_delimiter = ',')]
+    pub devices: Vec<String>,
+    /// Watch the pods' devices (cali*) too
+    #[arg(long, env = "OBSERVER_WORKLOADS")]
+    pub workloads: bool,
+    /// Where ingress of underlay devices is counted
+    #[arg(long, value_enum, env = "OBSERVER_INGRESS")]
+    pub ingress: Option<IngressHook>,
+    /// A node that no route, neighbour or forwarding entry names; may be repeated
+    #[arg(long = "peer", value_name = "ADDRESS", env = "OBSERVER_PEERS", value_delimiter = ',')]
+    pub peers: Vec<IpAddr>,
+    /// A pod network whose native routes neither BIRD nor Felix wrote; may be repeated
+    #[arg(long = "pod-cidr", value_name = "PREFIX", env = "OBSERVER_POD_CIDRS", value_delimiter = ',', value_parser = prefix)]
+    pub pod_cidrs: Vec<Prefix>,
+    /// Paths that fit (128 bytes each on every CPU) [default: 16384]
+    #[arg(long, value_name = "N", env = "OBSERVER_MAX_PATHS", value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub max_paths: Option<u32>,
+    /// Devices that can be watched at once [default: 32]
+    #[arg(long, value_name = "N", env = "OBSERVER_MAX_DEVICES", value_parser = clap::value_parser!(u32).range(1..=512))]
+    pub max_devices: Option<u32>,
+}
+
+impl AttachArgs {
+    /// Fills what was not given from the configuration file.
+    #[must_use]
+    pub fn or(mut self, settings: &Settings) -> Self {
+        if self.devices.is_empty() {
+            self.devices.clone_from(&settings.devices);
+        }
+        if self.peers.is_empty() {
+            self.peers.clone_from(&settings.peers);
+        }
+        if self.pod_cidrs.is_empty() {
+            self.pod_cidrs.clone_from(&settings.pod_cidrs);
+        }
+        self.workloads |= settings.workloads;
+        self.ingress = self.ingress.or(settings.ingress);
+        self.max_paths = self.max_paths.or(settings.max_paths);
+        self.max_devices = self.max_devices.or(settings.max_devices);
+        self
+    }
+}
+
+/// An address and a prefix length.
+pub type Prefix = (IpAddr, u8);
+
+/// Reads a prefix.
+///
+/// # Errors
+/// What it should look like.
+pub fn prefix(text: &str) -> Result<Prefix, String> {
+    let wrong = || format!("`{text}` is no prefix such as 10.244.0.0/16");
+    let (address, length) = text.split_once('/').ok_or_else(wrong)?;
+    let (address, length): (IpAddr, u8) =
+        (address.parse().map_err(|_| wrong())?, length.parse().map_err(|_| wrong())?);
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    if length > most { Err(wrong()) } else { Ok((address, length)) }
+}
+
+/// Reads a time in seconds, with fractions.
+///
+/// # Errors
+/// What it should look like.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    let number: f64 = text
+        .strip_suffix('s')
+        .unwrap_or(text)
+        .parse()
+        .map_err(|_| format!("`{text}` is no number of seconds such as 1, 0.5 or 10s"))?;
+    if !(0.1..=86_400.0).contains(&number) {
+        return Err(format!("`{text}` is not between 0.1 and 86400 seconds"));
+    }
+    Ok(Duration::from_secs_f64(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.starts_with("Examples:"), "{} has no examples", command.get_name());
+        }
+    }
+
+    #[test]
+    fn times_and_prefixes() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        assert_eq!(seconds("10s"), Ok(Duration::from_secs(10)));
+        assert!(seconds("0").is_err() && seconds("-1").is_err() && seconds("nan").is_err());
+        assert_eq!(prefix("10.244.0.0/16"), Ok(("10.244.0.0".parse().expect("address"), 16)));
+        assert!(prefix("10.244.0.0/33").is_err() && prefix("10.244.0.0").is_err());
+    }
+}

@@ -1,0 +1,53 @@
+//! Where reports go.
+
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Write};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use crate::cli::OutputArgs;
+
+/// Standard output or a file.
+pub struct Output {
+    to: Box<dyn Write>,
+    /// Colours make sense there.
+    pub colour: bool,
+}
+
+impl Output {
+    /// Opens what the command line named.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn open(args: &OutputArgs) -> Result<Self> {
+        Ok(match args.output.as_deref() {
+            Some(path) => Self { to: Box::new(create(path)?), colour: false },
+            None => Self { to: Box::new(io::stdout()), colour: io::stdout().is_terminal() && wants_colour() },
+        })
+    }
+
+    /// Writes, at once. Returns false where nobody reads any more, which is no error.
+    ///
+    /// # Errors
+    /// Anything else, a full disk for example.
+    pub fn write(&mut self, text: &str) -> Result<bool> {
+        match self.to.write_all(text.as_bytes()).and_then(|()| self.to.flush()) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(error).context("cannot write the report"),
+        }
+    }
+}
+
+/// Whether the user wants colours (no-color.org).
+#[must_use]
+pub fn wants_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn create(path: &Path) -> Result<File> {
+    File::create(path).with_context(|| {
+        format!("cannot create {}; name a file in a directory that can be written", path.display())
+    })
+}

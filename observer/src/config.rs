@@ -1,0 +1,117 @@
+//! The configuration file: the same words as the command line, in TOML.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer};
+
+use crate::cli::{IngressHook, Prefix, prefix};
+
+/// Read where no other file is named.
+pub const DEFAULT: &str = "/etc/observer/config.toml";
+
+/// What the file may say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Settings {
+    /// As the positional arguments.
+    pub devices: Vec<String>,
+    /// As `--workloads`.
+    pub workloads: bool,
+    /// As `--ingress`.
+    pub ingress: Option<IngressHook>,
+    /// As `--peer`.
+    pub peers: Vec<IpAddr>,
+    /// As `--pod-cidr`.
+    #[serde(deserialize_with = "prefixes")]
+    pub pod_cidrs: Vec<Prefix>,
+    /// As `--max-paths`.
+    pub max_paths: Option<u32>,
+    /// As `--max-devices`.
+    pub max_devices: Option<u32>,
+    /// As `--interval`, seconds.
+    pub interval: Option<Seconds>,
+}
+
+/// Seconds, checked like the command line's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seconds(pub std::time::Duration);
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = f64::deserialize(deserializer)?;
+        crate::cli::seconds(&number.to_string()).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+fn prefixes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Prefix>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    texts.iter().map(|text| prefix(text).map_err(serde::de::Error::custom)).collect()
+}
+
+/// The file could not be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the configuration file {}: {cause}; {remedy}", path.display())]
+pub struct ConfigError {
+    path: PathBuf,
+    cause: String,
+    remedy: &'static str,
+}
+
+impl Settings {
+    /// Reads the file at `path`, or the default one where that exists.
+    ///
+    /// # Errors
+    /// The file named cannot be read, or says what is not understood; the line is named.
+    pub fn read(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let (path, named) = match path {
+            Some(path) => (path, true),
+            None => (Path::new(DEFAULT), false),
+        };
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text).map_err(|cause| ConfigError {
+                path: path.to_owned(),
+                cause,
+                remedy: "correct that line, or name another file with --config",
+            }),
+            Err(error) if !named && error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(ConfigError {
+                path: path.to_owned(),
+                cause: error.to_string(),
+                remedy: "name a readable file with --config, or none",
+            }),
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error: toml::de::Error| {
+            let line = error.span().map(|span| text[..span.start].lines().count().max(1));
+            let message = error.message().replace('\n', " ");
+            line.map_or_else(|| message.clone(), |line| format!("line {line}: {message}"))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_says_what_the_flags_say() {
+        let settings = Settings::parse(
+            "devices = [\"eth0\", \"tunl0\"]\ningress = \"xdp\"\npod-cidrs = [\"10.244.0.0/16\"]\ninterval = 0.5\n",
+        );
+        let settings = settings.expect("a valid file");
+        assert_eq!(settings.devices, ["eth0", "tunl0"]);
+        assert_eq!(settings.ingress, Some(IngressHook::Xdp));
+        assert_eq!(settings.interval.map(|i| i.0.as_millis()), Some(500));
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_line() {
+        let error = Settings::parse("workloads = true\ndevics = []\n").expect_err("a typing mistake");
+        assert!(error.starts_with("line 2: unknown field `devics`"), "{error}");
+        let error = Settings::parse("interval = 0\n").expect_err("no interval");
+        assert!(error.contains("between 0.1 and 86400"), "{error}");
+    }
+}

@@ -1,0 +1,448 @@
+//! The kernel as a source: attaches, keeps attached while devices come and go, and reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use observer_common::abi::{DeviceFacts, link, role};
+use observer_common::counters::EVENTS;
+use observer_common::kind::{Class, Direction};
+use observer_common::path::{PathKey, VNI_FOREIGN, VNI_NONE};
+
+use super::attach::{Hooks, Ingress, Place};
+use super::diagnostics;
+use super::error::{KernelError, LiveError};
+use super::load::{Capacities, Programs};
+use super::netlink::{self, Watcher};
+use super::sys;
+use super::tables::Tables;
+use crate::snapshot::{Device, Fill, Hook, Path, PathId, Snapshot, Stranger, Totals, Tunnel, Vni};
+use crate::topology::{Block, Choice, LinkLayer, Peer, Role, Scope, Topology, Watched, convert};
+
+/// Before this kernel tunl0's TC ingress starts at the outer headers.
+const INNER_AT_TUNNEL_INGRESS: (u32, u32) = (6, 1);
+
+/// How long changes of the node are collected before it is read again.
+const SETTLE: Duration = Duration::from_millis(200);
+/// How often the node is read again where nothing was heard of a change.
+const REREAD: Duration = Duration::from_secs(60);
+/// How often every hook is looked at: a lost one is mended well within five seconds.
+const VERIFY: Duration = Duration::from_secs(2);
+
+/// What to attach to, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Which devices, peers and pods.
+    pub choice: Choice,
+    /// Where an underlay's ingress is counted.
+    pub ingress: Ingress,
+    /// Capacities of the maps.
+    pub capacities: Capacities,
+}
+
+/// A device that is watched, or was.
+struct Slot {
+    index: u16,
+    /// As it was last seen.
+    watched: Watched,
+    /// It is there now.
+    present: bool,
+    hooks: [Hook; 2],
+}
+
+/// The kernel as a source.
+pub struct Live {
+    options: Options,
+    programs: Programs,
+    tables: Tables,
+    hooks: Hooks,
+    topology: Topology,
+    slots: BTreeMap<String, Slot>,
+    size_bounds: Vec<u32>,
+    started: Instant,
+    node: String,
+    kernel: String,
+    /// Reasons why devices are not watched, by name.
+    troubles: BTreeMap<String, String>,
+    watcher: Watcher,
+    /// The node has changed since it was read.
+    dirty: bool,
+    read_due: Instant,
+    verify_due: Instant,
+}
+
+impl Live {
+    /// Loads the programs and attaches them.
+    ///
+    /// # Errors
+    /// What was refused, and what to do. Nothing stays attached then.
+    pub async fn start(options: Options) -> Result<Self, LiveError> {
+        // Before the first reading, so that no change is missed between the two.
+        let watcher = Watcher::new()?;
+        let topology = Topology::derive(&netlink::read_node().await?, &options.choice)?;
+        if topology.watched.is_empty() {
+            return Err(KernelError::new(
+                "find",
+                "a device to watch",
+                "this network namespace has no underlay or tunnel device that is up",
+                "name the devices (`observer stat eth0`)",
+            )
+            .into());
+        }
+        let mut programs = Programs::load(options.capacities)?;
+        let mut tables = Tables::take(&mut programs.ebpf)?;
+        let size_bounds = topology.size_bounds();
+        tables.set_size_bounds(&size_bounds)?;
+        if let Some(logger) = programs.logger() {
+            tokio::task::spawn_local(diagnostics::forward(logger));
+        }
+        let now = Instant::now();
+        let mut live = Self {
+            options,
+            programs,
+            tables,
+            hooks: Hooks::new(),
+            watcher,
+            topology: Topology::default(),
+            slots: BTreeMap::new(),
+            size_bounds,
+            started: now,
+            node: sys::node_name(),
+            kernel: sys::release(),
+            troubles: BTreeMap::new(),
+            dirty: false,
+            read_due: now + REREAD,
+            verify_due: now + VERIFY,
+        };
+        if let Err(error) = live.apply(topology, true).await {
+            live.stop().await;
+            return Err(error.into());
+        }
+        live.started = Instant::now();
+        Ok(live)
+    }
+
+    /// Waits until `due`, and meanwhile makes hooks and tables follow the node.
+    ///
+    /// # Errors
+    /// The node could not be read. A hook that cannot be mended is reported as lost instead.
+    pub async fn care_until(&mut self, due: Instant) -> Result<(), LiveError> {
+        loop {
+            let now = Instant::now();
+            if self.read_due <= now {
+                self.reread().await?;
+            }
+            if self.verify_due <= now {
+                self.verify().await;
+                self.verify_due = Instant::now() + VERIFY;
+            }
+            if due <= now {
+                return Ok(());
+            }
+            let next = due.min(self.read_due).min(self.verify_due);
+            tokio::select! {
+                () = tokio::time::sleep_until(next.into()) => {}
+                change = self.watcher.heard() => {
+                    change?;
+                    if !self.dirty {
+                        self.dirty = true;
+                        self.read_due = Instant::now() + SETTLE;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads the node again, and makes hooks and tables fit it.
+    async fn reread(&mut self) -> Result<(), LiveError> {
+        (self.dirty, self.read_due) = (false, Instant::now() + REREAD);
+        let node = netlink::read_node().await?;
+        let topology = Topology::derive_present(&node, &self.options.choice);
+        if topology != self.topology {
+            self.apply(topology, false).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes every hook and leaves the devices as they were found.
+    pub async fn stop(&mut self) {
+        self.hooks.detach_all().await;
+    }
+
+    /// The devices that are watched now, by name.
+    pub fn watched(&self) -> impl Iterator<Item = &str> {
+        self.slots.iter().filter(|(_, slot)| slot.present).map(|(name, _)| name.as_str())
+    }
+
+    /// Makes maps and hooks fit a topology.
+    async fn apply(&mut self, topology: Topology, strict: bool) -> Result<(), KernelError> {
+        if topology.peers != self.topology.peers || topology.blocks != self.topology.blocks || strict {
+            let peers = topology.peers.iter().map(Peer::entry).collect();
+            let blocks = topology.blocks.iter().map(Block::entry).collect();
+            self.tables.set_peers(&peers, &blocks)?;
+        }
+        let config = topology.config();
+        if strict || config != self.topology.config() {
+            self.tables.set_config(&config)?;
+        }
+        let there: BTreeSet<&str> = topology.watched.iter().map(|w| w.device.name.as_str()).collect();
+        let gone: Vec<String> = self
+            .slots
+            .iter()
+            .filter(|(n, s)| s.present && !there.contains(n.as_str()))
+            .map(|(n, _)| n.clone())
+            .collect();
+        for name in gone {
+            self.release(&name)?;
+        }
+        for watched in &topology.watched {
+            match self.watch(watched, &topology).await {
+                Ok(()) => {
+                    self.troubles.remove(&watched.device.name);
+                }
+                Err(error) if strict => return Err(error),
+                Err(error) => {
+                    self.troubles.insert(watched.device.name.clone(), error.to_string());
+                }
+            }
+        }
+        self.watcher.set_tunnels(
+            topology.watched.iter().filter(|w| w.role == Role::Tunnel).map(|w| w.device.ifindex),
+        );
+        self.topology = topology;
+        Ok(())
+    }
+
+    /// Stops watching a device that is gone; its totals stay.
+    fn release(&mut self, name: &str) -> Result<(), KernelError> {
+        let Some(slot) = self.slots.get_mut(name) else { return Ok(()) };
+        let ifindex = slot.watched.device.ifindex;
+        for direction in Direction::ALL {
+            self.hooks.detach(&Place { device: name.to_owned(), ifindex, direction });
+            slot.hooks[direction as usize] = Hook::Lost;
+        }
+        slot.present = false;
+        self.tables.remove_device(ifindex)
+    }
+
+    /// Watches a device, newly or with new facts.
+    async fn watch(&mut self, watched: &Watched, topology: &Topology) -> Result<(), KernelError> {
+        let name = &watched.device.name;
+        let known = self.slots.get(name).map(|s| (s.present, s.watched.clone(), s.hooks));
+        let recreated =
+            matches!(&known, Some((true, old, _)) if old.device.ifindex != watched.device.ifindex);
+        if recreated {
+            self.release(name)?;
+        }
+        let index = self.slot_of(watched)?;
+        let underlay_slot =
+            match watched.underlay.and_then(|i| topology.watched.iter().find(|w| w.device.ifindex == i)) {
+                Some(underlay) => self.slot_of(underlay)?,
+                None => index,
+            };
+        let facts = facts(watched, index, underlay_slot);
+        self.tables.set_device(&facts)?;
+        let ingress = if watched.role == Role::Underlay { self.options.ingress } else { Ingress::Tc };
+        for direction in Direction::ALL {
+            let place = Place { device: name.clone(), ifindex: watched.device.ifindex, direction };
+            if self.hooks.places().any(|p| *p == place) {
+                continue;
+            }
+            let hook = self.hooks.attach(&mut self.programs, &place, ingress, watched.device.mtu).await?;
+            if let Some(slot) = self.slots.get_mut(name) {
+                slot.hooks[direction as usize] = hook;
+            }
+        }
+        if let Some(slot) = self.slots.get_mut(name) {
+            slot.present = true;
+            slot.watched = watched.clone();
+        }
+        Ok(())
+    }
+
+    /// The slot of a device: by its name, so that one that is created again goes on counting.
+    fn slot_of(&mut self, watched: &Watched) -> Result<u16, KernelError> {
+        if let Some(slot) = self.slots.get(&watched.device.name) {
+            return Ok(slot.index);
+        }
+        let index = self.slots.len();
+        if index >= self.programs.capacities.slots as usize {
+            return Err(KernelError::new(
+                "watch",
+                &watched.device.name,
+                format!("{index} devices are watched or were, and no more fit"),
+                "raise --max-devices",
+            ));
+        }
+        let index = u16::try_from(index).unwrap_or(u16::MAX);
+        let slot = Slot { index, watched: watched.clone(), present: false, hooks: [Hook::None; 2] };
+        self.slots.insert(watched.device.name.clone(), slot);
+        Ok(index)
+    }
+
+    /// Looks at every hook, and attaches lost ones again.
+    async fn verify(&mut self) {
+        let places: Vec<Place> = self.hooks.places().cloned().collect();
+        for place in places {
+            match self.hooks.verify(&mut self.programs, &place).await {
+                Ok(true) => continue,
+                Ok(false) => log::warn!("lost the hook on {} {}", place.device, place.direction.label()),
+                Err(error) => log::debug!("{error}"),
+            }
+            self.hooks.detach(&place);
+            let Some(slot) = self.slots.get_mut(&place.device) else { continue };
+            slot.hooks[place.direction as usize] = Hook::Lost;
+            let ingress =
+                if slot.watched.role == Role::Underlay { self.options.ingress } else { Ingress::Tc };
+            let mtu = slot.watched.device.mtu;
+            match self.hooks.attach(&mut self.programs, &place, ingress, mtu).await {
+                Ok(hook) => slot.hooks[place.direction as usize] = hook,
+                Err(error) => log::debug!("{error}"),
+            }
+        }
+    }
+
+    /// The state of all counters now.
+    ///
+    /// # Errors
+    /// A map could not be read.
+    pub fn read(&self) -> Result<Snapshot, KernelError> {
+        let taken = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let names: BTreeMap<u16, &str> = self.slots.iter().map(|(n, s)| (s.index, n.as_str())).collect();
+        let paths = self.tables.paths()?;
+        let (peers, blocks) = self.tables.known();
+        let capacities = self.programs.capacities;
+        let mut notes = self.topology.notes.clone();
+        notes.extend(self.troubles.values().cloned());
+        Ok(Snapshot {
+            taken,
+            counting: self.started.elapsed(),
+            node: self.node.clone(),
+            origin: format!("Linux {}", self.kernel),
+            devices: self.devices()?,
+            fill: Fill {
+                paths: paths.len() as u64,
+                paths_capacity: u64::from(capacities.paths),
+                peers: peers as u64,
+                peers_capacity: u64::from(capacities.peers),
+                blocks: blocks as u64,
+                blocks_capacity: u64::from(capacities.blocks),
+            },
+            paths: paths
+                .into_iter()
+                .filter_map(|(key, stats)| {
+                    let id = path_id(&key, &names)?;
+                    let scope = self.scope(&id);
+                    Some(Path { id, scope, counters: stats.0 })
+                })
+                .collect(),
+            strangers: self
+                .tables
+                .strangers()?
+                .into_iter()
+                .filter_map(|stranger| {
+                    let mut id = path_id(&stranger.key, &names)?;
+                    id.vni = if matches!(id.class, Class::Vxlan | Class::Geneve) {
+                        Vni::Own(stranger.key.vni)
+                    } else {
+                        Vni::None
+                    };
+                    Some(Stranger { id, packets: stranger.packets, wire_bytes: stranger.wire_bytes })
+                })
+                .collect(),
+            size_bounds: self.size_bounds.clone(),
+            notes,
+        })
+    }
+
+    fn scope(&self, id: &PathId) -> Scope {
+        match self.slots.get(&id.device) {
+            Some(slot) => self.topology.scope(slot.watched.device.ifindex, id.peer),
+            None => Scope::Unknown,
+        }
+    }
+
+    fn devices(&self) -> Result<Vec<Device>, KernelError> {
+        let mut order: Vec<(&String, &Slot)> = self.slots.iter().collect();
+        order.sort_by_key(|(name, slot)| (slot.watched.role, name.as_str()));
+        let mut devices = Vec::new();
+        for (name, slot) in order {
+            let mut totals = Vec::new();
+            let mut events = [[0; EVENTS]; 2];
+            for direction in Direction::ALL {
+                events[direction as usize] = self.tables.events(slot.index, direction)?.0;
+                for class in Class::ALL {
+                    let sum = self.tables.totals(slot.index, direction, class)?;
+                    if sum.counters.iter().any(|counter| *counter != 0) {
+                        totals.push(Totals { direction, class, counters: sum.counters, sizes: sum.sizes });
+                    }
+                }
+            }
+            let watched = &slot.watched;
+            devices.push(Device {
+                name: name.clone(),
+                kind: watched.device.kind.label().to_owned(),
+                role: watched.role,
+                mtu: watched.device.mtu,
+                tunnel: (watched.role == Role::Tunnel).then_some(Tunnel {
+                    class: watched.class,
+                    overhead: watched.overhead,
+                    underlay_mtu: watched.underlay_mtu,
+                    vni: watched.vni,
+                }),
+                hooks: slot.hooks,
+                totals,
+                events,
+            });
+        }
+        Ok(devices)
+    }
+}
+
+/// What the programs must know of a device.
+fn facts(watched: &Watched, slot: u16, underlay_slot: u16) -> DeviceFacts {
+    let by_link = match watched.device.link {
+        LinkLayer::Ethernet | LinkLayer::Loopback => link::ETHERNET,
+        LinkLayer::Ip => link::IP,
+        LinkLayer::Other(_) => link::UNKNOWN,
+    };
+    let old = sys::version().is_some_and(|version| version < INNER_AT_TUNNEL_INGRESS);
+    let outer_first = old && watched.device.kind.is_ip_tunnel();
+    DeviceFacts {
+        ifindex: watched.device.ifindex,
+        mtu: watched.device.mtu,
+        underlay_mtu: watched.underlay_mtu.unwrap_or(0),
+        overhead: watched.overhead,
+        vni: watched.vni.unwrap_or(VNI_NONE),
+        slot,
+        underlay_slot,
+        role: match watched.role {
+            Role::Underlay => role::UNDERLAY,
+            Role::Tunnel => role::TUNNEL,
+            Role::Workload => role::WORKLOAD,
+            Role::Other => role::OTHER,
+        },
+        ingress_link: if outer_first { link::NETWORK_HEADER } else { by_link },
+        egress_link: by_link,
+        class: watched.class as u8,
+        reserved: 0,
+    }
+}
+
+fn path_id(key: &PathKey, names: &BTreeMap<u16, &str>) -> Option<PathId> {
+    let class = Class::from_index(key.class)?;
+    Some(PathId {
+        device: (*names.get(&key.slot)?).to_owned(),
+        direction: if key.direction == Direction::Ingress as u8 {
+            Direction::Ingress
+        } else {
+            Direction::Egress
+        },
+        class,
+        vni: match key.vni {
+            VNI_FOREIGN => Vni::Foreign,
+            VNI_NONE if !matches!(class, Class::Vxlan | Class::Geneve) => Vni::None,
+            vni => Vni::Own(vni),
+        },
+        peer: convert::from_wire(key.peer),
+    })
+}
