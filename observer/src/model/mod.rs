@@ -1,7 +1,9 @@
 //! What the counters mean: differences, rates, shares and ratios, each defined once. Pure.
 
 mod figures;
+mod lines;
 mod report;
 
 pub use figures::{Figures, Fragments, PathFigures};
+pub use lines::{Line, PathLine, State, Underlay, per_second};
 pub use report::{DeviceRow, PathRow, Report, Row};

@@ -8,7 +8,7 @@ use observer_common::counters::{EVENTS, Event, Merge};
 use observer_common::kind::{Class, Direction};
 
 use super::{Figures, PathFigures};
-use crate::snapshot::{Device, Fill, PathId, Snapshot, Stranger};
+use crate::snapshot::{Device, Fill, Hook, PathId, Snapshot, Stranger};
 use crate::topology::Scope;
 
 /// What happened between two snapshots; or, with one, since the source started counting.
@@ -83,6 +83,11 @@ impl Report {
     /// What was counted between two snapshots of one source.
     #[must_use]
     pub fn between(earlier: &Snapshot, later: &Snapshot) -> Self {
+        if later.counting < earlier.counting {
+            let mut report = Self::build(None, later, later.counting);
+            report.notes.push("the source started anew: the figures begin with it".to_owned());
+            return report;
+        }
         Self::build(Some(earlier), later, later.taken.saturating_sub(earlier.taken))
     }
 
@@ -137,14 +142,7 @@ impl Report {
             }
         }
         for direction in Direction::ALL {
-            let overflow = events[direction as usize][Event::PathOverflow as usize];
-            if overflow != 0 {
-                self.notes.push(format!(
-                    "{overflow} packets at {} {} belong to paths that found no room: the paths are incomplete",
-                    device.name,
-                    direction.label()
-                ));
-            }
+            self.note_gaps(device, direction, &events[direction as usize]);
         }
         for totals in &device.totals {
             let earlier = before.and_then(|b| {
@@ -168,5 +166,24 @@ impl Report {
             }
         }
         self.devices.push(DeviceRow { device: device.clone(), events });
+    }
+
+    fn note_gaps(&mut self, device: &Device, direction: Direction, events: &[u64; EVENTS]) {
+        let place = format!("{} {}", device.name, direction.label());
+        if device.hooks[direction as usize] == Hook::Lost {
+            self.notes.push(format!("the hook at {place} is lost: traffic since then is unknown"));
+        }
+        let overflow = events[Event::PathOverflow as usize];
+        if overflow != 0 {
+            self.notes.push(format!(
+                "{overflow} packets at {place} belong to paths that found no room: the paths are incomplete"
+            ));
+        }
+        let strangers = events[Event::StrangerOverflow as usize];
+        if strangers != 0 {
+            self.notes.push(format!(
+                "{strangers} packets at {place} came from or went to strangers that found no room: the strangers are incomplete"
+            ));
+        }
     }
 }

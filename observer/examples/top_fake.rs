@@ -1,0 +1,36 @@
+//! `observer top` on a node that does not exist, to look at the screens: no kernel, no privileges.
+//! With `--panic` it panics after two seconds, with `--fail` its source fails now and then.
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+extern crate observer;
+
+use observer::view::tui::{self, Feed, Options};
+
+#[path = "../src/view/fixture.rs"]
+mod fixture;
+
+fn main() -> Result<(), tui::TuiError> {
+    let asked = |word: &str| std::env::args().any(|argument| argument == word);
+    let (panics, fails) = (asked("--panic"), asked("--fail"));
+    let (send, receive) = mpsc::channel();
+    thread::spawn(move || {
+        for second in 100.. {
+            let feed = match second % 20 {
+                12..15 if fails => Feed::Failed("reading maps failed on the kernel: no such file".to_owned()),
+                6..9 if fails => Feed::Snapshot(Box::new(fixture::lost(second, second / 20 * 20 + 5))),
+                _ => Feed::Snapshot(Box::new(fixture::snapshot(second))),
+            };
+            assert!(!(panics && second == 120), "asked for with --panic");
+            if send.send(feed).is_err() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+    });
+    let options =
+        Options { colour: std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()), ..Options::default() };
+    tui::run(&receive, options)
+}

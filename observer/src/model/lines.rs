@@ -1,0 +1,150 @@
+//! Rows as views show them: every watched direction of every device has a line, also where nothing was
+//! counted or nothing could be counted, because unknown is not zero.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use observer_common::kind::Direction;
+
+use super::{DeviceRow, Figures, PathRow, Report, Row};
+use crate::snapshot::Hook;
+use crate::topology::Role;
+
+/// Whether the figures of a line say what happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// They do.
+    #[default]
+    Measured,
+    /// The hook was lost: what was counted before is a lower bound, the rest is unknown.
+    Lost,
+    /// There is no hook.
+    NotWatched,
+}
+
+impl State {
+    /// The word that every view uses.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Measured => "measured",
+            Self::Lost => "lost",
+            Self::NotWatched => "not_watched",
+        }
+    }
+
+    const fn of(hook: Hook) -> Self {
+        match hook {
+            Hook::None => Self::NotWatched,
+            Hook::Lost => Self::Lost,
+            Hook::Tcx | Hook::Clsact | Hook::Xdp | Hook::File => Self::Measured,
+        }
+    }
+}
+
+/// One line of the table by device, direction and class.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    /// The device.
+    pub device: &'a DeviceRow,
+    /// Direction.
+    pub direction: Direction,
+    /// Whether it was measured.
+    pub state: State,
+    /// The row; `None` where nothing was counted.
+    pub row: Option<&'a Row>,
+}
+
+impl Line<'_> {
+    /// The figures; `None` where there are none to show, as opposed to zeros.
+    #[must_use]
+    pub fn figures(&self) -> Option<Figures> {
+        match (self.row, self.state) {
+            (Some(row), _) => Some(row.figures),
+            (None, State::Measured) => Some(Figures::default()),
+            (None, State::Lost | State::NotWatched) => None,
+        }
+    }
+}
+
+/// One line of the table of paths.
+#[derive(Clone, Copy, Debug)]
+pub struct PathLine<'a> {
+    /// The path.
+    pub path: &'a PathRow,
+    /// Whether its device and direction was measured.
+    pub state: State,
+}
+
+/// What crossed the node's underlay devices, both directions and all classes together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Underlay {
+    /// The sum.
+    pub figures: Figures,
+    /// Every direction of every underlay device was measured.
+    pub complete: bool,
+}
+
+impl Report {
+    /// The lines by device, direction and class. Idle and unwatched directions have a line of their own
+    /// at underlay and tunnel devices; at others only where a hook was lost.
+    #[must_use]
+    pub fn lines(&self) -> Vec<Line<'_>> {
+        let mut rows: BTreeMap<(&str, Direction), Vec<&Row>> = BTreeMap::new();
+        for row in &self.rows {
+            rows.entry((&row.device, row.direction)).or_default().push(row);
+        }
+        let mut lines = Vec::with_capacity(self.rows.len());
+        for device in &self.devices {
+            for direction in Direction::ALL {
+                let state = State::of(device.device.hooks[direction as usize]);
+                let of = |row| Line { device, direction, state, row };
+                match rows.get(&(device.device.name.as_str(), direction)) {
+                    Some(rows) => lines.extend(rows.iter().map(|row| of(Some(*row)))),
+                    None if state == State::Lost => lines.push(of(None)),
+                    None if matches!(device.device.role, Role::Underlay | Role::Tunnel) => {
+                        lines.push(of(None));
+                    }
+                    None => {}
+                }
+            }
+        }
+        lines
+    }
+
+    /// The lines of the paths, in their order.
+    #[must_use]
+    pub fn path_lines(&self) -> Vec<PathLine<'_>> {
+        let hooks: BTreeMap<&str, [Hook; 2]> =
+            self.devices.iter().map(|d| (d.device.name.as_str(), d.device.hooks)).collect();
+        let state = |path: &PathRow| {
+            // A path of a device that is gone was measured as long as the device was there.
+            let hooks = hooks.get(path.id.device.as_str());
+            hooks.map_or(State::Measured, |hooks| State::of(hooks[path.id.direction as usize]))
+        };
+        self.paths.iter().map(|path| PathLine { path, state: state(path) }).collect()
+    }
+
+    /// The sum over underlay devices; `None` where no direction of any of them was measured. Tunnel and
+    /// workload devices carry the same packets once more and are left out.
+    #[must_use]
+    pub fn underlay(&self) -> Option<Underlay> {
+        let (mut measured, mut complete, mut figures) = (false, true, Figures::default());
+        for line in self.lines().iter().filter(|line| line.device.device.role == Role::Underlay) {
+            if line.state == State::Measured {
+                measured = true;
+                figures.add(&line.figures().unwrap_or_default());
+            } else {
+                complete = false;
+            }
+        }
+        measured.then_some(Underlay { figures, complete })
+    }
+}
+
+/// A count over an interval as a rate; `None` where the interval is empty.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "a rate is shown with three digits")]
+pub fn per_second(count: u64, interval: Duration) -> Option<f64> {
+    (!interval.is_zero()).then(|| count as f64 / interval.as_secs_f64())
+}

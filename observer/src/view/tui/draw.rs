@@ -1,0 +1,120 @@
+//! Where everything stands on the screen, from wide to tiny.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+
+use super::app::{App, Focus, Tab};
+use super::theme::Theme;
+use super::{footer, header, help, listing, trend};
+use crate::model::Report;
+use crate::view::columns;
+
+/// Below this height only the focused table is shown.
+const SMALL: u16 = 16;
+/// Lines of a table's title and header.
+pub(super) const TABLE_HEAD: u16 = 3;
+
+impl App {
+    /// Draws everything. The screen may have any size.
+    pub fn draw(&self, frame: &mut Frame) {
+        let area = frame.area();
+        let theme = Theme::new(self.options.colour);
+        let warnings = footer::warnings(self, theme, area.width);
+        let small = area.height < SMALL;
+        let warning_height = u16::try_from(warnings.len()).unwrap_or(u16::MAX).min(if small { 1 } else { 3 });
+        let [top, body, warning, bottom] = Layout::vertical([
+            Constraint::Length(if small { 1 } else { 2 }),
+            Constraint::Min(1),
+            Constraint::Length(warning_height),
+            Constraint::Length(1),
+        ])
+        .areas(area);
+        header::draw(self, theme, frame, top);
+        match &self.report {
+            None => header::waiting(theme, frame, body),
+            Some(report) if small => self.table(self.focus, report, theme, frame, body),
+            Some(report) => self.body(report, theme, frame, body),
+        }
+        footer::draw_warnings(warnings, frame, warning);
+        footer::draw(self, theme, frame, bottom);
+        if self.help {
+            help::draw(theme, frame, area);
+        }
+    }
+
+    fn body(&self, report: &Report, theme: Theme, frame: &mut Frame, area: Rect) {
+        match self.tab {
+            Tab::Paths => self.table(Focus::Paths, report, theme, frame, area),
+            Tab::Overview => self.overview(report, theme, frame, area),
+        }
+    }
+
+    fn overview(&self, report: &Report, theme: Theme, frame: &mut Frame, area: Rect) {
+        let devices = header::devices(report, theme, area.width, if area.height < 30 { 3 } else { 8 });
+        let trend_height = if area.height < 30 { 3 } else { 6 };
+        let [devices_area, trend_area, tables] = Layout::vertical([
+            Constraint::Length(u16::try_from(devices.len()).unwrap_or(u16::MAX)),
+            Constraint::Length(trend_height),
+            Constraint::Min(2 * TABLE_HEAD),
+        ])
+        .areas(area);
+        frame.render_widget(ratatui::text::Text::from(devices), devices_area);
+        trend::draw(self, theme, frame, trend_area);
+        let (traffic, paths) =
+            split(tables.height, self.count(Focus::Traffic), self.count(Focus::Paths), self.focus);
+        let [upper, lower] =
+            Layout::vertical([Constraint::Length(traffic), Constraint::Length(paths)]).areas(tables);
+        self.table(Focus::Traffic, report, theme, frame, upper);
+        self.table(Focus::Paths, report, theme, frame, lower);
+    }
+
+    fn table(&self, focus: Focus, report: &Report, theme: Theme, frame: &mut Frame, area: Rect) {
+        match focus {
+            Focus::Traffic => {
+                let lines = self.traffic(report);
+                listing::draw(self, focus, &columns::lines(), &lines, theme, frame, area);
+            }
+            Focus::Paths => {
+                let lines = self.paths(report);
+                listing::draw(self, focus, &columns::paths(), &lines, theme, frame, area);
+            }
+        }
+    }
+}
+
+/// Heights of the two tables: what both need, if there is room; otherwise the focused one gets more.
+fn split(height: u16, traffic: usize, paths: usize, focus: Focus) -> (u16, u16) {
+    let need = |lines: usize| u16::try_from(lines).unwrap_or(u16::MAX).saturating_add(TABLE_HEAD);
+    let (first, second) = (need(traffic), need(paths));
+    if first.saturating_add(second) <= height {
+        return (first, height - first);
+    }
+    let focused = height - height * 2 / 5;
+    match focus {
+        Focus::Traffic => {
+            let upper = first.min(focused.max(height.saturating_sub(second)));
+            (upper, height - upper)
+        }
+        Focus::Paths => {
+            let lower = second.min(focused.max(height.saturating_sub(first)));
+            (height - lower, lower)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heights_are_shared_and_used_up() {
+        assert_eq!(split(40, 10, 5, Focus::Traffic), (13, 27));
+        assert_eq!(split(20, 100, 100, Focus::Traffic), (12, 8));
+        assert_eq!(split(20, 100, 100, Focus::Paths), (8, 12));
+        assert_eq!(split(20, 100, 2, Focus::Traffic), (15, 5));
+        for height in 0..10 {
+            let (upper, lower) = split(height, 7, 7, Focus::Paths);
+            assert_eq!(upper + lower, height);
+        }
+    }
+}

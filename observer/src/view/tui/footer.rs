@@ -1,0 +1,81 @@
+//! The footer: keys, the filter while it is typed, and what is wrong or incomplete.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span, Text};
+
+use super::app::App;
+use super::theme::Theme;
+use crate::view::grid::{Tone, fit};
+use crate::view::units;
+
+const KEYS: [(&str, &str); 9] = [
+    ("q", "quit"),
+    ("?", "help"),
+    ("p", "pause"),
+    ("1 2", "screen"),
+    ("Tab", "table"),
+    ("s", "sort"),
+    ("r", "reverse"),
+    ("/", "filter"),
+    ("b", "bits/bytes"),
+];
+
+/// What is wrong, most important first, a line each.
+pub(super) fn warnings(app: &App, theme: Theme, width: u16) -> Vec<Line<'static>> {
+    let failure = app.failure.iter().map(|why| format!("stale: {}", units::printable(why)));
+    let notes = app.report.iter().flat_map(|report| &report.notes);
+    let notes = notes.map(|note| format!("incomplete: {}", units::printable(note)));
+    failure
+        .chain(notes)
+        .map(|text| {
+            let text = fit(&text, usize::from(width), false);
+            Line::styled(text.trim_end().to_owned(), theme.tone(Tone::Alarm))
+        })
+        .collect()
+}
+
+/// Draws as many as fit; the last line says how many do not.
+pub(super) fn draw_warnings(mut warnings: Vec<Line<'static>>, frame: &mut Frame, area: Rect) {
+    let room = usize::from(area.height);
+    if warnings.len() > room && room > 1 {
+        let more = warnings.len() - room + 1;
+        warnings.truncate(room - 1);
+        warnings.push(Line::raw(format!("and {more} more")));
+    }
+    frame.render_widget(Text::from(warnings), area);
+}
+
+/// Draws keys, or the filter.
+pub(super) fn draw(app: &App, theme: Theme, frame: &mut Frame, area: Rect) {
+    let line = if app.filtering {
+        Line::from(vec![
+            Span::styled("filter: ", theme.strong()),
+            Span::raw(format!("{}▏", app.filter)),
+            Span::styled("  Enter keeps, Esc clears", theme.dim()),
+        ])
+    } else {
+        keys(app, theme, area.width)
+    };
+    frame.render_widget(line, area);
+}
+
+fn keys(app: &App, theme: Theme, width: u16) -> Line<'static> {
+    let mut spans = Vec::new();
+    let mut room = usize::from(width);
+    if !app.filter.is_empty() {
+        let text = format!("filter \"{}\" (Esc clears)  ", app.filter);
+        room = room.saturating_sub(text.chars().count());
+        spans.push(Span::styled(text, theme.tone(Tone::Notice)));
+    }
+    for (key, meaning) in KEYS {
+        let needed = key.len() + meaning.len() + 3;
+        if needed > room {
+            break;
+        }
+        room -= needed;
+        spans.push(Span::styled(key, theme.reverse()));
+        spans.push(Span::raw(format!(" {meaning}  ")));
+    }
+    Line::from(spans)
+}

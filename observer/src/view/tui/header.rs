@@ -1,0 +1,139 @@
+//! The header: what is watched, how, and when the figures are from.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span, Text};
+
+use super::app::{App, Tab};
+use super::theme::Theme;
+use crate::model::{DeviceRow, Report};
+use crate::snapshot::Hook;
+use crate::topology::Role;
+use crate::view::grid::Tone;
+use crate::view::units;
+
+/// One line about the node and, where there is room, one with the tabs.
+pub(super) fn draw(app: &App, theme: Theme, frame: &mut Frame, area: Rect) {
+    let mut lines = vec![node(app, theme, area.width)];
+    if area.height > 1 {
+        lines.push(tabs(app, theme));
+    }
+    frame.render_widget(Text::from(lines), area);
+}
+
+/// Before the first figures.
+pub(super) fn waiting(theme: Theme, frame: &mut Frame, area: Rect) {
+    frame.render_widget(Line::styled("Waiting for the first figures …", theme.dim()), area);
+}
+
+fn node(app: &App, theme: Theme, width: u16) -> Line<'static> {
+    let mut spans = Vec::new();
+    let Some(report) = &app.report else { return Line::styled("observer top", theme.strong()) };
+    spans.push(Span::styled(units::printable(&report.node), theme.strong()));
+    if app.failure.is_some() {
+        spans.push(Span::styled("  STALE", theme.tone(Tone::Alarm)));
+    }
+    if app.paused {
+        spans.push(Span::styled("  PAUSED", theme.tone(Tone::Notice)));
+    }
+    let facts = [units::time_of_day(report.taken), app.covers(report), units::printable(&report.origin)];
+    let mut room = usize::from(width).saturating_sub(Line::from(spans.clone()).width());
+    for fact in facts {
+        let needed = fact.chars().count() + 2;
+        if needed <= room {
+            room -= needed;
+            spans.push(Span::raw(format!("  {fact}")));
+        }
+    }
+    Line::from(spans)
+}
+
+fn tabs(app: &App, theme: Theme) -> Line<'static> {
+    let mut spans = Vec::new();
+    for (index, tab) in Tab::ALL.into_iter().enumerate() {
+        let text = format!(" {} {} ", index + 1, tab.title());
+        spans.push(Span::styled(text, if tab == app.tab { theme.reverse() } else { theme.dim() }));
+        spans.push(Span::raw(" "));
+    }
+    let form = if app.rates { "per second" } else { "over the interval" };
+    let unit = if app.options.bits { "bits" } else { "bytes" };
+    spans.push(Span::styled(format!("  {unit}, {form}"), theme.dim()));
+    Line::from(spans)
+}
+
+/// Underlay and tunnel devices, a line each while they fit, and how many others there are.
+pub(super) fn devices(report: &Report, theme: Theme, width: u16, most: usize) -> Vec<Line<'static>> {
+    let main: Vec<&DeviceRow> = report
+        .devices
+        .iter()
+        .filter(|row| matches!(row.device.role, Role::Underlay | Role::Tunnel))
+        .collect();
+    let others = others(report);
+    let room = most.saturating_sub(usize::from(!others.is_empty())).max(1);
+    let names = main.iter().take(room).map(|row| row.device.name.chars().count()).max().unwrap_or(0);
+    let mut lines: Vec<Line> = main.iter().take(room).map(|row| device(row, names, theme, width)).collect();
+    let mut rest = others;
+    if main.len() > room {
+        rest.insert(0, Span::raw(format!("{} more underlay or tunnel devices  ", main.len() - room)));
+    }
+    if !rest.is_empty() {
+        lines.push(Line::from(rest));
+    }
+    lines
+}
+
+fn device(row: &DeviceRow, names: usize, theme: Theme, width: u16) -> Line<'static> {
+    let device = &row.device;
+    let name = units::printable(&device.name);
+    let mtu = if device.mtu == 0 { units::UNKNOWN.to_owned() } else { device.mtu.to_string() };
+    let mut spans = vec![
+        Span::styled(format!("{name:<names$}"), theme.strong()),
+        Span::raw(format!("  {:<8}  MTU {mtu:<5}", device.role.label())),
+    ];
+    spans.push(Span::raw("  in "));
+    spans.push(hook(device.hooks[0], theme));
+    spans.push(Span::raw(" out "));
+    spans.push(hook(device.hooks[1], theme));
+    if let Some(tunnel) = device.tunnel {
+        let vni = tunnel.vni.map(|vni| format!(" VNI {vni}")).unwrap_or_default();
+        let mut facts = format!("  {}{vni} adds {} B", tunnel.class.label(), tunnel.overhead);
+        if let Some(underlay) = tunnel.underlay_mtu {
+            let right = underlay.saturating_sub(tunnel.overhead);
+            if device.mtu > right {
+                let warning = format!("  MTU too big: {right} fits {underlay}");
+                spans.push(Span::styled(warning, theme.tone(Tone::Alarm)));
+            } else {
+                facts.push_str(&format!(" on {underlay}"));
+            }
+        }
+        let used = Line::from(spans.clone()).width();
+        if used + facts.chars().count() <= usize::from(width) {
+            spans.push(Span::raw(facts));
+        }
+    }
+    Line::from(spans)
+}
+
+fn hook(hook: Hook, theme: Theme) -> Span<'static> {
+    match hook {
+        Hook::Lost => Span::styled("LOST", theme.tone(Tone::Alarm)),
+        other => Span::raw(other.label()),
+    }
+}
+
+/// Workloads and others: their number, and how many of them lost a hook.
+fn others(report: &Report) -> Vec<Span<'static>> {
+    let of = |role| report.devices.iter().filter(move |row| row.device.role == role).count();
+    let (workloads, others) = (of(Role::Workload), of(Role::Other));
+    let mut words = Vec::new();
+    if workloads != 0 {
+        words.push(format!("{workloads} workload{}", if workloads == 1 { "" } else { "s" }));
+    }
+    if others != 0 {
+        words.push(format!("{others} other{}", if others == 1 { "" } else { "s" }));
+    }
+    if words.is_empty() {
+        return Vec::new();
+    }
+    vec![Span::raw(format!("and {}", words.join(", ")))]
+}

@@ -1,0 +1,48 @@
+//! The help, over everything else.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Flex, Layout, Rect};
+use ratatui::text::{Line, Span, Text};
+use ratatui::widgets::{Block, Clear, Padding, Paragraph};
+
+use super::theme::Theme;
+
+const LINES: [(&str, &str); 21] = [
+    ("q Esc Ctrl-C", "quit (Esc clears a filter first)"),
+    ("? h", "this help"),
+    ("p Space", "pause; the history goes on"),
+    ("1 2", "Overview, Paths"),
+    ("Tab", "the other table"),
+    ("↑ ↓ PgUp PgDn", "select a line; Home, End"),
+    ("s > → / S < ←", "sort by the next / previous column"),
+    ("r", "reverse the order"),
+    ("/", "filter by words: device, peer, scope …"),
+    ("b", "bits or bytes"),
+    ("t", "per second, or over the interval"),
+    ("", ""),
+    ("OVERHEAD %", "bytes of tunnel headers / L3 bytes"),
+    ("FRAGM", "fragments, outer and inner"),
+    ("OVERSIZED", "larger than the device's MTU"),
+    ("W.FRAG", "the tunnel would have to fragment them"),
+    ("W.DROP", "the same with DF: it would drop them"),
+    ("TOO BIG", "ICMP signals over the interval (their MTU)"),
+    ("external", "underlay traffic that is no pod's"),
+    ("–", "unknown or not measured; never zero"),
+    ("·", "in the curve: nothing known"),
+];
+
+/// Draws the help in the middle.
+pub(super) fn draw(theme: Theme, frame: &mut Frame, area: Rect) {
+    let height = u16::try_from(LINES.len()).unwrap_or(u16::MAX) + 2;
+    let [area] = Layout::vertical([Constraint::Max(height)]).flex(Flex::Center).areas(area);
+    let [area] = Layout::horizontal([Constraint::Max(64)]).flex(Flex::Center).areas(area);
+    let lines: Vec<Line> = LINES
+        .iter()
+        .map(|(key, meaning)| {
+            Line::from(vec![Span::styled(format!("{key:<15}"), theme.strong()), Span::raw(*meaning)])
+        })
+        .collect();
+    let block = Block::bordered().title(" Keys and words ").padding(Padding::horizontal(1));
+    frame.render_widget(Clear, area);
+    frame.render_widget(Paragraph::new(Text::from(lines)).block(block), area);
+}

@@ -1,0 +1,99 @@
+//! The terminal: raw mode and the alternate screen, given back on every way out.
+
+use std::io::{self, IsTerminal, Stdout, Write, stdout};
+use std::panic;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::cursor::{Hide, Show};
+use ratatui::crossterm::execute;
+use ratatui::crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
+use ratatui::{Frame, Terminal};
+
+use super::TuiError;
+
+type Hook = dyn Fn(&panic::PanicHookInfo<'_>) + Send + Sync + 'static;
+
+/// A terminal that shows screens; dropping it restores what was there.
+///
+/// A panic of the thread that owns it restores the terminal first, so that its message can be read.
+/// Panics of other threads are kept back, because the screen would hide them, and printed at the end.
+pub struct Session {
+    terminal: Terminal<CrosstermBackend<Stdout>>,
+    previous: Arc<Hook>,
+    kept_back: Arc<Mutex<Vec<String>>>,
+}
+
+impl Session {
+    /// Takes the terminal.
+    ///
+    /// # Errors
+    /// Standard output is no terminal, or it refuses.
+    pub fn enter() -> Result<Self, TuiError> {
+        let failed = |operation| move |cause| TuiError { operation, cause };
+        if !stdout().is_terminal() || !io::stdin().is_terminal() {
+            let cause = io::Error::other("standard input or output is no terminal");
+            return Err(TuiError { operation: "opening the screen", cause });
+        }
+        enable_raw_mode().map_err(failed("switching to raw mode"))?;
+        if let Err(cause) = execute!(stdout(), EnterAlternateScreen, Hide) {
+            restore();
+            return Err(TuiError { operation: "switching to the alternate screen", cause });
+        }
+        let terminal = match Terminal::new(CrosstermBackend::new(stdout())) {
+            Ok(terminal) => terminal,
+            Err(cause) => {
+                restore();
+                return Err(TuiError { operation: "asking for the size", cause });
+            }
+        };
+        let previous: Arc<Hook> = Arc::from(panic::take_hook());
+        let kept_back = Arc::new(Mutex::new(Vec::new()));
+        install(Arc::clone(&previous), Arc::clone(&kept_back));
+        Ok(Self { terminal, previous, kept_back })
+    }
+
+    /// Draws one frame, at the size that the terminal has now.
+    ///
+    /// # Errors
+    /// The terminal went away.
+    pub fn draw(&mut self, render: impl FnOnce(&mut Frame)) -> Result<(), TuiError> {
+        let drawn = self.terminal.draw(render);
+        drawn.map(|_| ()).map_err(|cause| TuiError { operation: "drawing", cause })
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        restore();
+        // A panicking thread may not set the hook.
+        if !thread::panicking() {
+            let previous = Arc::clone(&self.previous);
+            panic::set_hook(Box::new(move |info| previous(info)));
+        }
+        for message in self.kept_back.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            let _ = writeln!(io::stderr(), "{message}");
+        }
+    }
+}
+
+fn install(previous: Arc<Hook>, kept_back: Arc<Mutex<Vec<String>>>) {
+    let owner = thread::current().id();
+    panic::set_hook(Box::new(move |info| {
+        if thread::current().id() == owner {
+            restore();
+            previous(info);
+        } else {
+            kept_back.lock().unwrap_or_else(PoisonError::into_inner).push(info.to_string());
+        }
+    }));
+}
+
+/// Gives the terminal back. There is nobody left to tell if that fails, and doing it twice is harmless.
+fn restore() {
+    let _ = disable_raw_mode();
+    let _ = execute!(stdout(), LeaveAlternateScreen, Show);
+}

@@ -1,0 +1,201 @@
+//! Keys in, state out; and screens of every size on a test backend.
+
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use super::app::{App, Focus, Options, Tab};
+use super::keys::Action;
+use crate::snapshot::Hook;
+use crate::view::fixture;
+
+fn app() -> App {
+    let mut app = App::new(Options { bits: true, colour: false });
+    for second in 100..130 {
+        app.on_snapshot(fixture::snapshot(second));
+    }
+    app
+}
+
+fn press(app: &mut App, code: KeyCode) -> Action {
+    app.on_key(KeyEvent::new(code, KeyModifiers::NONE))
+}
+
+fn typed(app: &mut App, text: &str) {
+    for character in text.chars() {
+        press(app, KeyCode::Char(character));
+    }
+}
+
+fn screen(app: &App, width: u16, height: u16) -> String {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a test backend");
+    terminal.draw(|frame| app.draw(frame)).expect("drawing");
+    terminal.backend().to_string()
+}
+
+fn peers(app: &App) -> Vec<String> {
+    let report = app.report.as_ref().expect("a report");
+    app.paths(report).iter().map(|line| line.path.id.peer.to_string()).collect()
+}
+
+#[test]
+fn every_way_out_quits() {
+    assert_eq!(press(&mut app(), KeyCode::Char('q')), Action::Quit);
+    assert_eq!(press(&mut app(), KeyCode::Esc), Action::Quit);
+    let interrupt = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
+    let mut busy = app();
+    busy.help = true;
+    busy.filtering = true;
+    assert_eq!(busy.on_key(interrupt), Action::Quit);
+}
+
+#[test]
+fn escape_closes_what_is_open_before_it_quits() {
+    let mut app = app();
+    press(&mut app, KeyCode::Char('?'));
+    assert!(app.help);
+    assert_eq!(press(&mut app, KeyCode::Esc), Action::Redraw);
+    typed(&mut app, "/vxlan");
+    press(&mut app, KeyCode::Enter);
+    assert_eq!(app.filter, "vxlan");
+    assert_eq!(press(&mut app, KeyCode::Esc), Action::Redraw);
+    assert_eq!(app.filter, "");
+    assert_eq!(press(&mut app, KeyCode::Esc), Action::Quit);
+}
+
+#[test]
+fn keys_that_mean_nothing_draw_nothing() {
+    assert_eq!(press(&mut app(), KeyCode::Char('ö')), Action::None);
+    assert_eq!(press(&mut app(), KeyCode::F(5)), Action::None);
+}
+
+#[test]
+fn sorting_goes_round_and_reverses() {
+    let mut app = app();
+    press(&mut app, KeyCode::Char('2'));
+    assert_eq!((app.tab, app.focus), (Tab::Paths, Focus::Paths));
+    press(&mut app, KeyCode::Char('s'));
+    assert_eq!(app.sorted_by(Focus::Paths), Some("PEER"));
+    let ascending = peers(&app);
+    assert!(ascending.is_sorted());
+    press(&mut app, KeyCode::Char('r'));
+    let mut descending = peers(&app);
+    descending.reverse();
+    assert_eq!(descending, ascending);
+    press(&mut app, KeyCode::Left);
+    assert_eq!(app.sorted_by(Focus::Paths), None);
+    press(&mut app, KeyCode::Char('<'));
+    assert_eq!(app.sorted_by(Focus::Paths), Some("TOO BIG"));
+    app.on_snapshot(fixture::snapshot(140));
+    assert_eq!(peers(&app)[0], "10.2.0.13");
+    for _ in 0..=App::columns(Focus::Paths) {
+        press(&mut app, KeyCode::Char('s'));
+    }
+    assert_eq!(app.sorted_by(Focus::Paths), Some("TOO BIG"));
+}
+
+#[test]
+fn tab_moves_between_the_tables_of_a_screen() {
+    let mut app = app();
+    assert_eq!(app.focus, Focus::Traffic);
+    press(&mut app, KeyCode::Tab);
+    assert_eq!(app.focus, Focus::Paths);
+    press(&mut app, KeyCode::BackTab);
+    assert_eq!(app.focus, Focus::Traffic);
+    press(&mut app, KeyCode::Char('2'));
+    press(&mut app, KeyCode::Tab);
+    assert_eq!(app.focus, Focus::Paths);
+}
+
+#[test]
+fn the_selection_stays_inside_also_when_lines_go() {
+    let mut app = app();
+    press(&mut app, KeyCode::Char('2'));
+    press(&mut app, KeyCode::End);
+    assert_eq!(app.views[Focus::Paths as usize].selected, 5);
+    press(&mut app, KeyCode::Down);
+    assert_eq!(app.views[Focus::Paths as usize].selected, 5);
+    let mut fewer = fixture::snapshot(131);
+    fewer.paths.truncate(2);
+    app.on_snapshot(fewer);
+    assert_eq!(app.views[Focus::Paths as usize].selected, 1);
+    press(&mut app, KeyCode::Home);
+    assert_eq!(app.views[Focus::Paths as usize].selected, 0);
+}
+
+#[test]
+fn a_filter_wants_every_word() {
+    let mut app = app();
+    typed(&mut app, "/CROSS egress");
+    assert_eq!(peers(&app), ["10.2.0.13"]);
+    press(&mut app, KeyCode::Backspace);
+    assert_eq!(app.filter, "CROSS egres");
+    typed(&mut app, "q");
+    assert!(peers(&app).is_empty(), "q is a letter here");
+}
+
+#[test]
+fn a_pause_keeps_the_figures_and_the_history_goes_on() {
+    let mut app = app();
+    let before = app.report.as_ref().map(|report| report.taken);
+    press(&mut app, KeyCode::Char(' '));
+    for second in 130..140 {
+        app.on_snapshot(fixture::snapshot(second));
+    }
+    assert_eq!(app.report.as_ref().map(|report| report.taken), before);
+    assert_eq!(app.behind, 10);
+    assert!(screen(&app, 80, 24).contains("PAUSED"));
+    press(&mut app, KeyCode::Char('p'));
+    app.on_snapshot(fixture::snapshot(140));
+    let report = app.report.as_ref().expect("a report");
+    assert_eq!(report.interval.as_secs(), 1, "one tick, not the whole pause");
+}
+
+#[test]
+fn a_failure_keeps_the_last_figures_and_says_so() {
+    let mut app = app();
+    app.on_failure("reading maps failed on eth0: gone".to_owned());
+    let shown = screen(&app, 80, 24);
+    assert!(shown.contains("STALE") && shown.contains("reading maps failed") && shown.contains("eth0"));
+    app.on_snapshot(fixture::snapshot(140));
+    assert!(!screen(&app, 80, 24).contains("STALE"));
+    assert!(app.on_end());
+    assert!(!app.on_end());
+    assert!(screen(&app, 80, 24).contains("has ended"));
+}
+
+#[test]
+fn a_lost_hook_is_unknown_and_not_zero() {
+    let mut app = app();
+    app.on_snapshot(fixture::lost(132, 131));
+    let shown = screen(&app, 120, 40);
+    assert!(shown.contains("LOST") && shown.contains("external (lost)"), "{shown}");
+    let lost = shown.lines().find(|line| line.contains("vxlan (lost)")).expect("a line");
+    assert!(lost.contains('–') && !lost.contains(" 0"), "{lost}");
+    let mut dark = fixture::lost(133, 131);
+    dark.devices[0].hooks = [Hook::Lost; 2];
+    app.on_snapshot(dark);
+    assert!(screen(&app, 120, 40).contains("overhead –"));
+}
+
+#[test]
+fn no_size_is_too_small() {
+    let mut app = app();
+    app.on_snapshot(fixture::lost(130, 120));
+    for help in [false, true] {
+        app.help = help;
+        for tab in Tab::ALL {
+            app.tab = tab;
+            for (width, height) in
+                [(1, 1), (2, 40), (200, 1), (40, 10), (80, 24), (79, 15), (20, 17), (300, 100)]
+            {
+                screen(&app, width, height);
+            }
+        }
+    }
+    let empty = App::new(Options::default());
+    for (width, height) in [(1, 1), (40, 10), (80, 24)] {
+        screen(&empty, width, height);
+    }
+    assert!(screen(&empty, 80, 24).contains("Waiting"));
+}

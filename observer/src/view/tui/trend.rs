@@ -1,0 +1,78 @@
+//! The overhead ratio over time.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span, Text};
+use ratatui::widgets::{Sparkline, SparklineBar};
+
+use super::app::App;
+use super::history::Tick;
+use super::theme::Theme;
+use crate::view::units;
+
+/// Ticks in the curve.
+const TICKS: usize = 120;
+/// Width of the words beside the curve.
+const WORDS: u16 = 30;
+/// The curve's resolution.
+const FULL: u64 = 10_000;
+
+/// Draws words and curve, or words only where the screen is narrow.
+pub(super) fn draw(app: &App, theme: Theme, frame: &mut Frame, area: Rect) {
+    let ticks: Vec<Tick> = app.history.last(TICKS, app.behind).copied().collect();
+    let [words_area, curve_area] =
+        Layout::horizontal([Constraint::Length(WORDS), Constraint::Min(0)]).areas(area);
+    frame.render_widget(Text::from(words(app, &ticks, theme)), words_area);
+    if curve_area.width < 10 {
+        return;
+    }
+    let width = usize::from(curve_area.width);
+    let bars = bars(&ticks[ticks.len().saturating_sub(width)..]);
+    let sparkline = Sparkline::default()
+        .data(bars)
+        .max(FULL)
+        .absent_value_symbol("·")
+        .absent_value_style(theme.dim())
+        .style(theme.curve());
+    frame.render_widget(sparkline, curve_area);
+}
+
+fn words(app: &App, ticks: &[Tick], theme: Theme) -> Vec<Line<'static>> {
+    let underlay = app.report.as_ref().and_then(crate::model::Report::underlay);
+    let now = underlay.and_then(|sum| sum.figures.overhead_ratio());
+    let incomplete = if underlay.is_some_and(|sum| !sum.complete) { " (incomplete)" } else { "" };
+    let known = || ticks.iter().filter_map(|tick| tick.ratio);
+    let most = known().reduce(f64::max);
+    let least = known().reduce(f64::min);
+    let last = ticks.last().copied().unwrap_or_default();
+    let rate = |bytes: Option<f64>| match (bytes, app.options.bits) {
+        (None, _) => units::UNKNOWN.to_owned(),
+        (Some(bytes), true) => units::bit_rate(bytes),
+        (Some(bytes), false) => units::si_unit(bytes, "B/s"),
+    };
+    vec![
+        Line::from(vec![
+            Span::raw("overhead "),
+            Span::styled(units::ratio(now), theme.strong()),
+            Span::raw(incomplete),
+        ]),
+        Line::styled(format!("{} of {}", rate(last.overhead), rate(last.wire)), theme.dim()),
+        Line::styled(format!("range {} to {}", units::percent(least), units::ratio(most)), theme.dim()),
+    ]
+}
+
+/// Bars from 0 to the largest ratio; what is unknown is a gap, what is there is never invisible.
+fn bars(ticks: &[Tick]) -> Vec<SparklineBar> {
+    let most = ticks.iter().filter_map(|tick| tick.ratio).fold(0.0, f64::max);
+    ticks.iter().map(|tick| SparklineBar::from(tick.ratio.map(|ratio| height(ratio, most)))).collect()
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "between 0 and FULL"
+)]
+fn height(ratio: f64, most: f64) -> u64 {
+    if ratio <= 0.0 || most <= 0.0 { 0 } else { ((ratio / most * FULL as f64) as u64).max(1) }
+}

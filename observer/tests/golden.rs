@@ -1,0 +1,143 @@
+//! Whole outputs against files: screens, tables and JSON of a node that does not exist.
+//!
+//! `UPDATE_GOLDEN=1 cargo test -p observer --test golden` rewrites the files; look at the difference.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+extern crate observer;
+
+use observer::model::Report;
+use observer::view::tui::{App, Options};
+use observer::view::{json, table};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use serde_json::Value;
+
+#[path = "../src/view/fixture.rs"]
+mod fixture;
+
+fn compare(name: &str, text: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/golden").join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, text).expect("the golden file can be written");
+        return;
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(expected == text, "{name} differs; UPDATE_GOLDEN=1 rewrites it. Now:\n{text}");
+}
+
+fn report() -> Report {
+    Report::between(&fixture::snapshot(120), &fixture::snapshot(130))
+}
+
+#[test]
+fn tables() {
+    let default = table::TableOptions::default();
+    compare("table.txt", &table::report(&report(), &default));
+    let paths = table::TableOptions { paths: true, top: Some(4), width: 100, ..default };
+    compare("table-paths-100.txt", &table::report(&report(), &paths));
+    let totals = table::TableOptions { paths: true, rates: false, bits: false, ..default };
+    compare("table-totals-bytes.txt", &table::report(&Report::total(&fixture::snapshot(130)), &totals));
+    let lost = Report::between(&fixture::snapshot(120), &fixture::lost(130, 120));
+    compare("table-lost.txt", &table::report(&lost, &table::TableOptions { paths: true, ..default }));
+}
+
+#[test]
+fn colours_change_no_character() {
+    let plain = table::TableOptions { paths: true, ..table::TableOptions::default() };
+    let coloured = table::report(&report(), &table::TableOptions { colour: true, ..plain });
+    assert!(coloured.contains("\u{1b}["));
+    let mut bare = String::new();
+    let mut parts = coloured.split("\u{1b}[");
+    bare.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        bare.push_str(part.split_once('m').expect("a colour").1);
+    }
+    assert_eq!(bare, table::report(&report(), &plain));
+}
+
+#[test]
+fn json_form() {
+    let value = json::report(&report());
+    compare("stat.json", &format!("{:#}\n", value));
+    let lost = json::report(&Report::between(&fixture::snapshot(120), &fixture::lost(130, 130)));
+    let row = &lost["rows"][0];
+    assert_eq!(row["state"], "lost");
+    assert_eq!((&row["rates"], &row["overhead_bytes_per_second"]), (&Value::Null, &Value::Null));
+    assert_eq!(lost["underlay"]["complete"], false);
+}
+
+fn keys<'a>(value: &'a Value, path: &str, found: &mut BTreeSet<(String, &'a str)>) {
+    match value {
+        Value::Object(object) => {
+            for (key, value) in object {
+                found.insert((path.to_owned(), key));
+                keys(value, &format!("{path}.{key}"), found);
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| keys(value, path, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_json_field_is_documented() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/stat-json.md");
+    let text = std::fs::read_to_string(path).expect("docs/stat-json.md");
+    let value = json::report(&report());
+    let mut found = BTreeSet::new();
+    keys(&value, "", &mut found);
+    let missing: Vec<String> = found
+        .iter()
+        .filter(|(_, key)| !text.contains(&format!("`{key}`")))
+        .map(|(path, key)| format!("{path}.{key}"))
+        .collect();
+    assert!(missing.is_empty(), "not in docs/stat-json.md: {missing:?}");
+    // And nothing is documented that does not exist.
+    let known: BTreeSet<&str> = found.iter().map(|(_, key)| *key).collect();
+    for line in text.lines().filter(|line| line.starts_with("| `")) {
+        let field = line.split('`').nth(1).expect("a field");
+        assert!(known.contains(field), "docs/stat-json.md documents {field}, which does not exist");
+    }
+}
+
+fn screen(app: &App, width: u16, height: u16) -> String {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a test backend");
+    terminal.draw(|frame| app.draw(frame)).expect("drawing");
+    let shown = terminal.backend().to_string();
+    // The backend quotes each line; files without the quotes read like the screen.
+    let line = |line: &str| line.trim_matches('"').trim_end().to_owned() + "\n";
+    shown.lines().map(line).collect()
+}
+
+fn app(lost: bool) -> App {
+    let mut app = App::new(Options { bits: true, colour: false });
+    for second in 100..170 {
+        app.on_snapshot(fixture::snapshot(second));
+    }
+    if lost {
+        app.on_snapshot(fixture::lost(170, 169));
+        app.on_failure("reading maps failed on the kernel: no such file".to_owned());
+    }
+    app
+}
+
+fn press(app: &mut App, code: KeyCode) {
+    app.on_key(KeyEvent::new(code, KeyModifiers::NONE));
+}
+
+#[test]
+fn screens() {
+    for (name, width, height) in [("80x24", 80, 24), ("120x40", 120, 40), ("40x10", 40, 10)] {
+        let mut app = app(false);
+        compare(&format!("top-overview-{name}.txt"), &screen(&app, width, height));
+        press(&mut app, KeyCode::Char('2'));
+        compare(&format!("top-paths-{name}.txt"), &screen(&app, width, height));
+        press(&mut app, KeyCode::Char('?'));
+        compare(&format!("top-help-{name}.txt"), &screen(&app, width, height));
+    }
+    compare("top-lost-80x24.txt", &screen(&self::app(true), 80, 24));
+    compare("top-lost-120x40.txt", &screen(&self::app(true), 120, 40));
+}
