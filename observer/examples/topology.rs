@@ -1,7 +1,8 @@
 //! Prints what Observer takes this network namespace for: `topology [--node | --watch] [DEVICE…]`.
+//! With `--node`, the facts that it was told from, as the tests' data has them.
 
 use observer::kernel::netlink::{Watcher, read_node};
-use observer::topology::{Choice, Topology};
+use observer::topology::{Choice, Node, Topology};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,7 +21,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let node = read_node().await?;
         let topology = Topology::derive(&node, &choice)?;
         if facts {
-            println!("{node:#?}");
+            println!("{}", json(&node)?);
         } else {
             print(&topology);
         }
@@ -32,6 +33,22 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         );
         println!("{:?}", watcher.changed().await?);
     }
+}
+
+/// JSON with one fact a line, as the tests' data has it.
+fn json(node: &Node) -> Result<String, serde_json::Error> {
+    fn list<T: serde::Serialize>(values: &[T]) -> Result<String, serde_json::Error> {
+        let lines = values.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
+        Ok(lines.join(",\n"))
+    }
+    Ok(format!(
+        "{{\"devices\":[\n{}],\n\"addresses\":[\n{}],\n\"routes\":[\n{}],\n\"neighbours\":[\n{}],\n\"fdb\":[\n{}],\n\"notes\":[]}}",
+        list(&node.devices)?,
+        list(&node.addresses)?,
+        list(&node.routes)?,
+        list(&node.neighbours)?,
+        list(&node.fdb)?
+    ))
 }
 
 fn print(topology: &Topology) {

@@ -1,9 +1,12 @@
-//! The node as netlink gave it, nothing interpreted.
+//! The node as netlink gave it, nothing interpreted. Written as JSON, it is what tests and bug reports
+//! keep of a node.
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 /// Everything that was read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     /// Devices.
     pub devices: Vec<Device>,
@@ -20,7 +23,7 @@ pub struct Node {
 }
 
 /// One device.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
     /// Interface index in this network namespace.
     pub ifindex: u32,
@@ -49,7 +52,7 @@ pub struct Device {
 }
 
 /// The kind of a device (`IFLA_INFO_KIND`).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeviceKind {
     /// No kind: hardware.
     Hardware,
@@ -130,7 +133,7 @@ impl DeviceKind {
 }
 
 /// What stands at the start of a device's frames (`IFLA` link type).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LinkLayer {
     /// `ARPHRD_ETHER`.
     Ethernet,
@@ -143,7 +146,7 @@ pub enum LinkLayer {
 }
 
 /// What a VXLAN device says of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vxlan {
     /// VNI; `None` where it is flow-based (`external`).
     pub vni: Option<u32>,
@@ -154,7 +157,7 @@ pub struct Vxlan {
 }
 
 /// One address of a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {
     /// The device.
     pub ifindex: u32,
@@ -165,7 +168,7 @@ pub struct Address {
 }
 
 /// The kind of a route (`RTN_*`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RouteKind {
     /// Leads somewhere.
     Unicast,
@@ -178,7 +181,7 @@ pub enum RouteKind {
 }
 
 /// One route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
     /// Destination; the unspecified address with length 0 for a default route.
     pub destination: IpAddr,
@@ -201,7 +204,7 @@ pub struct Route {
 }
 
 /// One neighbour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Neighbour {
     /// The device.
     pub ifindex: u32,
@@ -212,7 +215,7 @@ pub struct Neighbour {
 }
 
 /// One forwarding entry of a VXLAN device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FdbEntry {
     /// The device.
     pub ifindex: u32,
