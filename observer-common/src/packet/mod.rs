@@ -288,6 +288,8 @@ pub fn parse<P: Packet>(packet: &P, frame: &Frame, link: u8, config: &Config, pa
     } else {
         match packet.read::<u8>(0) {
             None => return parsed.unusable(Malformed::TruncatedIp),
+            // 0 is a version like any other that is none, not the link layer's word for "not IP".
+            Some(first) if first >> 4 == ethernet::NOT_IP => return parsed.unusable(Malformed::IpVersion),
             Some(first) => (0, first >> 4),
         }
     };
