@@ -56,7 +56,8 @@ pub(super) fn header<P: Packet>(
     }
     let passed = extensions(packet, ip, reasons);
     if passed.is_err() {
-        ip.version = 0;
+        // Nothing of a header that cannot be used is counted, its length and position neither.
+        *ip = Ip::NONE;
     }
     passed
 }
