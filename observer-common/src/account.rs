@@ -191,11 +191,11 @@ impl Site<'_> {
     #[inline(always)]
     fn own_vni(&self, vni: u32) -> bool {
         for own in self.config.vnis {
-            if own == vni {
-                return true;
-            }
             if own == 0 {
                 break;
+            }
+            if own == vni {
+                return true;
             }
         }
         false
@@ -350,7 +350,11 @@ fn on_underlay<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &mut T
             }
             Some(block) => key.peer = block.peer,
         }
-    } else if matches!(verdict.class, Class::Vxlan | Class::Geneve) && !site.own_vni(vni) {
+    } else if matches!(verdict.class, Class::Vxlan | Class::Geneve)
+        // A VNI that could not be read is unknown; one of 0 is foreign like any other.
+        && !(vni == VNI_NONE && (parsed.udp_later_fragment || verdict.malformed != 0))
+        && !site.own_vni(vni)
+    {
         verdict.foreign_vni = true;
         key.vni = VNI_FOREIGN;
     }

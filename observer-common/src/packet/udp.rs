@@ -8,7 +8,7 @@ use crate::kind::Class;
 
 const UDP: u32 = size_of::<Udp>() as u32;
 
-/// RFC 7348 §5: the I flag must be set.
+/// RFC 7348 §5: the I flag must be set; without it there is no valid VNI.
 const VXLAN_VNI: u8 = 0x08;
 /// draft-ietf-nvo3-vxlan-gpe §3.1: a next protocol is given.
 const VXLAN_GPE: u8 = 0x04;
@@ -92,7 +92,9 @@ fn vxlan<P: Packet>(packet: &P, parsed: &mut Parsed, at: u32) -> Carried {
     let Some(header) = fixed::<P, Vxlan>(packet, parsed, Class::Vxlan, at) else {
         return Carried::NOTHING;
     };
-    parsed.vni = u32::from_be(header.vni) >> 8;
+    if header.flags & VXLAN_VNI != 0 {
+        parsed.vni = u32::from_be(header.vni) >> 8;
+    }
     let mut carried = Carried { what: carrier::ETHERNET, at: at + size_of::<Vxlan>() as u32 };
     if header.flags & VXLAN_GPE != 0 {
         parsed.gpe = true;
