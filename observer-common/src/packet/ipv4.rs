@@ -62,16 +62,17 @@ pub(super) fn header<P: Packet>(
     if later {
         ip.fragmentation_overhead = header_length as u16;
     }
-    Ok(suspicious(ip, u32::from(fragment & OFFSET) * 8, length - header_length))
+    Ok(suspicious(ip, u32::from(fragment & OFFSET) * 8, length - header_length, header_length))
 }
 
-/// What is wrong with a fragment of `payload` bytes at `offset` bytes into its packet.
+/// What is wrong with a fragment of `payload` bytes at `offset` bytes into its packet, whose length
+/// field counts `headers` bytes besides.
 #[inline(always)]
-pub(super) fn suspicious(ip: &Ip, offset: u32, payload: u32) -> Malformed {
+pub(super) fn suspicious(ip: &Ip, offset: u32, payload: u32, headers: u32) -> Malformed {
     let tcp = ip.protocol == ipproto::TCP;
     if ip.position != Position::Last && payload % 8 != 0 {
         Malformed::FragmentLength
-    } else if offset + payload > LONGEST {
+    } else if headers + offset + payload > LONGEST {
         Malformed::FragmentBeyond
     } else if tcp && ip.position == Position::First && payload < TCP_MINIMUM {
         Malformed::FragmentTiny

@@ -129,5 +129,7 @@ fn fragmented(ip: &mut Ip, fragment: u16, payload: u32) -> Malformed {
     ip.position = Position::of(more, later);
     // The first fragment would have had all headers but the Fragment header anyway.
     ip.fragmentation_overhead = if later { ip.payload - ip.start } else { size_of::<Extension>() as u16 };
-    suspicious(ip, u32::from(fragment & OFFSET), payload)
+    // The Fragment header is gone from the reassembled packet (RFC 8200 §4.5).
+    let headers = u32::from(ip.payload - ip.start) - HEADER - size_of::<Extension>() as u32;
+    suspicious(ip, u32::from(fragment & OFFSET), payload, headers)
 }
