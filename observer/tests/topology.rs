@@ -267,7 +267,8 @@ fn overheads_of_tunnel_devices() {
         (device(5, "wireguard.cali", DeviceKind::Tun), Class::Wireguard, 60),
         (device(5, "gre1", gre("gre")), Class::Gre, 24),
         (device(5, "tap1", gre("gretap")), Class::Gre, 38),
-        (device(5, "gre6", gre("ip6gre")), Class::Gre, 44),
+        (device(5, "gre6", gre("ip6gre")), Class::Gre, 52),
+        (device(5, "ip6t", DeviceKind::OtherIpTunnel("ip6tnl".to_owned())), Class::Ip6In6, 48),
         (device(5, "sit1", DeviceKind::OtherIpTunnel("sit".to_owned())), Class::Ip6In4, 20),
     ] {
         let mut node = plain();
@@ -517,7 +518,7 @@ fn what_does_not_fit_is_told() {
     assert_eq!(topology.config().vnis, [100, 101, 102, 103, 104, 105, 106, 107]);
     let notes = topology.notes.join("\n");
     // 24 + 25 + 26 blocks.
-    assert!(notes.contains("75 pod blocks are left out"), "{notes}");
+    assert!(notes.contains("external: 75;"), "{notes}");
     assert!(notes.contains("12 VNIs"), "{notes}");
 }
 

@@ -75,14 +75,14 @@ impl Far {
         for (device, blocks) in &self.unresolved {
             let (address, len) = blocks[0];
             notes.push(format!(
-                "the node of {} pod blocks behind `{device}` is unknown ({address}/{len} is one): their \
-                 tunnel endpoint has no neighbour or forwarding entry",
+                "pod blocks behind `{device}` whose node is unknown: {} ({address}/{len} first); their tunnel \
+                 endpoint has no neighbour or forwarding entry",
                 blocks.len()
             ));
         }
         if !self.several.is_empty() {
             notes.push(format!(
-                "{} pod blocks have several next hops: their native packets are shown under the first",
+                "pod blocks with several next hops: {}; their native packets are shown under the first",
                 self.several.len()
             ));
         }

@@ -55,8 +55,8 @@ impl Topology {
             let blocks: usize = left_out.values().sum();
             let kept: Vec<String> = lengths.iter().map(|&bits| describe(bits)).collect();
             notes.push(format!(
-                "{blocks} pod blocks are left out and their native packets count as external: only {LENGTHS} \
-                 different prefix lengths fit ({})",
+                "pod blocks left out, whose native packets count as external: {blocks}; only {LENGTHS} different \
+                 prefix lengths fit ({})",
                 kept.join(", ")
             ));
         }

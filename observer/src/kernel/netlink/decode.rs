@@ -57,6 +57,10 @@ pub(super) fn device(message: &LinkMessage) -> Device {
             _ => {}
         }
     }
+    if device.kind == DeviceKind::Veth {
+        // Of a veth, IFLA_LINK is the other end, which is not below it.
+        device.lower = None;
+    }
     device
 }
 
