@@ -10,17 +10,22 @@ use crate::path::VNI_NONE;
 const UNREACHABLE: u8 = 3;
 const FRAGMENTATION_NEEDED: u8 = 4;
 const PACKET_TOO_BIG: u8 = 2;
+/// The fragment offset of IPv4, in wire order.
+const OFFSET: u16 = 0x1fff_u16.to_be();
 
-/// Whether the ICMP message at `at` is a too-big message.
+/// Whether the ICMP message at `at` of a packet that ends at `end` is a too-big message; `None` where
+/// its header is not wholly there.
 #[inline(always)]
-pub(super) fn is_too_big<P: Packet>(packet: &P, at: u32, protocol: u8) -> bool {
-    match packet.read::<Icmp>(at) {
-        None => false,
-        Some(icmp) if protocol == ipproto::ICMP => {
-            icmp.kind == UNREACHABLE && icmp.code == FRAGMENTATION_NEEDED
-        }
-        Some(icmp) => icmp.kind == PACKET_TOO_BIG,
+pub(super) fn is_too_big<P: Packet>(packet: &P, at: u32, end: u32, protocol: u8) -> Option<bool> {
+    if at + size_of::<Icmp>() as u32 > end {
+        return None;
     }
+    let icmp: Icmp = packet.read(at)?;
+    Some(if protocol == ipproto::ICMP {
+        icmp.kind == UNREACHABLE && icmp.code == FRAGMENTATION_NEEDED
+    } else {
+        icmp.kind == PACKET_TOO_BIG
+    })
 }
 
 /// The packet that a too-big message quotes.
@@ -67,9 +72,12 @@ fn quoted4<P: Packet>(packet: &P, at: u32, config: &Config) -> Option<Quoted> {
         return None;
     }
     let payload = at + u32::from(ip.version_ihl & 0xf) * 4;
+    let later = ip.fragment & OFFSET != 0;
     let (class, vni) = match ip.protocol {
         ipproto::IPV4 => (Class::Ipip, VNI_NONE),
         ipproto::IPV6 => (Class::Ip6In4, VNI_NONE),
+        // Behind an offset stand no ports.
+        ipproto::UDP if later => (Class::None, VNI_NONE),
         protocol => quoted_tunnel(packet, payload, protocol, config),
     };
     let (source, destination) = (Address::from_v4_wire(ip.source), Address::from_v4_wire(ip.destination));

@@ -6,7 +6,7 @@
 
 use super::carrier::{self, Carried, Carrier, INNER};
 use super::headers::ipproto;
-use super::{Frame, Malformed, Packet, Parsed, Position, ethernet, gre, icmp, ipv4, ipv6, udp};
+use super::{Frame, Ip, Malformed, Packet, Parsed, Position, ethernet, gre, icmp, ipv4, ipv6, udp};
 use crate::abi::Config;
 use crate::kind::Class;
 
@@ -34,6 +34,8 @@ pub(super) fn behind<P: Packet>(packet: &P, frame: &Frame, parsed: &mut Parsed, 
         match ethernet::parse(packet, carried.at) {
             Err(Malformed::TruncatedLink) => return parsed.flag(Malformed::InnerTruncated),
             Err(reason) => return parsed.flag(reason),
+            // The header stands in the padding behind the packet.
+            Ok((at, _)) if at > parsed.outer.end() => return parsed.flag(Malformed::InnerTruncated),
             Ok((at, version)) => {
                 carried.at = at;
                 carried.what = if version == ethernet::NOT_IP { carrier::NOT_IP } else { version };
@@ -77,8 +79,10 @@ fn announced<P: Packet>(packet: &P, parsed: &mut Parsed, config: &Config) -> Car
             }
         }
         ipproto::ICMP | ipproto::ICMPV6 if !later => {
-            if icmp::is_too_big(packet, at, outer.protocol) {
-                parsed.too_big_at = outer.payload;
+            match icmp::is_too_big(packet, at, outer.end(), outer.protocol) {
+                None => parsed.flag(Malformed::TruncatedTransport),
+                Some(true) => parsed.too_big_at = outer.payload,
+                Some(false) => {}
             }
         }
         _ => {}
@@ -104,6 +108,11 @@ fn inner<P: Packet>(packet: &P, frame: &Frame, parsed: &mut Parsed, carried: Car
     } else {
         ipv6::header(packet, carried.at, carrier, &INNER, &mut parsed.inner)
     };
+    // A first fragment that ends inside the inner headers: they were read from what stands behind it.
+    if carrier.cut && u32::from(parsed.inner.payload) > parsed.outer.end() {
+        parsed.inner = Ip::NONE;
+        parsed.flag(Malformed::InnerTruncated);
+    }
     match header {
         Ok(Malformed::None) => {}
         Err(reason) | Ok(reason) => parsed.flag(reason),
@@ -118,15 +127,21 @@ fn inner<P: Packet>(packet: &P, frame: &Frame, parsed: &mut Parsed, carried: Car
         return;
     }
     let at = u32::from(inner.payload);
+    let end = if carrier.cut { parsed.outer.end() } else { inner.end() };
     match inner.protocol {
         ipproto::IPV4 | ipproto::IPV6 | ipproto::GRE => parsed.nested = true,
-        ipproto::UDP => parsed.nested = udp::is_tunnel(packet, at, config),
-        ipproto::ICMP | ipproto::ICMPV6 => {
-            if icmp::is_too_big(packet, at, inner.protocol) {
+        ipproto::UDP => match udp::is_tunnel(packet, at, end, config) {
+            None => parsed.flag(Malformed::TruncatedTransport),
+            Some(nested) => parsed.nested = nested,
+        },
+        ipproto::ICMP | ipproto::ICMPV6 => match icmp::is_too_big(packet, at, end, inner.protocol) {
+            None => parsed.flag(Malformed::TruncatedTransport),
+            Some(true) => {
                 parsed.too_big_at = inner.payload;
                 parsed.too_big_inner = true;
             }
-        }
+            Some(false) => {}
+        },
         _ => {}
     }
 }

@@ -63,16 +63,15 @@ pub(super) fn class_of_port(port: u16, config: &Config) -> Class {
     }
 }
 
-/// Whether the UDP datagram at `at` goes to a tunnel's port.
+/// Whether the UDP datagram at `at` of a packet that ends at `end` goes to a tunnel's port; `None`
+/// where its header is not wholly there.
 #[inline(always)]
-pub(super) fn is_tunnel<P: Packet>(packet: &P, at: u32, config: &Config) -> bool {
-    match packet.read::<Udp>(at) {
-        None => false,
-        Some(header) => {
-            listed(&config.vxlan_ports, header.destination)
-                || listed(&config.geneve_ports, header.destination)
-        }
+pub(super) fn is_tunnel<P: Packet>(packet: &P, at: u32, end: u32, config: &Config) -> Option<bool> {
+    if at + UDP > end {
+        return None;
     }
+    let header: Udp = packet.read(at)?;
+    Some(listed(&config.vxlan_ports, header.destination) || listed(&config.geneve_ports, header.destination))
 }
 
 /// Reads a tunnel's fixed header at `at`; everything behind it is what it carries for now.
@@ -134,7 +133,13 @@ fn geneve<P: Packet>(packet: &P, parsed: &mut Parsed, at: u32) -> Carried {
 /// a multiple of 16 bytes.
 #[inline(always)]
 fn wireguard<P: Packet>(packet: &P, parsed: &mut Parsed, at: u32) {
-    let Some(word) = packet.read::<u32>(at) else { return };
+    if at + size_of::<u32>() as u32 > parsed.outer.end() {
+        return;
+    }
+    let Some(word) = packet.read::<u32>(at) else {
+        // There is a message, only not where it can be read: which tunnel it is must not be guessed.
+        return parsed.flag(Malformed::TruncatedTransport);
+    };
     // Reserved bytes that are not 0 belong to something else on that port.
     let kind = u32::from_le(word);
     if kind == 0 || kind > WIREGUARD_DATA {
