@@ -1,5 +1,6 @@
 //! `observer top` on a node that does not exist, to look at the screens: no kernel, no privileges.
-//! With `--panic` it panics after two seconds, with `--fail` its source fails now and then.
+//! With `--panic` its source panics after two seconds, with `--panic-screen` the screen itself, with
+//! `--fail` its source fails now and then.
 
 use std::sync::mpsc;
 use std::thread;
@@ -15,6 +16,12 @@ mod fixture;
 fn main() -> Result<(), tui::TuiError> {
     let asked = |word: &str| std::env::args().any(|argument| argument == word);
     let (panics, fails) = (asked("--panic"), asked("--fail"));
+    if asked("--panic-screen") {
+        let mut session = tui::terminal::Session::enter()?;
+        session.draw(|frame| frame.render_widget("soon", frame.area()))?;
+        thread::sleep(Duration::from_secs(1));
+        panic!("asked for with --panic-screen");
+    }
     let (send, receive) = mpsc::channel();
     thread::spawn(move || {
         for second in 100.. {

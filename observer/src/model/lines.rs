@@ -16,7 +16,8 @@ pub enum State {
     /// They do.
     #[default]
     Measured,
-    /// The hook was lost: what was counted before is a lower bound, the rest is unknown.
+    /// The hook is lost, or was lost when the interval began: what was counted is a lower bound, the
+    /// rest is unknown.
     Lost,
     /// There is no hook.
     NotWatched,
@@ -33,10 +34,11 @@ impl State {
         }
     }
 
-    const fn of(hook: Hook) -> Self {
-        match hook {
+    const fn of(device: &DeviceRow, direction: Direction) -> Self {
+        match device.device.hooks[direction as usize] {
             Hook::None => Self::NotWatched,
             Hook::Lost => Self::Lost,
+            _ if device.gaps[direction as usize] => Self::Lost,
             Hook::Tcx | Hook::Clsact | Hook::Xdp | Hook::File => Self::Measured,
         }
     }
@@ -97,7 +99,7 @@ impl Report {
         let mut lines = Vec::with_capacity(self.rows.len());
         for device in &self.devices {
             for direction in Direction::ALL {
-                let state = State::of(device.device.hooks[direction as usize]);
+                let state = State::of(device, direction);
                 let of = |row| Line { device, direction, state, row };
                 match rows.get(&(device.device.name.as_str(), direction)) {
                     Some(rows) => lines.extend(rows.iter().map(|row| of(Some(*row)))),
@@ -115,12 +117,13 @@ impl Report {
     /// The lines of the paths, in their order.
     #[must_use]
     pub fn path_lines(&self) -> Vec<PathLine<'_>> {
-        let hooks: BTreeMap<&str, [Hook; 2]> =
-            self.devices.iter().map(|d| (d.device.name.as_str(), d.device.hooks)).collect();
+        let devices: BTreeMap<&str, &DeviceRow> =
+            self.devices.iter().map(|row| (row.device.name.as_str(), row)).collect();
+        // A path of a device that is gone was measured as long as the device was there.
         let state = |path: &PathRow| {
-            // A path of a device that is gone was measured as long as the device was there.
-            let hooks = hooks.get(path.id.device.as_str());
-            hooks.map_or(State::Measured, |hooks| State::of(hooks[path.id.direction as usize]))
+            devices
+                .get(path.id.device.as_str())
+                .map_or(State::Measured, |device| State::of(device, path.id.direction))
         };
         self.paths.iter().map(|path| PathLine { path, state: state(path) }).collect()
     }
@@ -147,4 +150,55 @@ impl Report {
 #[expect(clippy::cast_precision_loss, reason = "a rate is shown with three digits")]
 pub fn per_second(count: u64, interval: Duration) -> Option<f64> {
     (!interval.is_zero()).then(|| count as f64 / interval.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::fixture;
+
+    fn ingress(report: &Report) -> Vec<State> {
+        let lines = report.lines();
+        let of = |line: &&Line| line.device.device.name == "eth0" && line.direction == Direction::Ingress;
+        lines.iter().filter(of).map(|line| line.state).collect()
+    }
+
+    #[test]
+    fn a_hook_that_came_back_measured_only_a_part() {
+        let (before, lost, after) = (fixture::snapshot(10), fixture::lost(11, 10), fixture::snapshot(12));
+        let report = Report::between(&lost, &after);
+        assert!(ingress(&report).iter().all(|state| *state == State::Lost));
+        assert!(report.notes.iter().any(|note| note.contains("eth0 ingress was not watched")));
+        assert!(!report.underlay().expect("egress was measured").complete);
+        let whole = Report::between(&before, &after);
+        assert!(ingress(&whole).iter().all(|state| *state == State::Measured));
+        assert!(whole.underlay().expect("measured").complete);
+    }
+
+    #[test]
+    fn an_idle_direction_is_zero_and_an_unwatched_one_is_unknown() {
+        let mut snapshot = fixture::snapshot(10);
+        snapshot.devices[1].totals.clear();
+        snapshot.devices[1].hooks[1] = Hook::None;
+        let report = Report::total(&snapshot);
+        let lines = report.lines();
+        let tunnel: Vec<&Line> = lines.iter().filter(|l| l.device.device.name == "vxlan.calico").collect();
+        assert_eq!(tunnel.len(), 2);
+        assert_eq!((tunnel[0].state, tunnel[0].figures()), (State::Measured, Some(Figures::default())));
+        assert_eq!((tunnel[1].state, tunnel[1].figures()), (State::NotWatched, None));
+    }
+
+    #[test]
+    fn a_source_that_started_anew_is_not_zero() {
+        let report = Report::between(&fixture::snapshot(100), &fixture::snapshot(5));
+        assert_eq!(report.interval, Duration::from_secs(5));
+        assert!(report.rows.iter().any(|row| row.figures.packets() > 0));
+        assert!(report.notes.iter().any(|note| note.contains("started anew")));
+    }
+
+    #[test]
+    fn a_rate_over_no_time_is_unknown() {
+        assert_eq!(per_second(4, Duration::ZERO), None);
+        assert_eq!(per_second(4, Duration::from_secs(2)), Some(2.0));
+    }
 }

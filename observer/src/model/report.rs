@@ -45,6 +45,9 @@ pub struct DeviceRow {
     pub device: Device,
     /// Events over the interval, by [`Direction`] and [`Event`].
     pub events: [[u64; EVENTS]; 2],
+    /// Directions that were not watched when the interval began and are now, by [`Direction`]: their
+    /// figures cover only a part of it.
+    pub gaps: [bool; 2],
 }
 
 /// One row of figures.
@@ -133,6 +136,11 @@ impl Report {
     }
 
     fn add_device(&mut self, before: Option<&Device>, device: &Device) {
+        let gaps = Direction::ALL.map(|direction| {
+            let was = before.map(|b| b.hooks[direction as usize]);
+            let watched = !matches!(device.hooks[direction as usize], Hook::None | Hook::Lost);
+            watched && matches!(was, Some(Hook::None | Hook::Lost))
+        });
         let mut events = device.events;
         for (direction, counters) in events.iter_mut().enumerate() {
             for event in Event::ALL {
@@ -142,7 +150,7 @@ impl Report {
             }
         }
         for direction in Direction::ALL {
-            self.note_gaps(device, direction, &events[direction as usize]);
+            self.note_gaps(device, direction, &events[direction as usize], gaps[direction as usize]);
         }
         for totals in &device.totals {
             let earlier = before.and_then(|b| {
@@ -165,13 +173,15 @@ impl Report {
                 self.rows.push(row);
             }
         }
-        self.devices.push(DeviceRow { device: device.clone(), events });
+        self.devices.push(DeviceRow { device: device.clone(), events, gaps });
     }
 
-    fn note_gaps(&mut self, device: &Device, direction: Direction, events: &[u64; EVENTS]) {
+    fn note_gaps(&mut self, device: &Device, direction: Direction, events: &[u64; EVENTS], gap: bool) {
         let place = format!("{} {}", device.name, direction.label());
         if device.hooks[direction as usize] == Hook::Lost {
             self.notes.push(format!("the hook at {place} is lost: traffic since then is unknown"));
+        } else if gap {
+            self.notes.push(format!("{place} was not watched for a part of the interval"));
         }
         let overflow = events[Event::PathOverflow as usize];
         if overflow != 0 {

@@ -4,7 +4,7 @@ use observer_common::counters::{PathCounter, Total};
 
 use super::grid::{Cell, Column, Form, Tone};
 use crate::model::{Figures, Line, PathLine, State};
-use crate::snapshot::{PathId, Vni};
+use crate::snapshot::Vni;
 
 /// The VNI as text.
 pub(crate) fn vni(vni: Vni) -> String {
@@ -110,7 +110,7 @@ fn path_encapsulation(line: &PathLine) -> Cell {
 /// Paths.
 pub(crate) fn paths<'a>() -> Vec<Column<PathLine<'a>>> {
     vec![
-        column("PEER", no_unit, false, 0, |line, _| Cell::text(line.path.id.peer.to_string())),
+        column("PEER", no_unit, false, 0, |line, _| Cell::address(line.path.id.peer)),
         column("SCOPE", no_unit, false, 3, |line, _| Cell::text(line.path.scope.label())),
         column("DIR", no_unit, false, 1, |line, _| Cell::text(line.path.id.direction.label())),
         column("ENCAP", no_unit, false, 0, |line, _| path_encapsulation(line)),
@@ -150,7 +150,16 @@ fn vni_cell(id: Vni) -> Cell {
     }
 }
 
+/// The words of a line that a filter looks at.
+pub(crate) fn line_words(line: &Line) -> String {
+    let device = &line.device.device;
+    let (role, direction) = (device.role.label(), line.direction.label());
+    format!("{} {role} {direction} {}", device.name, encapsulation(line).text)
+}
+
 /// The words of a path that a filter looks at.
-pub(crate) fn words(id: &PathId) -> String {
-    format!("{} {} {} {}", id.peer, id.direction.label(), id.class.label(), id.device)
+pub(crate) fn path_words(line: &PathLine) -> String {
+    let id = &line.path.id;
+    let (scope, direction) = (line.path.scope.label(), id.direction.label());
+    format!("{} {scope} {direction} {} {} {}", id.peer, path_encapsulation(line).text, vni(id.vni), id.device)
 }

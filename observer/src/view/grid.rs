@@ -2,6 +2,7 @@
 //! and the screens share it.
 
 use std::cmp::Ordering;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::units;
@@ -35,6 +36,7 @@ pub(crate) enum Tone {
 enum Order {
     Unknown,
     Number(f64),
+    Address(IpAddr),
     Text,
 }
 
@@ -49,6 +51,10 @@ pub(crate) struct Cell {
 impl Cell {
     pub(crate) fn text(text: impl AsRef<str>) -> Self {
         Self { text: units::printable(text.as_ref()), tone: Tone::Plain, order: Order::Text }
+    }
+
+    pub(crate) fn address(address: IpAddr) -> Self {
+        Self { text: address.to_string(), tone: Tone::Plain, order: Order::Address(address) }
     }
 
     pub(crate) fn number(value: f64, text: String) -> Self {
@@ -76,6 +82,7 @@ impl Cell {
     pub(crate) fn compare(&self, other: &Self) -> Ordering {
         match (self.order, other.order) {
             (Order::Number(a), Order::Number(b)) => a.total_cmp(&b),
+            (Order::Address(a), Order::Address(b)) => a.cmp(&b),
             (Order::Unknown, Order::Unknown) => Ordering::Equal,
             (Order::Unknown, _) => Ordering::Less,
             (_, Order::Unknown) => Ordering::Greater,

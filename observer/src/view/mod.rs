@@ -6,7 +6,7 @@ extern crate self as observer;
 mod columns;
 pub mod csv;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod grid;
 pub mod json;
 pub mod table;

@@ -200,7 +200,7 @@ fn too_big(row: &DeviceRow) -> Cell {
 
 fn stranger_columns<'a>() -> Vec<Column<&'a Stranger>> {
     vec![
-        plain("ADDRESS", |row, _| Cell::text(row.id.peer.to_string())),
+        plain("ADDRESS", |row, _| Cell::address(row.id.peer)),
         plain("DEVICE", |row, _| Cell::text(&row.id.device)),
         plain("DIR", |row, _| Cell::text(row.id.direction.label())),
         plain("ENCAP", |row, _| Cell::text(row.id.class.label())),

@@ -145,8 +145,6 @@ impl App {
     /// The source could not be read: the last figures stay, marked as stale.
     pub fn on_failure(&mut self, why: String) {
         self.failure = Some(why);
-        self.history.push(Tick::default());
-        self.behind = (self.behind + usize::from(self.paused)).min(KEPT);
     }
 
     /// Nothing more will come. Whether that is news.
@@ -183,8 +181,9 @@ impl App {
     pub(super) fn count(&self, focus: Focus) -> usize {
         match (&self.report, focus) {
             (None, _) => 0,
-            (Some(report), Focus::Traffic) => self.traffic(report).len(),
-            (Some(report), Focus::Paths) => self.paths(report).len(),
+            (Some(report), Focus::Traffic) => self.filtered_traffic(report).len(),
+            (Some(report), Focus::Paths) if self.filter.is_empty() => report.paths.len(),
+            (Some(report), Focus::Paths) => self.filtered_paths(report).len(),
         }
     }
 
@@ -207,32 +206,32 @@ impl App {
 
     /// Lines by device, direction and encapsulation, filtered and sorted.
     pub(super) fn traffic<'a>(&self, report: &'a Report) -> Vec<Line<'a>> {
-        let keep = |line: &Line| {
-            self.matches(&format!(
-                "{} {} {} {}",
-                line.device.device.name,
-                line.device.device.role.label(),
-                line.direction.label(),
-                columns::encapsulation(line).text,
-            ))
-        };
-        let lines = report.lines().into_iter().filter(keep).collect();
-        self.sorted(lines, &columns::lines(), Focus::Traffic, report)
+        self.sorted(self.filtered_traffic(report), &columns::lines(), Focus::Traffic, report)
     }
 
     /// Paths, filtered and sorted.
     pub(super) fn paths<'a>(&self, report: &'a Report) -> Vec<PathLine<'a>> {
-        let keep = |line: &PathLine| {
-            self.filter.is_empty()
-                || self.matches(&format!("{} {}", columns::words(&line.path.id), line.path.scope.label()))
-        };
-        let lines = report.path_lines().into_iter().filter(keep).collect();
-        self.sorted(lines, &columns::paths(), Focus::Paths, report)
+        self.sorted(self.filtered_paths(report), &columns::paths(), Focus::Paths, report)
+    }
+
+    fn filtered_traffic<'a>(&self, report: &'a Report) -> Vec<Line<'a>> {
+        let mut lines = report.lines();
+        lines.retain(|line| self.matches(|| columns::line_words(line)));
+        lines
+    }
+
+    fn filtered_paths<'a>(&self, report: &'a Report) -> Vec<PathLine<'a>> {
+        let mut lines = report.path_lines();
+        lines.retain(|line| self.matches(|| columns::path_words(line)));
+        lines
     }
 
     /// Every word of the filter is in the text.
-    fn matches(&self, text: &str) -> bool {
-        let text = text.to_lowercase();
+    fn matches(&self, text: impl FnOnce() -> String) -> bool {
+        if self.filter.is_empty() {
+            return true;
+        }
+        let text = text().to_lowercase();
         self.filter.to_lowercase().split_whitespace().all(|word| text.contains(word))
     }
 

@@ -121,7 +121,7 @@ fn hook(hook: Hook, theme: Theme) -> Span<'static> {
     }
 }
 
-/// Workloads and others: their number, and how many of them lost a hook.
+/// Workloads and others: their number.
 fn others(report: &Report) -> Vec<Span<'static>> {
     let of = |role| report.devices.iter().filter(move |row| row.device.role == role).count();
     let (workloads, others) = (of(Role::Workload), of(Role::Other));

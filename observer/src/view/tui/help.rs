@@ -7,7 +7,7 @@ use ratatui::widgets::{Block, Clear, Padding, Paragraph};
 
 use super::theme::Theme;
 
-const LINES: [(&str, &str); 21] = [
+const LINES: [(&str, &str); 22] = [
     ("q Esc Ctrl-C", "quit (Esc clears a filter first)"),
     ("? h", "this help"),
     ("p Space", "pause; the history goes on"),
@@ -19,6 +19,7 @@ const LINES: [(&str, &str); 21] = [
     ("/", "filter by words: device, peer, scope …"),
     ("b", "bits or bytes"),
     ("t", "per second, or over the interval"),
+    ("Ctrl-L", "draw the screen again"),
     ("", ""),
     ("OVERHEAD %", "bytes of tunnel headers / L3 bytes"),
     ("FRAGM", "fragments, outer and inner"),

@@ -11,6 +11,8 @@ pub enum Action {
     None,
     /// Draw again.
     Redraw,
+    /// Draw again in full, because something else wrote on the terminal.
+    Clear,
     /// Leave.
     Quit,
 }
@@ -24,8 +26,7 @@ impl App {
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             return match key.code {
                 KeyCode::Char('c' | 'C') => Action::Quit,
-                // Drawing compares with what it drew last; the loop redraws in full after a resize only.
-                KeyCode::Char('l') => Action::Redraw,
+                KeyCode::Char('l') => Action::Clear,
                 _ => Action::None,
             };
         }

@@ -86,6 +86,10 @@ pub fn run(feed: &Receiver<Feed>, options: Options) -> Result<(), TuiError> {
                 Event::Key(key) if key.kind != KeyEventKind::Release => match app.on_key(key) {
                     Action::Quit => return Ok(()),
                     Action::Redraw => redraw = true,
+                    Action::Clear => {
+                        session.clear()?;
+                        redraw = true;
+                    }
                     Action::None => {}
                 },
                 Event::Resize(..) => redraw = true,

@@ -64,6 +64,14 @@ impl Session {
         let drawn = self.terminal.draw(render);
         drawn.map(|_| ()).map_err(|cause| TuiError { operation: "drawing", cause })
     }
+
+    /// Empties the screen, so that the next frame is drawn in full.
+    ///
+    /// # Errors
+    /// The terminal went away.
+    pub fn clear(&mut self) -> Result<(), TuiError> {
+        self.terminal.clear().map_err(|cause| TuiError { operation: "clearing", cause })
+    }
 }
 
 impl Drop for Session {

@@ -199,3 +199,25 @@ fn no_size_is_too_small() {
     }
     assert!(screen(&empty, 80, 24).contains("Waiting"));
 }
+
+#[test]
+fn ten_thousand_paths_are_drawn() {
+    let mut many = fixture::snapshot(130);
+    let path = many.paths[0].clone();
+    many.paths = (0..10_000_u32)
+        .map(|number| {
+            let mut path = path.clone();
+            path.id.peer = std::net::Ipv4Addr::from(0x0a00_0000 + number).into();
+            path
+        })
+        .collect();
+    let mut app = app();
+    app.on_snapshot(many);
+    press(&mut app, KeyCode::Char('2'));
+    press(&mut app, KeyCode::Char('s'));
+    press(&mut app, KeyCode::End);
+    let start = std::time::Instant::now();
+    let shown = screen(&app, 120, 40);
+    eprintln!("drawn in {:?}", start.elapsed());
+    assert!(shown.contains("10.0.39.15") && shown.contains("of 10000"), "{shown}");
+}
