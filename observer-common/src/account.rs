@@ -10,11 +10,15 @@ use crate::abi::{
 use crate::address::Address;
 use crate::counters::{Event, FIRST_REASON, PathCounter, Total};
 use crate::kind::{Class, Direction};
-use crate::packet::{Frame, Ip, Malformed, Packet, Parsed, Position, header_end, parse, too_big};
+use crate::packet::{
+    Frame, Ip, Malformed, Packet, Parsed, Position, WIREGUARD_AROUND, header_end, parse, too_big,
+};
 use crate::path::{PathKey, PathStats, Stranger, VNI_FOREIGN, VNI_NONE};
 
 /// Bytes of a VLAN tag.
 const TAG: u32 = 4;
+/// Bytes of a hop-by-hop header with a jumbo payload option (RFC 2675).
+const JUMBO: u32 = 8;
 
 /// The tables that the rule reads and adds to.
 pub trait Tables {
@@ -89,6 +93,10 @@ impl Sizes {
         };
         if segments > 1 {
             self.multiply(segments, end, frame.gso_size, u64::from(tag), parsed);
+            let jumbo = u64::from(segments) * u64::from(jumbo_header(packet, parsed));
+            if jumbo != 0 {
+                self.without(segments, jumbo, parsed);
+            }
         }
         Malformed::None
     }
@@ -107,9 +115,27 @@ impl Sizes {
         self.segments = segments;
         self.wire += repeats * (u64::from(end) + tag);
         self.l3 += repeats * u64::from(headers);
-        self.inner += repeats * u64::from(end.saturating_sub(inner_start));
+        self.inner = if parsed.class == Class::Wireguard {
+            // Each segment is a message of its own, with all that goes around the packet in it.
+            self.inner.saturating_sub(repeats * u64::from(WIREGUARD_AROUND))
+        } else {
+            self.inner + repeats * u64::from(end.saturating_sub(inner_start))
+        };
         self.each = headers + gso_size;
         self.last = self.l3.saturating_sub(repeats * u64::from(self.each)) as u32;
+    }
+
+    /// Takes the header away that segmentation takes away, `bytes` in all segments together.
+    #[inline(always)]
+    fn without(&mut self, segments: u32, bytes: u64, parsed: &Parsed) {
+        let each = (bytes / u64::from(segments)) as u32;
+        self.wire = self.wire.saturating_sub(bytes);
+        self.l3 = self.l3.saturating_sub(bytes);
+        if !parsed.class.is_tunnel() {
+            self.inner = self.inner.saturating_sub(bytes);
+        }
+        self.each = self.each.saturating_sub(each);
+        self.last = self.last.saturating_sub(each);
     }
 
     /// How many of the packets exceed `limit` bytes.
@@ -131,6 +157,21 @@ impl Sizes {
     #[must_use]
     pub const fn largest(&self) -> u32 {
         if self.segments > 1 && self.each > self.last { self.each } else { self.last }
+    }
+}
+
+/// The length of the hop-by-hop header that a BIG TCP super-packet has (until kernel commit 741d069aa488)
+/// and none of its
+/// segments (`ipv6_hopopt_jumbo_remove`); 0 where there is none.
+#[inline(always)]
+fn jumbo_header<P: Packet>(packet: &P, parsed: &Parsed) -> u32 {
+    if parsed.outer.version != 6 {
+        return 0;
+    }
+    // Payload length and next header are 0, behind them stands the hop limit.
+    match packet.read::<u32>(u32::from(parsed.outer.start) + 4) {
+        Some(word) if u32::from_be(word) >> 8 == 0 => JUMBO,
+        _ => 0,
     }
 }
 

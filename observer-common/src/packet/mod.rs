@@ -26,6 +26,7 @@ pub use headers::{Plain, ipproto};
 pub use icmp::{Quoted, TooBig, too_big};
 pub use malformed::Malformed;
 pub use transport::header_end;
+pub use udp::WIREGUARD_AROUND;
 
 /// Bounded reads of a packet's bytes. Offsets count from the first byte of the frame.
 pub trait Packet {

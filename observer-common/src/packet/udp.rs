@@ -20,6 +20,8 @@ const GPE_ETHERNET: u8 = 3;
 const WIREGUARD_DATA: u32 = 4;
 const WIREGUARD_HEADER: u32 = 16;
 const WIREGUARD_TAG: u32 = 16;
+/// What a message has around its packet.
+pub const WIREGUARD_AROUND: u32 = WIREGUARD_HEADER + WIREGUARD_TAG;
 
 #[inline(always)]
 fn listed(ports: &[u16; PORTS], port: u16) -> bool {
