@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Stdout, Write, stdout};
 use std::panic;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -39,6 +40,7 @@ impl Session {
             return Err(TuiError { operation: "opening the screen", cause });
         }
         enable_raw_mode().map_err(failed("switching to raw mode"))?;
+        TAKEN.store(true, Ordering::SeqCst);
         if let Err(cause) = execute!(stdout(), EnterAlternateScreen, Hide) {
             restore();
             return Err(TuiError { operation: "switching to the alternate screen", cause });
@@ -100,8 +102,15 @@ fn install(previous: Arc<Hook>, kept_back: Arc<Mutex<Vec<String>>>) {
     }));
 }
 
-/// Gives the terminal back. There is nobody left to tell if that fails, and doing it twice is harmless.
+/// The terminal shows the alternate screen.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Gives the terminal back, once: leaving the alternate screen a second time would put the cursor on top
+/// of what a panic printed in between. There is nobody left to tell if it fails.
 fn restore() {
+    if !TAKEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
     let _ = disable_raw_mode();
     let _ = execute!(stdout(), LeaveAlternateScreen, Show);
 }
