@@ -161,8 +161,7 @@ impl Sizes {
 }
 
 /// The length of the hop-by-hop header that a BIG TCP super-packet has (until kernel commit 741d069aa488)
-/// and none of its
-/// segments (`ipv6_hopopt_jumbo_remove`); 0 where there is none.
+/// and that segmentation takes away (`ipv6_hopopt_jumbo_remove`); 0 where there is none.
 #[inline(always)]
 fn jumbo_header<P: Packet>(packet: &P, parsed: &Parsed) -> u32 {
     if parsed.outer.version != 6 {

@@ -70,7 +70,7 @@ pub(super) fn header<P: Packet>(
 #[inline(always)]
 pub(super) fn suspicious(ip: &Ip, offset: u32, payload: u32, headers: u32) -> Malformed {
     let tcp = ip.protocol == ipproto::TCP;
-    if ip.position != Position::Last && payload % 8 != 0 {
+    if ip.position != Position::Last && !payload.is_multiple_of(8) {
         Malformed::FragmentLength
     } else if headers + offset + payload > LONGEST {
         Malformed::FragmentBeyond

@@ -16,6 +16,9 @@ use crate::case::{Case, Input};
 use crate::node::{FAR_POD, FAR_POD6, NODE, NODE6, PEER, PEER6, POD, POD6, UNDERLAY_SLOT};
 use crate::packets::{Ip4, Ip6, ethernet_ip, payload, tcp};
 
+/// Beyond so many bytes no header starts.
+const MOST_CUTS: usize = 220;
+
 /// Every case.
 #[must_use]
 pub fn all() -> Vec<Case> {
@@ -31,25 +34,26 @@ pub fn all() -> Vec<Case> {
     .concat()
 }
 
-/// Every short case, cut off at every byte, twice: as a capture's snap length does it, where the frame
-/// was longer, and as a frame that really ends there. There is no expectation but what holds for
-/// every packet, and that all hooks agree.
+/// A case, cut off at every byte of its headers, twice: as a capture's snap length does it, where the
+/// frame was longer, and as a frame that really ends there.
 #[must_use]
-pub fn truncated() -> Vec<(String, Input)> {
+pub fn cut(case: &Case) -> Vec<(String, Input)> {
     let mut inputs = Vec::new();
-    for case in all() {
-        if case.input.bytes.len() > 220 {
-            continue;
-        }
-        for length in 0..case.input.bytes.len() {
-            let mut cut = case.input.clone();
-            cut.bytes.truncate(length);
-            inputs.push((format!("{}, captured to byte {length}", case.name), cut.clone()));
-            cut.frame.length = length as u32;
-            inputs.push((format!("{}, ends at byte {length}", case.name), cut));
-        }
+    for length in 0..case.input.bytes.len().min(MOST_CUTS) {
+        let mut cut = case.input.clone();
+        cut.bytes.truncate(length);
+        inputs.push((format!("{}, captured to byte {length}", case.name), cut.clone()));
+        cut.frame.length = length as u32;
+        inputs.push((format!("{}, ends at byte {length}", case.name), cut));
     }
     inputs
+}
+
+/// Every case cut off at every byte of its headers. There is no expectation but what holds for every
+/// packet, and that all hooks agree.
+#[must_use]
+pub fn truncated() -> Vec<(String, Input)> {
+    all().iter().flat_map(cut).collect()
 }
 
 /// The path of an underlay's packets that enter from `peer`.
