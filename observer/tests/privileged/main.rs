@@ -3,4 +3,8 @@
 //! `cargo xtask test` runs them here, `cargo xtask vm` on other kernels. They leave nothing behind, and
 //! nothing outside of their own namespaces is touched.
 
+mod capture;
+mod exact;
+mod lab;
 mod program;
+mod watch;

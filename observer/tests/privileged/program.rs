@@ -5,7 +5,8 @@ use aya::programs::{TestRun as _, TestRunOptions};
 use observer::kernel::{Capacities, Programs, Tables, entry};
 use observer_common::abi::{events_index, totals_index};
 use observer_common::kind::{Class, Direction};
-use observer_testing::{Case, Counted, node, size_class_table, table};
+use observer_testing::memory::size_class_table;
+use observer_testing::{Case, Counted, node, table};
 
 /// `TC_ACT_UNSPEC` as the kernel returns it.
 const NEXT: u32 = u32::MAX;

@@ -1,0 +1,163 @@
+//! In a lab of each mode, with segmentation offloads off, every device's packets and wire bytes equal a
+//! simultaneous capture and the kernel's own counters; and each path is what the mode makes of it.
+
+use std::time::Duration;
+
+use observer::kernel::Options;
+use observer::snapshot::{Snapshot, Vni};
+use observer::topology::Scope;
+use observer_common::counters::PathCounter;
+use observer_common::kind::{Class, Direction};
+
+use crate::capture::Capture;
+use crate::lab::{Lab, Traffic, kernel_counters, wait_for};
+use crate::watch::{Watch, counted};
+
+/// Everybody's counters at one moment.
+struct Moment {
+    snapshot: Snapshot,
+    kernel: Vec<Traffic>,
+    captured: Vec<Traffic>,
+}
+
+/// Reads all of them once nothing moves any more: in two readings nothing has changed.
+fn moment(netns: &str, devices: &[String], watch: &Watch, captures: &[Capture]) -> Moment {
+    let read = || {
+        let kernel: Vec<Traffic> = devices.iter().map(|device| kernel_counters(netns, device)).collect();
+        let captured: Vec<Traffic> = captures.iter().map(Capture::counted).collect();
+        Moment { snapshot: watch.snapshot(), kernel, captured }
+    };
+    let same = |a: &Moment, b: &Moment| {
+        a.kernel == b.kernel
+            && a.captured == b.captured
+            && devices.iter().all(|device| counted(&a.snapshot, device) == counted(&b.snapshot, device))
+    };
+    wait_for("a quiet moment", || {
+        let before = read();
+        std::thread::sleep(Duration::from_millis(150));
+        let after = read();
+        same(&before, &after).then_some(after)
+    })
+}
+
+fn added(before: Traffic, after: Traffic) -> Traffic {
+    [0, 1].map(|side| (after[side].0 - before[side].0, after[side].1 - before[side].1))
+}
+
+/// Bytes that the kernel's counters of a device leave out of each packet: those of VXLAN devices count
+/// from the inner IP header on (`iptunnel_xmit` and `vxlan_rcv` account the IP packet).
+fn left_out(device: &str, direction: usize, kernel: Traffic, ours: Traffic) -> u64 {
+    const ETHERNET: u64 = 14;
+    if device.starts_with("vxlan") {
+        let difference = ours[direction].1 - kernel[direction].1;
+        assert!(
+            difference == 0 || difference == ETHERNET * ours[direction].0,
+            "{device}: {difference} bytes in {} packets are no Ethernet headers",
+            ours[direction].0
+        );
+        return difference;
+    }
+    0
+}
+
+fn transfers(lab: &Lab) {
+    for to in ["b1", "c1"] {
+        for family in ["4", "6"] {
+            lab.traffic(&["--kind", "tcp", "--from", "a1", "--to", to, "--family", family, "--bytes", "300000"]);
+            lab.traffic(&["--kind", "tcp", "--from", to, "--to", "a1", "--family", family, "--bytes", "100000"]);
+            lab.traffic(&["--kind", "rr", "--from", "a1", "--to", to, "--family", family, "--count", "20"]);
+            let big = ["--kind", "udp", "--from", "a2", "--to", to, "--family", family];
+            lab.traffic(&[&big[..], &["--count", "30", "--size", "1900"]].concat());
+        }
+    }
+}
+
+fn exact(mode: &str) {
+    let lab = Lab::up(mode, &["--no-offloads"]);
+    let netns = lab.netns("node-a");
+    let watch = Watch::start(&netns, Options::default()).expect("attach");
+    let devices: Vec<String> = watch.snapshot().devices.iter().map(|device| device.name.clone()).collect();
+    let captures: Vec<Capture> = devices.iter().map(|device| Capture::start(&netns, device)).collect();
+    // The first of all brings neighbours and path MTUs to rest.
+    transfers(&lab);
+    let before = moment(&netns, &devices, &watch, &captures);
+    transfers(&lab);
+    let after = moment(&netns, &devices, &watch, &captures);
+    for (nth, device) in devices.iter().enumerate() {
+        let ours = added(counted(&before.snapshot, device), counted(&after.snapshot, device));
+        let kernel = added(before.kernel[nth], after.kernel[nth]);
+        let captured = added(before.captured[nth], after.captured[nth]);
+        println!("{mode} {device}: {ours:?}");
+        assert!(ours[0].0 > 100 && ours[1].0 > 100, "{mode}: {device} carried next to nothing: {ours:?}");
+        assert_eq!(ours, captured, "{mode}: {device}: ours and tcpdump's [(packets, bytes); in, out]");
+        for side in [0, 1] {
+            let left_out = left_out(device, side, kernel, ours);
+            let kernel = (kernel[side].0, kernel[side].1 + left_out);
+            assert_eq!(ours[side], kernel, "{mode}: {device}: ours and the kernel's (packets, bytes), side {side}");
+        }
+    }
+    paths(&lab, mode, &after.snapshot);
+}
+
+/// What a mode makes of the paths from node-a to the others.
+fn paths(lab: &Lab, mode: &str, snapshot: &Snapshot) {
+    let tunnel = match mode {
+        "ipip-always" | "ipip-crosssubnet" => Some((Class::Ipip, Vni::None, 20)),
+        "vxlan-always" | "vxlan-crosssubnet" => Some((Class::Vxlan, Vni::Own(4096), 50)),
+        _ => None,
+    };
+    for (node, scope) in [("node-b", Scope::SameSubnet), ("node-c", Scope::CrossSubnet)] {
+        let tunnelled = tunnel.filter(|_| mode.ends_with("always") || scope == Scope::CrossSubnet);
+        let (class, vni, overhead) = tunnelled.unwrap_or((Class::None, Vni::None, 0));
+        // A native packet's peer is its next hop: the router, where the node is behind one.
+        let peer = match (class, node) {
+            (Class::None, "node-c") => lab.node("node-a")["gateway"].as_str(),
+            _ => lab.node(node)["address"].as_str(),
+        };
+        let peer: std::net::IpAddr = peer.and_then(|peer| peer.parse().ok()).expect("an address");
+        for direction in Direction::ALL {
+            let path = snapshot
+                .paths
+                .iter()
+                .find(|p| p.id.peer == peer && p.id.direction == direction && p.id.class == class)
+                .unwrap_or_else(|| panic!("{mode}: no {} path to {node}: {:?}", class.label(), snapshot.paths));
+            assert_eq!((path.id.vni, path.scope), (vni, scope), "{mode}: {:?}", path.id);
+            let get = |counter: PathCounter| path.counters[counter as usize];
+            let overhead_bytes = get(PathCounter::L3Bytes) - get(PathCounter::InnerBytes);
+            assert_eq!(overhead_bytes, overhead * get(PathCounter::Packets), "{mode}: {:?}", path.id);
+        }
+    }
+    for path in &snapshot.paths {
+        assert!(
+            path.counters[PathCounter::Packets as usize] != 0 || path.counters[PathCounter::TooBig as usize] != 0,
+            "{mode}: an empty path {:?}",
+            path.id
+        );
+    }
+    assert!(snapshot.strangers.is_empty(), "{mode}: strangers in a healthy lab: {:?}", snapshot.strangers);
+}
+
+#[test]
+fn ipip_always_is_counted_exactly() {
+    exact("ipip-always");
+}
+
+#[test]
+fn ipip_crosssubnet_is_counted_exactly() {
+    exact("ipip-crosssubnet");
+}
+
+#[test]
+fn vxlan_always_is_counted_exactly() {
+    exact("vxlan-always");
+}
+
+#[test]
+fn vxlan_crosssubnet_is_counted_exactly() {
+    exact("vxlan-crosssubnet");
+}
+
+#[test]
+fn bgp_is_counted_exactly() {
+    exact("bgp");
+}

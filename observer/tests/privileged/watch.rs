@@ -1,0 +1,92 @@
+//! An Observer at work in a node of the lab, in a thread of its own.
+
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use observer::kernel::{Live, LiveError, Options};
+use observer::snapshot::Snapshot;
+use observer_common::counters::Total;
+use observer_common::kind::Direction;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::lab::{Traffic, enter};
+
+type Ask = oneshot::Sender<Snapshot>;
+
+/// A live source in a node.
+pub struct Watch {
+    ask: Option<mpsc::UnboundedSender<Ask>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Attaches in the network namespace `netns`.
+    ///
+    /// # Errors
+    /// The source's own.
+    pub fn start(netns: &str, options: Options) -> Result<Self, LiveError> {
+        let (ask, mut asked) = mpsc::unbounded_channel::<Ask>();
+        let (started, attached) = std::sync::mpsc::channel();
+        let netns = netns.to_owned();
+        let thread = std::thread::spawn(move || {
+            enter(&netns);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            tokio::task::LocalSet::new().block_on(&runtime, async {
+                let mut live = match Live::start(options).await {
+                    Ok(live) => live,
+                    Err(error) => return started.send(Err(error)).expect("somebody listens"),
+                };
+                started.send(Ok(())).expect("somebody listens");
+                loop {
+                    let soon = Instant::now() + Duration::from_secs(3600);
+                    tokio::select! {
+                        asked = asked.recv() => match asked {
+                            Some(answer) => { let _ = answer.send(live.read().expect("read the maps")); }
+                            None => break,
+                        },
+                        care = live.care_until(soon) => care.expect("take care"),
+                    }
+                }
+                live.stop().await;
+            });
+        });
+        attached.recv().expect("the thread lives")?;
+        Ok(Self { ask: Some(ask), thread: Some(thread) })
+    }
+
+    /// All counters now.
+    pub fn snapshot(&self) -> Snapshot {
+        let (answer, answered) = oneshot::channel();
+        self.ask.as_ref().expect("it runs").send(answer).expect("the thread lives");
+        answered.blocking_recv().expect("an answer")
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        drop(self.ask.take());
+        let ended = self.thread.take().map(JoinHandle::join);
+        if !std::thread::panicking() {
+            assert!(ended.is_none_or(|ended| ended.is_ok()), "the source panicked");
+        }
+    }
+}
+
+/// Packets and wire bytes that a snapshot has for a device, all classes together.
+pub fn counted(snapshot: &Snapshot, device: &str) -> Traffic {
+    let mut sum = [(0, 0); 2];
+    let device = snapshot.devices.iter().find(|d| d.name == device).expect("the device is watched");
+    for totals in &device.totals {
+        let (packets, bytes) = &mut sum[totals.direction as usize];
+        *packets += totals.counters[Total::Packets as usize];
+        *bytes += totals.counters[Total::WireBytes as usize];
+    }
+    sum
+}
+
+/// One counter of a device and direction, all classes together.
+pub fn total(snapshot: &Snapshot, device: &str, direction: Direction, counter: Total) -> u64 {
+    let device = snapshot.devices.iter().find(|d| d.name == device).expect("the device is watched");
+    let rows = device.totals.iter().filter(|totals| totals.direction == direction);
+    rows.map(|totals| totals.counters[counter as usize]).sum()
+}
