@@ -85,7 +85,7 @@ impl Settings {
 
     fn parse(text: &str) -> Result<Self, String> {
         toml::from_str(text).map_err(|error: toml::de::Error| {
-            let line = error.span().map(|span| text[..span.start].lines().count().max(1));
+            let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
             let message = error.message().replace('\n', " ");
             line.map_or_else(|| message.clone(), |line| format!("line {line}: {message}"))
         })

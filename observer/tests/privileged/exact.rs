@@ -63,8 +63,12 @@ fn left_out(device: &str, direction: usize, kernel: Traffic, ours: Traffic) -> u
 fn transfers(lab: &Lab) {
     for to in ["b1", "c1"] {
         for family in ["4", "6"] {
-            lab.traffic(&["--kind", "tcp", "--from", "a1", "--to", to, "--family", family, "--bytes", "300000"]);
-            lab.traffic(&["--kind", "tcp", "--from", to, "--to", "a1", "--family", family, "--bytes", "100000"]);
+            lab.traffic(&[
+                "--kind", "tcp", "--from", "a1", "--to", to, "--family", family, "--bytes", "300000",
+            ]);
+            lab.traffic(&[
+                "--kind", "tcp", "--from", to, "--to", "a1", "--family", family, "--bytes", "100000",
+            ]);
             lab.traffic(&["--kind", "rr", "--from", "a1", "--to", to, "--family", family, "--count", "20"]);
             let big = ["--kind", "udp", "--from", "a2", "--to", to, "--family", family];
             lab.traffic(&[&big[..], &["--count", "30", "--size", "1900"]].concat());
@@ -93,7 +97,10 @@ fn exact(mode: &str) {
         for side in [0, 1] {
             let left_out = left_out(device, side, kernel, ours);
             let kernel = (kernel[side].0, kernel[side].1 + left_out);
-            assert_eq!(ours[side], kernel, "{mode}: {device}: ours and the kernel's (packets, bytes), side {side}");
+            assert_eq!(
+                ours[side], kernel,
+                "{mode}: {device}: ours and the kernel's (packets, bytes), side {side}"
+            );
         }
     }
     paths(&lab, mode, &after.snapshot);
@@ -120,7 +127,9 @@ fn paths(lab: &Lab, mode: &str, snapshot: &Snapshot) {
                 .paths
                 .iter()
                 .find(|p| p.id.peer == peer && p.id.direction == direction && p.id.class == class)
-                .unwrap_or_else(|| panic!("{mode}: no {} path to {node}: {:?}", class.label(), snapshot.paths));
+                .unwrap_or_else(|| {
+                    panic!("{mode}: no {} path to {node}: {:?}", class.label(), snapshot.paths)
+                });
             assert_eq!((path.id.vni, path.scope), (vni, scope), "{mode}: {:?}", path.id);
             let get = |counter: PathCounter| path.counters[counter as usize];
             let overhead_bytes = get(PathCounter::L3Bytes) - get(PathCounter::InnerBytes);
@@ -129,7 +138,8 @@ fn paths(lab: &Lab, mode: &str, snapshot: &Snapshot) {
     }
     for path in &snapshot.paths {
         assert!(
-            path.counters[PathCounter::Packets as usize] != 0 || path.counters[PathCounter::TooBig as usize] != 0,
+            path.counters[PathCounter::Packets as usize] != 0
+                || path.counters[PathCounter::TooBig as usize] != 0,
             "{mode}: an empty path {:?}",
             path.id
         );

@@ -5,6 +5,10 @@
 
 mod capture;
 mod exact;
+mod fragments;
+mod hooks;
+mod input;
 mod lab;
 mod program;
+mod segments;
 mod watch;

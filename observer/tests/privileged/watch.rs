@@ -30,7 +30,8 @@ impl Watch {
         let netns = netns.to_owned();
         let thread = std::thread::spawn(move || {
             enter(&netns);
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             tokio::task::LocalSet::new().block_on(&runtime, async {
                 let mut live = match Live::start(options).await {
                     Ok(live) => live,

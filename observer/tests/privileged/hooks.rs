@@ -1,0 +1,223 @@
+//! Hooks: nothing taken from anybody, nothing left behind, nothing lost when devices come and go.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use aya::maps::{MapData, PerCpuHashMap};
+use aya::programs::tc::{self, SchedClassifierLink};
+use aya::programs::{LinkOrder, SchedClassifier, TcAttachType, Xdp, XdpMode};
+use observer::kernel::{Ingress, Options, sys};
+use observer::snapshot::{Hook, Snapshot};
+use observer_common::kind::Direction;
+
+use crate::lab::{Lab, enter, output, wait_for, within};
+use crate::watch::{Watch, counted};
+
+/// Programs that stand for somebody else's.
+static OTHERS: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer-bench"));
+
+fn has_tcx() -> bool {
+    sys::version().is_some_and(|version| version >= (6, 6))
+}
+
+fn hooks(snapshot: &Snapshot, device: &str) -> [Hook; 2] {
+    snapshot.devices.iter().find(|d| d.name == device).map_or([Hook::None; 2], |d| d.hooks)
+}
+
+/// Somebody else's program on a device's ingress, last; it ends with the value.
+struct Other {
+    ebpf: aya::Ebpf,
+    _link: SchedClassifierLink,
+}
+
+impl Other {
+    /// In the namespace of this thread.
+    fn attach(device: &str) -> Self {
+        let mut ebpf = aya::Ebpf::load(OTHERS).expect("load");
+        let program: &mut SchedClassifier =
+            ebpf.program_mut("reference_tc").expect("it").try_into().expect("TC");
+        program.load().expect("load");
+        let options = if has_tcx() {
+            tc::TcAttachOptions::TcxOrder(LinkOrder::last())
+        } else {
+            let _ = tc::qdisc_add_clsact(device);
+            tc::TcAttachOptions::Netlink(tc::NlOptions { priority: 100, ..Default::default() })
+        };
+        let id = program.attach_with_options(device, TcAttachType::Ingress, options).expect("attach");
+        let link = program.take_link(id).expect("the link");
+        Self { ebpf, _link: link }
+    }
+
+    /// Packets that it has seen.
+    fn packets(&self) -> u64 {
+        let map = self.ebpf.map("FLOWS").expect("its map");
+        let map: PerCpuHashMap<&MapData, [u32; 4], [u64; 2]> = map.try_into().expect("a hash");
+        map.iter().filter_map(Result::ok).flat_map(|(_, v)| v.iter().map(|c| c[0]).collect::<Vec<_>>()).sum()
+    }
+}
+
+#[test]
+fn programs_behind_ours_see_every_packet() {
+    let lab = Lab::up("vxlan-always", &["--no-offloads"]);
+    let netns = lab.netns("node-a");
+    let (ready, started) = std::sync::mpsc::channel();
+    let (done, finish) = std::sync::mpsc::channel::<()>();
+    let inside = netns.clone();
+    let other = std::thread::spawn(move || {
+        enter(&inside);
+        let other = Other::attach("eth0");
+        ready.send(()).expect("somebody listens");
+        finish.recv().expect("told to finish");
+        other.packets()
+    });
+    started.recv().expect("attached");
+    let watch = Watch::start(&netns, Options::default()).expect("attach beside it");
+    let before = counted(&watch.snapshot(), "eth0")[0].0;
+    lab.traffic(&["--kind", "udp", "--from", "c1", "--to", "a1", "--count", "200", "--size", "200"]);
+    wait_for("the packets", || (counted(&watch.snapshot(), "eth0")[0].0 - before >= 200).then_some(()));
+    done.send(()).expect("it waits");
+    let seen = other.join().expect("no panic");
+    assert!(seen >= 200, "the program behind ours saw {seen} of 200 packets");
+}
+
+#[test]
+fn a_device_that_is_made_again_goes_on_counting() {
+    let lab = Lab::up("vxlan-always", &["--no-offloads"]);
+    let node = lab.node("node-a").clone();
+    let netns = lab.netns("node-a");
+    let watch = Watch::start(&netns, Options::default()).expect("attach");
+    lab.traffic(&["--kind", "udp", "--from", "a1", "--to", "c1", "--count", "50", "--size", "200"]);
+    let before = wait_for("packets in the tunnel", || {
+        let counted = counted(&watch.snapshot(), "vxlan.calico")[1].0;
+        (counted >= 50).then_some(counted)
+    });
+    output(Command::new("ip").args(["-n", &netns, "link", "delete", "vxlan.calico"]));
+    wait_for("the loss to be told", || {
+        let snapshot = watch.snapshot();
+        (hooks(&snapshot, "vxlan.calico") == [Hook::Lost; 2]).then_some(())
+    });
+    assert_eq!(counted(&watch.snapshot(), "vxlan.calico")[1].0, before, "totals stay");
+    let address = node["address"].as_str().expect("address");
+    let add = [
+        "-n",
+        &netns,
+        "link",
+        "add",
+        "vxlan.calico",
+        "type",
+        "vxlan",
+        "id",
+        "4096",
+        "dstport",
+        "4789",
+        "local",
+        address,
+        "dev",
+        "eth0",
+        "nolearning",
+    ];
+    output(Command::new("ip").args(add));
+    output(Command::new("ip").args(["-n", &netns, "link", "set", "vxlan.calico", "up"]));
+    wait_for("the hooks to be there again", || {
+        let snapshot = watch.snapshot();
+        hooks(&snapshot, "vxlan.calico")
+            .iter()
+            .all(|hook| matches!(hook, Hook::Tcx | Hook::Clsact))
+            .then_some(())
+    });
+    let after = counted(&watch.snapshot(), "vxlan.calico")[1].0;
+    assert!(after >= before, "{after} after {before}: totals never go back");
+}
+
+/// What is on eth0's hooks: TCX programs and cls_bpf filters of any kind.
+fn present(netns: &str) -> usize {
+    within(netns, || {
+        let tcx = [TcAttachType::Ingress, TcAttachType::Egress]
+            .iter()
+            .map(|side| {
+                if has_tcx() {
+                    SchedClassifier::query_tcx("eth0", *side).map_or(0, |(_, p)| p.len())
+                } else {
+                    0
+                }
+            })
+            .sum::<usize>();
+        let filters: usize = ["ingress", "egress"]
+            .iter()
+            .map(|side| {
+                let said =
+                    Command::new("tc").args(["filter", "show", "dev", "eth0", side]).output().expect("tc");
+                String::from_utf8_lossy(&said.stdout).matches("handle ").count()
+            })
+            .sum();
+        tcx + filters
+    })
+}
+
+fn observer(lab: &Lab, arguments: &[&str]) -> std::process::Child {
+    let command = [&[env!("CARGO_BIN_EXE_observer")], arguments].concat();
+    lab.command("node-a", &command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("observer")
+}
+
+#[test]
+fn ending_leaves_nothing_and_a_killed_one_is_cleaned_up_after() {
+    let lab = Lab::up("bgp", &["--no-offloads"]);
+    let netns = lab.netns("node-a");
+    assert_eq!(present(&netns), 0, "the lab itself has hooks");
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        let mut child = observer(&lab, &["stat", "--interval", "60"]);
+        wait_for("the hooks", || (present(&netns) == 2).then_some(()));
+        // SAFETY: the child is ours and not yet waited for.
+        unsafe { libc::kill(child.id().cast_signed(), signal) };
+        assert!(child.wait().expect("wait").success(), "signal {signal} is no failure");
+        assert_eq!(present(&netns), 0, "signal {signal} left a hook");
+    }
+    let mut killed = observer(&lab, &["stat", "--interval", "60"]);
+    wait_for("the hooks", || (present(&netns) == 2).then_some(()));
+    killed.kill().expect("SIGKILL");
+    killed.wait().expect("wait");
+    if has_tcx() {
+        wait_for("the kernel to remove the links", || (present(&netns) == 0).then_some(()));
+    }
+    // On older kernels the filters stay; the next one replaces them, and adds no second.
+    let mut next = observer(&lab, &["stat", "--interval", "60"]);
+    wait_for("the hooks of the next", || (present(&netns) == 2).then_some(()));
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(present(&netns), 2, "a restart doubles the filters");
+    // SAFETY: as above.
+    unsafe { libc::kill(next.id().cast_signed(), libc::SIGTERM) };
+    next.wait().expect("wait");
+    assert_eq!(present(&netns), 0, "the end of the next leaves a hook");
+    let qdiscs = output(Command::new("tc").args(["-n", &netns, "qdisc", "show", "dev", "eth0"]));
+    assert!(!qdiscs.contains("clsact"), "a clsact of ours is left: {qdiscs}");
+}
+
+#[test]
+fn xdp_counts_ingress_once_and_is_never_taken_from_others() {
+    let lab = Lab::up("vxlan-always", &["--no-offloads"]);
+    let netns = lab.netns("node-a");
+    let options = Options { ingress: Ingress::Xdp, ..Options::default() };
+    {
+        let watch = Watch::start(&netns, options.clone()).expect("attach at XDP");
+        assert_eq!(hooks(&watch.snapshot(), "eth0")[Direction::Ingress as usize], Hook::Xdp);
+        let before = counted(&watch.snapshot(), "eth0")[0].0;
+        lab.traffic(&["--kind", "udp", "--from", "c1", "--to", "a1", "--count", "100", "--size", "200"]);
+        let after = wait_for("the packets", || {
+            let after = counted(&watch.snapshot(), "eth0")[0].0;
+            (after - before >= 100).then_some(after)
+        });
+        assert!(after - before < 150, "{} packets for 100: counted twice", after - before);
+    }
+    let inside = netns.clone();
+    let refused = std::thread::spawn(move || {
+        enter(&inside);
+        let mut ebpf = aya::Ebpf::load(OTHERS).expect("load");
+        let program: &mut Xdp = ebpf.program_mut("floor_xdp").expect("it").try_into().expect("XDP");
+        program.load().expect("load");
+        program.attach("eth0", XdpMode::Driver).expect("attach");
+        Watch::start(&inside, options).map(drop).expect_err("the hook is somebody's").to_string()
+    });
+    let refused = refused.join().expect("no panic");
+    assert!(refused.contains("floor_xdp") && refused.contains("eth0"), "it names the owner: {refused}");
+    assert_eq!(present(&netns), 0, "a refusal leaves nothing attached");
+}
