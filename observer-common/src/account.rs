@@ -287,7 +287,7 @@ pub fn look<P: Packet>(packet: &P, frame: &Frame, site: &Site<'_>, seen: &mut Ob
     packet.settle(seen);
     let short = seen.verdict.sizes.weigh(packet, frame, &seen.parsed);
     packet.settle(seen);
-    let malformed = if seen.parsed.malformed == 0 { short as u8 } else { seen.parsed.malformed };
+    let malformed = if short as u8 != 0 { short as u8 } else { seen.parsed.malformed };
     seen.verdict.malformed = malformed;
     !ran_out(malformed)
 }

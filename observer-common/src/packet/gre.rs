@@ -18,7 +18,7 @@ pub(super) fn tunnel<P: Packet>(packet: &P, parsed: &mut Parsed) -> Carried {
     let fixed = at + size_of::<Gre>() as u32;
     let header = if fixed > parsed.outer.end() { None } else { packet.read::<Gre>(at) };
     let Some(header) = header else {
-        parsed.flag(Malformed::TruncatedTunnel);
+        parsed.stop(Malformed::TruncatedTunnel);
         return Carried::NOTHING;
     };
     let flags = u16::from_be(header.flags_version);
@@ -29,14 +29,14 @@ pub(super) fn tunnel<P: Packet>(packet: &P, parsed: &mut Parsed) -> Carried {
     }
     if flags & ROUTING != 0 {
         // RFC 1701's source routing, which RFC 2784 §2.1 says to discard.
-        parsed.flag(Malformed::TunnelHeader);
+        parsed.stop(Malformed::TunnelHeader);
         return Carried::NOTHING;
     }
     let words =
         u32::from(flags & CHECKSUM != 0) + u32::from(flags & KEY != 0) + u32::from(flags & SEQUENCE != 0);
     let inside = fixed + words * 4;
     if inside > parsed.outer.end() {
-        parsed.flag(Malformed::TruncatedTunnel);
+        parsed.stop(Malformed::TruncatedTunnel);
         return Carried::NOTHING;
     }
     parsed.carries(Class::Gre, inside);

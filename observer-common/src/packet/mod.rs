@@ -187,8 +187,8 @@ pub struct Parsed {
     /// Class by the headers alone: [`Class::External`] and UDP's later fragments need the node's
     /// tables, and [`crate::account`] decides them.
     pub class: Class,
-    /// The first thing found wrong: a [`Malformed`] as a number, because a BPF program's verifier
-    /// knows nothing of enums when it is used as an index.
+    /// What stopped the parser, or else the first suspicious thing: a [`Malformed`] as a number,
+    /// because a BPF program's verifier knows nothing of enums when it is used as an index.
     pub malformed: u8,
     /// An ICMP too-big message starts here; 0 where there is none.
     pub too_big_at: u16,
@@ -232,13 +232,20 @@ impl Parsed {
         self.malformed = reason as u8;
     }
 
-    /// The first thing found wrong.
+    /// What stopped the parser, or else the first suspicious thing.
     #[must_use]
     pub const fn reason(&self) -> Malformed {
         Malformed::from_index(self.malformed)
     }
 
-    /// Notes the first thing found wrong.
+    /// Notes what keeps the parser from reading on. It outranks what was only suspicious before, because
+    /// where bytes could not be read they may be had elsewhere ([`crate::account::ran_out`]).
+    #[inline(always)]
+    const fn stop(&mut self, reason: Malformed) {
+        self.malformed = reason as u8;
+    }
+
+    /// Notes the first suspicious thing.
     #[inline(always)]
     const fn flag(&mut self, reason: Malformed) {
         if self.malformed == Malformed::None as u8 {

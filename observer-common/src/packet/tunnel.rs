@@ -32,10 +32,10 @@ pub(super) fn behind<P: Packet>(packet: &P, frame: &Frame, parsed: &mut Parsed, 
     }
     if carried.what == carrier::ETHERNET {
         match ethernet::parse(packet, carried.at) {
-            Err(Malformed::TruncatedLink) => return parsed.flag(Malformed::InnerTruncated),
-            Err(reason) => return parsed.flag(reason),
+            Err(Malformed::TruncatedLink) => return parsed.stop(Malformed::InnerTruncated),
+            Err(reason) => return parsed.stop(reason),
             // The header stands in the padding behind the packet.
-            Ok((at, _)) if at > parsed.outer.end() => return parsed.flag(Malformed::InnerTruncated),
+            Ok((at, _)) if at > parsed.outer.end() => return parsed.stop(Malformed::InnerTruncated),
             Ok((at, version)) => {
                 carried.at = at;
                 carried.what = if version == ethernet::NOT_IP { carrier::NOT_IP } else { version };
@@ -80,7 +80,7 @@ fn announced<P: Packet>(packet: &P, parsed: &mut Parsed, config: &Config) -> Car
         }
         ipproto::ICMP | ipproto::ICMPV6 if !later => {
             match icmp::is_too_big(packet, at, outer.end(), outer.protocol) {
-                None => parsed.flag(Malformed::TruncatedTransport),
+                None => parsed.stop(Malformed::TruncatedTransport),
                 Some(true) => parsed.too_big_at = outer.payload,
                 Some(false) => {}
             }
@@ -101,21 +101,21 @@ fn inner<P: Packet>(packet: &P, frame: &Frame, parsed: &mut Parsed, carried: Car
     // Bytes behind the outer packet (padding) must not be taken for an inner header.
     let v4 = carried.what == carrier::IPV4;
     if carrier.available < if v4 { 20 } else { 40 } {
-        return parsed.flag(Malformed::InnerTruncated);
+        return parsed.stop(Malformed::InnerTruncated);
     }
     let header = if v4 {
         ipv4::header(packet, carried.at, carrier, &INNER, &mut parsed.inner)
     } else {
         ipv6::header(packet, carried.at, carrier, &INNER, &mut parsed.inner)
     };
+    match header {
+        Ok(suspicious) => parsed.flag(suspicious),
+        Err(reason) => parsed.stop(reason),
+    }
     // A first fragment that ends inside the inner headers: they were read from what stands behind it.
     if carrier.cut && u32::from(parsed.inner.payload) > parsed.outer.end() {
         parsed.inner = Ip::NONE;
-        parsed.flag(Malformed::InnerTruncated);
-    }
-    match header {
-        Ok(Malformed::None) => {}
-        Err(reason) | Ok(reason) => parsed.flag(reason),
+        parsed.stop(Malformed::InnerTruncated);
     }
     packet.settle(parsed);
     let inner = parsed.inner;
@@ -131,11 +131,11 @@ fn inner<P: Packet>(packet: &P, frame: &Frame, parsed: &mut Parsed, carried: Car
     match inner.protocol {
         ipproto::IPV4 | ipproto::IPV6 | ipproto::GRE => parsed.nested = true,
         ipproto::UDP => match udp::is_tunnel(packet, at, end, config) {
-            None => parsed.flag(Malformed::TruncatedTransport),
+            None => parsed.stop(Malformed::TruncatedTransport),
             Some(nested) => parsed.nested = nested,
         },
         ipproto::ICMP | ipproto::ICMPV6 => match icmp::is_too_big(packet, at, end, inner.protocol) {
-            None => parsed.flag(Malformed::TruncatedTransport),
+            None => parsed.stop(Malformed::TruncatedTransport),
             Some(true) => {
                 parsed.too_big_at = inner.payload;
                 parsed.too_big_inner = true;

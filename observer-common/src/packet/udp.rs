@@ -35,7 +35,7 @@ pub(super) fn tunnel<P: Packet>(packet: &P, parsed: &mut Parsed, config: &Config
     let at = u32::from(parsed.outer.payload);
     let header = if at + UDP > parsed.outer.end() { None } else { packet.read::<Udp>(at) };
     let Some(header) = header else {
-        parsed.flag(Malformed::TruncatedTransport);
+        parsed.stop(Malformed::TruncatedTransport);
         return Carried::NOTHING;
     };
     let at = at + UDP;
@@ -83,7 +83,7 @@ fn fixed<P: Packet, T: super::Plain>(packet: &P, parsed: &mut Parsed, class: Cla
     parsed.carries(class, inside);
     let header = if inside > parsed.outer.end() { None } else { packet.read(at) };
     if header.is_none() {
-        parsed.flag(Malformed::TruncatedTunnel);
+        parsed.stop(Malformed::TruncatedTunnel);
     }
     header
 }
@@ -106,7 +106,7 @@ fn vxlan<P: Packet>(packet: &P, parsed: &mut Parsed, at: u32) -> Carried {
             _ => carrier::NOT_IP,
         };
     } else if header.flags & VXLAN_VNI == 0 {
-        parsed.flag(Malformed::TunnelHeader);
+        parsed.stop(Malformed::TunnelHeader);
         return Carried::NOTHING;
     }
     carried
@@ -118,13 +118,13 @@ fn geneve<P: Packet>(packet: &P, parsed: &mut Parsed, at: u32) -> Carried {
         return Carried::NOTHING;
     };
     if header.version_options >> 6 != 0 {
-        parsed.flag(Malformed::TunnelHeader);
+        parsed.stop(Malformed::TunnelHeader);
         return Carried::NOTHING;
     }
     parsed.vni = u32::from_be(header.vni) >> 8;
     let inside = at + size_of::<Geneve>() as u32 + u32::from(header.version_options & 0x3f) * 4;
     if inside > parsed.outer.end() {
-        parsed.flag(Malformed::TruncatedTunnel);
+        parsed.stop(Malformed::TruncatedTunnel);
         return Carried::NOTHING;
     }
     parsed.carries(Class::Geneve, inside);
@@ -140,7 +140,7 @@ fn wireguard<P: Packet>(packet: &P, parsed: &mut Parsed, at: u32) {
     }
     let Some(word) = packet.read::<u32>(at) else {
         // There is a message, only not where it can be read: which tunnel it is must not be guessed.
-        return parsed.flag(Malformed::TruncatedTransport);
+        return parsed.stop(Malformed::TruncatedTransport);
     };
     // Reserved bytes that are not 0 belong to something else on that port.
     let kind = u32::from_le(word);
@@ -157,7 +157,7 @@ fn wireguard<P: Packet>(packet: &P, parsed: &mut Parsed, at: u32) {
     let cut = parsed.outer.position == Position::First;
     let around = WIREGUARD_HEADER + if cut { 0 } else { WIREGUARD_TAG };
     if parsed.inner_length < around {
-        parsed.flag(Malformed::TruncatedTunnel);
+        parsed.stop(Malformed::TruncatedTunnel);
     }
     parsed.inner_length = parsed.inner_length.saturating_sub(around);
 }

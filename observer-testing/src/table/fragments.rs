@@ -416,6 +416,17 @@ fn suspicious() -> Vec<Case> {
             Malformed::FragmentOverlap,
         ),
         Case::new(
+            "IPIP, first fragment of 85 bytes",
+            native(),
+            v4(PEER, NODE, 4, 0, true, &pods4(100)[..85]),
+            Class::Ipip,
+            105,
+            85,
+        )
+        .path(from(Class::Ipip, 0, PEER_V4))
+        .fragment(first, 0)
+        .flagged(Malformed::FragmentLength),
+        Case::new(
             "inner tiny TCP fragment",
             native(),
             from_peer4(4, &Ip4::new(FAR_POD, POD, 6).fragment(0, true).around(&payload(8))),
