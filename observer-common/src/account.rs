@@ -176,6 +176,7 @@ fn jumbo_header<P: Packet>(packet: &P, parsed: &Parsed) -> u32 {
 
 /// What became of a frame, for those who want to tell of it.
 #[derive(Clone, Copy, Debug)]
+#[repr(C, align(8))]
 pub struct Verdict {
     /// What it weighs.
     pub sizes: Sizes,
@@ -246,6 +247,10 @@ impl Site<'_> {
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(8))]
 pub struct Observation {
+    /// What is known of it besides its bytes.
+    pub frame: Frame,
+    /// The path that it may belong to.
+    pub key: PathKey,
     /// What the parser found.
     pub parsed: Parsed,
     /// What became of it.
@@ -254,7 +259,12 @@ pub struct Observation {
 
 impl Observation {
     /// Nothing seen yet.
-    pub const NOTHING: Self = Self { parsed: Parsed::NOTHING, verdict: Verdict::NOTHING };
+    pub const NOTHING: Self = Self {
+        frame: Frame { length: 0, gso_segs: 0, gso_size: 0, tag_beside: false, zero_length_is_big: false },
+        key: PathKey { peer: Address::UNSPECIFIED, vni: VNI_NONE, slot: 0, direction: 0, class: 0 },
+        parsed: Parsed::NOTHING,
+        verdict: Verdict::NOTHING,
+    };
 
     /// The too-big message in it: where it starts, and the protocol of it.
     #[inline(always)]
@@ -266,26 +276,31 @@ impl Observation {
     }
 }
 
+/// Forgets what was found of the frame before.
+///
 /// Word by word and volatile: LLVM would make one `memset` of it, which is a loop over bytes in a BPF
 /// program.
 #[inline(always)]
-fn clear(seen: &mut Observation) {
-    const WORDS: usize = size_of::<Observation>() / size_of::<u64>();
-    const _: () = assert!(WORDS * size_of::<u64>() == size_of::<Observation>());
-    let words = (&raw mut *seen).cast::<u64>();
-    for i in 0..WORDS {
+fn clear<T>(value: &mut T) {
+    let words = (&raw mut *value).cast::<u64>();
+    for i in 0..const { size_of::<T>() / size_of::<u64>() } {
         // SAFETY: the struct consists of so many words, and zero is a value of each of its fields.
         unsafe { words.add(i).write_volatile(0) };
     }
 }
 
-/// Parses a frame and weighs it, and says whether all headers that were needed could be read.
+const _: () = assert!(size_of::<Parsed>() % 8 == 0 && size_of::<Verdict>() % 8 == 0);
+
+/// Parses the frame that `seen` describes and weighs it, and says whether all headers that were needed
+/// could be read.
 #[inline(always)]
-pub fn look<P: Packet>(packet: &P, frame: &Frame, site: &Site<'_>, seen: &mut Observation) -> bool {
-    clear(seen);
-    parse(packet, frame, site.link(), site.config, &mut seen.parsed);
+pub fn look<P: Packet>(packet: &P, site: &Site<'_>, seen: &mut Observation) -> bool {
+    clear(&mut seen.parsed);
+    clear(&mut seen.verdict);
     packet.settle(seen);
-    let short = seen.verdict.sizes.weigh(packet, frame, &seen.parsed);
+    parse(packet, &seen.frame, site.link(), site.config, &mut seen.parsed);
+    packet.settle(seen);
+    let short = seen.verdict.sizes.weigh(packet, &seen.frame, &seen.parsed);
     packet.settle(seen);
     let malformed = if short as u8 != 0 { short as u8 } else { seen.parsed.malformed };
     seen.verdict.malformed = malformed;
@@ -301,7 +316,8 @@ pub fn observe<P: Packet, T: Tables>(
     tables: &mut T,
     seen: &mut Observation,
 ) {
-    look(packet, frame, site, seen);
+    seen.frame = *frame;
+    look(packet, site, seen);
     count(packet, site, tables, seen);
     if let Some((at, protocol)) = seen.too_big() {
         signal(packet, u32::from(at), protocol, site, tables);
@@ -339,7 +355,7 @@ pub fn count<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &mut T, 
         }
         packet.settle(seen);
     }
-    let Observation { parsed, verdict } = seen;
+    let Observation { parsed, verdict, .. } = seen;
     let sizes = &verdict.sizes;
     let last = tables.size_class(sizes.last);
     let each = if sizes.segments > 1 { tables.size_class(sizes.each) } else { last };
@@ -359,7 +375,7 @@ pub fn count<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &mut T, 
 
 #[inline(always)]
 fn on_underlay<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &mut T, seen: &mut Observation) {
-    let Observation { parsed, verdict } = seen;
+    let Observation { parsed, verdict, key, .. } = seen;
     let far = match site.direction {
         Direction::Ingress => parsed.outer.source(packet),
         Direction::Egress => parsed.outer.destination(packet),
@@ -368,14 +384,13 @@ fn on_underlay<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &mut T
     let mut vni = parsed.vni;
     if parsed.udp_later_fragment
         && let Some(peer) = tables.peer(&far)
-        && let Some(class) = Class::from_index(peer.udp_class as u8)
-        && class.is_tunnel()
+        && let Some(class) = udp_tunnel(peer.udp_class)
     {
         verdict.class = class;
         vni = peer.vni;
         verdict.sizes.inner = u64::from(parsed.outer.payload_length());
     }
-    let mut key = PathKey {
+    *key = PathKey {
         peer: far,
         vni,
         slot: site.device.slot,
@@ -398,22 +413,37 @@ fn on_underlay<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &mut T
         verdict.foreign_vni = true;
         key.vni = VNI_FOREIGN;
     }
-    if let Some(stats) = tables.path(&key) {
+    if let Some(stats) = tables.path(key) {
         add_path(stats, parsed, verdict);
-        tables.belongs(&key);
+        tables.belongs(key);
     } else if !verdict.class.is_tunnel() || tables.peer(&far).is_some() {
-        if let Some(stats) = tables.add_path(&key) {
+        if let Some(stats) = tables.add_path(key) {
             add_path(stats, parsed, verdict);
         } else {
             event(site, tables, Event::PathOverflow, verdict.sizes.segments);
         }
-        tables.belongs(&key);
+        tables.belongs(key);
     } else {
         verdict.foreign_peer = true;
     }
     if verdict.foreign_peer || verdict.foreign_vni {
         key.vni = vni;
-        stranger(site, tables, &key, &verdict.sizes);
+        stranger(site, tables, key, &verdict.sizes);
+    }
+}
+
+/// The UDP tunnel of that number. Compared one by one: a look-up table would need a bound that
+/// verifiers before Linux 6.2 do not follow.
+#[inline(always)]
+const fn udp_tunnel(class: u32) -> Option<Class> {
+    if class == Class::Vxlan as u32 {
+        Some(Class::Vxlan)
+    } else if class == Class::Geneve as u32 {
+        Some(Class::Geneve)
+    } else if class == Class::Wireguard as u32 {
+        Some(Class::Wireguard)
+    } else {
+        None
     }
 }
 
@@ -452,7 +482,7 @@ fn block_of<T: Tables>(address: &Address, version: u8, config: &Config, tables: 
 #[inline(always)]
 fn into_tunnel<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &mut T, seen: &mut Observation) {
     let device = site.device;
-    let Observation { parsed, verdict } = seen;
+    let Observation { parsed, verdict, key, .. } = seen;
     if device.underlay_mtu == 0 {
         return;
     }
@@ -463,7 +493,7 @@ fn into_tunnel<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &mut T
     verdict.too_big_for_tunnel = count;
     let Some(far) = parsed.outer.destination(packet) else { return };
     let Some(block) = block_of(&far, parsed.outer.version, site.config, tables) else { return };
-    let key = PathKey {
+    *key = PathKey {
         peer: block.peer,
         vni: device.vni,
         slot: device.underlay_slot,
@@ -471,7 +501,7 @@ fn into_tunnel<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &mut T
         class: device.class,
     };
     let counter = would(parsed.outer.dont_fragment).1;
-    if let Some(stats) = path_or_new(tables, &key) {
+    if let Some(stats) = path_or_new(tables, key) {
         stats.0[counter as usize] += u64::from(count);
     }
 }

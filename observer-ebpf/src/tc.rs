@@ -37,9 +37,9 @@ pub fn observe(ctx: &TcContext, direction: Direction) {
         return;
     }
     let Some(seen) = in_hand() else { return };
-    let frame = frame(skb);
+    seen.frame = frame(skb);
     let packet = Direct::new(ctx.data(), ctx.data_end());
-    if !look(&packet, &frame, &site, seen) && packet.length() < frame.length {
+    if !look(&packet, &site, seen) && packet.length() < seen.frame.length {
         copied(ctx, direction);
         return;
     }
@@ -71,20 +71,23 @@ fn copied(ctx: &TcContext, direction: Direction) {
     let (Some(device), Some(config)) = (device(ifindex), config()) else { return };
     let (Some(scratch), Some(seen)) = (SCRATCH.get_ptr_mut(0), in_hand()) else { return };
     let site = Site { device, direction, config };
-    let mut frame = frame(skb.cast_const());
+    seen.frame = frame(skb.cast_const());
     let inner_only = site.link() == link::NETWORK_HEADER;
-    let loaded =
-        if inner_only { load_from_network_header(skb, scratch) } else { load(skb, scratch, frame.length) };
+    let loaded = if inner_only {
+        load_from_network_header(skb, scratch)
+    } else {
+        load(skb, scratch, seen.frame.length)
+    };
     let Some(length) = loaded else {
-        warn!(ctx, "cannot read an skb of {} bytes on interface {}", frame.length, ifindex);
+        warn!(ctx, "cannot read an skb of {} bytes on interface {}", seen.frame.length, ifindex);
         return;
     };
     let packet = Copied { start: scratch.cast_const().cast(), length };
     if inner_only {
         // The skb's length counts the outer headers too.
-        frame.length = ip_length(&packet, frame.length);
+        seen.frame.length = ip_length(&packet, seen.frame.length);
     }
-    look(&packet, &frame, &site, seen);
+    look(&packet, &site, seen);
     count(&packet, &site, &mut Maps, seen);
     if let Some((at, protocol)) = seen.too_big() {
         signal(&packet, u32::from(at), protocol, &site, &mut Maps);
@@ -94,9 +97,6 @@ fn copied(ctx: &TcContext, direction: Direction) {
 #[inline(always)]
 fn load(skb: *mut __sk_buff, to: *mut [u8; SCRATCH_SIZE], length: u32) -> Option<u32> {
     let length = copy_length(length);
-    if length == 0 {
-        return None;
-    }
     // SAFETY: `to` has room for `length` bytes.
     let result = unsafe { bpf_skb_load_bytes(skb.cast_const().cast(), 0, to.cast(), length) };
     (result == 0).then_some(length)

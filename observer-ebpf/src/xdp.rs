@@ -37,8 +37,8 @@ pub fn observe_frags(ctx: &XdpContext) {
     // SAFETY: a helper of this program type.
     let length = unsafe { bpf_xdp_get_buff_len(ctx.ctx) } as u32;
     let packet = Direct::new(ctx.data(), ctx.data_end());
-    let frame = frame(length);
-    if !look(&packet, &frame, &site, seen) && packet.length() < length {
+    seen.frame = frame(length);
+    if !look(&packet, &site, seen) && packet.length() < length {
         copied(ctx, length);
         return;
     }
@@ -54,9 +54,6 @@ fn copied(ctx: &XdpContext, total: u32) {
     let (Some(site), Some(seen)) = (site(ctx.ctx), in_hand()) else { return };
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
     let length = copy_length(total);
-    if length == 0 {
-        return;
-    }
     // SAFETY: `scratch` has room for `length` bytes.
     if unsafe { bpf_xdp_load_bytes(ctx.ctx, 0, scratch.cast(), length) } != 0 {
         return;

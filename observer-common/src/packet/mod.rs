@@ -174,6 +174,7 @@ impl Ip {
 ///
 /// Small on purpose: in a BPF program it shares a stack of 512 bytes with all the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, align(8))]
 pub struct Parsed {
     /// The outer IP header.
     pub outer: Ip,

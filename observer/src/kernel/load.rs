@@ -72,8 +72,7 @@ impl Programs {
             .map_max_entries("PATHS", capacities.paths)
             .map_max_entries("PEERS", capacities.peers)
             .map_max_entries("BLOCKS", capacities.blocks)
-            // Statistics are read from the kernel; the log is asked for again where a load fails.
-            .verifier_log_level(VerifierLogLevel::STATS)
+            .verifier_log_level(verifier_log_level())
             .load(OBJECT)
             .map_err(|error| explain("create", "the BPF maps", &error, errno_of_ebpf(&error)))?;
         Ok(Self { ebpf, capacities })
@@ -118,6 +117,15 @@ impl Programs {
     }
 }
 
+/// The verifier's whole log costs seconds; it is for those who asked for words.
+fn verifier_log_level() -> VerifierLogLevel {
+    if log::log_enabled!(log::Level::Debug) {
+        VerifierLogLevel::DEBUG | VerifierLogLevel::STATS
+    } else {
+        VerifierLogLevel::STATS
+    }
+}
+
 fn missing(name: &str) -> KernelError {
     KernelError::new(
         "find",
@@ -131,11 +139,17 @@ fn refused(name: &str, error: &ProgramError) -> KernelError {
     if let ProgramError::LoadError { verifier_log, .. } = error {
         log::debug!("{name}: the verifier says: {verifier_log}");
     }
-    let errno = match error {
-        ProgramError::LoadError { io_error, .. } => io_error.raw_os_error(),
-        _ => None,
-    };
-    explain("load", &format!("program {name}"), error, errno)
+    let object = format!("program {name}");
+    match error {
+        // What the verifier rejects comes as EACCES, EINVAL or E2BIG, with its words.
+        ProgramError::LoadError { io_error, verifier_log } if !verifier_log.to_string().is_empty() => {
+            let release = sys::release();
+            let cause = format!("the verifier of kernel {release} rejected it ({io_error})");
+            KernelError::new("load", object, cause, "report it with the output of `--log debug`")
+        }
+        ProgramError::LoadError { io_error, .. } => explain("load", &object, error, io_error.raw_os_error()),
+        _ => explain("load", &object, error, None),
+    }
 }
 
 fn errno_of_ebpf(error: &EbpfError) -> Option<i32> {
