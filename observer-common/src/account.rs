@@ -662,7 +662,10 @@ pub fn signal<P: Packet, T: Tables>(packet: &P, at: u32, protocol: u8, site: &Si
         role::TUNNEL => site.device.underlay_slot,
         _ => return,
     };
-    let Some(quoted) = message.quoted else { return };
+    let quoted = message.quoted;
+    if quoted.class as u8 == Class::Malformed as u8 {
+        return;
+    }
     // A message that comes in is about a packet that went out, to its destination.
     let direction = site.direction.reverse();
     let far = match direction {

@@ -35,10 +35,21 @@ pub struct Quoted {
     pub source: Address,
     /// Its destination.
     pub destination: Address,
-    /// Its encapsulation.
+    /// Its encapsulation; [`Class::Malformed`] where the quotation cannot be read. No `Option`: it
+    /// would leave the rest unset, and verifiers before Linux 6.3 refuse to load what was never
+    /// stored, even if nobody looks at it.
     pub class: Class,
     /// Its VNI, or [`VNI_NONE`].
     pub vni: u32,
+}
+
+impl Quoted {
+    const UNREADABLE: Self = Self {
+        source: Address::UNSPECIFIED,
+        destination: Address::UNSPECIFIED,
+        class: Class::Malformed,
+        vni: VNI_NONE,
+    };
 }
 
 /// A too-big message.
@@ -48,8 +59,8 @@ pub struct TooBig {
     pub version: u8,
     /// The MTU that it announces, bytes; 0 from routers before RFC 1191.
     pub mtu: u32,
-    /// What it quotes, where that can be read.
-    pub quoted: Option<Quoted>,
+    /// What it quotes.
+    pub quoted: Quoted,
 }
 
 /// Reads the too-big message at `at`.
@@ -66,10 +77,10 @@ pub fn too_big<P: Packet>(packet: &P, at: u32, protocol: u8, config: &Config) ->
 }
 
 #[inline(always)]
-fn quoted4<P: Packet>(packet: &P, at: u32, config: &Config) -> Option<Quoted> {
-    let ip: Ipv4 = packet.read(at)?;
+fn quoted4<P: Packet>(packet: &P, at: u32, config: &Config) -> Quoted {
+    let Some(ip) = packet.read::<Ipv4>(at) else { return Quoted::UNREADABLE };
     if ip.version_ihl >> 4 != 4 {
-        return None;
+        return Quoted::UNREADABLE;
     }
     let payload = at + u32::from(ip.version_ihl & 0xf) * 4;
     let later = ip.fragment & OFFSET != 0;
@@ -81,21 +92,21 @@ fn quoted4<P: Packet>(packet: &P, at: u32, config: &Config) -> Option<Quoted> {
         protocol => quoted_tunnel(packet, payload, protocol, config),
     };
     let (source, destination) = (Address::from_v4_wire(ip.source), Address::from_v4_wire(ip.destination));
-    Some(Quoted { source, destination, class, vni })
+    Quoted { source, destination, class, vni }
 }
 
 #[inline(always)]
-fn quoted6<P: Packet>(packet: &P, at: u32, config: &Config) -> Option<Quoted> {
-    let ip: Ipv6 = packet.read(at)?;
+fn quoted6<P: Packet>(packet: &P, at: u32, config: &Config) -> Quoted {
+    let Some(ip) = packet.read::<Ipv6>(at) else { return Quoted::UNREADABLE };
     if u32::from_be(ip.version_class_flow) >> 28 != 6 {
-        return None;
+        return Quoted::UNREADABLE;
     }
     let (class, vni) = match ip.next_header {
         ipproto::IPV4 => (Class::Ip4In6, VNI_NONE),
         ipproto::IPV6 => (Class::Ip6In6, VNI_NONE),
         protocol => quoted_tunnel(packet, at + size_of::<Ipv6>() as u32, protocol, config),
     };
-    Some(Quoted { source: Address(ip.source), destination: Address(ip.destination), class, vni })
+    Quoted { source: Address(ip.source), destination: Address(ip.destination), class, vni }
 }
 
 /// Eight bytes of the quoted payload are all that RFC 792 promises: a UDP header, but no VNI.
