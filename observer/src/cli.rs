@@ -36,6 +36,8 @@ pub enum Command {
     Top(TopArgs),
     /// Print figures once or every few seconds
     Stat(StatArgs),
+    /// Print the same figures of capture files
+    Pcap(PcapArgs),
 }
 
 /// Options of `observer top`.
@@ -86,6 +88,43 @@ pub struct StatArgs {
     /// How to print.
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+/// Options of `observer pcap`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  observer pcap capture.pcap              what is in it
+  observer pcap --paths --mtu 1500 *.pcapng
+  observer pcap --events capture.pcap     each fragment, too-big message, malformed packet
+  zcat capture.pcap.gz | observer pcap - --format json | jq .totals")]
+pub struct PcapArgs {
+    /// Capture files, pcap or pcapng; `-` is standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Show the pairs of tunnel endpoints with most bytes, at most N
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "20", require_equals = true)]
+    pub paths: Option<usize>,
+    /// MTU to hold packets against, in bytes; without it, oversized packets are not measured
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(68..=1_048_576))]
+    pub mtu: Option<u32>,
+    /// One more UDP port of VXLAN besides 4789; may be repeated, three fit
+    #[arg(long = "vxlan-port", value_name = "PORT", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
+    pub vxlan_ports: Vec<u16>,
+    /// Tell of single frames first, a line each
+    #[arg(long, value_name = "WHICH", value_enum, num_args = 0..=1, default_missing_value = "notable", require_equals = true)]
+    pub events: Option<EventChoice>,
+    /// How to print.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Which frames of a capture are told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EventChoice {
+    /// Fragments, oversized and malformed packets, too-big messages
+    Notable,
+    /// Every frame
+    All,
 }
 
 /// How to print, the same everywhere.

@@ -4,6 +4,7 @@
 //! views. Only [`kernel`] knows aya, netlink and libc; [`model`] and [`topology`] are pure; views never
 //! see the kernel; only [`command`] joins them.
 
+pub mod capture;
 pub mod cli;
 pub mod command;
 pub mod config;

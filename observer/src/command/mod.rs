@@ -1,6 +1,7 @@
 //! The commands: wiring only. Here, and nowhere below, errors become sentences and exit codes.
 
 mod output;
+mod pcap;
 mod session;
 mod stat;
 mod top;
@@ -35,5 +36,6 @@ fn dispatch(cli: &Cli) -> Result<()> {
     match &cli.command {
         Command::Top(args) => top::run(args, &settings),
         Command::Stat(args) => stat::run(args, &settings),
+        Command::Pcap(args) => pcap::run(args),
     }
 }

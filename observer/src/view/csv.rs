@@ -113,7 +113,8 @@ fn join<'a>(fields: impl Iterator<Item = &'a str>) -> String {
     fields.map(quoted).collect::<Vec<_>>().join(",")
 }
 
-fn quoted(field: &str) -> String {
+/// A field with quotes where it needs them.
+pub(crate) fn quoted(field: &str) -> String {
     if field.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", field.replace('"', "\"\""))
     } else {

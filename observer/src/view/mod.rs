@@ -9,6 +9,7 @@ pub mod csv;
 pub(crate) mod fixture;
 mod grid;
 pub mod json;
+pub mod pcap;
 pub mod table;
 pub mod tui;
 pub mod units;

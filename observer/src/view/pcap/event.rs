@@ -1,0 +1,171 @@
+//! Single frames of a capture, a line each.
+
+use std::fmt::Write as _;
+
+use observer_common::packet::{Malformed, Position};
+use serde_json::{Value, json};
+
+use crate::capture::{Event, Layer};
+use crate::cli::Format;
+use crate::view::csv::quoted;
+use crate::view::units;
+
+/// The version of an event's form.
+const SCHEMA: &str = "observer-pcap-event/1";
+
+/// The header of events as CSV.
+#[must_use]
+pub fn events_header() -> String {
+    "file,frame,device,direction,encapsulation,vni,wire_bytes,l3_bytes,inner_bytes,\
+     source,destination,outer_fragment,outer_offset,inner_source,inner_destination,inner_fragment,inner_offset,\
+     too_big,too_big_mtu,oversized,malformed\n"
+        .to_owned()
+}
+
+/// One event as a line.
+#[must_use]
+pub fn event(event: &Event, format: Format) -> String {
+    match format {
+        Format::Json => json(event).to_string() + "\n",
+        Format::Csv => csv(event),
+        Format::Table => text(event),
+    }
+}
+
+const fn position(position: Position) -> Option<&'static str> {
+    match position {
+        Position::Whole => None,
+        Position::First => Some("first"),
+        Position::Middle => Some("middle"),
+        Position::Last => Some("last"),
+        Position::Atomic => Some("atomic"),
+    }
+}
+
+fn malformed(reason: Malformed) -> Option<&'static str> {
+    (reason != Malformed::None).then(|| reason.label())
+}
+
+fn json(event: &Event) -> Value {
+    let layer = |layer: &Option<Layer>| {
+        layer.as_ref().map(|layer| {
+            json!({
+                "version": layer.version,
+                "length": layer.length,
+                "protocol": layer.protocol,
+                "source": layer.source.map(|address| address.to_string()),
+                "destination": layer.destination.map(|address| address.to_string()),
+                "fragment": position(layer.position),
+                "fragment_offset": layer.fragment_offset,
+            })
+        })
+    };
+    json!({
+        "schema": SCHEMA,
+        "file": event.file,
+        "frame": event.frame,
+        "device": event.device,
+        "direction": event.direction.map(|direction| direction.label()),
+        "encapsulation": event.class.label(),
+        "vni": event.vni,
+        "wire_bytes": event.wire_bytes,
+        "l3_bytes": event.l3_bytes,
+        "inner_bytes": event.inner_bytes,
+        "outer": layer(&event.outer),
+        "inner": layer(&event.inner),
+        "nested": event.nested,
+        "oversized": event.oversized,
+        "malformed": malformed(event.malformed),
+        "too_big": event.too_big.as_ref().map(|signal| json!({
+            "version": signal.version,
+            "mtu": signal.mtu,
+            "quoted": signal.quoted.map(|(source, destination, class, vni)| json!({
+                "source": source.to_string(),
+                "destination": destination.to_string(),
+                "encapsulation": class.label(),
+                "vni": vni,
+            })),
+        })),
+    })
+}
+
+fn csv(event: &Event) -> String {
+    let number = |value: Option<u32>| value.map_or_else(String::new, |value| value.to_string());
+    let ends = |layer: &Option<Layer>| {
+        let address = |address: Option<std::net::IpAddr>| address.map_or_else(String::new, |a| a.to_string());
+        let layer = layer.as_ref();
+        let fragment = layer.and_then(|layer| position(layer.position));
+        [
+            layer.map_or_else(String::new, |layer| address(layer.source)),
+            layer.map_or_else(String::new, |layer| address(layer.destination)),
+            fragment.unwrap_or_default().to_owned(),
+            fragment.and(layer).map_or_else(String::new, |layer| layer.fragment_offset.to_string()),
+        ]
+    };
+    let signal = event.too_big.as_ref();
+    let mut fields = vec![
+        quoted(&event.file),
+        event.frame.to_string(),
+        quoted(&event.device),
+        event.direction.map_or("", |direction| direction.label()).to_owned(),
+        event.class.label().to_owned(),
+        number(event.vni),
+        event.wire_bytes.to_string(),
+        event.l3_bytes.to_string(),
+        event.inner_bytes.to_string(),
+    ];
+    fields.extend(ends(&event.outer));
+    fields.extend(ends(&event.inner));
+    fields.extend([
+        signal.map_or_else(String::new, |signal| format!("icmpv{}", signal.version)),
+        signal.map_or_else(String::new, |signal| signal.mtu.to_string()),
+        event.oversized.to_string(),
+        malformed(event.malformed).unwrap_or_default().to_owned(),
+    ]);
+    fields.join(",") + "\n"
+}
+
+fn text(event: &Event) -> String {
+    let mut line = format!("{} frame {}", units::printable(&event.device), event.frame);
+    if let Some(direction) = event.direction {
+        let _ = write!(line, " {}", direction.label());
+    }
+    let _ = write!(line, ": {}", event.class.label());
+    if let Some(vni) = event.vni {
+        let _ = write!(line, " VNI {vni}");
+    }
+    if let Some(outer) = &event.outer {
+        let _ = write!(line, " {}", ends(outer));
+    }
+    let _ = write!(line, ", {} B", event.l3_bytes);
+    for (name, layer) in [("outer", &event.outer), ("inner", &event.inner)] {
+        let Some(layer) = layer else { continue };
+        if let Some(position) = position(layer.position) {
+            let _ = write!(line, ", {name} IPv{} {position} fragment", layer.version);
+            let _ = write!(line, " at {}", layer.fragment_offset);
+            if name == "inner" {
+                let _ = write!(line, " of {}", ends(layer));
+            }
+        }
+    }
+    if let Some(signal) = &event.too_big {
+        let _ = write!(line, ", too big (ICMPv{}), MTU {}", signal.version, signal.mtu);
+        if let Some((source, destination, class, _)) = signal.quoted {
+            let _ = write!(line, ", about {} {source} → {destination}", class.label());
+        }
+    }
+    if event.oversized {
+        line += ", oversized";
+    }
+    if let Some(reason) = malformed(event.malformed) {
+        let _ = write!(line, ", malformed: {reason}");
+    }
+    line + "\n"
+}
+
+fn ends(layer: &Layer) -> String {
+    let name = |address: Option<std::net::IpAddr>| {
+        address.map_or_else(|| units::UNKNOWN.to_owned(), |address| address.to_string())
+    };
+    format!("{} → {}", name(layer.source), name(layer.destination))
+}
