@@ -37,8 +37,9 @@ pub struct Payload {
 /// Programs without which nothing runs.
 const REQUIRED: &[&str] = &["dash", "ip", "tc"];
 /// Programs that tests and people like to have, taken where this machine has them.
-const OPTIONAL: &[&str] =
-    &["bridge", "ss", "tcpdump", "ethtool", "ping", "iperf3", "nft", "bpftool", "strace"];
+const OPTIONAL: &[&str] = &[
+    "bridge", "ss", "tcpdump", "ethtool", "ping", "iperf3", "nft", "bpftool", "strace", "setpriv", "unshare",
+];
 /// Names that iproute2 gives to numbers (`proto bird`), and the little that libc wants.
 const CONFIGURATION: &[&str] = &["/etc/iproute2", "/usr/share/iproute2", "/etc/protocols", "/etc/services"];
 

@@ -48,7 +48,7 @@ pub struct Args {
 }
 
 /// What a machine may take: a hundred times what it needs, for a busy host.
-const TIMEOUT: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(900);
 
 /// What is needed on this machine, by Debian's names.
 const PACKAGES: &[(&str, &str)] = &[
