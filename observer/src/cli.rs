@@ -38,6 +38,9 @@ pub enum Command {
     Stat(StatArgs),
     /// Print the same figures of capture files
     Pcap(PcapArgs),
+    /// Load every program and attach none
+    #[command(hide = true)]
+    Probe,
 }
 
 /// Options of `observer top`.
@@ -180,6 +183,12 @@ pub struct AttachArgs {
     /// Paths that fit (128 bytes each on every CPU) [default: 16384]
     #[arg(long, value_name = "N", env = "OBSERVER_MAX_PATHS", value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub max_paths: Option<u32>,
+    /// Nodes that fit [default: 8192]
+    #[arg(long, value_name = "N", env = "OBSERVER_MAX_PEERS", value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub max_peers: Option<u32>,
+    /// Pod blocks that fit [default: 32768]
+    #[arg(long, value_name = "N", env = "OBSERVER_MAX_BLOCKS", value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub max_blocks: Option<u32>,
     /// Devices that can be watched at once [default: 32]
     #[arg(long, value_name = "N", env = "OBSERVER_MAX_DEVICES", value_parser = clap::value_parser!(u32).range(1..=512))]
     pub max_devices: Option<u32>,
@@ -201,6 +210,8 @@ impl AttachArgs {
         self.workloads |= settings.workloads;
         self.ingress = self.ingress.or(settings.ingress);
         self.max_paths = self.max_paths.or(settings.max_paths);
+        self.max_peers = self.max_peers.or(settings.max_peers);
+        self.max_blocks = self.max_blocks.or(settings.max_blocks);
         self.max_devices = self.max_devices.or(settings.max_devices);
         self
     }
@@ -250,7 +261,7 @@ mod tests {
 
     #[test]
     fn every_command_has_examples() {
-        for command in Cli::command().get_subcommands() {
+        for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.starts_with("Examples:"), "{} has no examples", command.get_name());
         }

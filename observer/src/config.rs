@@ -27,6 +27,10 @@ pub struct Settings {
     pub pod_cidrs: Vec<Prefix>,
     /// As `--max-paths`.
     pub max_paths: Option<u32>,
+    /// As `--max-peers`.
+    pub max_peers: Option<u32>,
+    /// As `--max-blocks`.
+    pub max_blocks: Option<u32>,
     /// As `--max-devices`.
     pub max_devices: Option<u32>,
     /// As `--interval`, seconds.

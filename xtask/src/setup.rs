@@ -7,7 +7,7 @@ mod source;
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
@@ -152,7 +152,7 @@ fn probe(toolchain: &Toolchain) -> Result<()> {
     toolchain.build(&dir).map_err(|error| anyhow!(error))?;
     let object = dir.join(PROGRAMS);
     check_object(&object)?;
-    load_probe(&object)
+    load_probe()
 }
 
 /// Checks that `object` is an ELF file for the BPF machine with type information in it.
@@ -169,7 +169,13 @@ fn check_object(object: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Where `object` will be loaded into the running kernel, as soon as `observer` can load it.
-fn load_probe(_object: &Path) -> Result<()> {
-    Ok(())
+/// Loads every program into the running kernel, which is the last word on the toolchain.
+fn load_probe() -> Result<()> {
+    if !shell::is_root() {
+        shell::step("setup", "the programs were not loaded: that needs root");
+        return Ok(());
+    }
+    shell::step("setup", "loading the BPF programs (observer is built for it, two minutes the first time)");
+    let observer = crate::build::release()?;
+    shell::run(Command::new(observer).arg("probe").stdout(Stdio::null()))
 }

@@ -2,10 +2,12 @@
 
 mod output;
 mod pcap;
+mod probe;
 mod session;
 mod stat;
 mod top;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -21,7 +23,9 @@ const COULD_NOT: u8 = 2;
 /// Carries out what the command line asks for.
 #[must_use]
 pub fn run(cli: &Cli) -> ExitCode {
-    env_logger::Builder::new().filter_level(cli.log).format_timestamp_millis().init();
+    if !draws_on_the_log(cli) {
+        env_logger::Builder::new().filter_level(cli.log).format_timestamp_millis().init();
+    }
     match dispatch(cli) {
         Ok(()) => ExitCode::from(DONE),
         Err(error) => {
@@ -37,5 +41,11 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Command::Top(args) => top::run(args, &settings),
         Command::Stat(args) => stat::run(args, &settings),
         Command::Pcap(args) => pcap::run(args),
+        Command::Probe => probe::run(),
     }
+}
+
+/// Whether the screens of `top` share a terminal with the log, which would spoil them.
+fn draws_on_the_log(cli: &Cli) -> bool {
+    matches!(&cli.command, Command::Top(args) if !args.once) && std::io::stderr().is_terminal()
 }

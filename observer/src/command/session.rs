@@ -65,8 +65,9 @@ pub fn options(attach: AttachArgs) -> Options {
         },
         capacities: Capacities {
             paths: attach.max_paths.unwrap_or(default.paths),
+            peers: attach.max_peers.unwrap_or(default.peers),
+            blocks: attach.max_blocks.unwrap_or(default.blocks),
             slots: attach.max_devices.unwrap_or(default.slots),
-            ..default
         },
     }
 }

@@ -25,6 +25,12 @@ const INNER_AT_TUNNEL_INGRESS: (u32, u32) = (6, 1);
 const SETTLE: Duration = Duration::from_millis(200);
 /// How often the node is read again where nothing was heard of a change.
 const REREAD: Duration = Duration::from_secs(60);
+/// How soon it is read again where that failed.
+const RETRY: Duration = Duration::from_secs(2);
+/// Under these names, which no device can have, stand troubles that are no single device's.
+const TABLES: &str = "/tables";
+/// See above.
+const NODE: &str = "/node";
 /// How often every hook is looked at: a lost one is mended well within five seconds.
 const VERIFY: Duration = Duration::from_secs(2);
 
@@ -129,7 +135,7 @@ impl Live {
         loop {
             let now = Instant::now();
             if self.read_due <= now {
-                self.reread().await?;
+                self.reread().await;
             }
             if self.verify_due <= now {
                 self.verify().await;
@@ -152,15 +158,27 @@ impl Live {
         }
     }
 
-    /// Reads the node again, and makes hooks and tables fit it.
-    async fn reread(&mut self) -> Result<(), LiveError> {
+    /// Reads the node again, and makes hooks and tables fit it. What fails is told with the figures, and
+    /// tried again: a node in trouble is when they are needed most.
+    async fn reread(&mut self) {
         (self.dirty, self.read_due) = (false, Instant::now() + REREAD);
-        let node = netlink::read_node().await?;
-        let topology = Topology::derive_present(&node, &self.options.choice);
-        if topology != self.topology {
-            self.apply(topology, false).await?;
+        let result = match netlink::read_node().await {
+            Ok(node) => {
+                let topology = Topology::derive_present(&node, &self.options.choice);
+                if topology == self.topology { Ok(()) } else { self.apply(topology, false).await }
+            }
+            Err(error) => Err(KernelError::new("follow", "the node", error.to_string(), "it is tried again")),
+        };
+        match result {
+            Ok(()) => {
+                self.troubles.remove(NODE);
+            }
+            Err(error) => {
+                log::warn!("{error}");
+                self.troubles.insert(NODE.to_owned(), error.to_string());
+                self.read_due = Instant::now() + RETRY;
+            }
         }
-        Ok(())
     }
 
     /// Removes every hook and leaves the devices as they were found.
@@ -178,7 +196,15 @@ impl Live {
         if topology.peers != self.topology.peers || topology.blocks != self.topology.blocks || strict {
             let peers = topology.peers.iter().map(Peer::entry).collect();
             let blocks = topology.blocks.iter().map(Block::entry).collect();
-            self.tables.set_peers(&peers, &blocks)?;
+            match self.tables.set_peers(&peers, &blocks) {
+                Ok(()) => {
+                    self.troubles.remove(TABLES);
+                }
+                Err(error) if strict => return Err(error),
+                Err(error) => {
+                    self.troubles.insert(TABLES.to_owned(), error.to_string());
+                }
+            }
         }
         let config = topology.config();
         if strict || config != self.topology.config() {

@@ -16,6 +16,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ob
 /// The oldest kernel that the programs are tested on.
 pub const OLDEST: (u32, u32) = (5, 10);
 
+/// The first kernel with XDP programs for several buffers a frame.
+const XDP_FRAGS: (u32, u32) = (5, 18);
+
 /// Names of the entry points.
 pub mod entry {
     /// TC ingress.
@@ -82,6 +85,26 @@ impl Programs {
     /// ring buffer for them (before 5.8).
     pub fn logger(&mut self) -> Option<EbpfLogger<&'static dyn log::Log>> {
         EbpfLogger::init(&mut self.ebpf).ok()
+    }
+
+    /// Loads a program and says what it costs: instructions that the verifier walked, bytes of machine
+    /// code. `None` where it is not for this kernel.
+    ///
+    /// # Errors
+    /// Why the kernel refused it.
+    pub fn cost(&mut self, name: &'static str) -> Result<Option<String>, KernelError> {
+        if name == entry::XDP_FRAGS && sys::version().is_none_or(|version| version < XDP_FRAGS) {
+            return Ok(None);
+        }
+        let info = if matches!(self.ebpf.program(name), Some(Program::Xdp(_))) {
+            self.xdp(name)?.info()
+        } else {
+            self.classifier(name)?.info()
+        };
+        let info = info.map_err(|error| refused(name, &error))?;
+        let walked = info.verified_instruction_count();
+        let walked = walked.map_or("an unknown number of".to_owned(), |count| count.to_string());
+        Ok(Some(format!("{walked} instructions verified, {} bytes of machine code", info.size_jitted())))
     }
 
     /// A TC program, loaded.

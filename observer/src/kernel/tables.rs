@@ -49,6 +49,8 @@ pub struct Tables {
     strangers: PerCpuArray<MapData, Shared<Stranger>>,
     /// Which place of the device table holds which interface.
     places: BTreeMap<u32, u32>,
+    /// Peers and blocks that are entered.
+    known: (usize, usize),
 }
 
 macro_rules! take {
@@ -78,6 +80,7 @@ impl Tables {
             blocks: take!(ebpf, "BLOCKS"),
             strangers: take!(ebpf, "STRANGER_TABLE"),
             places: BTreeMap::new(),
+            known: (0, 0),
         })
     }
 
@@ -159,7 +162,9 @@ impl Tables {
         blocks: &BTreeMap<BlockKey, BlockFacts>,
     ) -> Result<(), KernelError> {
         replace(&mut self.peers, peers, "PEERS")?;
-        replace(&mut self.blocks, blocks, "BLOCKS")
+        replace(&mut self.blocks, blocks, "BLOCKS")?;
+        self.known = (peers.len(), blocks.len());
+        Ok(())
     }
 
     /// Totals of a slot, direction and class, all CPUs together.
@@ -276,8 +281,8 @@ impl Tables {
 
     /// How many peers and blocks are entered.
     #[must_use]
-    pub fn known(&self) -> (usize, usize) {
-        (self.peers.keys().count(), self.blocks.keys().count())
+    pub const fn known(&self) -> (usize, usize) {
+        self.known
     }
 }
 
