@@ -2,10 +2,12 @@
 //!
 //! One file (or folder) a command; each exposes `Args` and `run`.
 
+mod bench;
 mod build;
 mod demo;
 mod lab;
 mod lint;
+mod oracle;
 mod setup;
 mod shell;
 mod test;
@@ -37,6 +39,10 @@ enum Command {
     Lab(lab::Args),
     /// Lab up, traffic on, `observer top` on a lab node; quitting tears all down
     Demo(demo::Args),
+    /// What Observer costs: programs, growth, end to end, user space
+    Bench(bench::Args),
+    /// Captures through user space, the programs in the kernel and tshark, compared
+    Oracle(oracle::Args),
     /// Tests, or a command, on other kernels under software emulation
     Vm(vm::Args),
 }
@@ -49,6 +55,8 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Lab(args) => lab::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Oracle(args) => oracle::run(&args),
         Command::Vm(args) => vm::run(&args),
     };
     match result {

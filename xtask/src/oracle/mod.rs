@@ -1,0 +1,205 @@
+//! `cargo xtask oracle`: captures through user space, through the programs in the kernel, and through
+//! tshark, frame by frame. Every disagreement is a defect or stands in [`known`] (docs/oracle.md).
+
+mod compare;
+mod known;
+mod tshark;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use crate::{setup, shell};
+
+/// Differences that are told of one file.
+const TOLD: usize = 20;
+
+/// Options of `cargo xtask oracle`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Directory of captures, with all below it
+    dir: PathBuf,
+    /// Write the packet table as captures into the directory first
+    #[arg(long)]
+    make: bool,
+    /// Without the programs in the kernel, which need root
+    #[arg(long)]
+    no_kernel: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// What could not be run, or how many disagreements nobody has explained.
+pub fn run(args: &Args) -> Result<()> {
+    setup::ensure(&[setup::Group::Oracle])?;
+    let tools = Tools::build()?;
+    if args.make {
+        fs::create_dir_all(&args.dir).with_context(|| format!("creating {} failed", args.dir.display()))?;
+        shell::run(Command::new(&tools.example).arg("make").arg(&args.dir))?;
+    }
+    let mut files = Vec::new();
+    collect(&args.dir, &mut files)?;
+    if files.is_empty() {
+        bail!("there is no capture in {}: files are known by their first bytes", args.dir.display());
+    }
+    let mut tally = Tally::default();
+    for file in &files {
+        one(file, &tools, &mut tally)?;
+    }
+    tally.tell(files.len());
+    let kernel = if args.no_kernel { None } else { Some(kernel(&files, &tools)?) };
+    match (tally.unexplained, kernel) {
+        (0, Some(true)) => Ok(()),
+        (0, None) => {
+            shell::step("oracle", "the programs in the kernel were not asked (--no-kernel)");
+            Ok(())
+        }
+        (0, Some(false)) => bail!("the programs in the kernel count otherwise than user space, see above"),
+        (count, _) => bail!("{count} disagreements with tshark are not explained, see above"),
+    }
+}
+
+/// What was compared.
+#[derive(Default)]
+struct Tally {
+    frames: u64,
+    agreed: u64,
+    explained: BTreeMap<&'static str, u64>,
+    unexplained: u64,
+}
+
+impl Tally {
+    fn tell(&self, files: usize) {
+        println!(
+            "{files} captures, {} frames: {} agree with tshark in every field",
+            self.frames, self.agreed
+        );
+        for (id, count) in &self.explained {
+            let entry = known::TABLE.iter().find(|entry| entry.id == *id);
+            let right = entry.map_or("", |entry| entry.right);
+            println!("  {count:>6} explained by {id} ({right} right)");
+        }
+        println!("  {:>6} not explained", self.unexplained);
+    }
+}
+
+/// The programs of package observer.
+struct Tools {
+    observer: PathBuf,
+    example: PathBuf,
+}
+
+impl Tools {
+    fn build() -> Result<Self> {
+        shell::step("oracle", "building observer (a minute the first time)");
+        let mut cargo = shell::cargo();
+        cargo.args(["build", "--quiet", "--package", "observer", "--bin", "observer", "--example", "oracle"]);
+        shell::run(&mut cargo)?;
+        let metadata = shell::output(shell::cargo().args(["metadata", "--format-version=1", "--no-deps"]))?;
+        let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata speaks no JSON")?;
+        let target = metadata["target_directory"].as_str().context("cargo metadata names no target")?;
+        let debug = Path::new(target).join("debug");
+        Ok(Self { observer: debug.join("observer"), example: debug.join("examples/oracle") })
+    }
+}
+
+/// Captures at and below `path`, known by their first bytes.
+fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    const MAGICS: [[u8; 4]; 6] = [
+        [0xa1, 0xb2, 0xc3, 0xd4],
+        [0xd4, 0xc3, 0xb2, 0xa1],
+        [0xa1, 0xb2, 0x3c, 0x4d],
+        [0x4d, 0x3c, 0xb2, 0xa1],
+        [0x34, 0xcd, 0xb2, 0xa1],
+        [0x0a, 0x0d, 0x0d, 0x0a],
+    ];
+    let failed = || format!("reading {} failed", path.display());
+    if path.is_dir() {
+        let mut below = Vec::new();
+        for entry in fs::read_dir(path).with_context(failed)? {
+            below.push(entry.with_context(failed)?.path());
+        }
+        below.sort();
+        return below.iter().try_for_each(|path| collect(path, files));
+    }
+    let mut first = [0; 4];
+    let mut file = fs::File::open(path).with_context(failed)?;
+    if std::io::Read::read_exact(&mut file, &mut first).is_ok() && MAGICS.contains(&first) {
+        files.push(path.to_owned());
+    }
+    Ok(())
+}
+
+/// Compares one file.
+fn one(file: &Path, tools: &Tools, tally: &mut Tally) -> Result<()> {
+    let mut observer = Command::new(&tools.observer);
+    observer.args(["pcap", "--format", "json", "--events=all"]).arg(file);
+    let output = observer.stdin(Stdio::null()).output().context("cannot start observer")?;
+    if !output.status.success() {
+        // Damaged files are read as far as they go, by both.
+        shell::step("oracle", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    let ours: Vec<Value> = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).with_context(|| format!("observer wrote no JSON: {line}")))
+        .collect::<Result<_>>()?;
+    let Some((report, ours)) = ours.split_last() else {
+        bail!("observer wrote nothing on {}", file.display())
+    };
+    let theirs = tshark::dissect(file)?;
+    let frames = report["files"][0]["frames"].as_u64().unwrap_or(0);
+    if frames as usize != theirs.len() {
+        println!("{}: {frames} frames here, {} for tshark", file.display(), theirs.len());
+        tally.unexplained += 1;
+    }
+    let mut told = 0;
+    for event in ours {
+        let number = event["frame"].as_u64().unwrap_or(0);
+        let Some(their) = number.checked_sub(1).and_then(|index| theirs.get(index as usize)) else {
+            continue;
+        };
+        tally.frames += 1;
+        let differences = compare::frame(event, their);
+        tally.agreed += u64::from(differences.is_empty());
+        for difference in differences {
+            match known::explain(event, their, &difference) {
+                Some(id) => *tally.explained.entry(id).or_default() += 1,
+                None => {
+                    tally.unexplained += 1;
+                    told += 1;
+                    if told <= TOLD {
+                        println!(
+                            "{} frame {number}: {}: {} here, {} for tshark ({}; malformed {})",
+                            file.display(),
+                            difference.field,
+                            difference.ours,
+                            difference.theirs,
+                            their.protocols,
+                            event["malformed"]
+                        );
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Runs the files through the programs in the kernel; false where they count otherwise.
+fn kernel(files: &[PathBuf], tools: &Tools) -> Result<bool> {
+    if !shell::is_root() {
+        bail!("running the programs in the kernel needs root; `--no-kernel` leaves them out");
+    }
+    let status =
+        Command::new(&tools.example).arg("replay").args(files).status().context("cannot start the replay")?;
+    match status.code() {
+        Some(0) => Ok(true),
+        Some(1) => Ok(false),
+        _ => bail!("the replay through the kernel failed: {status}"),
+    }
+}
