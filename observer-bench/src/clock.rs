@@ -1,0 +1,73 @@
+//! Time, the CPU that it is spent on, and what becomes of many values.
+
+use std::io;
+
+use anyhow::{Context as _, Result, bail};
+
+/// CPU time of this thread in nanoseconds: what other processes do meanwhile is not in it.
+pub fn thread_time() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the struct is valid for the duration of the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
+}
+
+/// The CPUs that this process may use.
+///
+/// # Errors
+/// The kernel does not say.
+pub fn cpus() -> Result<Vec<usize>> {
+    // SAFETY: all zeros is an empty set, and the call fills it.
+    let set = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        if libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) != 0 {
+            return Err(io::Error::last_os_error()).context("cannot ask for the CPUs of this process");
+        }
+        set
+    };
+    let most = 8 * size_of::<libc::cpu_set_t>();
+    // SAFETY: every number is below the size of the set.
+    Ok((0..most).filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &set) }).collect())
+}
+
+/// Keeps this thread on these CPUs.
+///
+/// # Errors
+/// The kernel refused.
+pub fn pin(cpus: &[usize]) -> Result<()> {
+    // SAFETY: all zeros is an empty set; `CPU_SET` takes numbers below its size, which `cpus` gave.
+    let result = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        for cpu in cpus {
+            libc::CPU_SET(*cpu, &mut set);
+        }
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set)
+    };
+    if result != 0 {
+        bail!("cannot stay on CPU {cpus:?}: {}", io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// The middle one of the values; of an even number the mean of the two in the middle.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => sorted[n / 2],
+        n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert!((median(&[3.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
+        assert!((median(&[4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < f64::EPSILON);
+        assert!(median(&[]).is_nan());
+    }
+}

@@ -1,0 +1,158 @@
+//! (a) What the programs cost: R = (ours − floor) / (REF − floor), for every class of packets.
+
+use anyhow::{Result, bail};
+use serde_json::json;
+
+use crate::bench::{Bench, Effort, Hook, Packet, WARM_UP, Yardstick, by_turns};
+use crate::classes::{self, PacketClass};
+use crate::report::{Bar, Section, ns, verdict};
+
+/// What one class costs at one hook, in nanoseconds above the floor.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// Letter of the budget.
+    pub letter: &'static str,
+    /// The class.
+    pub name: &'static str,
+    /// The hook.
+    pub hook: Hook,
+    /// The floor itself.
+    pub floor: f64,
+    /// The reference on class a.
+    pub reference: f64,
+    /// Ours.
+    pub ours: f64,
+    /// R by the thread's CPU time.
+    pub ratio: f64,
+    /// R by the kernel's clock.
+    pub ratio_kernel: f64,
+    /// Most that R may be.
+    pub budget: f64,
+}
+
+impl Measured {
+    /// What it is called in ceilings and charts.
+    pub fn label(&self) -> String {
+        format!("{} {} {}", self.hook.label(), self.letter, self.name)
+    }
+}
+
+/// Measures every class at every hook that it can be given to.
+///
+/// # Errors
+/// The kernel refused, or a program did not count what it was run on.
+pub fn measure(bench: &mut Bench, effort: Effort) -> Result<Vec<Measured>> {
+    let reference = Packet::new(classes::native(observer_testing::node::FAR_POD));
+    let mut all = Vec::new();
+    for class in classes::all() {
+        for hook in class.hooks {
+            let one = measure_one(bench, &class, *hook, &reference, effort)?;
+            eprintln!("bench: {:<40} {:>6.1} ns above the floor, R {:.2}", one.label(), one.ours, one.ratio);
+            all.push(one);
+        }
+    }
+    Ok(all)
+}
+
+fn measure_one(
+    bench: &mut Bench,
+    class: &PacketClass,
+    hook: Hook,
+    reference: &Packet,
+    effort: Effort,
+) -> Result<Measured> {
+    bench.prepare(&class.node)?;
+    let floor = bench.yardstick(hook.yardstick(Yardstick::Floor))?;
+    let costs = by_turns(
+        &[
+            (floor, &class.packet),
+            (bench.ours(hook.ours(class.direction))?, &class.packet),
+            (floor, reference),
+            (bench.yardstick(hook.yardstick(Yardstick::Reference))?, reference),
+        ],
+        effort,
+    )?;
+    let (slot, counted) = class.counted;
+    let runs = u64::from(WARM_UP) + effort.rounds as u64 * u64::from(effort.repeat);
+    let (is, should) = (bench.packets(slot, class.direction, counted)?, runs * u64::from(class.segments));
+    if is != should {
+        bail!(
+            "{} at {}: {should} packets of class {} should have been counted, {is} were",
+            class.name,
+            hook.label(),
+            counted.label()
+        );
+    }
+    let [floor, ours, floor_a, reference] = [0, 1, 2, 3].map(|index| costs.median(index));
+    Ok(Measured {
+        letter: class.letter,
+        name: class.name,
+        hook,
+        floor: floor.cpu,
+        reference: reference.cpu - floor_a.cpu,
+        ours: ours.cpu - floor.cpu,
+        ratio: (ours.cpu - floor.cpu) / (reference.cpu - floor_a.cpu),
+        ratio_kernel: (ours.kernel - floor.kernel) / (reference.kernel - floor_a.kernel),
+        budget: class.budget.at(hook),
+    })
+}
+
+/// The table of them.
+pub fn section(measured: &[Measured], effort: Effort) -> Section {
+    let about = format!(
+        "`BPF_PROG_TEST_RUN` on one CPU, {} rounds of {} runs by turns after {WARM_UP} of warm-up; medians of \
+         the thread's CPU time. Floor: an empty program. REF: parse to the ports and one update of a per-CPU \
+         hash with a 16-byte key, always on the packet of class a. R = (ours − floor) / (REF − floor). In the \
+         last column R by the kernel's own clock, which counts whole nanoseconds only.",
+        effort.rounds,
+        crate::report::grouped(u64::from(effort.repeat)),
+    );
+    let rows = measured
+        .iter()
+        .map(|m| {
+            vec![
+                m.hook.label().to_owned(),
+                format!("{} {}", m.letter, m.name),
+                ns(m.floor),
+                ns(m.reference),
+                ns(m.ours),
+                format!("{:.2}", m.ratio),
+                format!("≤ {:.1}", m.budget),
+                verdict(m.ratio, m.budget),
+                format!("{:.2}", m.ratio_kernel),
+            ]
+        })
+        .collect();
+    let data = measured
+        .iter()
+        .map(|m| {
+            json!({
+                "hook": m.hook.label(), "class": m.letter, "packet": m.name,
+                "floor_ns": m.floor, "reference_above_floor_ns": m.reference,
+                "above_floor_ns": m.ours, "ratio": m.ratio, "ratio_kernel_clock": m.ratio_kernel,
+                "budget": m.budget,
+            })
+        })
+        .collect();
+    let bars = measured.iter().map(|m| Bar { label: m.label(), value: m.ratio, budget: m.budget }).collect();
+    Section {
+        name: "program",
+        title: "Cost of the programs",
+        about,
+        columns: &[
+            "hook",
+            "packet",
+            "floor",
+            "REF +",
+            "ours +",
+            "R",
+            "budget",
+            "verdict",
+            "R, kernel's clock",
+        ],
+        rows,
+        data,
+        bars,
+        missing: Vec::new(),
+    }
+}

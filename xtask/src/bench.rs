@@ -1,0 +1,70 @@
+//! `cargo xtask bench`: what Observer costs (docs/performance.md).
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{setup, shell};
+
+/// Options of `cargo xtask bench`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask bench                          everything: a quarter of an hour on a quiet machine
+  cargo xtask bench --quick --only program   what the programs cost, in seconds
+  cargo xtask bench --check                  against the ceilings in observer-bench/ceilings.toml")]
+pub struct Args {
+    /// What to pass on: `--help` there says more
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]
+    options: Vec<String>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// It does not build, or could not measure.
+pub fn run(args: &Args) -> Result<()> {
+    setup::toolchain()?;
+    if shell::is_root() {
+        setup::ensure(&[setup::Group::Lab, setup::Group::Oracle, setup::Group::Bench])?;
+    }
+    let programs = build()?;
+    let of = |name: &str| programs.get(name).with_context(|| format!("cargo did not say where {name} is"));
+    let mut bench = if shell::is_root() {
+        Command::new(of("observer-bench")?)
+    } else {
+        let mut sudo = Command::new("sudo");
+        sudo.arg(of("observer-bench")?);
+        sudo
+    };
+    bench.arg("--observer").arg(of("observer")?).args(&args.options).current_dir(shell::root());
+    let status = bench.status().with_context(|| format!("cannot start {bench:?}"))?;
+    match status.code() {
+        Some(0) => Ok(()),
+        Some(1) => bail!("a ceiling was exceeded"),
+        _ => bail!("the benchmark failed: {status}"),
+    }
+}
+
+/// Builds the benchmark and what it measures, for release; the programs by name.
+fn build() -> Result<BTreeMap<String, PathBuf>> {
+    shell::step("bench", "building, profile release (minutes the first time)");
+    let output = shell::cargo()
+        .args(["build", "--package", "observer", "--package", "observer-bench", "--bins", "--release"])
+        .arg("--message-format=json-render-diagnostics")
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot start cargo")?;
+    if !output.status.success() {
+        bail!("the benchmark does not build");
+    }
+    Ok(String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter_map(|message| {
+            let name = message["target"]["name"].as_str()?.to_owned();
+            Some((name, PathBuf::from(message["executable"].as_str()?)))
+        })
+        .collect())
+}
