@@ -128,6 +128,11 @@ pub struct Config {
     pub lengths: [Length; LENGTHS],
     /// The node's own VNIs; 0 ends the list.
     pub vnis: [u32; VNIS],
+    /// The UDP tunnel that later fragments between nodes most likely belong to, as a [`Class`] number;
+    /// [`Class::None`] where there is none.
+    pub usual_udp_class: u32,
+    /// The VNI of that tunnel, or [`crate::path::VNI_NONE`].
+    pub usual_udp_vni: u32,
     /// UDP destination ports in wire order; 0 ends a list.
     pub vxlan_ports: [u16; PORTS],
     /// The same for Geneve.
@@ -145,6 +150,8 @@ impl Config {
         // 4096: Calico's VXLAN. 0xca11c0: NodePort forwarding of its eBPF data plane
         // (felix/bpf-gpl/nat_types.h).
         vnis: [4096, 0x00ca_11c0, 0, 0, 0, 0, 0, 0],
+        usual_udp_class: Class::None as u32,
+        usual_udp_vni: 0,
         vxlan_ports: [4789_u16.to_be(), 0, 0, 0],
         geneve_ports: [6081_u16.to_be(), 0, 0, 0],
         // 51820 and 51821: Calico's WireGuard for IPv4 and IPv6 (felix/config: WireguardListeningPort).

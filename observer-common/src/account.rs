@@ -375,37 +375,66 @@ pub fn count<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &mut T, 
 
 #[inline(always)]
 fn on_underlay<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &mut T, seen: &mut Observation) {
-    let Observation { parsed, verdict, key, .. } = seen;
+    let Observation { parsed, key, .. } = seen;
     let far = match site.direction {
         Direction::Ingress => parsed.outer.source(packet),
         Direction::Egress => parsed.outer.destination(packet),
     };
     let Some(far) = far else { return };
-    let mut vni = parsed.vni;
-    if parsed.udp_later_fragment
-        && let Some(peer) = tables.peer(&far)
-        && let Some(class) = udp_tunnel(peer.udp_class)
-    {
-        verdict.class = class;
-        vni = peer.vni;
-        verdict.sizes.inner = u64::from(parsed.outer.payload_length());
-    }
     *key = PathKey {
         peer: far,
-        vni,
+        vni: parsed.vni,
         slot: site.device.slot,
         direction: site.direction as u8,
-        class: verdict.class as u8,
+        class: parsed.class as u8,
     };
-    if !verdict.class.is_tunnel() {
-        match block_of(&far, parsed.outer.version, site.config, tables) {
-            None => {
-                verdict.class = Class::External;
-                return;
-            }
-            Some(block) => key.peer = block.peer,
+    if parsed.udp_later_fragment && later_fragment(site, tables, seen) {
+        return;
+    }
+    if seen.verdict.class.is_tunnel() {
+        tunnel_path(&far, site, tables, seen);
+    } else {
+        native_path(&far, site, tables, seen);
+    }
+}
+
+/// A later fragment of UDP has no port: its addresses tell which tunnel it belongs to. Nearly always
+/// that is the node's usual one, whose path exists since the first fragment: one look-up. Returns true
+/// where that was so, and the fragment is counted.
+#[inline(always)]
+fn later_fragment<T: Tables>(site: &Site<'_>, tables: &mut T, seen: &mut Observation) -> bool {
+    let Observation { parsed, verdict, key, .. } = seen;
+    if let Some(class) = udp_tunnel(site.config.usual_udp_class) {
+        (key.class, key.vni) = (class as u8, site.config.usual_udp_vni);
+        verdict.class = class;
+        verdict.sizes.inner = u64::from(parsed.outer.payload_length());
+        if let Some(stats) = tables.path(key) {
+            add_path(stats, parsed, verdict);
+            tables.belongs(key);
+            return true;
         }
-    } else if matches!(verdict.class, Class::Vxlan | Class::Geneve)
+    }
+    match tables.peer(&key.peer).map(|peer| (udp_tunnel(peer.udp_class), peer.vni)) {
+        Some((Some(class), vni)) => {
+            (key.class, key.vni) = (class as u8, vni);
+            verdict.class = class;
+            verdict.sizes.inner = u64::from(parsed.outer.payload_length());
+        }
+        _ => {
+            (key.class, key.vni) = (parsed.class as u8, VNI_NONE);
+            verdict.class = parsed.class;
+            verdict.sizes.inner = u64::from(parsed.inner_length);
+        }
+    }
+    false
+}
+
+/// Counts a tunnel packet for its path, or as a stranger's.
+#[inline(always)]
+fn tunnel_path<T: Tables>(far: &Address, site: &Site<'_>, tables: &mut T, seen: &mut Observation) {
+    let Observation { parsed, verdict, key, .. } = seen;
+    let vni = key.vni;
+    if matches!(verdict.class, Class::Vxlan | Class::Geneve)
         // A VNI that could not be read is unknown; one of 0 is foreign like any other.
         && !(vni == VNI_NONE && (parsed.udp_later_fragment || verdict.malformed != 0))
         && !site.own_vni(vni)
@@ -416,13 +445,8 @@ fn on_underlay<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &mut T
     if let Some(stats) = tables.path(key) {
         add_path(stats, parsed, verdict);
         tables.belongs(key);
-    } else if !verdict.class.is_tunnel() || tables.peer(&far).is_some() {
-        if let Some(stats) = tables.add_path(key) {
-            add_path(stats, parsed, verdict);
-        } else {
-            event(site, tables, Event::PathOverflow, verdict.sizes.segments);
-        }
-        tables.belongs(key);
+    } else if tables.peer(far).is_some() {
+        enter_path(site, tables, parsed, verdict, key);
     } else {
         verdict.foreign_peer = true;
     }
@@ -430,6 +454,49 @@ fn on_underlay<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &mut T
         key.vni = vni;
         stranger(site, tables, key, &verdict.sizes);
     }
+}
+
+/// Counts a packet without encapsulation for the path of its pod block, or as external.
+#[inline(always)]
+fn native_path<T: Tables>(far: &Address, site: &Site<'_>, tables: &mut T, seen: &mut Observation) {
+    let Observation { parsed, verdict, key, .. } = seen;
+    if !may_be_pod(far, parsed.outer.version, site.config) {
+        verdict.class = Class::External;
+        return;
+    }
+    // One prefix length, as Calico has it unless addresses were borrowed: the block's path is the
+    // proof that the block is known, and one look-up is all.
+    let [first, second, ..] = &site.config.lengths;
+    if second.bits == 0 {
+        (key.peer, key.vni) = (far.masked(&first.mask), first.bits);
+        if let Some(stats) = tables.path(key) {
+            add_path(stats, parsed, verdict);
+            tables.belongs(key);
+            return;
+        }
+    }
+    let Some((block, _)) = block_of(far, site.config, tables) else {
+        verdict.class = Class::External;
+        return;
+    };
+    (key.peer, key.vni) = (block.address, block.bits);
+    if let Some(stats) = tables.path(key) {
+        add_path(stats, parsed, verdict);
+        tables.belongs(key);
+    } else {
+        enter_path(site, tables, parsed, verdict, key);
+    }
+}
+
+/// Counts for a path that is seen for the first time.
+#[inline(always)]
+fn enter_path<T: Tables>(site: &Site<'_>, tables: &mut T, parsed: &Parsed, verdict: &Verdict, key: &PathKey) {
+    if let Some(stats) = tables.add_path(key) {
+        add_path(stats, parsed, verdict);
+    } else {
+        event(site, tables, Event::PathOverflow, verdict.sizes.segments);
+    }
+    tables.belongs(key);
 }
 
 /// The UDP tunnel of that number. Compared one by one: a look-up table would need a bound that
@@ -454,29 +521,43 @@ fn event<T: Tables>(site: &Site<'_>, tables: &mut T, event: Event, packets: u32)
     }
 }
 
-/// Finds the block of a pod address: a coarse filter that costs next to nothing for external traffic,
-/// then one exact look-up for each prefix length in use.
+/// A coarse filter that costs next to nothing for external traffic: false for what is no pod's.
 #[inline(always)]
-fn block_of<T: Tables>(address: &Address, version: u8, config: &Config, tables: &T) -> Option<BlockFacts> {
+fn may_be_pod(address: &Address, version: u8, config: &Config) -> bool {
     let (word, coarse) =
         if version == 4 { (address.0[3], &config.coarse4) } else { (address.0[0], &config.coarse6) };
     let mut pod = false;
     for prefix in coarse {
         pod |= word & prefix.mask == prefix.net;
     }
-    if !pod {
-        return None;
-    }
+    pod
+}
+
+/// Finds the block of a pod address: one look-up for each prefix length in use, longest first.
+#[inline(always)]
+fn block_of<T: Tables>(address: &Address, config: &Config, tables: &T) -> Option<(BlockKey, BlockFacts)> {
     for length in &config.lengths {
         if length.bits == 0 {
             break;
         }
         let key = BlockKey { address: address.masked(&length.mask), bits: length.bits };
         if let Some(block) = tables.block(&key) {
-            return Some(block);
+            return Some((key, block));
         }
     }
     None
+}
+
+/// The path of packets to or from a pod block: by its peer where the block's route uses a tunnel, by
+/// the block itself where it is native.
+#[inline(always)]
+const fn path_of_block(key: &mut PathKey, block: &BlockKey, facts: &BlockFacts) {
+    key.class = facts.class as u8;
+    if facts.class == Class::None as u32 {
+        (key.peer, key.vni) = (block.address, block.bits);
+    } else {
+        (key.peer, key.vni) = (facts.peer, facts.vni);
+    }
 }
 
 #[inline(always)]
@@ -492,7 +573,7 @@ fn into_tunnel<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &mut T
     }
     verdict.too_big_for_tunnel = count;
     let Some(far) = parsed.outer.destination(packet) else { return };
-    let Some(block) = block_of(&far, parsed.outer.version, site.config, tables) else { return };
+    let Some((_, block)) = block_of(&far, site.config, tables) else { return };
     *key = PathKey {
         peer: block.peer,
         vni: device.vni,
@@ -685,9 +766,8 @@ pub fn signal<P: Packet, T: Tables>(packet: &P, at: u32, protocol: u8, site: &Si
             Some(_) => key.vni = VNI_FOREIGN,
         }
     } else {
-        let version = if far.0[0] == 0 && far.0[1] == 0 && far.to_v4().is_some() { 4 } else { 6 };
-        let Some(block) = block_of(&far, version, site.config, tables) else { return };
-        (key.peer, key.vni, key.class) = (block.peer, block.vni, block.class as u8);
+        let Some((block, facts)) = block_of(&far, site.config, tables) else { return };
+        path_of_block(&mut key, &block, &facts);
     }
     if let Some(stats) = path_or_new(tables, &key) {
         stats.0[PathCounter::TooBig as usize] += 1;

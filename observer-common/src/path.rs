@@ -13,9 +13,11 @@ pub const VNI_FOREIGN: u32 = u32::MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(C)]
 pub struct PathKey {
-    /// The peer node.
+    /// The peer node. Of a native path ([`crate::kind::Class::None`]): the far pod block, because one
+    /// look-up then serves for the block and for its counters; user space sums the blocks of a node.
     pub peer: Address,
-    /// VNI, [`VNI_NONE`] or [`VNI_FOREIGN`].
+    /// VNI, [`VNI_NONE`] or [`VNI_FOREIGN`]. Of a native path: the block's prefix length in the form of
+    /// [`crate::abi::BlockKey`].
     pub vni: u32,
     /// The underlay device's slot.
     pub slot: u16,

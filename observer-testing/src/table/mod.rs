@@ -8,7 +8,7 @@ mod signals;
 mod sizes;
 mod tunnels;
 
-use observer_common::address::Address;
+use observer_common::address::{Address, Mask};
 use observer_common::kind::{Class, Direction};
 use observer_common::path::PathKey;
 
@@ -56,8 +56,16 @@ pub fn truncated() -> Vec<(String, Input)> {
     all().iter().flat_map(cut).collect()
 }
 
-/// The path of an underlay's packets that enter from `peer`.
+/// The path of an underlay's packets that enter from `peer`; that of native ones is the far pod block's.
 fn from(class: Class, vni: u32, peer: Address) -> PathKey {
+    let (peer, vni) = match class {
+        Class::None => {
+            let pod =
+                if peer.to_v4().is_some() { Address::from_v4(FAR_POD) } else { Address::from_v6(FAR_POD6) };
+            (pod.masked(&Mask::of(BLOCK_BITS)), u32::from(BLOCK_BITS))
+        }
+        _ => (peer, vni),
+    };
     PathKey { peer, vni, slot: UNDERLAY_SLOT, direction: Direction::Ingress as u8, class: class as u8 }
 }
 
@@ -66,6 +74,8 @@ fn to(class: Class, vni: u32, peer: Address) -> PathKey {
     PathKey { direction: Direction::Egress as u8, ..from(class, vni, peer) }
 }
 
+/// A /26 of IPv4, a /122 of IPv6.
+const BLOCK_BITS: u8 = 122;
 const PEER_V4: Address = Address::from_v4(PEER);
 const PEER_V6: Address = Address::from_v6(PEER6);
 

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use observer_common::abi::{DeviceFacts, link, role};
 use observer_common::counters::EVENTS;
 use observer_common::kind::{Class, Direction};
-use observer_common::path::{PathKey, VNI_FOREIGN, VNI_NONE};
+use observer_common::path::VNI_NONE;
 
 use super::attach::{Hooks, Ingress, Place};
 use super::diagnostics;
 use super::error::{KernelError, LiveError};
+use super::ledger::{Ledger, Names, tunnel_id};
 use super::load::{Capacities, Programs};
 use super::netlink::{self, Watcher};
 use super::sys;
@@ -63,6 +64,7 @@ pub struct Live {
     hooks: Hooks,
     topology: Topology,
     slots: BTreeMap<String, Slot>,
+    ledger: Ledger,
     size_bounds: Vec<u32>,
     started: Instant,
     node: String,
@@ -110,6 +112,7 @@ impl Live {
             watcher,
             topology: Topology::default(),
             slots: BTreeMap::new(),
+            ledger: Ledger::default(),
             size_bounds,
             started: now,
             node: sys::node_name(),
@@ -199,6 +202,7 @@ impl Live {
             match self.tables.set_peers(&peers, &blocks) {
                 Ok(()) => {
                     self.troubles.remove(TABLES);
+                    self.assign(&topology)?;
                 }
                 Err(error) if strict => return Err(error),
                 Err(error) => {
@@ -236,6 +240,17 @@ impl Live {
         );
         self.topology = topology;
         Ok(())
+    }
+
+    /// Native paths follow their blocks to other nodes.
+    fn assign(&mut self, topology: &Topology) -> Result<(), KernelError> {
+        let homes = topology.blocks.iter().map(|block| (convert::block_key(block), block.peer)).collect();
+        let raw = self.tables.paths()?;
+        // The names borrow the slots, and the ledger is changed meanwhile.
+        let mut ledger = std::mem::take(&mut self.ledger);
+        let gone = ledger.assign(homes, &raw, &self.names());
+        self.ledger = ledger;
+        gone.iter().try_for_each(|key| self.tables.remove_path(key))
     }
 
     /// Stops watching a device that is gone; its totals stay.
@@ -333,8 +348,8 @@ impl Live {
     /// A map could not be read.
     pub fn read(&self) -> Result<Snapshot, KernelError> {
         let taken = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let names: BTreeMap<u16, &str> = self.slots.iter().map(|(n, s)| (s.index, n.as_str())).collect();
-        let paths = self.tables.paths()?;
+        let names = self.names();
+        let raw = self.tables.paths()?;
         let (peers, blocks) = self.tables.known();
         let capacities = self.programs.capacities;
         let mut notes = self.topology.notes.clone();
@@ -346,27 +361,25 @@ impl Live {
             origin: format!("Linux {}", self.kernel),
             devices: self.devices()?,
             fill: Fill {
-                paths: paths.len() as u64,
+                paths: raw.len() as u64,
                 paths_capacity: u64::from(capacities.paths),
                 peers: peers as u64,
                 peers_capacity: u64::from(capacities.peers),
                 blocks: blocks as u64,
                 blocks_capacity: u64::from(capacities.blocks),
             },
-            paths: paths
+            paths: self
+                .ledger
+                .paths(&raw, &names)
                 .into_iter()
-                .filter_map(|(key, stats)| {
-                    let id = path_id(&key, &names)?;
-                    let scope = self.scope(&id);
-                    Some(Path { id, scope, counters: stats.0 })
-                })
+                .map(|(id, counters)| Path { scope: self.scope(&id), id, counters })
                 .collect(),
             strangers: self
                 .tables
                 .strangers()?
                 .into_iter()
                 .filter_map(|stranger| {
-                    let mut id = path_id(&stranger.key, &names)?;
+                    let mut id = tunnel_id(&stranger.key, &names)?;
                     id.vni = if matches!(id.class, Class::Vxlan | Class::Geneve) {
                         Vni::Own(stranger.key.vni)
                     } else {
@@ -378,6 +391,10 @@ impl Live {
             size_bounds: self.size_bounds.clone(),
             notes,
         })
+    }
+
+    fn names(&self) -> Names<'_> {
+        self.slots.iter().map(|(name, slot)| (slot.index, name.as_str())).collect()
     }
 
     fn scope(&self, id: &PathId) -> Scope {
@@ -452,23 +469,4 @@ fn facts(watched: &Watched, slot: u16, underlay_slot: u16) -> DeviceFacts {
         class: watched.class as u8,
         reserved: 0,
     }
-}
-
-fn path_id(key: &PathKey, names: &BTreeMap<u16, &str>) -> Option<PathId> {
-    let class = Class::from_index(key.class)?;
-    Some(PathId {
-        device: (*names.get(&key.slot)?).to_owned(),
-        direction: if key.direction == Direction::Ingress as u8 {
-            Direction::Ingress
-        } else {
-            Direction::Egress
-        },
-        class,
-        vni: match key.vni {
-            VNI_FOREIGN => Vni::Foreign,
-            VNI_NONE if !matches!(class, Class::Vxlan | Class::Geneve) => Vni::None,
-            vni => Vni::Own(vni),
-        },
-        peer: convert::from_wire(key.peer),
-    })
 }

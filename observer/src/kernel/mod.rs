@@ -4,6 +4,7 @@ mod attach;
 mod clsact;
 mod diagnostics;
 mod error;
+mod ledger;
 mod live;
 mod load;
 pub mod netlink;

@@ -225,6 +225,17 @@ impl Tables {
         Ok(paths)
     }
 
+    /// Removes a path.
+    ///
+    /// # Errors
+    /// The map cannot be written.
+    pub fn remove_path(&mut self, key: &PathKey) -> Result<(), KernelError> {
+        match self.paths.remove(&Shared(*key)) {
+            Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
+            Err(error) => Err(failed("write", "PATHS")(error)),
+        }
+    }
+
     /// All strangers, all CPUs together.
     ///
     /// # Errors

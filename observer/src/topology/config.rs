@@ -6,6 +6,8 @@ use std::net::IpAddr;
 
 use observer_common::abi::{COARSE, Coarse, Config, LENGTHS, Length, PORTS, SIZE_CLASSES, SIZE_TABLE};
 use observer_common::address::Mask;
+use observer_common::kind::Class;
+use observer_common::path::VNI_NONE;
 
 use super::convert::bits;
 use super::{Block, Topology};
@@ -16,6 +18,9 @@ const SIZES: [u32; 19] = [
     64, 128, 256, 512, 1024, 1280, 1400, 1420, 1430, 1440, 1450, 1460, 1480, 1500, 2048, 4096, 8950, 8981,
     9000,
 ];
+
+/// Tunnels whose later fragments have no port.
+const UDP_TUNNELS: [Class; 3] = [Class::Vxlan, Class::Geneve, Class::Wireguard];
 
 /// A configuration, and what did not fit.
 pub(super) struct Fit {
@@ -66,7 +71,10 @@ impl Topology {
                 .filter(move |block| block.address.is_ipv6() == six)
                 .filter(|block| lengths.contains(&bits(block.address, block.prefix_len)))
         };
+        let usual = self.watched.iter().find(|w| UDP_TUNNELS.contains(&w.class));
         let mut config = Config {
+            usual_udp_class: usual.map_or(Class::None, |w| w.class) as u32,
+            usual_udp_vni: usual.and_then(|w| w.vni).unwrap_or(VNI_NONE),
             coarse4: coarse(counted(false).map(word)),
             coarse6: coarse(counted(true).map(word)),
             vnis: bounded(&self.vnis, "VNIs", &mut notes),

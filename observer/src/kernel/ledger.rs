@@ -1,0 +1,180 @@
+//! From the kernel's native paths, which are kept by pod block, to paths by peer node.
+//!
+//! A block may move to another node while it is counted. What was counted until then stays with the old
+//! peer, so that no path ever goes back.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use observer_common::abi::BlockKey;
+use observer_common::counters::{Merge, PATH_COUNTERS, PathCounter};
+use observer_common::kind::{Class, Direction};
+use observer_common::path::{PathKey, PathStats, VNI_FOREIGN, VNI_NONE};
+
+use crate::snapshot::{PathId, Vni};
+use crate::topology::convert;
+
+type Counters = [u64; PATH_COUNTERS];
+
+/// The names of devices by slot.
+pub type Names<'a> = BTreeMap<u16, &'a str>;
+
+/// Which node every block is on, and what was counted for nodes that it was on before.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    homes: BTreeMap<BlockKey, IpAddr>,
+    /// What a kernel path had counted when its block came to its present node.
+    base: BTreeMap<PathKey, Counters>,
+    /// What was counted for nodes that blocks have left.
+    retired: BTreeMap<PathId, Counters>,
+}
+
+impl Ledger {
+    /// Takes over where blocks are now. `raw` is what the kernel has; returns the kernel's paths that
+    /// belong to no block any more and are to be removed.
+    pub fn assign(
+        &mut self,
+        homes: BTreeMap<BlockKey, IpAddr>,
+        raw: &[(PathKey, PathStats)],
+        names: &Names<'_>,
+    ) -> Vec<PathKey> {
+        let mut gone = Vec::new();
+        for (key, stats) in raw.iter().filter(|(key, _)| key.class == Class::None as u8) {
+            let block = block_of(key);
+            let (before, now) = (self.homes.get(&block).copied(), homes.get(&block));
+            if before.as_ref() == now {
+                continue;
+            }
+            if let Some(id) = before.and_then(|peer| native_id(key, peer, names)) {
+                let counted = self.counted(key, stats);
+                add(self.retired.entry(id).or_insert([0; PATH_COUNTERS]), &counted);
+            }
+            if now.is_some() {
+                self.base.insert(*key, stats.0);
+            } else {
+                self.base.remove(key);
+                gone.push(*key);
+            }
+        }
+        self.homes = homes;
+        gone
+    }
+
+    /// The paths by peer node.
+    pub fn paths(&self, raw: &[(PathKey, PathStats)], names: &Names<'_>) -> BTreeMap<PathId, Counters> {
+        let mut paths = self.retired.clone();
+        for (key, stats) in raw {
+            let id = if key.class == Class::None as u8 {
+                self.homes.get(&block_of(key)).and_then(|peer| native_id(key, *peer, names))
+            } else {
+                tunnel_id(key, names)
+            };
+            if let Some(id) = id {
+                add(paths.entry(id).or_insert([0; PATH_COUNTERS]), &self.counted(key, stats));
+            }
+        }
+        paths
+    }
+
+    /// What a kernel path has counted since its block came to its present node.
+    fn counted(&self, key: &PathKey, stats: &PathStats) -> Counters {
+        let mut counted = stats.0;
+        if let Some(base) = self.base.get(key) {
+            for counter in PathCounter::ALL.iter().filter(|counter| counter.merge() == Merge::Sum) {
+                let (value, base) = (&mut counted[*counter as usize], base[*counter as usize]);
+                *value = value.saturating_sub(base);
+            }
+        }
+        counted
+    }
+}
+
+fn block_of(key: &PathKey) -> BlockKey {
+    BlockKey { address: key.peer, bits: key.vni }
+}
+
+fn add(sum: &mut Counters, counters: &Counters) {
+    for counter in PathCounter::ALL {
+        let (sum, value) = (&mut sum[counter as usize], counters[counter as usize]);
+        *sum = match counter.merge() {
+            Merge::Sum => *sum + value,
+            Merge::Max => (*sum).max(value),
+        };
+    }
+}
+
+fn direction(key: &PathKey) -> Direction {
+    if key.direction == Direction::Ingress as u8 { Direction::Ingress } else { Direction::Egress }
+}
+
+fn native_id(key: &PathKey, peer: IpAddr, names: &Names<'_>) -> Option<PathId> {
+    let device = (*names.get(&key.slot)?).to_owned();
+    Some(PathId { device, direction: direction(key), class: Class::None, vni: Vni::None, peer })
+}
+
+/// Who a tunnel path is; for strangers the VNI on the wire is the stranger's own matter.
+pub fn tunnel_id(key: &PathKey, names: &Names<'_>) -> Option<PathId> {
+    let class = Class::from_index(key.class)?;
+    Some(PathId {
+        device: (*names.get(&key.slot)?).to_owned(),
+        direction: direction(key),
+        class,
+        vni: match key.vni {
+            VNI_FOREIGN => Vni::Foreign,
+            VNI_NONE if !matches!(class, Class::Vxlan | Class::Geneve) => Vni::None,
+            vni => Vni::Own(vni),
+        },
+        peer: convert::from_wire(key.peer),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use observer_common::address::Address;
+
+    const BLOCK: BlockKey = BlockKey { address: Address::from_v4([10, 244, 3, 64]), bits: 122 };
+
+    fn raw(packets: u64) -> Vec<(PathKey, PathStats)> {
+        let key = PathKey { peer: BLOCK.address, vni: BLOCK.bits, slot: 0, direction: 0, class: 0 };
+        let mut stats = PathStats::ZERO;
+        stats.0[PathCounter::Packets as usize] = packets;
+        vec![(key, stats)]
+    }
+
+    fn packets(ledger: &Ledger, raw: &[(PathKey, PathStats)], peer: &str) -> Option<u64> {
+        let names = Names::from([(0, "eth0")]);
+        let peer: IpAddr = peer.parse().expect("an address");
+        let paths = ledger.paths(raw, &names);
+        paths.iter().find(|(id, _)| id.peer == peer).map(|(_, c)| c[PathCounter::Packets as usize])
+    }
+
+    #[test]
+    fn a_block_that_moves_leaves_its_past_behind() {
+        let names = Names::from([(0, "eth0")]);
+        let home = |peer: &str| BTreeMap::from([(BLOCK, peer.parse().expect("an address"))]);
+        let mut ledger = Ledger::default();
+        assert!(ledger.assign(home("10.0.0.2"), &[], &names).is_empty());
+        assert_eq!(packets(&ledger, &raw(7), "10.0.0.2"), Some(7));
+
+        assert!(ledger.assign(home("10.0.0.3"), &raw(10), &names).is_empty());
+        assert_eq!(packets(&ledger, &raw(15), "10.0.0.2"), Some(10));
+        assert_eq!(packets(&ledger, &raw(15), "10.0.0.3"), Some(5));
+
+        // Back again: both go on from where they were.
+        assert!(ledger.assign(home("10.0.0.2"), &raw(20), &names).is_empty());
+        assert_eq!(packets(&ledger, &raw(22), "10.0.0.2"), Some(12));
+        assert_eq!(packets(&ledger, &raw(22), "10.0.0.3"), Some(10));
+    }
+
+    #[test]
+    fn a_block_that_is_gone_keeps_what_it_counted() {
+        let names = Names::from([(0, "eth0")]);
+        let mut ledger = Ledger::default();
+        let home = BTreeMap::from([(BLOCK, "10.0.0.2".parse().expect("an address"))]);
+        ledger.assign(home, &[], &names);
+        let gone = ledger.assign(BTreeMap::new(), &raw(9), &names);
+        assert_eq!(gone, [raw(0)[0].0]);
+        assert_eq!(packets(&ledger, &[], "10.0.0.2"), Some(9));
+    }
+}
