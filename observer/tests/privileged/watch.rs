@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use observer::kernel::{Live, LiveError, Options};
 use observer::snapshot::Snapshot;
-use observer_common::counters::Total;
+use observer_common::counters::{Merge, Total};
 use observer_common::kind::Direction;
 use tokio::sync::{mpsc, oneshot};
 
@@ -85,9 +85,13 @@ pub fn counted(snapshot: &Snapshot, device: &str) -> Traffic {
     sum
 }
 
-/// One counter of a device and direction, all classes together.
+/// One counter of a device and direction, all classes together: their sum, or the largest.
 pub fn total(snapshot: &Snapshot, device: &str, direction: Direction, counter: Total) -> u64 {
     let device = snapshot.devices.iter().find(|d| d.name == device).expect("the device is watched");
     let rows = device.totals.iter().filter(|totals| totals.direction == direction);
-    rows.map(|totals| totals.counters[counter as usize]).sum()
+    let values = rows.map(|totals| totals.counters[counter as usize]);
+    match counter.merge() {
+        Merge::Sum => values.sum(),
+        Merge::Max => values.max().unwrap_or(0),
+    }
 }
