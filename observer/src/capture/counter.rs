@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 
 use observer_common::abi::{Config, DeviceFacts, PORTS, VNIS, role};
 use observer_common::account::{Observation, Site, count, look, ran_out, signal};
@@ -267,8 +268,9 @@ impl Counter {
 
     fn add_device(&mut self, key: DeviceKey, interface: &Interface) -> u16 {
         let file = self.files.len().saturating_sub(1);
-        let base = self.files.last().map_or("", |file| file.name.as_str());
-        let mut name = base.to_owned();
+        let path = self.files.last().map_or("", |file| file.name.as_str());
+        let base = Path::new(path).file_name().map_or_else(|| path.into(), |base| base.to_string_lossy());
+        let mut name = base.into_owned();
         match (&interface.name, key.0) {
             (Some(interface), _) => name += &format!(":{interface}"),
             (None, 0) => {}

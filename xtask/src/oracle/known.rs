@@ -11,20 +11,123 @@ pub struct Known {
     pub id: &'static str,
     /// Who is right.
     pub right: &'static str,
-    /// Why.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for readers, and for the test that compares docs/oracle.md")
-    )]
-    pub why: &'static str,
     /// Whether it explains a difference.
     applies: fn(&Value, &Dissection, &Difference) -> bool,
 }
 
+/// Reasons with which the parser stops inside a tunnel; those about fragments do not stop it.
+const STOPS_INSIDE: [&str; 8] = [
+    "extension_chain",
+    "too_many_vlans",
+    "truncated_tunnel",
+    "tunnel_header",
+    "inner_truncated",
+    "inner_version",
+    "inner_header_length",
+    "inner_length",
+];
+const VXLAN: u64 = 4789;
+const GENEVE: u64 = 6081;
+const WIREGUARD: [u64; 2] = [51820, 51821];
+/// The P flag of VXLAN-GPE.
+const GPE: u64 = 0x0400;
+
 /// All of them; the first that applies counts.
-pub const TABLE: &[Known] = &[];
+pub const TABLE: &[Known] = &[
+    Known {
+        id: "not-captured",
+        right: "both",
+        applies: |event, _, difference| {
+            event["malformed"] == "not_captured" && difference.field != "wire_bytes"
+        },
+    },
+    Known {
+        id: "outer-malformed",
+        right: "observer",
+        applies: |event, _, difference| {
+            event["encapsulation"] == "malformed" && difference.field != "wire_bytes"
+        },
+    },
+    Known {
+        id: "inner-malformed",
+        right: "both",
+        applies: |event, their, difference| {
+            let reason = event["malformed"].as_str().unwrap_or_default();
+            STOPS_INSIDE.contains(&reason)
+                && match difference.field {
+                    // Only tshark reads on, or it says that there is no tunnel at all.
+                    "inner" | "vni" => event[difference.field].is_null() || their.class == Some("none"),
+                    "encapsulation" => their.class == Some("none"),
+                    "too_big" => event["too_big"].is_null(),
+                    _ => false,
+                }
+        },
+    },
+    Known {
+        id: "other-port",
+        right: "both",
+        applies: |event, their, difference| {
+            let ours = |(source, destination): (u64, u64)| {
+                [VXLAN, GENEVE].contains(&destination)
+                    || WIREGUARD.contains(&destination)
+                    || WIREGUARD.contains(&source)
+            };
+            event["encapsulation"] == "none"
+                && matches!(their.class, Some("vxlan" | "geneve" | "wireguard"))
+                && matches!(difference.field, "encapsulation" | "inner" | "vni")
+                && their.ports.is_some_and(|ports| !ours(ports))
+        },
+    },
+    Known {
+        id: "wireguard-reserved",
+        right: "observer",
+        applies: |event, their, difference| {
+            event["encapsulation"] == "none"
+                && their.class == Some("wireguard")
+                && difference.field == "encapsulation"
+                && their
+                    .wireguard_reserved
+                    .as_deref()
+                    .is_some_and(|bytes| bytes.contains(|c: char| c != '0' && c != ':'))
+        },
+    },
+    Known {
+        id: "vxlan-gpe",
+        right: "observer",
+        applies: |event, their, difference| {
+            event["encapsulation"] == "vxlan"
+                && their.vxlan_flags & GPE != 0
+                && matches!(difference.field, "inner" | "vni")
+        },
+    },
+    Known {
+        id: "udp-length",
+        right: "both",
+        applies: |event, their, difference| {
+            their.class == Some("none")
+                && their.protocols.ends_with(":udp")
+                && matches!(event["encapsulation"].as_str(), Some("vxlan" | "geneve" | "wireguard"))
+                && matches!(difference.field, "encapsulation" | "inner" | "vni")
+        },
+    },
+];
 
 /// The entry that explains a difference.
 pub fn explain(event: &Value, their: &Dissection, difference: &Difference) -> Option<&'static str> {
     TABLE.iter().find(|entry| (entry.applies)(event, their, difference)).map(|entry| entry.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_entry_is_documented() {
+        let path = crate::shell::root().join("docs/oracle.md");
+        let text = std::fs::read_to_string(path).expect("docs/oracle.md");
+        for entry in TABLE {
+            let line = format!("| `{}` | {} |", entry.id, entry.right);
+            assert!(text.contains(&line), "docs/oracle.md has no line `{line}`");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 
 /// The fields that are asked for, in the order of the columns.
-const FIELDS: [&str; 18] = [
+const FIELDS: [&str; 22] = [
     "frame.protocols",
     "ip.len",
     "ip.flags.mf",
@@ -25,6 +25,10 @@ const FIELDS: [&str; 18] = [
     "icmpv6.mtu",
     "frame.len",
     "ipv6.opt.jumbo",
+    "udp.srcport",
+    "udp.dstport",
+    "vxlan.flags",
+    "wg.reserved",
 ];
 
 /// One IP header.
@@ -57,6 +61,12 @@ pub struct Dissection {
     pub vni: Option<u64>,
     /// Version and MTU of a too-big message.
     pub too_big: Option<(u64, u64)>,
+    /// Source and destination port of the outermost UDP header.
+    pub ports: Option<(u64, u64)>,
+    /// Flags of the outermost VXLAN header.
+    pub vxlan_flags: u64,
+    /// The reserved bytes of a WireGuard message.
+    pub wireguard_reserved: Option<String>,
     /// Bytes on the wire.
     pub wire: u64,
 }
@@ -88,6 +98,11 @@ pub fn dissect(file: &Path) -> Result<Vec<Dissection>> {
 struct Columns<'a>(Vec<Vec<&'a str>>);
 
 impl Columns<'_> {
+    fn text(&self, field: &str) -> Option<String> {
+        let column = FIELDS.iter().position(|name| *name == field)?;
+        self.0.get(column)?.first().filter(|text| !text.is_empty()).map(|text| (*text).to_owned())
+    }
+
     fn number(&self, field: &str, occurrence: usize) -> Option<u64> {
         let column = FIELDS.iter().position(|name| *name == field)?;
         let text = self.0.get(column)?.get(occurrence)?;
@@ -108,6 +123,9 @@ fn frame(line: &str) -> Dissection {
         protocols: protocols.to_owned(),
         class: Some("non_ip"),
         wire: columns.number("frame.len", 0).unwrap_or(0),
+        wireguard_reserved: columns.text("wg.reserved"),
+        ports: columns.number("udp.srcport", 0).zip(columns.number("udp.dstport", 0)),
+        vxlan_flags: columns.number("vxlan.flags", 0).unwrap_or(0),
         ..Dissection::default()
     };
     let layers = layers(&tokens, &columns);
