@@ -584,6 +584,8 @@ fn into_tunnel<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &mut T
     let counter = would(parsed.outer.dont_fragment).1;
     if let Some(stats) = path_or_new(tables, key) {
         stats.0[counter as usize] += u64::from(count);
+    } else {
+        event(site, tables, Event::PathOverflow, count);
     }
 }
 
@@ -738,11 +740,11 @@ fn add_path(stats: &mut PathStats, parsed: &Parsed, verdict: &Verdict) {
 pub fn signal<P: Packet, T: Tables>(packet: &P, at: u32, protocol: u8, site: &Site<'_>, tables: &mut T) {
     let Some(message) = too_big(packet, at, protocol, site.config) else { return };
     event(site, tables, if message.version == 4 { Event::TooBigV4 } else { Event::TooBigV6 }, 1);
-    let slot = match site.device.role {
-        role::UNDERLAY => site.device.slot,
-        role::TUNNEL => site.device.underlay_slot,
-        _ => return,
-    };
+    // A message that comes out of a tunnel has crossed the underlay before: it belongs to its path once.
+    if site.device.role != role::UNDERLAY {
+        return;
+    }
+    let slot = site.device.slot;
     let quoted = message.quoted;
     if quoted.class as u8 == Class::Malformed as u8 {
         return;
@@ -774,5 +776,7 @@ pub fn signal<P: Packet, T: Tables>(packet: &P, at: u32, protocol: u8, site: &Si
         if message.mtu != 0 {
             stats.0[PathCounter::TooBigMtu as usize] = u64::from(message.mtu);
         }
+    } else {
+        event(site, tables, Event::PathOverflow, 1);
     }
 }

@@ -195,7 +195,7 @@ counters! {
         FragmentationOverheadBytes = "fragmentation_overhead_bytes";
         /// Too-big signals that quote a packet of this path.
         TooBig = "too_big";
-        /// The MTU of the last of them.
+        /// The MTU of the last of them on each CPU; of several CPUs the largest.
         TooBigMtu = "too_big_mtu", Max;
         /// Super-packets.
         Aggregates = "aggregates";

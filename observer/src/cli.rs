@@ -79,8 +79,8 @@ pub struct StatArgs {
     /// How many reports to print
     #[arg(long, short = 'c', value_name = "N")]
     pub count: Option<u64>,
-    /// Show the paths with most bytes, at most N
-    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "20")]
+    /// Show the paths with most bytes, at most N (`--paths=50`)
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "20")]
     pub paths: Option<usize>,
     /// Show totals since the start instead of rates
     #[arg(long)]
@@ -169,7 +169,7 @@ pub struct AttachArgs {
     #[arg(value_name = "DEVICE", env = "OBSERVER_DEVICES", value_delimiter = ',')]
     pub devices: Vec<String>,
     /// Watch the pods' devices (cali*) too
-    #[arg(long, env = "OBSERVER_WORKLOADS")]
+    #[arg(long, env = "OBSERVER_WORKLOADS", value_parser = clap::builder::BoolishValueParser::new())]
     pub workloads: bool,
     /// Where ingress of underlay devices is counted
     #[arg(long, value_enum, env = "OBSERVER_INGRESS")]

@@ -3,12 +3,16 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use observer_common::abi::MAX_SLOTS;
 use serde::{Deserialize, Deserializer};
 
 use crate::cli::{IngressHook, Prefix, prefix};
 
 /// Read where no other file is named.
 pub const DEFAULT: &str = "/etc/observer/config.toml";
+
+/// Entries that a table may have at most, as on the command line.
+const LARGEST_TABLE: u32 = 1_048_576;
 
 /// What the file may say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -88,6 +92,22 @@ impl Settings {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
+        let settings = Self::read_toml(text)?;
+        let tables = [
+            ("max-paths", settings.max_paths, LARGEST_TABLE),
+            ("max-peers", settings.max_peers, LARGEST_TABLE),
+            ("max-blocks", settings.max_blocks, LARGEST_TABLE),
+            ("max-devices", settings.max_devices, MAX_SLOTS),
+        ];
+        for (name, value, most) in tables {
+            if let Some(value) = value.filter(|value| !(1..=most).contains(value)) {
+                return Err(format!("{name} = {value} is not between 1 and {most}"));
+            }
+        }
+        Ok(settings)
+    }
+
+    fn read_toml(text: &str) -> Result<Self, String> {
         toml::from_str(text).map_err(|error: toml::de::Error| {
             let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
             let message = error.message().replace('\n', " ");
@@ -115,6 +135,8 @@ mod tests {
     fn mistakes_are_named_with_their_line() {
         let error = Settings::parse("workloads = true\ndevics = []\n").expect_err("a typing mistake");
         assert!(error.starts_with("line 2: unknown field `devics`"), "{error}");
+        let error = Settings::parse("max-paths = 0\n").expect_err("no table");
+        assert!(error.contains("max-paths = 0 is not between 1 and 1048576"), "{error}");
         let error = Settings::parse("interval = 0\n").expect_err("no interval");
         assert!(error.contains("between 0.1 and 86400"), "{error}");
     }

@@ -53,6 +53,8 @@ pub struct Device {
     pub tunnel: Option<Tunnel>,
     /// How ingress and egress are watched, by [`Direction`].
     pub hooks: [Hook; 2],
+    /// How often the hook of a direction was found lost, by [`Direction`]; monotonic.
+    pub losses: [u64; 2],
     /// Totals; classes that were never seen are absent.
     pub totals: Vec<Totals>,
     /// Rare events by [`Direction`] and [`observer_common::counters::Event`].

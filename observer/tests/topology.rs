@@ -579,5 +579,7 @@ fn a_switch_of_modes_changes_blocks_and_tunnels() {
     assert_eq!(names(&changes.attach), ["vxlan-v6.calico", "vxlan.calico"]);
     assert_eq!(names(&changes.detach), ["tunl0"]);
     assert_eq!(changes.blocks.len(), 3, "all but the native one of node-b, which stays for IPv6");
-    assert!(changes.blocks_gone.is_empty() && !changes.config);
+    assert!(changes.blocks_gone.is_empty());
+    // The usual tunnel of later fragments is another now.
+    assert!(changes.config);
 }

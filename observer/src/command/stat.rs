@@ -67,7 +67,7 @@ fn render(report: &Report, args: &StatArgs, first: bool, colour: bool) -> String
             } else {
                 (csv::rows_header(), csv::rows(report))
             };
-            if first { header + &rows } else { rows }
+            if first { format!("{header}\n{rows}") } else { rows }
         }
         Format::Table => {
             let options = TableOptions {

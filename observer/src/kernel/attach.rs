@@ -115,7 +115,11 @@ impl Hooks {
         if self.alone.is_some() {
             // Nobody else lives who could own them.
             match qdisc_detach_program(&place.device, attach_type(place.direction), name) {
-                Ok(()) => log::info!("removed a filter of a killed observer from {}", place.device),
+                Ok(()) => {
+                    log::info!("removed a filter of a killed observer from {}", place.device);
+                    // The clsact was the dead one's too, unless others have put something on it since.
+                    self.made.insert(place.ifindex);
+                }
                 Err(TcError::IoError(error)) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(in_the_way("remove an old filter from", place, &error, None)),
             }

@@ -54,6 +54,8 @@ struct Slot {
     /// It is there now.
     present: bool,
     hooks: [Hook; 2],
+    /// How often each was found lost.
+    losses: [u64; 2],
 }
 
 /// The kernel as a source.
@@ -255,13 +257,16 @@ impl Live {
 
     /// Stops watching a device that is gone; its totals stay.
     fn release(&mut self, name: &str) -> Result<(), KernelError> {
-        let Some(slot) = self.slots.get_mut(name) else { return Ok(()) };
+        let Some(slot) = self.slots.get(name) else { return Ok(()) };
         let ifindex = slot.watched.device.ifindex;
         for direction in Direction::ALL {
-            self.hooks.detach(&Place { device: name.to_owned(), ifindex, direction });
-            slot.hooks[direction as usize] = Hook::Lost;
+            let place = Place { device: name.to_owned(), ifindex, direction };
+            self.hooks.detach(&place);
+            self.lost(&place);
         }
-        slot.present = false;
+        if let Some(slot) = self.slots.get_mut(name) {
+            slot.present = false;
+        }
         self.tables.remove_device(ifindex)
     }
 
@@ -289,9 +294,7 @@ impl Live {
                 continue;
             }
             let hook = self.hooks.attach(&mut self.programs, &place, ingress, watched.device.mtu).await?;
-            if let Some(slot) = self.slots.get_mut(name) {
-                slot.hooks[direction as usize] = hook;
-            }
+            self.set_hook(name, direction, hook);
         }
         if let Some(slot) = self.slots.get_mut(name) {
             slot.present = true;
@@ -315,30 +318,56 @@ impl Live {
             ));
         }
         let index = u16::try_from(index).unwrap_or(u16::MAX);
-        let slot = Slot { index, watched: watched.clone(), present: false, hooks: [Hook::None; 2] };
+        let slot =
+            Slot { index, watched: watched.clone(), present: false, hooks: [Hook::None; 2], losses: [0; 2] };
         self.slots.insert(watched.device.name.clone(), slot);
         Ok(index)
     }
 
-    /// Looks at every hook, and attaches lost ones again.
+    /// Looks at every hook that should be there, and attaches lost ones again.
     async fn verify(&mut self) {
-        let places: Vec<Place> = self.hooks.places().cloned().collect();
+        let present = self.slots.iter().filter(|(_, slot)| slot.present);
+        let places: Vec<Place> = present
+            .flat_map(|(name, slot)| {
+                let ifindex = slot.watched.device.ifindex;
+                Direction::ALL.map(|direction| Place { device: name.clone(), ifindex, direction })
+            })
+            .collect();
         for place in places {
             match self.hooks.verify(&mut self.programs, &place).await {
                 Ok(true) => continue,
                 Ok(false) => log::warn!("lost the hook on {} {}", place.device, place.direction.label()),
-                Err(error) => log::debug!("{error}"),
+                // It could not be asked: that says nothing of the hook.
+                Err(error) => {
+                    log::debug!("{error}");
+                    continue;
+                }
             }
             self.hooks.detach(&place);
-            let Some(slot) = self.slots.get_mut(&place.device) else { continue };
-            slot.hooks[place.direction as usize] = Hook::Lost;
+            self.lost(&place);
+            let Some(slot) = self.slots.get(&place.device) else { continue };
             let ingress =
                 if slot.watched.role == Role::Underlay { self.options.ingress } else { Ingress::Tc };
-            let mtu = slot.watched.device.mtu;
-            match self.hooks.attach(&mut self.programs, &place, ingress, mtu).await {
-                Ok(hook) => slot.hooks[place.direction as usize] = hook,
+            match self.hooks.attach(&mut self.programs, &place, ingress, slot.watched.device.mtu).await {
+                Ok(hook) => self.set_hook(&place.device, place.direction, hook),
                 Err(error) => log::debug!("{error}"),
             }
+        }
+    }
+
+    fn set_hook(&mut self, device: &str, direction: Direction, hook: Hook) {
+        if let Some(slot) = self.slots.get_mut(device) {
+            slot.hooks[direction as usize] = hook;
+        }
+    }
+
+    /// Notes a loss, once: even one that is mended before anybody reads must leave a trace.
+    fn lost(&mut self, place: &Place) {
+        if let Some(slot) = self.slots.get_mut(&place.device)
+            && slot.hooks[place.direction as usize] != Hook::Lost
+        {
+            slot.hooks[place.direction as usize] = Hook::Lost;
+            slot.losses[place.direction as usize] += 1;
         }
     }
 
@@ -433,6 +462,7 @@ impl Live {
                     vni: watched.vni,
                 }),
                 hooks: slot.hooks,
+                losses: slot.losses,
                 totals,
                 events,
             });

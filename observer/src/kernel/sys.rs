@@ -62,8 +62,8 @@ struct LinkCreate {
     rest: [u64; 6],
 }
 
-/// Attaches an XDP program by a link, in native mode, and in no other way: aya would fall back to
-/// netlink, which replaces what it finds.
+/// Attaches an XDP program by a link, in native mode, and in no other way: where the kernel refuses the
+/// link, aya would silently fall back to netlink, and what is attached so outlives a kill.
 ///
 /// # Errors
 /// `EBUSY`/`EEXIST`: somebody owns the hook. `EOPNOTSUPP`: the driver has no native XDP.

@@ -139,7 +139,9 @@ impl Report {
         let gaps = Direction::ALL.map(|direction| {
             let was = before.map(|b| b.hooks[direction as usize]);
             let watched = !matches!(device.hooks[direction as usize], Hook::None | Hook::Lost);
-            watched && matches!(was, Some(Hook::None | Hook::Lost))
+            let lost =
+                before.is_some_and(|b| b.losses[direction as usize] != device.losses[direction as usize]);
+            watched && (lost || matches!(was, Some(Hook::None | Hook::Lost)))
         });
         let mut events = device.events;
         for (direction, counters) in events.iter_mut().enumerate() {

@@ -101,6 +101,7 @@ fn device(name: &str, kind: &str, role: Role, mtu: u32, totals: Vec<Totals>) -> 
         mtu,
         tunnel: None,
         hooks: [Hook::Tcx; 2],
+        losses: [0; 2],
         totals,
         events: [[0; EVENTS]; 2],
     }
