@@ -166,7 +166,8 @@ impl Live {
     /// Reads the node again, and makes hooks and tables fit it. What fails is told with the figures, and
     /// tried again: a node in trouble is when they are needed most.
     async fn reread(&mut self) {
-        (self.dirty, self.read_due) = (false, Instant::now() + REREAD);
+        // Set before the reading: what changes during it is heard again.
+        self.dirty = false;
         let result = match netlink::read_node().await {
             Ok(node) => {
                 let topology = Topology::derive_present(&node, &self.options.choice);
@@ -181,9 +182,11 @@ impl Live {
             Err(error) => {
                 log::warn!("{error}");
                 self.troubles.insert(NODE.to_owned(), error.to_string());
-                self.read_due = Instant::now() + RETRY;
             }
         }
+        // Only now: whoever cancels this in the middle has it done again. Nothing is heard meanwhile,
+        // as the same task listens.
+        self.read_due = Instant::now() + if self.troubles.contains_key(NODE) { RETRY } else { REREAD };
     }
 
     /// Removes every hook and leaves the devices as they were found.

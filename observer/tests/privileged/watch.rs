@@ -7,6 +7,7 @@ use observer::kernel::{Live, LiveError, Options};
 use observer::snapshot::Snapshot;
 use observer_common::counters::{Merge, Total};
 use observer_common::kind::Direction;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::lab::{Traffic, enter};
@@ -38,14 +39,15 @@ impl Watch {
                     Err(error) => return started.send(Err(error)).expect("somebody listens"),
                 };
                 started.send(Ok(())).expect("somebody listens");
+                // Never cancelled in the middle: the source takes care in peace, then answers.
                 loop {
-                    let soon = Instant::now() + Duration::from_secs(3600);
-                    tokio::select! {
-                        asked = asked.recv() => match asked {
-                            Some(answer) => { let _ = answer.send(live.read().expect("read the maps")); }
-                            None => break,
-                        },
-                        care = live.care_until(soon) => care.expect("take care"),
+                    match asked.try_recv() {
+                        Ok(answer) => drop(answer.send(live.read().expect("read the maps"))),
+                        Err(TryRecvError::Empty) => {
+                            let soon = Instant::now() + Duration::from_millis(10);
+                            live.care_until(soon).await.expect("take care");
+                        }
+                        Err(TryRecvError::Disconnected) => break,
                     }
                 }
                 live.stop().await;
