@@ -21,7 +21,7 @@ pub struct Args {
     /// Print one table of `observer stat` instead, for machines with no terminal
     #[arg(long)]
     once: bool,
-    /// Mbit/s of each bulk transfer
+    /// Mbit/s of all bulk transfers together
     #[arg(long, default_value_t = 40, value_name = "MBIT")]
     rate: u32,
     #[command(flatten)]
@@ -53,7 +53,10 @@ pub fn run(args: &Args) -> Result<()> {
 fn show(lab: &Lab, args: &Args, observer: &Path) -> Result<()> {
     let rate = args.rate.to_string();
     let xtask = std::env::current_exe().context("cannot find the running xtask")?;
-    shell::output(Command::new(xtask).args(["lab", "--name", NAME, "traffic", "start", "--for", "3600", "--rate", &rate]))?;
+    shell::output(
+        Command::new(xtask)
+            .args(["lab", "--name", NAME, "traffic", "start", "--for", "3600", "--rate", &rate]),
+    )?;
     let mut program = vec![observer.display().to_string()];
     if args.once {
         program.extend(["stat", "--interval", "2", "--count", "1", "--paths"].map(str::to_owned));

@@ -77,10 +77,9 @@ fn why_not_privileged() -> Option<String> {
     let netns = Command::new("unshare").args(["--net", "true"]).output();
     match netns {
         Ok(output) if output.status.success() => None,
-        Ok(output) => Some(format!(
-            "no network namespaces here: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        )),
+        Ok(output) => {
+            Some(format!("no network namespaces here: {}", String::from_utf8_lossy(&output.stderr).trim()))
+        }
         Err(error) => Some(format!("unshare does not start: {error}")),
     }
 }
