@@ -289,7 +289,7 @@ fn clear<T>(value: &mut T) {
     }
 }
 
-const _: () = assert!(size_of::<Parsed>() % 8 == 0 && size_of::<Verdict>() % 8 == 0);
+const _: () = assert!(size_of::<Parsed>().is_multiple_of(8) && size_of::<Verdict>().is_multiple_of(8));
 
 /// Parses the frame that `seen` describes and weighs it, and says whether all headers that were needed
 /// could be read.

@@ -43,6 +43,7 @@ pub fn run(args: &Args) -> Result<()> {
     match why_not_privileged() {
         None => {
             step("privileged tests on this kernel", privileged)?;
+            step("captures against tshark and the programs", oracle)?;
             if !args.no_vm {
                 kernels(ci)?;
             }
@@ -93,6 +94,12 @@ fn privileged() -> Result<()> {
             .args(["--", "--test-threads=1"])
             .env("OBSERVER_XTASK", xtask),
     )
+}
+
+/// The captures that stand in the repository.
+fn oracle() -> Result<()> {
+    let xtask = std::env::current_exe().context("cannot find the running xtask")?;
+    shell::run(Command::new(xtask).arg("oracle").arg(shell::root().join("observer/tests/data/pcap")))
 }
 
 fn kernels(ci: bool) -> Result<()> {
