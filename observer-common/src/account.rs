@@ -11,7 +11,8 @@ use crate::address::Address;
 use crate::counters::{Event, FIRST_REASON, PathCounter, Total};
 use crate::kind::{Class, Direction};
 use crate::packet::{
-    Frame, Ip, Malformed, Packet, Parsed, Position, WIREGUARD_AROUND, header_end, parse, too_big,
+    Cleared, Frame, Ip, Malformed, Packet, Parsed, Position, WIREGUARD_AROUND, clear, header_end, parse,
+    too_big,
 };
 use crate::path::{PathKey, PathStats, Stranger, VNI_FOREIGN, VNI_NONE};
 
@@ -249,8 +250,12 @@ impl Site<'_> {
 pub struct Observation {
     /// What is known of it besides its bytes.
     pub frame: Frame,
+    /// Its far address, on an underlay.
+    pub far: Address,
     /// The path that it may belong to.
     pub key: PathKey,
+    /// The pod block that it may belong to.
+    pub block: BlockKey,
     /// What the parser found.
     pub parsed: Parsed,
     /// What became of it.
@@ -261,7 +266,9 @@ impl Observation {
     /// Nothing seen yet.
     pub const NOTHING: Self = Self {
         frame: Frame { length: 0, gso_segs: 0, gso_size: 0, tag_beside: false, zero_length_is_big: false },
+        far: Address::UNSPECIFIED,
         key: PathKey { peer: Address::UNSPECIFIED, vni: VNI_NONE, slot: 0, direction: 0, class: 0 },
+        block: BlockKey { address: Address::UNSPECIFIED, bits: 0 },
         parsed: Parsed::NOTHING,
         verdict: Verdict::NOTHING,
     };
@@ -276,20 +283,9 @@ impl Observation {
     }
 }
 
-/// Forgets what was found of the frame before.
-///
-/// Word by word and volatile: LLVM would make one `memset` of it, which is a loop over bytes in a BPF
-/// program.
-#[inline(always)]
-fn clear<T>(value: &mut T) {
-    let words = (&raw mut *value).cast::<u64>();
-    for i in 0..const { size_of::<T>() / size_of::<u64>() } {
-        // SAFETY: the struct consists of so many words, and zero is a value of each of its fields.
-        unsafe { words.add(i).write_volatile(0) };
-    }
-}
-
-const _: () = assert!(size_of::<Parsed>().is_multiple_of(8) && size_of::<Verdict>().is_multiple_of(8));
+const _: () = assert!(size_of::<Verdict>().is_multiple_of(8));
+// SAFETY: aligned to 8, the size above; integers, booleans, and an enum whose first variant is 0.
+unsafe impl Cleared for Verdict {}
 
 /// Parses the frame that `seen` describes and weighs it, and says whether all headers that were needed
 /// could be read.
@@ -375,26 +371,28 @@ pub fn count<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &mut T, 
 
 #[inline(always)]
 fn on_underlay<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &mut T, seen: &mut Observation) {
-    let Observation { parsed, key, .. } = seen;
+    let parsed = &seen.parsed;
     let far = match site.direction {
         Direction::Ingress => parsed.outer.source(packet),
         Direction::Egress => parsed.outer.destination(packet),
     };
     let Some(far) = far else { return };
-    *key = PathKey {
+    seen.far = far;
+    seen.key = PathKey {
         peer: far,
         vni: parsed.vni,
         slot: site.device.slot,
         direction: site.direction as u8,
         class: parsed.class as u8,
     };
-    if parsed.udp_later_fragment && later_fragment(site, tables, seen) {
+    packet.settle(seen);
+    if seen.parsed.udp_later_fragment && later_fragment(site, tables, seen) {
         return;
     }
     if seen.verdict.class.is_tunnel() {
-        tunnel_path(&far, site, tables, seen);
+        tunnel_path(site, tables, seen);
     } else {
-        native_path(&far, site, tables, seen);
+        native_path(site, tables, seen);
     }
 }
 
@@ -431,8 +429,8 @@ fn later_fragment<T: Tables>(site: &Site<'_>, tables: &mut T, seen: &mut Observa
 
 /// Counts a tunnel packet for its path, or as a stranger's.
 #[inline(always)]
-fn tunnel_path<T: Tables>(far: &Address, site: &Site<'_>, tables: &mut T, seen: &mut Observation) {
-    let Observation { parsed, verdict, key, .. } = seen;
+fn tunnel_path<T: Tables>(site: &Site<'_>, tables: &mut T, seen: &mut Observation) {
+    let Observation { parsed, verdict, key, far, .. } = seen;
     let vni = key.vni;
     if matches!(verdict.class, Class::Vxlan | Class::Geneve)
         // A VNI that could not be read is unknown; one of 0 is foreign like any other.
@@ -458,8 +456,8 @@ fn tunnel_path<T: Tables>(far: &Address, site: &Site<'_>, tables: &mut T, seen: 
 
 /// Counts a packet without encapsulation for the path of its pod block, or as external.
 #[inline(always)]
-fn native_path<T: Tables>(far: &Address, site: &Site<'_>, tables: &mut T, seen: &mut Observation) {
-    let Observation { parsed, verdict, key, .. } = seen;
+fn native_path<T: Tables>(site: &Site<'_>, tables: &mut T, seen: &mut Observation) {
+    let Observation { parsed, verdict, key, far, block, .. } = seen;
     if !may_be_pod(far, parsed.outer.version, site.config) {
         verdict.class = Class::External;
         return;
@@ -475,10 +473,10 @@ fn native_path<T: Tables>(far: &Address, site: &Site<'_>, tables: &mut T, seen: 
             return;
         }
     }
-    let Some((block, _)) = block_of(far, site.config, tables) else {
+    if block_of(far, site.config, tables, block).is_none() {
         verdict.class = Class::External;
         return;
-    };
+    }
     (key.peer, key.vni) = (block.address, block.bits);
     if let Some(stats) = tables.path(key) {
         add_path(stats, parsed, verdict);
@@ -533,16 +531,22 @@ fn may_be_pod(address: &Address, version: u8, config: &Config) -> bool {
     pod
 }
 
-/// Finds the block of a pod address: one look-up for each prefix length in use, longest first.
+/// Finds the block of a pod address, and leaves its key in `key`: one look-up for each prefix length in
+/// use, longest first.
 #[inline(always)]
-fn block_of<T: Tables>(address: &Address, config: &Config, tables: &T) -> Option<(BlockKey, BlockFacts)> {
+fn block_of<T: Tables>(
+    address: &Address,
+    config: &Config,
+    tables: &T,
+    key: &mut BlockKey,
+) -> Option<BlockFacts> {
     for length in &config.lengths {
         if length.bits == 0 {
             break;
         }
-        let key = BlockKey { address: address.masked(&length.mask), bits: length.bits };
-        if let Some(block) = tables.block(&key) {
-            return Some((key, block));
+        *key = BlockKey { address: address.masked(&length.mask), bits: length.bits };
+        if let Some(block) = tables.block(key) {
+            return Some(block);
         }
     }
     None
@@ -563,7 +567,7 @@ const fn path_of_block(key: &mut PathKey, block: &BlockKey, facts: &BlockFacts) 
 #[inline(always)]
 fn into_tunnel<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &mut T, seen: &mut Observation) {
     let device = site.device;
-    let Observation { parsed, verdict, key, .. } = seen;
+    let Observation { parsed, verdict, key, far, block, .. } = seen;
     if device.underlay_mtu == 0 {
         return;
     }
@@ -572,10 +576,11 @@ fn into_tunnel<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &mut T
         return;
     }
     verdict.too_big_for_tunnel = count;
-    let Some(far) = parsed.outer.destination(packet) else { return };
-    let Some((_, block)) = block_of(&far, site.config, tables) else { return };
+    let Some(destination) = parsed.outer.destination(packet) else { return };
+    *far = destination;
+    let Some(facts) = block_of(far, site.config, tables, block) else { return };
     *key = PathKey {
-        peer: block.peer,
+        peer: facts.peer,
         vni: device.vni,
         slot: device.underlay_slot,
         direction: Direction::Egress as u8,
@@ -768,7 +773,8 @@ pub fn signal<P: Packet, T: Tables>(packet: &P, at: u32, protocol: u8, site: &Si
             Some(_) => key.vni = VNI_FOREIGN,
         }
     } else {
-        let Some((block, facts)) = block_of(&far, site.config, tables) else { return };
+        let mut block = BlockKey { address: Address::UNSPECIFIED, bits: 0 };
+        let Some(facts) = block_of(&far, site.config, tables, &mut block) else { return };
         path_of_block(&mut key, &block, &facts);
     }
     if let Some(stats) = path_or_new(tables, &key) {

@@ -3,7 +3,7 @@
 use super::carrier::{Carrier, Reasons};
 use super::headers::{Extension, Ipv6, ipproto};
 use super::ipv4::suspicious;
-use super::{Ip, Malformed, Packet, Position};
+use super::{Ip, Malformed, Packet, Position, clear};
 
 /// Extension headers that are passed over; more make a packet malformed. RFC 8200 §4.1 names six
 /// that may occur, one of them twice.
@@ -57,7 +57,7 @@ pub(super) fn header<P: Packet>(
     let passed = extensions(packet, ip, reasons);
     if passed.is_err() {
         // Nothing of a header that cannot be used is counted, its length and position neither.
-        *ip = Ip::NONE;
+        clear(ip);
     }
     passed
 }

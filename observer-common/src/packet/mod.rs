@@ -99,8 +99,34 @@ impl Position {
     }
 }
 
+/// Makes all words of a struct zero.
+///
+/// One by one and volatile: LLVM would make one `memset` of it, which is a loop over bytes and a call in
+/// a BPF program.
+#[inline(always)]
+pub(crate) fn clear<T: Cleared>(value: &mut T) {
+    let words = (&raw mut *value).cast::<u64>();
+    for i in 0..const { size_of::<T>() / size_of::<u64>() } {
+        // SAFETY: the struct consists of so many words, and zero is a value of each of its fields.
+        unsafe { words.add(i).write_volatile(0) };
+    }
+}
+
+/// Structs that consist of whole words, all of which may be zero.
+///
+/// # Safety
+/// Size and alignment are multiples of 8, and zero is a value of every field.
+pub(crate) unsafe trait Cleared {}
+
+const _: () = assert!(size_of::<Ip>() == 16 && size_of::<Parsed>().is_multiple_of(8));
+// SAFETY: aligned to 8, sizes above; integers, booleans, and enums whose first variant is 0.
+unsafe impl Cleared for Ip {}
+// SAFETY: as above.
+unsafe impl Cleared for Parsed {}
+
 /// What a step of the parser learnt of one IP header. Offsets count from the first byte of the frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C, align(8))]
 pub struct Ip {
     /// Length of the whole IP packet, in bytes.
     pub length: u32,

@@ -6,7 +6,7 @@
 
 use super::carrier::{self, Carried, Carrier, INNER};
 use super::headers::ipproto;
-use super::{Frame, Ip, Malformed, Packet, Parsed, Position, ethernet, gre, icmp, ipv4, ipv6, udp};
+use super::{Frame, Malformed, Packet, Parsed, Position, clear, ethernet, gre, icmp, ipv4, ipv6, udp};
 use crate::abi::Config;
 use crate::kind::Class;
 
@@ -114,7 +114,7 @@ fn inner<P: Packet>(packet: &P, frame: &Frame, parsed: &mut Parsed, carried: Car
     }
     // A first fragment that ends inside the inner headers: they were read from what stands behind it.
     if carrier.cut && u32::from(parsed.inner.payload) > parsed.outer.end() {
-        parsed.inner = Ip::NONE;
+        clear(&mut parsed.inner);
         parsed.stop(Malformed::InnerTruncated);
     }
     packet.settle(parsed);
