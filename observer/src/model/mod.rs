@@ -3,6 +3,7 @@
 mod figures;
 mod lines;
 mod report;
+pub mod whatif;
 
 pub use figures::{Figures, Fragments, PathFigures};
 pub use lines::{Line, PathLine, State, Underlay, per_second};

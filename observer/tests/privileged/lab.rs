@@ -70,7 +70,12 @@ pub fn enter(netns: &str) {
 impl Lab {
     /// Makes a lab of that mode.
     pub fn up(mode: &str, options: &[&str]) -> Self {
-        let name = "observer-test".to_owned();
+        Self::up_named("observer-test", mode, options)
+    }
+
+    /// The same of another name, so that both can be up.
+    pub fn up_named(name: &str, mode: &str, options: &[&str]) -> Self {
+        let name = name.to_owned();
         output(xtask().args(["lab", "--name", &name, "up", "--force", "--mode", mode]).args(options));
         let status = output(xtask().args(["lab", "--name", &name, "status", "--format", "json"]));
         Self { name, status: serde_json::from_str(&status).expect("the lab's status is JSON") }

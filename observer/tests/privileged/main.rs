@@ -5,10 +5,13 @@
 
 mod capture;
 mod exact;
+mod flood;
 mod fragments;
 mod hooks;
 mod input;
 mod lab;
 mod program;
 mod segments;
+mod signals;
+mod sizes;
 mod watch;

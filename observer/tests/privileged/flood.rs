@@ -1,0 +1,666 @@
+//! Floods of spoofed senders through the real program: known peers and totals stay exact, and no table
+//! grows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use aya::maps::{Map, MapData, MapInfo, PerCpuArray};
+use aya::programs::{TestRun as _, TestRunOptions, Xdp};
+use observer::kernel::{Capacities, Options, Programs, Tables, entry};
+use observer::model::Report;
+use observer::snapshot::{Device, Hook, Snapshot};
+use observer::topology::Role;
+use observer_common::abi::{Events, PeerFacts, STRANGERS, Totals, events_index, totals_index};
+use observer_common::address::{Address, Mask};
+use observer_common::counters::{Event, PathCounter, Total};
+use observer_common::kind::{Class, Direction};
+use observer_common::path::{PathKey, PathStats, Stranger, VNI_FOREIGN, VNI_NONE};
+use observer_testing::memory::{size_class, size_class_table};
+use observer_testing::node::{self, FAR_POD, NODE, PEER, POD, ROUTER, UNDERLAY_SLOT, VNI};
+use observer_testing::packets::{Ip4, ethernet_ip, payload, tcp, too_big4, udp, vxlan};
+use observer_testing::{Counted, node::Node};
+
+use crate::lab::{Lab, wait_for};
+use crate::watch::Watch;
+
+/// Distinct senders of each flood.
+const SENDERS: u32 = 1_000_000;
+/// The same where a machine is emulated and a million would take minutes.
+const FEWER: u32 = 200_000;
+/// How long a flood may take; here a million packets take 1 to 2 s.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// Packets after which nothing may grow any more.
+const WARM_UP: u32 = 5_000;
+/// Between two packets of known peers come so many of the flood.
+const APART: u32 = 8;
+/// Where the outer addresses and the VNI stand in a frame without options.
+const SOURCE: usize = 14 + 12;
+const VXLAN_VNI: usize = 14 + 20 + 8 + 4;
+/// Where a message from a router quotes.
+const QUOTED: usize = 14 + 20 + 8;
+/// Memory of the process that comes and goes by itself.
+const NOISE: u64 = 1 << 20;
+
+/// A frame, and what must be counted of it.
+#[derive(Clone)]
+struct Packet {
+    bytes: Vec<u8>,
+    class: Class,
+    l3: u64,
+    inner: u64,
+}
+
+impl Packet {
+    fn new(packet: &[u8], class: Class, inner: usize) -> Self {
+        Self { bytes: ethernet_ip(packet), class, l3: packet.len() as u64, inner: inner as u64 }
+    }
+
+    fn put(&mut self, at: usize, bytes: &[u8]) {
+        self.bytes[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// A VNI leaves the byte behind it alone.
+    fn put_vni(&mut self, at: usize, vni: u32) {
+        self.put(at, &vni.to_be_bytes()[1..]);
+    }
+
+    /// Adds so many of it to a row of totals.
+    fn count(&self, totals: &mut Totals, packets: u64) {
+        let mut add = |counter: Total, value: u64| totals.counters[counter as usize] += value * packets;
+        add(Total::Packets, 1);
+        add(Total::WireBytes, self.bytes.len() as u64);
+        add(Total::L3Bytes, self.l3);
+        add(Total::InnerBytes, self.inner);
+        if packets != 0 {
+            let largest = &mut totals.counters[Total::Largest as usize];
+            *largest = self.l3.max(*largest);
+            totals.sizes[size_class(self.l3 as u32)] += packets;
+        }
+    }
+
+    fn path(&self, packets: u64) -> PathStats {
+        let mut stats = PathStats::ZERO;
+        let mut put = |counter: PathCounter, value: u64| stats.0[counter as usize] = value;
+        put(PathCounter::Packets, packets);
+        put(PathCounter::WireBytes, self.bytes.len() as u64 * packets);
+        put(PathCounter::L3Bytes, self.l3 * packets);
+        put(PathCounter::InnerBytes, self.inner * packets);
+        put(PathCounter::Largest, self.l3);
+        stats
+    }
+}
+
+fn pod_packet(size: usize) -> Vec<u8> {
+    Ip4::new(FAR_POD, POD, 6).dont_fragment().around(&tcp(0, &payload(size)))
+}
+
+/// Packets of known peers: native, IPIP and VXLAN, with their paths.
+fn known() -> Vec<(Packet, PathKey)> {
+    let (native, inner) = (pod_packet(40), pod_packet(1200));
+    let ipip = Ip4::new(PEER, NODE, 4).around(&inner);
+    let in_vxlan = Ip4::new(PEER, NODE, 17).around(&vxlan(VNI, &ethernet_ip(&inner)));
+    vec![
+        (Packet::new(&native, Class::None, native.len()), from_far_block()),
+        (Packet::new(&ipip, Class::Ipip, inner.len()), from_peer(Class::Ipip, VNI_NONE)),
+        (Packet::new(&in_vxlan, Class::Vxlan, inner.len()), from_peer(Class::Vxlan, VNI)),
+    ]
+}
+
+fn from_peer(class: Class, vni: u32) -> PathKey {
+    key(Direction::Ingress, class, vni, PEER)
+}
+
+/// Native packets are kept by pod block, under its prefix length.
+fn from_far_block() -> PathKey {
+    const BLOCK: u32 = 96 + 26;
+    let peer = Address::from_v4(FAR_POD).masked(&Mask::of(BLOCK as u8));
+    PathKey { peer, ..from_peer(Class::None, BLOCK) }
+}
+
+fn key(direction: Direction, class: Class, vni: u32, peer: [u8; 4]) -> PathKey {
+    let peer = Address::from_v4(peer);
+    PathKey { peer, vni, slot: UNDERLAY_SLOT, direction: direction as u8, class: class as u8 }
+}
+
+/// Every number once, in an order that looks like none: odd factors are bijections of 32 bits.
+fn scattered(nth: u32) -> u32 {
+    nth.wrapping_mul(0x9e37_79b1) ^ 0x5bd1_e995
+}
+
+/// The source of the flood's n-th packet: all differ, and none is a known node or a known pod.
+fn source(nth: u32) -> [u8; 4] {
+    let known = |address: [u8; 4]| address == PEER || (address[..3] == FAR_POD[..3] && address[3] < 64);
+    let address = scattered(nth).to_be_bytes();
+    // No flood has so many packets.
+    if known(address) { scattered(nth + (1 << 31)).to_be_bytes() } else { address }
+}
+
+/// A VNI that no device of the node uses.
+fn foreign_vni(nth: u32) -> u32 {
+    let vni = scattered(nth) >> 8;
+    if matches!(vni, 0 | VNI | 0x00ca_11c0) { 7 } else { vni }
+}
+
+/// The programs, loaded, with the tables of a node.
+struct Kernel {
+    programs: Programs,
+    tables: Tables,
+}
+
+/// What one flood is: a frame, and what makes its n-th packet of it.
+struct Flood {
+    packet: Packet,
+    vary: fn(&mut Packet, u32),
+}
+
+/// What a flood did.
+struct Run {
+    /// Packets of the flood.
+    sent: u64,
+    /// Packets of each of [`known`].
+    of_known: u64,
+    counted: Counted,
+}
+
+impl Kernel {
+    fn load(capacities: Capacities, node: &Node) -> Self {
+        let mut programs = Programs::load(capacities).expect("load the programs");
+        let mut tables = Tables::take(&mut programs.ebpf).expect("open the maps");
+        tables.set_size_classes(&size_class_table()).expect("set the size classes");
+        tables.set_config(&node.config).expect("set the configuration");
+        tables.set_peers(&node.peers, &node.blocks).expect("set peers and blocks");
+        tables.set_device(&node.device).expect("set the device");
+        programs.xdp(entry::XDP).expect("load the XDP program");
+        Self { programs, tables }
+    }
+
+    fn program(&mut self) -> &Xdp {
+        self.programs.xdp(entry::XDP).expect("it is loaded")
+    }
+
+    fn send(&mut self, packet: &Packet, times: u64) {
+        let program = self.program();
+        for _ in 0..times {
+            run(program, &packet.bytes);
+        }
+    }
+
+    fn counted(&self) -> Counted {
+        let mut counted = Counted::default();
+        for direction in Direction::ALL {
+            let events = self.tables.events(UNDERLAY_SLOT, direction).expect("read events");
+            counted.add_events(events_index(UNDERLAY_SLOT, direction), &events);
+            for class in Class::ALL {
+                let totals = self.tables.totals(UNDERLAY_SLOT, direction, class).expect("read totals");
+                counted.add_totals(totals_index(UNDERLAY_SLOT, direction, class), &totals);
+            }
+        }
+        for (key, stats) in self.tables.paths().expect("read paths") {
+            counted.add_path(&key, &stats);
+        }
+        for stranger in self.tables.strangers().expect("read strangers") {
+            counted.add_stranger(&stranger);
+        }
+        counted
+    }
+
+    /// Sends a flood on all CPUs at once, packets of known peers among it, and holds every table's
+    /// memory against what it was before.
+    fn flood(&mut self, name: &str, flood: &Flood) -> Run {
+        self.tables.reset(&[UNDERLAY_SLOT]).expect("reset");
+        let known = known();
+        let start = Instant::now();
+        let mut of_known = self.send_range(flood, &known, 0..WARM_UP);
+        let (maps, memory) = (own_maps(), resident());
+        of_known += self.send_range(flood, &known, WARM_UP..FEWER);
+        let slow = start.elapsed() * (SENDERS / FEWER) > PATIENCE;
+        let senders = if slow { FEWER } else { SENDERS };
+        of_known += self.send_range(flood, &known, FEWER..senders);
+        let took = start.elapsed();
+        let (maps_after, memory_after) = (own_maps(), resident());
+        assert_eq!(maps, maps_after, "{name}: the maps' sizes and memory");
+        let grown = memory_after.saturating_sub(memory);
+        assert!(grown <= NOISE, "{name}: the process grew by {grown} bytes");
+        let counted = self.counted();
+        let packets = senders + (of_known * known.len() as u64) as u32;
+        println!(
+            "flood {name}: {senders} senders on {} CPUs, {packets} packets in {:.1} s ({:.2} µs each), {} of each known peer's path; {} paths, {} strangers in {} places a CPU; maps {} KiB, process {:+} KiB",
+            cpus().len(),
+            took.as_secs_f64(),
+            took.as_secs_f64() * 1e6 / f64::from(packets),
+            of_known,
+            counted.paths.len(),
+            counted.strangers.len(),
+            STRANGERS,
+            maps_after.iter().map(|map| map.memory).sum::<u64>() / 1024,
+            i64::try_from(memory_after).unwrap_or(0) / 1024 - i64::try_from(memory).unwrap_or(0) / 1024,
+        );
+        Run { sent: senders.into(), of_known, counted }
+    }
+
+    /// Sends a part of a flood, divided among the CPUs; how many packets of each known peer were sent.
+    fn send_range(&mut self, flood: &Flood, known: &[(Packet, PathKey)], range: Range<u32>) -> u64 {
+        let program = self.program();
+        let cpus = cpus();
+        let share = (range.end - range.start).div_ceil(cpus.len() as u32);
+        thread::scope(|scope| {
+            let parts: Vec<_> = cpus
+                .iter()
+                .enumerate()
+                .map(|(nth, cpu)| {
+                    let from = (range.start + share * nth as u32).min(range.end);
+                    let to = (from + share).min(range.end);
+                    scope.spawn(move || {
+                        pin(*cpu);
+                        let mut packet = flood.packet.clone();
+                        let mut of_known = 0;
+                        for nth in from..to {
+                            (flood.vary)(&mut packet, nth);
+                            run(program, &packet.bytes);
+                            if nth % APART == 0 {
+                                known.iter().for_each(|(packet, _)| run(program, &packet.bytes));
+                                of_known += 1;
+                            }
+                        }
+                        of_known
+                    })
+                })
+                .collect();
+            parts.into_iter().map(|part| part.join().expect("the thread sends")).sum()
+        })
+    }
+}
+
+fn run(program: &Xdp, frame: &[u8]) {
+    const XDP_PASS: u32 = 2;
+    let mut options = TestRunOptions::new();
+    options.data_in = Some(frame);
+    let result = program.test_run(options).expect("run the program");
+    assert_eq!(result.return_value, XDP_PASS, "the packet passes");
+}
+
+/// The CPUs that this process may use, a few of them.
+fn cpus() -> Vec<usize> {
+    // SAFETY: zero is an empty set, and the kernel fills one of the size that it is told.
+    let set = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        assert_eq!(libc::sched_getaffinity(0, size_of_val(&set), &raw mut set), 0);
+        set
+    };
+    // SAFETY: the set is initialised and the numbers are below its size.
+    (0..libc::CPU_SETSIZE as usize).filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &set) }).take(4).collect()
+}
+
+fn pin(cpu: usize) {
+    // SAFETY: as above; only this thread stays on the CPU.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu, &mut set);
+        assert_eq!(libc::sched_setaffinity(0, size_of_val(&set), &raw const set), 0);
+    }
+}
+
+/// A map that this process holds.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct OwnMap {
+    name: String,
+    id: u32,
+    entries: u32,
+    /// Bytes in the kernel, as it says itself.
+    memory: u64,
+}
+
+fn own_maps() -> BTreeSet<OwnMap> {
+    let mut maps = BTreeSet::new();
+    for entry in std::fs::read_dir("/proc/self/fdinfo").expect("fdinfo") {
+        // The descriptor of the folder itself is gone by now.
+        let Ok(text) = std::fs::read_to_string(entry.expect("an entry").path()) else { continue };
+        let field = |name: &str| -> Option<u64> {
+            text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().parse().ok())
+        };
+        let Some(id) = field("map_id") else { continue };
+        let id = id as u32;
+        let info = MapInfo::from_id(id).expect("the map's info");
+        maps.insert(OwnMap {
+            name: info.name_as_str().expect("a name").to_owned(),
+            id,
+            entries: field("max_entries").expect("max_entries") as u32,
+            memory: field("memlock").expect("memlock"),
+        });
+    }
+    assert!(maps.len() >= 10, "only {} maps", maps.len());
+    maps
+}
+
+/// The memory of this process, bytes.
+fn resident() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").expect("statm");
+    let pages: u64 = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("a number");
+    // SAFETY: it only asks.
+    pages * u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).expect("a size")
+}
+
+/// Places of the table of strangers that are taken, CPU by CPU, straight from the map.
+fn strangers_by_cpu() -> Vec<usize> {
+    const SIZE: usize = size_of::<Stranger>();
+    let maps = own_maps();
+    // Names end at 15 bytes in the kernel.
+    let id = maps.iter().find(|map| "STRANGER_TABLE".starts_with(&map.name)).expect("the map").id;
+    let data = MapData::from_id(id).expect("open the map");
+    let map = PerCpuArray::<_, [u8; SIZE]>::try_from(Map::PerCpuArray(data)).expect("a per-CPU array");
+    assert_eq!(map.len(), STRANGERS);
+    let mut taken: Vec<usize> = Vec::new();
+    for place in 0..STRANGERS {
+        let values = map.get(&place, 0).expect("read");
+        taken.resize(values.len(), 0);
+        for (cpu, value) in values.iter().enumerate() {
+            let packets = u64::from_ne_bytes(value[24..32].try_into().expect("eight bytes"));
+            taken[cpu] += usize::from(packets != 0);
+        }
+    }
+    taken
+}
+
+/// What must be counted: known peers' packets and paths, and a row for the flood.
+fn expected(run: &Run, flood: &Packet, flags: &[Total]) -> Counted {
+    let mut counted = Counted::default();
+    for (packet, key) in known() {
+        let mut totals = Totals::ZERO;
+        packet.count(&mut totals, run.of_known);
+        counted.add_totals(totals_index(UNDERLAY_SLOT, Direction::Ingress, packet.class), &totals);
+        counted.add_path(&key, &packet.path(run.of_known));
+    }
+    let mut totals = Totals::ZERO;
+    flood.count(&mut totals, run.sent);
+    for flag in flags {
+        totals.counters[*flag as usize] += run.sent;
+    }
+    counted.add_totals(totals_index(UNDERLAY_SLOT, Direction::Ingress, flood.class), &totals);
+    counted
+}
+
+fn ingress_event(counted: &Counted, event: Event) -> u64 {
+    counted.events.get(&events_index(UNDERLAY_SLOT, Direction::Ingress)).map_or(0, |e| e.0[event as usize])
+}
+
+/// Takes strangers and their overflow out of what was counted, after looking at them.
+fn strangers(name: &str, run: &mut Run, flood: &Packet, many: bool) {
+    let counted = &mut run.counted;
+    let overflow = ingress_event(counted, Event::StrangerOverflow);
+    let (packets, bytes) =
+        counted.strangers.values().fold((0, 0), |sum, (packets, bytes)| (sum.0 + packets, sum.1 + bytes));
+    assert_eq!(packets + overflow, run.sent, "{name}: strangers' packets and their overflow");
+    assert_eq!(bytes, packets * flood.bytes.len() as u64, "{name}: strangers' bytes");
+    let taken = strangers_by_cpu();
+    assert!(taken.iter().all(|places| *places <= STRANGERS as usize), "{name}: {taken:?}");
+    assert!(!many || taken.contains(&(STRANGERS as usize)), "{name}: {taken:?}");
+    assert!(counted.strangers.keys().all(|key| key.class == flood.class as u8), "{name}");
+    println!("flood {name}: strangers' packets {packets} + overflow {overflow} = {}", run.sent);
+    let events = counted.events.get_mut(&events_index(UNDERLAY_SLOT, Direction::Ingress)).expect("events");
+    events.0[Event::StrangerOverflow as usize] = 0;
+    if *events == Events::ZERO {
+        counted.events.clear();
+    }
+    counted.strangers.clear();
+}
+
+fn same(name: &str, counted: &Counted, expected: &Counted) {
+    let difference = counted.difference(expected);
+    assert!(difference.is_empty(), "{name}:\n{difference}");
+}
+
+fn kernel() -> Kernel {
+    Kernel::load(Capacities::default(), &Node::underlay(Class::Vxlan))
+}
+
+#[test]
+fn a_flood_of_senders_without_tunnel_costs_no_entry() {
+    let packet = Ip4::new([0; 4], NODE, 17).around(&udp(40_000, 53, &payload(24)));
+    let flood = Flood {
+        packet: Packet::new(&packet, Class::External, packet.len()),
+        vary: |packet, nth| packet.put(SOURCE, &source(nth)),
+    };
+    let run = kernel().flood("native", &flood);
+    same("native", &run.counted, &expected(&run, &flood.packet, &[]));
+}
+
+/// They claim to be pods, of blocks that nobody has.
+#[test]
+fn a_flood_of_pods_of_nobody_costs_no_entry() {
+    let packet = Ip4::new([10, 244, 0, 0], NODE, 17).around(&udp(40_000, 53, &payload(24)));
+    let flood = Flood {
+        packet: Packet::new(&packet, Class::External, packet.len()),
+        vary: |packet, nth| {
+            let low = (nth & 0xffff) as u16;
+            let known = low.to_be_bytes()[0] == FAR_POD[2] && low & 0xff < 64;
+            packet.put(SOURCE + 2, &if known { 0 } else { low }.to_be_bytes());
+        },
+    };
+    let run = kernel().flood("pods of nobody", &flood);
+    same("pods of nobody", &run.counted, &expected(&run, &flood.packet, &[]));
+}
+
+#[test]
+fn a_flood_of_ipip_senders_fills_no_more_than_the_strangers_places() {
+    let inner = pod_packet(40);
+    let packet = Ip4::new([0; 4], NODE, 4).around(&inner);
+    let flood = Flood {
+        packet: Packet::new(&packet, Class::Ipip, inner.len()),
+        vary: |packet, nth| packet.put(SOURCE, &source(nth)),
+    };
+    let mut kernel = kernel();
+    let mut run = kernel.flood("IPIP", &flood);
+    strangers("IPIP", &mut run, &flood.packet, true);
+    same("IPIP", &run.counted, &expected(&run, &flood.packet, &[Total::ForeignPeer]));
+}
+
+#[test]
+fn a_flood_of_vxlan_senders_and_vnis_fills_no_more_than_the_strangers_places() {
+    let inner = pod_packet(40);
+    let packet = Ip4::new([0; 4], NODE, 17).around(&vxlan(0, &ethernet_ip(&inner)));
+    let flood = Flood {
+        packet: Packet::new(&packet, Class::Vxlan, inner.len()),
+        vary: |packet, nth| {
+            packet.put(SOURCE, &source(nth));
+            // Not the same order as that of the sources.
+            packet.put_vni(VXLAN_VNI, foreign_vni(nth ^ 0x0055_5555));
+        },
+    };
+    let mut kernel = kernel();
+    let mut run = kernel.flood("VXLAN", &flood);
+    strangers("VXLAN", &mut run, &flood.packet, true);
+    let flags = [Total::ForeignPeer, Total::ForeignVni];
+    same("VXLAN", &run.counted, &expected(&run, &flood.packet, &flags));
+}
+
+/// Whoever knows a node's address can send in its name: all its VNIs are one path.
+#[test]
+fn a_flood_of_vnis_in_a_known_peers_name_is_one_path() {
+    let inner = pod_packet(40);
+    let packet = Ip4::new(PEER, NODE, 17).around(&vxlan(0, &ethernet_ip(&inner)));
+    let flood = Flood {
+        packet: Packet::new(&packet, Class::Vxlan, inner.len()),
+        vary: |packet, nth| packet.put_vni(VXLAN_VNI, foreign_vni(nth)),
+    };
+    let mut kernel = kernel();
+    let mut run = kernel.flood("VNIs of a known peer", &flood);
+    strangers("VNIs of a known peer", &mut run, &flood.packet, true);
+    let mut expected = expected(&run, &flood.packet, &[Total::ForeignVni]);
+    expected.add_path(&from_peer(Class::Vxlan, VNI_FOREIGN), &flood.packet.path(run.sent));
+    same("VNIs of a known peer", &run.counted, &expected);
+}
+
+/// A message "fragmentation needed" that a flood sends.
+fn message(quoted: &[u8]) -> Packet {
+    let packet = Ip4::new(ROUTER, NODE, 1).around(&too_big4(1300, quoted));
+    Packet::new(&packet, Class::External, packet.len())
+}
+
+fn with_messages(mut expected: Counted, run: &Run) -> Counted {
+    let mut events = Events::ZERO;
+    events.0[Event::TooBigV4 as usize] = run.sent;
+    expected.add_events(events_index(UNDERLAY_SLOT, Direction::Ingress), &events);
+    expected
+}
+
+#[test]
+fn a_flood_of_too_big_messages_about_nobody_enters_no_path() {
+    let inner = pod_packet(0);
+    let quotes = [
+        ("too big, native", Ip4::new(NODE, [0; 4], 6).around(&tcp(0, &[]))),
+        ("too big, IPIP", Ip4::new(NODE, [0; 4], 4).around(&inner)),
+        ("too big, VXLAN", Ip4::new(NODE, [0; 4], 17).around(&vxlan(VNI, &ethernet_ip(&inner)))),
+    ];
+    for (name, quoted) in quotes {
+        let flood =
+            Flood { packet: message(&quoted), vary: |packet, nth| packet.put(QUOTED + 16, &source(nth)) };
+        let run = kernel().flood(name, &flood);
+        same(name, &run.counted, &with_messages(expected(&run, &flood.packet, &[]), &run));
+    }
+}
+
+/// Messages about tunnels of any kind and VNI to a known peer: one path an encapsulation.
+#[test]
+fn a_flood_of_too_big_messages_about_a_known_peer_enters_one_path_a_kind() {
+    const KINDS: [(Class, u8, u16); 6] = [
+        (Class::Vxlan, 17, 4789),
+        (Class::Geneve, 17, 6081),
+        (Class::Wireguard, 17, 51_820),
+        (Class::Ipip, 4, 0),
+        (Class::Ip6In4, 41, 0),
+        (Class::Gre, 47, 0),
+    ];
+    let quoted = Ip4::new(NODE, PEER, 17).around(&vxlan(0, &ethernet_ip(&pod_packet(0))));
+    let flood = Flood {
+        packet: message(&quoted),
+        vary: |packet, nth| {
+            let (_, protocol, port) = KINDS[nth as usize % KINDS.len()];
+            packet.put(QUOTED + 9, &[protocol]);
+            packet.put(QUOTED + 20 + 2, &port.to_be_bytes());
+            packet.put_vni(QUOTED + 20 + 8 + 4, foreign_vni(nth));
+        },
+    };
+    let name = "too big, tunnels to a known peer";
+    let run = kernel().flood(name, &flood);
+    let mut expected = with_messages(expected(&run, &flood.packet, &[]), &run);
+    for (nth, (class, ..)) in KINDS.into_iter().enumerate() {
+        let foreign = matches!(class, Class::Vxlan | Class::Geneve);
+        let mut stats = PathStats::ZERO;
+        stats.0[PathCounter::TooBig as usize] = (run.sent - nth as u64).div_ceil(KINDS.len() as u64);
+        stats.0[PathCounter::TooBigMtu as usize] = 1300;
+        let vni = if foreign { VNI_FOREIGN } else { VNI_NONE };
+        expected.add_path(&key(Direction::Egress, class, vni, PEER), &stats);
+    }
+    same(name, &run.counted, &expected);
+}
+
+/// More peers than paths fit: the first keep theirs, the others' packets are counted as overflow, and
+/// the report says so.
+#[test]
+fn what_finds_no_room_among_the_paths_is_counted() {
+    const ROOM: u32 = 4;
+    let peers: Vec<[u8; 4]> = (0..10).map(|nth| [192, 0, 2, 10 + nth]).collect();
+    let mut node = Node::underlay(Class::Ipip);
+    node.peers = peers.iter().map(|peer| (Address::from_v4(*peer), PeerFacts::default())).collect();
+    let mut kernel = Kernel::load(Capacities { paths: ROOM, ..Capacities::default() }, &node);
+    let inner = pod_packet(100);
+    let mut sent: BTreeMap<[u8; 4], u64> = BTreeMap::new();
+    let mut packet = Packet::new(&Ip4::new([0; 4], NODE, 4).around(&inner), Class::Ipip, inner.len());
+    for round in 1..=50_u64 {
+        for (nth, peer) in peers.iter().enumerate() {
+            packet.put(SOURCE, peer);
+            let times = round * (nth as u64 + 1);
+            kernel.send(&packet, times);
+            *sent.entry(*peer).or_default() += times;
+        }
+    }
+    let all: u64 = sent.values().sum();
+    let mut expected = Counted::default();
+    let mut totals = Totals::ZERO;
+    packet.count(&mut totals, all);
+    expected.add_totals(totals_index(UNDERLAY_SLOT, Direction::Ingress, Class::Ipip), &totals);
+    for peer in &peers[..ROOM as usize] {
+        let path = key(Direction::Ingress, Class::Ipip, VNI_NONE, *peer);
+        expected.add_path(&path, &packet.path(sent[peer]));
+    }
+    let overflow: u64 = peers[ROOM as usize..].iter().map(|peer| sent[peer]).sum();
+    let mut events = Events::ZERO;
+    events.0[Event::PathOverflow as usize] = overflow;
+    expected.add_events(events_index(UNDERLAY_SLOT, Direction::Ingress), &events);
+    let counted = kernel.counted();
+    same("full table of paths", &counted, &expected);
+    println!(
+        "flood full table of paths: {all} packets of 10 peers, room for {ROOM} paths, overflow {overflow}"
+    );
+    let report = Report::total(&snapshot(&counted));
+    let note = format!("{overflow} packets at eth0 ingress belong to paths that found no room");
+    assert!(report.notes.iter().any(|n| n.starts_with(&note)), "{:?}", report.notes);
+}
+
+/// The events of the underlay in a snapshot of one device.
+fn snapshot(counted: &Counted) -> Snapshot {
+    let events = Direction::ALL
+        .map(|d| counted.events.get(&events_index(node::UNDERLAY_SLOT, d)).map_or(Events::ZERO, |e| *e).0);
+    let device = Device {
+        name: "eth0".to_owned(),
+        kind: String::new(),
+        role: Role::Underlay,
+        mtu: 1500,
+        tunnel: None,
+        hooks: [Hook::Tcx; 2],
+        losses: [0; 2],
+        totals: Vec::new(),
+        events,
+    };
+    Snapshot { devices: vec![device], ..Snapshot::default() }
+}
+
+/// The same on a node: native pod traffic has more paths than fit.
+#[test]
+fn a_live_report_says_that_paths_found_no_room() {
+    let lab = Lab::up_named("observer-flood", "bgp", &["--no-offloads"]);
+    let capacities = Capacities { paths: 4, ..Capacities::default() };
+    let watch =
+        Watch::start(&lab.netns("node-a"), Options { capacities, ..Options::default() }).expect("attach");
+    for to in ["b1", "c1"] {
+        for family in ["4", "6"] {
+            lab.traffic(&["--kind", "rr", "--from", "a1", "--to", to, "--family", family, "--count", "20"]);
+        }
+    }
+    let snapshot = wait_for("a snapshot whose figures fit", || {
+        let snapshot = watch.snapshot();
+        let fits = Direction::ALL.iter().all(|direction| {
+            let device = snapshot.devices.iter().find(|d| d.name == "eth0").expect("eth0");
+            let packets: u64 = device
+                .totals
+                .iter()
+                .filter(|t| t.direction == *direction && t.class == Class::None)
+                .map(|t| t.counters[Total::Packets as usize])
+                .sum();
+            let on_paths: u64 = snapshot
+                .paths
+                .iter()
+                .filter(|p| p.id.direction == *direction)
+                .map(|p| p.counters[PathCounter::Packets as usize])
+                .sum();
+            let overflow = device.events[*direction as usize][Event::PathOverflow as usize];
+            packets != 0 && overflow != 0 && packets == on_paths + overflow
+        });
+        fits.then_some(snapshot)
+    });
+    assert_eq!((snapshot.fill.paths, snapshot.fill.paths_capacity), (4, 4));
+    let report = Report::total(&snapshot);
+    for direction in Direction::ALL {
+        let device = &snapshot.devices[0];
+        let overflow = device.events[direction as usize][Event::PathOverflow as usize];
+        println!("flood in the lab: {} {}: overflow {overflow}", device.name, direction.label());
+        let note = format!(
+            "{overflow} packets at {} {} belong to paths that found no room",
+            device.name,
+            direction.label()
+        );
+        assert!(report.notes.iter().any(|n| n.starts_with(&note)), "{:?}", report.notes);
+    }
+}

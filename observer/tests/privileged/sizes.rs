@@ -1,0 +1,137 @@
+//! The histogram of packet sizes on a node: it holds every IP packet once, and answers what would no
+//! longer fit.
+
+use observer::kernel::Options;
+use observer::model::Report;
+use observer::model::whatif::{Carriage, Share, would_not_fit};
+use observer::snapshot::Snapshot;
+use observer_common::counters::Total;
+use observer_common::kind::{Class, Direction};
+
+use crate::lab::{Lab, wait_for};
+use crate::watch::{Watch, total};
+
+const NAME: &str = "observer-sizes";
+
+/// With offloads on: each packet of a super-packet has its own place in the histogram.
+fn each_packet_has_its_place(mode: &str) {
+    let lab = Lab::up_named(NAME, mode, &[]);
+    let watch = Watch::start(&lab.netns("node-a"), Options::default()).expect("attach");
+    for (from, to) in [("a1", "b1"), ("a1", "c1"), ("c1", "a1")] {
+        for family in ["4", "6"] {
+            lab.traffic(&[
+                "--kind", "tcp", "--from", from, "--to", to, "--family", family, "--bytes", "1000000",
+            ]);
+        }
+    }
+    for size in ["100", "1200", "1900"] {
+        lab.traffic(&["--kind", "udp", "--from", "a2", "--to", "c1", "--count", "30", "--size", size]);
+    }
+    // While packets are counted, a reading may stand between a row's counter and its histogram.
+    let snapshot = wait_for("histograms that hold all packets", || {
+        let snapshot = watch.snapshot();
+        let whole = snapshot.devices.iter().flat_map(|d| &d.totals).all(|row| {
+            let is_ip = !matches!(row.class, Class::NonIp | Class::Malformed);
+            let sum: u64 = row.sizes.iter().sum();
+            sum == if is_ip { row.counters[Total::Packets as usize] } else { 0 }
+        });
+        whole.then_some(snapshot)
+    });
+    let (mut packets, mut aggregates) = (0, 0);
+    for device in &snapshot.devices {
+        for row in &device.totals {
+            let get = |counter: Total| row.counters[counter as usize];
+            let place = format!("{mode}: {} {} {}", device.name, row.direction.label(), row.class.label());
+            assert!(get(Total::Largest) <= u64::from(device.mtu), "{place}: {} bytes", get(Total::Largest));
+            assert_eq!(get(Total::Oversized), 0, "{place}");
+            // The largest packet lies in the highest class that is not empty.
+            if let Some(class) = row.sizes.iter().rposition(|count| *count != 0) {
+                let above = class.checked_sub(1).map_or(0, |below| snapshot.size_bounds[below]);
+                let largest = get(Total::Largest) as u32;
+                assert!(largest > above, "{place}: {largest} in the class above {above}");
+                let bound = snapshot.size_bounds.get(class);
+                assert!(bound.is_none_or(|bound| largest <= *bound), "{place}: {largest}, {bound:?}");
+            }
+            packets += get(Total::Packets);
+            aggregates += get(Total::Aggregates);
+        }
+    }
+    println!(
+        "sizes {mode}: {packets} packets on {} devices, {aggregates} super-packets",
+        snapshot.devices.len()
+    );
+    assert!(packets > 3_000 && aggregates > 20, "{mode}: {packets} packets, {aggregates} super-packets");
+    for device in &snapshot.devices {
+        assert!(snapshot.size_bounds.contains(&device.mtu), "{}'s MTU is a bound", device.name);
+    }
+}
+
+#[test]
+fn the_histogram_holds_every_packet_of_bgp() {
+    each_packet_has_its_place("bgp");
+}
+
+#[test]
+fn the_histogram_holds_every_packet_of_vxlan() {
+    each_packet_has_its_place("vxlan-always");
+}
+
+#[test]
+fn the_histogram_holds_every_packet_of_ipip() {
+    each_packet_has_its_place("ipip-always");
+}
+
+/// How many native packets left, and how many of them would not fit.
+fn what_if(snapshot: &Snapshot, mtu: u32, planned: Carriage) -> Share {
+    let report = Report::total(snapshot);
+    let row = report
+        .rows
+        .iter()
+        .find(|r| r.device == "eth0" && r.direction == Direction::Egress && r.class == Class::None)
+        .expect("native packets left");
+    let now = Carriage::over_ipv4(Class::None);
+    would_not_fit(&report.size_bounds, &row.sizes, now, mtu, planned).expect("both carry packets")
+}
+
+/// Datagrams of known sizes on both sides of each limit: what a switch of the mode would break is
+/// answered to the packet.
+#[test]
+fn what_a_switch_of_the_mode_would_break_is_answered_exactly() {
+    const HEADERS: u32 = 28;
+    let lab = Lab::up_named(NAME, "bgp", &[]);
+    let watch = Watch::start(&lab.netns("node-a"), Options::default()).expect("attach");
+    let sent = [(1000, 3), (1430, 5), (1431, 7), (1440, 11), (1441, 13), (1450, 17), (1451, 19), (1480, 23)];
+    let sent: Vec<(u32, u64)> = sent.into_iter().chain([(1481, 29), (1500, 31)]).collect();
+    for (size, count) in &sent {
+        let (count, size) = (count.to_string(), (size - HEADERS).to_string());
+        let what = ["--kind", "udp", "--from", "a2", "--to", "b1", "--dont-fragment"];
+        lab.traffic(&[&what[..], &["--count", &count, "--size", &size]].concat());
+    }
+    let above = |limit: u32| -> u64 { sent.iter().filter(|(size, _)| *size > limit).map(|(_, n)| n).sum() };
+    let snapshot = wait_for("all datagrams", || {
+        let snapshot = watch.snapshot();
+        let ours = what_if(&snapshot, 1500, Carriage::over_ipv6(Class::Wireguard));
+        (ours.least >= above(1420)).then_some(snapshot)
+    });
+    for (mtu, planned, room) in [
+        (1500, Carriage::over_ipv4(Class::Ipip), 1480),
+        (1500, Carriage::over_ipv4(Class::Vxlan), 1450),
+        (1500, Carriage::over_ipv6(Class::Vxlan), 1430),
+        (1500, Carriage::over_ipv4(Class::Wireguard), 1440),
+        (1500, Carriage::over_ipv4(Class::None), 1500),
+        (1480, Carriage::over_ipv4(Class::Vxlan), 1430),
+    ] {
+        let share = what_if(&snapshot, mtu, planned);
+        println!(
+            "sizes: at MTU {mtu} with {}: {} of {} do not fit",
+            planned.class.label(),
+            share.least,
+            share.packets
+        );
+        assert!(share.exact, "{mtu} {planned:?}: {share:?}");
+        assert_eq!(share.least, above(room), "{mtu} {planned:?}");
+    }
+    let gre = what_if(&snapshot, 1500, Carriage::over_ipv4(Class::Gre));
+    assert_eq!((gre.exact, gre.least, gre.most), (false, above(1480), above(1460)), "1476 is no bound");
+    assert_eq!(total(&snapshot, "eth0", Direction::Egress, Total::Largest), 1500);
+}
