@@ -91,7 +91,8 @@ fn privileged() -> Result<()> {
     shell::run(
         shell::cargo()
             .args(["test", "--package", "observer", "--features", "privileged", "--test", "privileged"])
-            .args(["--", "--test-threads=1"])
+            // What a test skips, and why, must be seen.
+            .args(["--", "--test-threads=1", "--nocapture"])
             .env("OBSERVER_XTASK", xtask),
     )
 }
