@@ -1,7 +1,6 @@
-//! What is measured: Observer's programs beside the yardsticks, run by `BPF_PROG_TEST_RUN`.
+//! What is measured, and how: Observer's programs, run by `BPF_PROG_TEST_RUN`, by turns with others.
 
 use anyhow::{Context as _, Result, bail};
-use aya::Ebpf;
 use aya::programs::{Program, TestRun as _, TestRunOptions};
 use observer::kernel::{Capacities, Programs, Tables, entry};
 use observer_common::kind::{Class, Direction};
@@ -9,9 +8,6 @@ use observer_testing::memory::size_class_table;
 use observer_testing::node::{Node, OTHER_SLOT, TUNNEL_SLOT, UNDERLAY_SLOT};
 
 use crate::clock::{median, thread_time};
-
-/// The object with the yardsticks that `build.rs` made.
-static YARDSTICKS: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer-bench"));
 
 /// Runs before anything is measured.
 pub const WARM_UP: u32 = 20_000;
@@ -42,18 +38,6 @@ impl Hook {
         }
     }
 
-    /// The yardstick of that kind here.
-    pub const fn yardstick(self, yardstick: Yardstick) -> &'static str {
-        match (self, yardstick) {
-            (Self::Tc, Yardstick::Floor) => "floor_tc",
-            (Self::Tc, Yardstick::Reference) => "reference_tc",
-            (Self::Tc, Yardstick::Driver) => "driver_tc",
-            (Self::Xdp, Yardstick::Floor) => "floor_xdp",
-            (Self::Xdp, Yardstick::Reference) => "reference_xdp",
-            (Self::Xdp, Yardstick::Driver) => "driver_xdp",
-        }
-    }
-
     /// Observer's program here.
     pub const fn ours(self, direction: Direction) -> &'static str {
         match (self, direction) {
@@ -62,17 +46,6 @@ impl Hook {
             (Self::Xdp, _) => entry::XDP,
         }
     }
-}
-
-/// What Observer's programs are held against (observer-ebpf/src/bin/observer-bench.rs).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Yardstick {
-    /// An empty program.
-    Floor,
-    /// Parse to the ports, one update of a per-CPU hash.
-    Reference,
-    /// Writes another sender into the packet each time, then goes on to one of the others.
-    Driver,
 }
 
 /// A packet to run programs on.
@@ -118,10 +91,9 @@ impl Costs {
         Cost { cpu: of(|cost| cost.cpu), kernel: of(|cost| cost.kernel) }
     }
 
-    /// The median of what one program cost above another in the same round.
+    /// What one program costs above another, by CPU time.
     pub fn above(&self, index: usize, floor: usize) -> f64 {
-        let pairs = self.0[index].iter().zip(&self.0[floor]);
-        median(&pairs.map(|(cost, floor)| cost.cpu - floor.cpu).collect::<Vec<_>>())
+        self.median(index).cpu - self.median(floor).cpu
     }
 }
 
@@ -134,31 +106,20 @@ pub struct Effort {
     pub repeat: u32,
 }
 
-/// Observer's programs and the yardsticks, loaded.
-pub struct Bench {
-    /// The yardsticks.
-    pub yardsticks: Ebpf,
-    /// Observer's.
+/// Observer's programs, loaded.
+pub struct Ours {
+    /// The programs.
     pub programs: Programs,
-    /// Observer's maps.
+    /// Their maps.
     pub tables: Tables,
 }
 
-impl Bench {
-    /// Loads all of them.
+impl Ours {
+    /// Loads them.
     ///
     /// # Errors
     /// What the kernel refused.
     pub fn load(capacities: Capacities) -> Result<Self> {
-        let mut yardsticks = Ebpf::load(YARDSTICKS).context("cannot create the yardsticks' maps")?;
-        for (name, program) in yardsticks.programs_mut() {
-            match program {
-                Program::SchedClassifier(program) => program.load(),
-                Program::Xdp(program) => program.load(),
-                _ => bail!("the yardstick {name} is neither for TC nor for XDP"),
-            }
-            .with_context(|| format!("cannot load the yardstick {name}"))?;
-        }
         let mut programs = Programs::load(capacities)?;
         for name in [entry::INGRESS, entry::EGRESS] {
             programs.classifier(name)?;
@@ -166,10 +127,10 @@ impl Bench {
         programs.xdp(entry::XDP)?;
         let mut tables = Tables::take(&mut programs.ebpf)?;
         tables.set_size_classes(&size_class_table())?;
-        Ok(Self { yardsticks, programs, tables })
+        Ok(Self { programs, tables })
     }
 
-    /// Makes the maps fit a node.
+    /// Makes the maps fit a node, and forgets what was counted.
     ///
     /// # Errors
     /// A map cannot be written.
@@ -181,19 +142,11 @@ impl Bench {
         Ok(())
     }
 
-    /// A yardstick.
+    /// One of the programs.
     ///
     /// # Errors
     /// There is none of that name.
-    pub fn yardstick(&self, name: &str) -> Result<&Program> {
-        self.yardsticks.program(name).with_context(|| format!("there is no yardstick {name}"))
-    }
-
-    /// One of Observer's programs.
-    ///
-    /// # Errors
-    /// There is none of that name.
-    pub fn ours(&self, name: &str) -> Result<&Program> {
+    pub fn program(&self, name: &str) -> Result<&Program> {
         self.programs.ebpf.program(name).with_context(|| format!("Observer has no program {name}"))
     }
 
@@ -227,21 +180,24 @@ pub fn run(program: &Program, packet: &Packet, repeat: u32) -> Result<Cost> {
     Ok(Cost { cpu: time as f64 / f64::from(repeat), kernel: result.duration.as_nanos() as f64 })
 }
 
-/// Warms each of the programs up, then runs them by turns in an order that rotates from round to
+/// Warms each of `count` programs up, then runs them by turns in an order that rotates from round to
 /// round, so that whatever the machine does meanwhile befalls all of them.
 ///
 /// # Errors
-/// The kernel refused.
-pub fn by_turns(what: &[(&Program, &Packet)], effort: Effort) -> Result<Costs> {
-    for (program, packet) in what {
-        run(program, packet, WARM_UP)?;
+/// What `run`, which is given an index and how often to repeat, says.
+pub fn by_turns(
+    count: usize,
+    effort: Effort,
+    mut run: impl FnMut(usize, u32) -> Result<Cost>,
+) -> Result<Costs> {
+    for index in 0..count {
+        run(index, WARM_UP)?;
     }
-    let mut costs = vec![Vec::with_capacity(effort.rounds); what.len()];
+    let mut costs = vec![Vec::with_capacity(effort.rounds); count];
     for round in 0..effort.rounds {
-        for turn in 0..what.len() {
-            let index = (round + turn) % what.len();
-            let (program, packet) = what[index];
-            costs[index].push(run(program, packet, effort.repeat)?);
+        for turn in 0..count {
+            let index = (round + turn) % count;
+            costs[index].push(run(index, effort.repeat)?);
         }
     }
     Ok(Costs(costs))

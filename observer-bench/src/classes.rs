@@ -128,6 +128,11 @@ pub fn external(from: [u8; 4]) -> Vec<u8> {
     ethernet_ip(&of_pods(from, NODE, HEADERS - 14))
 }
 
+/// A TCP packet of 64 bytes, Ethernet header included.
+pub fn small(source: [u8; 4], destination: [u8; 4]) -> Vec<u8> {
+    ethernet_ip(&Ip4::new(source, destination, TCP).dont_fragment().around(&tcp(8, &payload(2))))
+}
+
 /// All of them.
 pub fn all() -> Vec<PacketClass> {
     let mut classes = encapsulated();

@@ -1,6 +1,7 @@
 //! Time, the CPU that it is spent on, and what becomes of many values.
 
 use std::io;
+use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -12,11 +13,13 @@ pub fn thread_time() -> u64 {
     time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
 }
 
-/// The CPUs that this process may use.
-///
-/// # Errors
-/// The kernel does not say.
-pub fn cpus() -> Result<Vec<usize>> {
+/// The CPUs that this process could use when it started.
+pub fn all_cpus() -> &'static [usize] {
+    static CPUS: OnceLock<Vec<usize>> = OnceLock::new();
+    CPUS.get_or_init(|| allowed().unwrap_or_else(|_| vec![0]))
+}
+
+fn allowed() -> Result<Vec<usize>> {
     // SAFETY: all zeros is an empty set, and the call fills it.
     let set = unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
@@ -47,6 +50,16 @@ pub fn pin(cpus: &[usize]) -> Result<()> {
         bail!("cannot stay on CPU {cpus:?}: {}", io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// Keeps this thread on one CPU: the last, because interrupts and other people's work tend to the
+/// first.
+///
+/// # Errors
+/// The kernel refused.
+pub fn pin_to_one() -> Result<()> {
+    let cpus = all_cpus();
+    pin(&cpus[cpus.len() - 1..])
 }
 
 /// The middle one of the values; of an even number the mean of the two in the middle.

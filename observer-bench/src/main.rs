@@ -3,43 +3,102 @@
 //! `cargo xtask bench` builds and runs it.
 
 mod bench;
+mod chart;
+mod check;
 mod classes;
 mod clock;
+mod frames;
+mod growth;
+mod iperf;
+mod netns;
+mod pcap;
+mod process;
 mod program;
+mod pty;
 mod report;
+mod user;
+mod veth;
+mod yardsticks;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
-use observer::kernel::Capacities;
 
-use bench::{Bench, Effort};
+use bench::Effort;
+use check::Ceilings;
 use report::{Place, Section};
+
+/// A ceiling was exceeded.
+const EXCEEDED: u8 = 1;
+/// Something could not be measured.
+const COULD_NOT: u8 = 2;
+const PAGE: &str = "docs/performance.md";
+const CHART: &str = "docs/performance.svg";
 
 /// Parts of the benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Part {
     /// Cost of the programs, for every class of packets
     Program,
+    /// Growth: paths, devices, CPUs
+    Scale,
+    /// A million spoofed senders
+    Flood,
+    /// Packets a second over a veth
+    Veth,
+    /// Throughput by iperf3
+    Iperf,
+    /// CPU and memory of the program
+    User,
+    /// Capture files
+    Pcap,
+    /// Verified instructions and sizes of the programs
+    Size,
 }
 
+/// Measures what Observer costs
 #[derive(Parser)]
-#[command(name = "observer-bench", about = "Measures what Observer costs", disable_version_flag = true)]
+#[command(name = "observer-bench", disable_version_flag = true)]
 struct Cli {
     /// Fewer and shorter rounds: minutes become seconds, and figures rough
     #[arg(long)]
     quick: bool,
+    /// Hold programs and sizes against observer-bench/ceilings.toml; exit code 1 where one is exceeded
+    #[arg(long)]
+    check: bool,
     /// Only these parts
-    #[arg(long, value_enum, value_delimiter = ',')]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "PART")]
     only: Vec<Part>,
     /// Write the results as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write what was measured into docs/performance.md and its chart, as a full run does
+    #[arg(long)]
+    docs: bool,
     /// The program `observer` that the parts about user space start
     #[arg(long, value_name = "PROGRAM", default_value = "observer")]
     observer: PathBuf,
+}
+
+impl Cli {
+    fn parts(&self) -> Vec<Part> {
+        let default: &[Part] = if self.check { &[Part::Program, Part::Size] } else { Part::value_variants() };
+        if self.only.is_empty() { default.to_vec() } else { self.only.clone() }
+    }
+
+    fn effort(&self) -> Effort {
+        match (self.check, self.quick) {
+            (true, _) => Effort { rounds: 5, repeat: 100_000 },
+            (_, true) => Effort { rounds: 5, repeat: 200_000 },
+            _ => Effort { rounds: 11, repeat: 1_000_000 },
+        }
+    }
+
+    fn writes_docs(&self) -> bool {
+        self.docs || !(self.quick || self.check) && self.only.is_empty()
+    }
 }
 
 fn main() -> ExitCode {
@@ -47,40 +106,81 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(2)
+            ExitCode::from(COULD_NOT)
         }
     }
 }
 
 fn run(cli: &Cli) -> Result<ExitCode> {
-    let place = Place::here(cli.quick);
-    let cpus = clock::cpus()?;
-    // The last one: interrupts and other people's work tend to the first.
-    clock::pin(&cpus[cpus.len().saturating_sub(1)..])?;
-    let parts: Vec<Part> = Part::value_variants()
-        .iter()
-        .copied()
-        .filter(|part| cli.only.is_empty() || cli.only.contains(part))
-        .collect();
-    let sections: Vec<Section> = parts.into_iter().map(|part| measure(part, cli)).collect::<Result<_>>()?;
+    let place = Place::here(cli.quick || cli.check);
+    clock::pin_to_one()?;
+    let (mut sections, mut exceeded, mut failed) = (Vec::new(), Vec::new(), false);
+    for part in cli.parts() {
+        match measure(part, cli, &mut exceeded) {
+            Ok(section) => sections.push(section),
+            Err(error) => {
+                // The others can be measured all the same; this one is not passed over in silence.
+                let name =
+                    part.to_possible_value().map_or("part", |value| value.get_name().to_owned().leak());
+                eprintln!("error: {name}: {error:#}");
+                sections.push(Section::failed(name, name, &error));
+                failed = true;
+                clock::pin_to_one()?;
+            }
+        }
+    }
     print!("{}", report::text(&place, &sections));
     if let Some(path) = &cli.json {
-        let text = format!("{:#}\n", report::json(&place, &sections));
-        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        write(path, &format!("{:#}\n", report::json(&place, &sections)))?;
     }
-    Ok(ExitCode::SUCCESS)
+    if cli.writes_docs() {
+        report::write_page(Path::new(PAGE), &place, &sections)?;
+        for section in sections.iter().filter(|section| !section.bars.is_empty()) {
+            write(Path::new(CHART), &chart::svg("R of each class; the line is its budget", &section.bars))?;
+        }
+    }
+    for sentence in &exceeded {
+        eprintln!("above the ceiling: {sentence}");
+    }
+    Ok(if failed {
+        ExitCode::from(COULD_NOT)
+    } else if cli.check && !exceeded.is_empty() {
+        ExitCode::from(EXCEEDED)
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
-fn measure(part: Part, cli: &Cli) -> Result<Section> {
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn measure(part: Part, cli: &Cli, exceeded: &mut Vec<String>) -> Result<Section> {
+    let (effort, quick) = (cli.effort(), cli.quick);
+    let choose = |few: usize, many: usize| if quick { few } else { many };
     match part {
         Part::Program => {
-            let effort = if cli.quick {
-                Effort { rounds: 5, repeat: 200_000 }
-            } else {
-                Effort { rounds: 11, repeat: 1_000_000 }
-            };
-            let measured = program::measure(&mut Bench::load(Capacities::default())?, effort)?;
+            let measured = program::measure(effort)?;
+            exceeded.extend(Ceilings::read()?.exceeded_ratios(&measured));
             Ok(program::section(&measured, effort))
+        }
+        Part::Scale => growth::scale(effort),
+        Part::Flood => growth::flood(effort),
+        Part::Veth => {
+            veth::measure(veth::Effort { rounds: choose(3, 9), frames: choose(300_000, 2_000_000) as u32 })
+        }
+        Part::Iperf => iperf::measure(iperf::Effort { rounds: choose(2, 7), seconds: choose(1, 4) as u32 }),
+        Part::User => {
+            user::measure(&cli.observer, user::Effort { starts: choose(2, 7), seconds: choose(3, 15) as u32 })
+        }
+        Part::Pcap => {
+            let packets = choose(50_000, 300_000) as u32;
+            pcap::measure(&cli.observer, pcap::Effort { rounds: choose(2, 3), packets })
+        }
+        Part::Size => {
+            let (section, above) = check::sizes(&Ceilings::read()?)?;
+            exceeded.extend(above);
+            Ok(section)
         }
     }
 }

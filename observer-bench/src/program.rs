@@ -1,11 +1,13 @@
 //! (a) What the programs cost: R = (ours − floor) / (REF − floor), for every class of packets.
 
 use anyhow::{Result, bail};
+use observer::kernel::Capacities;
 use serde_json::json;
 
-use crate::bench::{Bench, Effort, Hook, Packet, WARM_UP, Yardstick, by_turns};
+use crate::bench::{Effort, Hook, Ours, Packet, WARM_UP, by_turns, run};
 use crate::classes::{self, PacketClass};
-use crate::report::{Bar, Section, ns, verdict};
+use crate::report::{Bar, Section, grouped, ns, verdict};
+use crate::yardsticks::{Yardstick, Yardsticks};
 
 /// What one class costs at one hook, in nanoseconds above the floor.
 #[derive(Clone, Debug)]
@@ -41,12 +43,13 @@ impl Measured {
 ///
 /// # Errors
 /// The kernel refused, or a program did not count what it was run on.
-pub fn measure(bench: &mut Bench, effort: Effort) -> Result<Vec<Measured>> {
+pub fn measure(effort: Effort) -> Result<Vec<Measured>> {
+    let (yardsticks, mut ours) = (Yardsticks::load()?, Ours::load(Capacities::default())?);
     let reference = Packet::new(classes::native(observer_testing::node::FAR_POD));
     let mut all = Vec::new();
     for class in classes::all() {
         for hook in class.hooks {
-            let one = measure_one(bench, &class, *hook, &reference, effort)?;
+            let one = measure_one(&yardsticks, &mut ours, &class, *hook, &reference, effort)?;
             eprintln!("bench: {:<40} {:>6.1} ns above the floor, R {:.2}", one.label(), one.ours, one.ratio);
             all.push(one);
         }
@@ -55,26 +58,25 @@ pub fn measure(bench: &mut Bench, effort: Effort) -> Result<Vec<Measured>> {
 }
 
 fn measure_one(
-    bench: &mut Bench,
+    yardsticks: &Yardsticks,
+    ours: &mut Ours,
     class: &PacketClass,
     hook: Hook,
     reference: &Packet,
     effort: Effort,
 ) -> Result<Measured> {
-    bench.prepare(&class.node)?;
-    let floor = bench.yardstick(hook.yardstick(Yardstick::Floor))?;
-    let costs = by_turns(
-        &[
-            (floor, &class.packet),
-            (bench.ours(hook.ours(class.direction))?, &class.packet),
-            (floor, reference),
-            (bench.yardstick(hook.yardstick(Yardstick::Reference))?, reference),
-        ],
-        effort,
-    )?;
+    ours.prepare(&class.node)?;
+    let floor = yardsticks.program(hook, Yardstick::Floor)?;
+    let what = [
+        (floor, &class.packet),
+        (ours.program(hook.ours(class.direction))?, &class.packet),
+        (floor, reference),
+        (yardsticks.program(hook, Yardstick::Reference)?, reference),
+    ];
+    let costs = by_turns(what.len(), effort, |index, repeat| run(what[index].0, what[index].1, repeat))?;
     let (slot, counted) = class.counted;
     let runs = u64::from(WARM_UP) + effort.rounds as u64 * u64::from(effort.repeat);
-    let (is, should) = (bench.packets(slot, class.direction, counted)?, runs * u64::from(class.segments));
+    let (is, should) = (ours.packets(slot, class.direction, counted)?, runs * u64::from(class.segments));
     if is != should {
         bail!(
             "{} at {}: {should} packets of class {} should have been counted, {is} were",
@@ -105,7 +107,7 @@ pub fn section(measured: &[Measured], effort: Effort) -> Section {
          hash with a 16-byte key, always on the packet of class a. R = (ours − floor) / (REF − floor). In the \
          last column R by the kernel's own clock, which counts whole nanoseconds only.",
         effort.rounds,
-        crate::report::grouped(u64::from(effort.repeat)),
+        grouped(u64::from(effort.repeat)),
     );
     let rows = measured
         .iter()

@@ -9,8 +9,11 @@ use serde_json::{Value, json};
 
 /// Version of the JSON.
 const SCHEMA: u32 = 1;
-const BEGIN: &str = "<!-- written by `cargo xtask bench`: begin -->";
-const END: &str = "<!-- written by `cargo xtask bench`: end -->";
+
+/// Where the page's generated part of that name begins and ends.
+fn marks(name: &str) -> [String; 2] {
+    ["begin", "end"].map(|mark| format!("<!-- cargo xtask bench: {name} {mark} -->"))
+}
 
 /// One bar of the chart.
 #[derive(Clone, Debug)]
@@ -42,6 +45,22 @@ pub struct Section {
     pub bars: Vec<Bar>,
     /// What was not measured, and why.
     pub missing: Vec<String>,
+}
+
+impl Section {
+    /// A part that could not be measured at all.
+    pub fn failed(name: &'static str, title: &'static str, error: &anyhow::Error) -> Self {
+        Self {
+            name,
+            title,
+            about: String::new(),
+            columns: &[],
+            rows: Vec::new(),
+            data: Value::Array(Vec::new()),
+            bars: Vec::new(),
+            missing: vec![format!("{error:#}")],
+        }
+    }
 }
 
 /// Where and when the results were measured.
@@ -90,7 +109,7 @@ pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i != 0 && (digits.len() - i) % 3 == 0 {
+        if i != 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -166,36 +185,37 @@ pub fn json(place: &Place, sections: &[Section]) -> Value {
     })
 }
 
-/// Writes the generated part of the page, and leaves the rest as it is.
+/// Writes the generated parts of the page that were measured, and leaves the rest as it is.
 ///
 /// # Errors
 /// The page has no such part, or cannot be read or written.
 pub fn write_page(path: &Path, place: &Place, sections: &[Section]) -> Result<()> {
-    let page = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let (Some(begin), Some(end)) = (page.find(BEGIN), page.find(END)) else {
-        bail!("{} has no part between `{BEGIN}` and `{END}`", path.display());
-    };
-    let written = page[..begin].to_owned() + BEGIN + "\n\n" + &markdown(place, sections) + &page[end..];
-    std::fs::write(path, written).with_context(|| format!("cannot write {}", path.display()))
+    let mut page =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    for section in sections {
+        let [begin, end] = marks(section.name);
+        let (Some(from), Some(to)) = (page.find(&begin), page.find(&end)) else {
+            bail!("{} has no part between `{begin}` and `{end}`", path.display());
+        };
+        page.replace_range(from + begin.len()..to, &format!("\n{}", markdown(place, section)));
+    }
+    std::fs::write(path, page).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn markdown(place: &Place, sections: &[Section]) -> String {
-    let mut text = format!("Measured on: {}\n\n", place.sentence());
-    for section in sections {
-        let _ = write!(text, "### {}\n\n{}\n\n", section.title, section.about);
-        if !section.rows.is_empty() {
-            let row = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-            let header: Vec<String> = section.columns.iter().map(|&column| column.to_owned()).collect();
-            text += &row(&header);
-            text += &row(&vec!["---".to_owned(); header.len()]);
-            for cells in &section.rows {
-                text += &row(cells);
-            }
-            text.push('\n');
+fn markdown(place: &Place, section: &Section) -> String {
+    let mut text = format!("{}\n\nMeasured on: {}\n\n", section.about, place.sentence());
+    if !section.rows.is_empty() {
+        let row = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+        let header: Vec<String> = section.columns.iter().map(|&column| column.to_owned()).collect();
+        text += &row(&header);
+        text += &row(&vec!["---".to_owned(); header.len()]);
+        for cells in &section.rows {
+            text += &row(cells);
         }
-        for missing in &section.missing {
-            let _ = write!(text, "Not measured: {missing}.\n\n");
-        }
+        text.push('\n');
+    }
+    for missing in &section.missing {
+        let _ = write!(text, "Not measured: {missing}.\n\n");
     }
     text
 }
@@ -216,8 +236,9 @@ mod tests {
 
     #[test]
     fn only_the_generated_part_of_the_page_changes() {
+        let [begin, end] = marks("x");
         let page = tempfile::NamedTempFile::new().expect("a file");
-        std::fs::write(page.path(), format!("# Before\n{BEGIN}\nold\n{END}\nafter\n")).expect("write");
+        std::fs::write(page.path(), format!("# Before\n{begin}\nold\n{end}\nafter\n")).expect("write");
         let section = Section {
             name: "x",
             title: "X",
@@ -230,7 +251,7 @@ mod tests {
         };
         write_page(page.path(), &Place::here(true), &[section]).expect("write the page");
         let written = std::fs::read_to_string(page.path()).expect("read");
-        assert!(written.starts_with("# Before\n") && written.ends_with(&format!("{END}\nafter\n")));
+        assert!(written.starts_with("# Before\n") && written.ends_with(&format!("{end}\nafter\n")));
         assert!(written.contains("| 1 | 2 |\n") && written.contains("Not measured: y: no y here."));
         assert!(!written.contains("old"));
     }

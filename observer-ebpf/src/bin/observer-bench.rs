@@ -1,12 +1,13 @@
 //! What the benchmark holds Observer's programs against: an empty program (the floor), and the
-//! reference: parse to the ports, one update of a per-CPU hash with a 16-byte key.
+//! reference: parse to the ports, one update of a per-CPU hash with a 16-byte key. And what brings many
+//! packets before them: a driver that gives each run another sender, and a redirect into a device.
 #![no_std]
 #![no_main]
 #![expect(missing_docs, reason = "the entry points' macros expand to functions without documentation")]
 
 use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::{classifier, map, xdp};
-use aya_ebpf::maps::PerCpuHashMap;
+use aya_ebpf::maps::{DevMap, PerCpuArray, PerCpuHashMap, ProgramArray};
 use aya_ebpf::programs::{TcContext, XdpContext};
 
 const NEXT: i32 = -1;
@@ -47,6 +48,77 @@ struct Count {
 
 #[map]
 static FLOWS: PerCpuHashMap<Flow, Count> = PerCpuHashMap::with_max_entries(16_384, 0);
+
+/// Where an IPv4 packet's source stands.
+const SOURCE: usize = ETHERNET + 12;
+/// Programs that a driver can go on to.
+const TARGETS: u32 = 8;
+
+/// The senders that a driver gives to packets: `base + n × stride` for n below `count`, each once
+/// before any again, in steps that caches cannot foresee. `observer-bench` has the same struct.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Senders {
+    base: u32,
+    stride: u32,
+    count: u32,
+    step: u32,
+    next: u32,
+    /// The program to go on to.
+    target: u32,
+}
+
+#[map]
+static SENDERS: PerCpuArray<Senders> = PerCpuArray::with_max_entries(1, 0);
+
+#[map]
+static TARGETS_TC: ProgramArray = ProgramArray::with_max_entries(TARGETS, 0);
+
+#[map]
+static TARGETS_XDP: ProgramArray = ProgramArray::with_max_entries(TARGETS, 0);
+
+#[map]
+static OUT: DevMap = DevMap::with_max_entries(1, 0);
+
+/// Writes the next sender into an IPv4 packet; the target's number.
+#[inline(always)]
+fn next_sender(data: usize, end: usize) -> u32 {
+    let Some(senders) = SENDERS.get_ptr_mut(0) else { return 0 };
+    // SAFETY: this CPU's own value.
+    let senders = unsafe { &mut *senders };
+    if data + SOURCE + 4 <= end {
+        let sender = senders.base.wrapping_add(senders.next.wrapping_mul(senders.stride));
+        // SAFETY: the bytes were checked above.
+        unsafe { *((data + SOURCE) as *mut u32) = sender.to_be() };
+    }
+    let next = senders.next.wrapping_add(senders.step);
+    senders.next = if next >= senders.count { next.wrapping_sub(senders.count) } else { next };
+    senders.target
+}
+
+#[classifier]
+pub fn driver_tc(ctx: TcContext) -> i32 {
+    let target = next_sender(ctx.data(), ctx.data_end());
+    // SAFETY: nothing is left to drop.
+    unsafe { TARGETS_TC.tail_call(&ctx, target) };
+    NEXT
+}
+
+#[xdp]
+pub fn driver_xdp(ctx: XdpContext) -> u32 {
+    let target = next_sender(ctx.data(), ctx.data_end());
+    // SAFETY: as above.
+    unsafe { TARGETS_XDP.tail_call(&ctx, target) };
+    // So that a missing target is noticed.
+    xdp_action::XDP_ABORTED
+}
+
+/// Sends live frames into a device, each from the next sender.
+#[xdp]
+pub fn redirect(ctx: XdpContext) -> u32 {
+    next_sender(ctx.data(), ctx.data_end());
+    OUT.redirect(0, 0).unwrap_or(xdp_action::XDP_ABORTED)
+}
 
 #[classifier]
 pub fn floor_tc(_ctx: TcContext) -> i32 {

@@ -1,0 +1,129 @@
+//! (e) Capture files: `observer pcap` beside others that read the same file.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+
+use crate::bench::Hook;
+use crate::classes;
+use crate::clock::median;
+use crate::process::{Run, run};
+use crate::report::{Section, grouped};
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Rounds.
+    pub rounds: usize,
+    /// Packets in the file.
+    pub packets: u32,
+}
+
+/// Programs and their words; `FILE` stands for the file.
+fn programs(observer: &Path) -> Vec<(&'static str, Command, &'static str)> {
+    let observer = Command::new(observer);
+    vec![
+        ("observer pcap", observer, "pcap FILE"),
+        ("capinfos", Command::new("capinfos"), "FILE"),
+        // Otherwise it gives its rights away, and may not read the file any more.
+        ("tcpdump -nn", Command::new("tcpdump"), "-nn -Z root -r FILE"),
+        ("tshark -z io,phs", Command::new("tshark"), "-n -q -z io,phs -r FILE"),
+    ]
+}
+
+/// Measures all that are there, by turns.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn measure(observer: &Path, effort: Effort) -> Result<Section> {
+    let file = tempfile::Builder::new().suffix(".pcap").tempfile().context("cannot create a capture file")?;
+    let bytes = write(file.as_file(), effort.packets)?;
+    let mut missing = Vec::new();
+    let mut there = Vec::new();
+    for (name, mut command, words) in programs(observer) {
+        for word in words.split(' ') {
+            if word == "FILE" {
+                command.arg(file.path())
+            } else {
+                command.arg(word)
+            };
+        }
+        // The first reading warms the page cache too.
+        match run(&mut command) {
+            Ok(_) => there.push((name, command, Vec::<Run>::new())),
+            Err(error) => missing.push(format!("{name}: {error:#}")),
+        }
+    }
+    for round in 0..effort.rounds {
+        for turn in 0..there.len() {
+            let index = (round + turn) % there.len();
+            let one = run(&mut there[index].1)?;
+            there[index].2.push(one);
+        }
+    }
+    let (mut rows, mut data) = (Vec::new(), Vec::new());
+    for (name, _, runs) in &there {
+        let of = |value: fn(&Run) -> f64| median(&runs.iter().map(value).collect::<Vec<_>>());
+        let (wall, cpu) = (of(|run| run.wall.as_secs_f64()), of(|run| run.cpu.as_secs_f64()));
+        let peak = of(|run| run.peak as f64 / 1e6);
+        let rate = f64::from(effort.packets) / wall;
+        rows.push(vec![
+            (*name).to_owned(),
+            format!("{:.2} M/s", rate / 1e6),
+            format!("{wall:.2} s"),
+            format!("{cpu:.2} s"),
+            format!("{peak:.0} MB"),
+        ]);
+        data.push(json!({
+            "program": name, "packets_per_second": rate, "wall_seconds": wall, "cpu_seconds": cpu,
+            "peak_mb": peak,
+        }));
+    }
+    let about = format!(
+        "One pcap file of {} packets, {} MB, of all classes above, in the page cache; whole runs by turns, \
+         medians of {}. capinfos only counts; tcpdump prints a line a packet; tshark makes its table of \
+         protocols.",
+        grouped(u64::from(effort.packets)),
+        bytes / 1_000_000,
+        effort.rounds,
+    );
+    Ok(Section {
+        name: "pcap",
+        title: "Capture files",
+        about,
+        columns: &["program", "packets", "wall time", "CPU time", "memory"],
+        rows,
+        data: data.into(),
+        bars: Vec::new(),
+        missing,
+    })
+}
+
+/// Writes a capture file; its length.
+fn write(file: &File, packets: u32) -> Result<u64> {
+    let mut to = BufWriter::new(file);
+    let mut length = 24;
+    let frames: Vec<Vec<u8>> = classes::all()
+        .into_iter()
+        .filter(|class| class.hooks.contains(&Hook::Xdp))
+        .map(|class| class.packet.bytes)
+        .collect();
+    let header: [u32; 6] = [0xa1b2_c3d4, 4 << 16 | 2, 0, 0, 65_535, 1];
+    let words = |to: &mut BufWriter<&File>, words: &[u32]| {
+        words.iter().try_for_each(|word| to.write_all(&word.to_le_bytes()))
+    };
+    words(&mut to, &header).context("cannot write a capture file")?;
+    for (n, frame) in (0..packets).zip(frames.iter().cycle()) {
+        let size = frame.len() as u32;
+        words(&mut to, &[n / 1_000_000, n % 1_000_000, size, size])
+            .and_then(|()| to.write_all(frame))
+            .context("cannot write a capture file")?;
+        length += 16 + u64::from(size);
+    }
+    to.flush().context("cannot write a capture file")?;
+    Ok(length)
+}

@@ -1,0 +1,282 @@
+//! (d) User space: CPU, memory and start-up of the program, whole, while its tables are full of paths.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use observer_testing::node::NODE;
+use serde_json::{Value, json};
+
+use crate::bench::Hook;
+use crate::classes;
+use crate::clock::{self, median};
+use crate::frames::{FAR, Pair, attach_xdp};
+use crate::netns::Running;
+use crate::process;
+use crate::pty;
+use crate::report::{Section, grouped, verdict};
+use crate::yardsticks::{Senders, Yardstick, Yardsticks};
+
+/// Paths.
+const PATHS: [u32; 3] = [10, 1_000, 10_000];
+/// Room for peers: a power of two above the most paths.
+const ROOM: u32 = 16_384;
+/// Where the peers begin.
+const PEERS: [u8; 4] = [172, 16, 0, 0];
+/// Most of one CPU that it may need at 10,000 paths, in percent.
+const CPU_BUDGET: f64 = 1.0;
+/// Most memory, in MB.
+const MEMORY_BUDGET: f64 = 40.0;
+/// How long a program may take until it reports.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Starts.
+    pub starts: usize,
+    /// Seconds that a program is watched.
+    pub seconds: u32,
+}
+
+/// What is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Command {
+    Json,
+    Table,
+    Top,
+}
+
+impl Command {
+    const ALL: [Self; 3] = [Self::Json, Self::Table, Self::Top];
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Json => "stat --format json",
+            Self::Table => "stat --paths",
+            Self::Top => "top",
+        }
+    }
+
+    const fn options(self) -> &'static str {
+        match self {
+            Self::Json => "stat far --interval 1 --format json",
+            Self::Table => "stat far --interval 1 --paths",
+            Self::Top => "top far --interval 1",
+        }
+    }
+}
+
+/// What one costs.
+struct Measured {
+    command: Command,
+    paths: u32,
+    cpu_percent: f64,
+    resident: f64,
+    peak: f64,
+}
+
+/// A node whose peers send.
+struct Site<'a> {
+    observer: &'a Path,
+    yardsticks: Yardsticks,
+    pair: Pair,
+    frame: Vec<u8>,
+    folder: tempfile::TempDir,
+}
+
+impl Site<'_> {
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("observer.toml")
+    }
+
+    fn report(&self) -> PathBuf {
+        self.folder.path().join("report")
+    }
+
+    /// Writes a configuration that names so many peers.
+    fn write_config(&self, peers: u32) -> Result<()> {
+        let mut text = "peers = [".to_owned();
+        for n in 0..peers {
+            let _ = write!(text, "\"{}\",", Ipv4Addr::from(u32::from_be_bytes(PEERS) + n));
+        }
+        // The default has no room for the most of them.
+        let _ = write!(text, "]\nmax-peers = {ROOM}\n");
+        std::fs::write(self.config(), text).context("cannot write a configuration")
+    }
+
+    fn command(&self, options: &str) -> std::process::Command {
+        let mut command = self.pair.netns.command(self.observer);
+        command.arg("--config").arg(self.config()).args(options.split(' '));
+        command
+    }
+
+    fn start(&self, command: Command) -> Result<Running> {
+        let mut program = self.command(command.options());
+        if command == Command::Top {
+            return pty::spawn(&mut program);
+        }
+        let report = File::create(self.report()).context("cannot create a file")?;
+        let child = program.stdin(Stdio::null()).stdout(report).spawn().context("cannot start observer")?;
+        Ok(Running(child))
+    }
+
+    /// Lets every peer send twice.
+    fn pump(&mut self, peers: u32) -> Result<()> {
+        self.yardsticks.set_senders(Senders::new(PEERS, 1, peers))?;
+        self.pair.send(&self.yardsticks, &self.frame, 2 * peers)?;
+        Ok(())
+    }
+
+    fn watch(&mut self, command: Command, paths: u32, seconds: u32) -> Result<Measured> {
+        self.write_config(paths)?;
+        let mut running = self.start(command)?;
+        let id = running.0.id();
+        let start = Instant::now();
+        while command != Command::Top && std::fs::metadata(self.report())?.len() == 0 {
+            if let Some(status) = running.0.try_wait()? {
+                bail!("observer {} ended: {status}", command.label());
+            }
+            if start.elapsed() > PATIENCE {
+                bail!("observer {} reports nothing", command.label());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        if command == Command::Top {
+            std::thread::sleep(Duration::from_secs(3));
+        }
+        self.pump(paths)?;
+        std::thread::sleep(Duration::from_millis(1_500));
+        let (before, since) = (process::cpu_time(id)?, Instant::now());
+        for second in 1..=seconds {
+            self.pump(paths)?;
+            let due = since + Duration::from_secs(u64::from(second));
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+        let cpu = (process::cpu_time(id)? - before).as_secs_f64() / since.elapsed().as_secs_f64();
+        let (resident, peak) = process::memory(id)?;
+        drop(running);
+        if command == Command::Json {
+            self.check(paths)?;
+        }
+        let mb = |bytes: u64| bytes as f64 / 1e6;
+        Ok(Measured { command, paths, cpu_percent: cpu * 100.0, resident: mb(resident), peak: mb(peak) })
+    }
+
+    /// The last whole report must know every path.
+    fn check(&self, paths: u32) -> Result<()> {
+        let text = std::fs::read_to_string(self.report()).context("cannot read the report")?;
+        let last = text.rsplit('\n').find_map(|line| serde_json::from_str::<Value>(line).ok());
+        let is = last.and_then(|report| report["paths"].as_array().map(Vec::len));
+        if is != Some(paths as usize) {
+            bail!("the report should know {paths} paths: {is:?}");
+        }
+        Ok(())
+    }
+
+    /// Milliseconds from the start to the end of a run that reports once, the interval taken off: wall
+    /// time, CPU time.
+    fn startup(&self, peers: u32, starts: usize) -> Result<(f64, f64)> {
+        self.write_config(peers)?;
+        let (mut wall, mut cpu) = (Vec::new(), Vec::new());
+        for _ in 0..starts {
+            let run = process::run(&mut self.command("stat far --interval 0.1 --count 1 --format json"))?;
+            wall.push((run.wall.as_secs_f64() - 0.1) * 1e3);
+            cpu.push(run.cpu.as_secs_f64() * 1e3);
+        }
+        Ok((median(&wall), median(&cpu)))
+    }
+}
+
+/// Measures all of them.
+///
+/// # Errors
+/// The program cannot be started, or does not know the paths.
+pub fn measure(observer: &Path, effort: Effort) -> Result<Section> {
+    let mut yardsticks = Yardsticks::load()?;
+    let pair = Pair::new(&mut yardsticks)?;
+    pair.netns.ip(&format!("addr add {}/16 dev {FAR}", Ipv4Addr::from(NODE)))?;
+    let floor = yardsticks.program(Hook::Xdp, Yardstick::Floor)?;
+    let _polling = pair.netns.run(|| attach_xdp(floor, pair.far))?;
+    let folder = tempfile::tempdir().context("cannot make a folder")?;
+    let mut site = Site { observer, yardsticks, pair, frame: classes::ipip(PEERS), folder };
+    // The program runs where the kernel likes.
+    clock::pin(clock::all_cpus())?;
+    let mut measured = Vec::new();
+    let mut starts = Vec::new();
+    for paths in PATHS {
+        for command in Command::ALL {
+            let one = site.watch(command, paths, effort.seconds)?;
+            eprintln!(
+                "bench: {:<20} {paths:>6} paths {:.2} % of a CPU, {:.1} MB",
+                one.command.label(),
+                one.cpu_percent,
+                one.peak
+            );
+            measured.push(one);
+        }
+        starts.push((paths, site.startup(paths, effort.starts)?));
+    }
+    clock::pin_to_one()?;
+    Ok(section(&measured, &starts, effort))
+}
+
+fn section(measured: &[Measured], starts: &[(u32, (f64, f64))], effort: Effort) -> Section {
+    let dash = || "–".to_owned();
+    let mut rows = Vec::new();
+    let mut data = Vec::new();
+    for m in measured {
+        let within = [verdict(m.cpu_percent, CPU_BUDGET), verdict(m.peak, MEMORY_BUDGET)];
+        rows.push(vec![
+            m.command.label().to_owned(),
+            grouped(u64::from(m.paths)),
+            format!("{:.2} %", m.cpu_percent),
+            within[0].clone(),
+            format!("{:.1} MB", m.resident),
+            format!("{:.1} MB", m.peak),
+            within[1].clone(),
+        ]);
+        data.push(json!({
+            "command": m.command.label(), "paths": m.paths, "cpu_percent": m.cpu_percent,
+            "cpu_budget_percent": CPU_BUDGET, "resident_mb": m.resident, "peak_mb": m.peak,
+            "memory_budget_mb": MEMORY_BUDGET,
+        }));
+    }
+    for (peers, (wall, cpu)) in starts {
+        rows.push(vec![
+            "start to first report".to_owned(),
+            grouped(u64::from(*peers)),
+            format!("{cpu:.0} ms CPU, {wall:.0} ms in all"),
+            dash(),
+            dash(),
+            dash(),
+            dash(),
+        ]);
+        data.push(json!({
+            "command": "start to first report", "peers": peers, "cpu_ms": cpu, "wall_ms": wall,
+        }));
+    }
+    let about = format!(
+        "The whole program on a veth, interval 1 s, watched for {} s while every path carries packets each \
+         second; CPU time by the kernel's account of the process. Budgets: {CPU_BUDGET} % of one CPU, \
+         {MEMORY_BUDGET} MB at 10,000 paths. Start: a run that reports once, without its interval, \
+         median of {}.",
+        effort.seconds, effort.starts,
+    );
+    Section {
+        name: "user",
+        title: "User space",
+        about,
+        columns: &["command", "paths", "CPU", "≤ 1 %", "memory", "peak", "≤ 40 MB"],
+        rows,
+        data: data.into(),
+        bars: Vec::new(),
+        missing: vec![
+            "`observer export` and its scrape latency: the benchmark does not know it yet".to_owned(),
+        ],
+    }
+}
