@@ -43,7 +43,8 @@ impl Topology {
         let mut bounds: Vec<u32> = Vec::new();
         // The usual sizes first: views depend on them, and they leave room for twelve MTUs.
         for size in SIZES.into_iter().chain(mtus) {
-            let counted = size > 0 && (size as usize) < SIZE_TABLE;
+            // The last place of the table holds all larger sizes too.
+            let counted = size > 0 && (size as usize) < SIZE_TABLE - 1;
             if counted && !bounds.contains(&size) && bounds.len() < SIZE_CLASSES - 1 {
                 bounds.push(size);
             }
