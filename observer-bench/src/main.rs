@@ -16,6 +16,7 @@ mod process;
 mod program;
 mod pty;
 mod report;
+mod scratch;
 mod user;
 mod veth;
 mod yardsticks;

@@ -13,6 +13,7 @@ use crate::classes;
 use crate::clock::median;
 use crate::process::{Run, run};
 use crate::report::{Section, grouped};
+use crate::scratch::Scratch;
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
@@ -40,8 +41,8 @@ fn programs(observer: &Path) -> Vec<(&'static str, Command, &'static str)> {
 /// # Errors
 /// The file cannot be written.
 pub fn measure(observer: &Path, effort: Effort) -> Result<Section> {
-    let file = tempfile::Builder::new().suffix(".pcap").tempfile().context("cannot create a capture file")?;
-    let bytes = write(file.as_file(), effort.packets)?;
+    let file = Scratch::new()?;
+    let bytes = write(&file.0, effort.packets)?;
     let mut missing = Vec::new();
     let mut there = Vec::new();
     for (name, mut command, words) in programs(observer) {
@@ -69,18 +70,15 @@ pub fn measure(observer: &Path, effort: Effort) -> Result<Section> {
     for (name, _, runs) in &there {
         let of = |value: fn(&Run) -> f64| median(&runs.iter().map(value).collect::<Vec<_>>());
         let (wall, cpu) = (of(|run| run.wall.as_secs_f64()), of(|run| run.cpu.as_secs_f64()));
-        let peak = of(|run| run.peak as f64 / 1e6);
         let rate = f64::from(effort.packets) / wall;
         rows.push(vec![
             (*name).to_owned(),
             format!("{:.2} M/s", rate / 1e6),
             format!("{wall:.2} s"),
             format!("{cpu:.2} s"),
-            format!("{peak:.0} MB"),
         ]);
         data.push(json!({
             "program": name, "packets_per_second": rate, "wall_seconds": wall, "cpu_seconds": cpu,
-            "peak_mb": peak,
         }));
     }
     let about = format!(
@@ -95,7 +93,7 @@ pub fn measure(observer: &Path, effort: Effort) -> Result<Section> {
         name: "pcap",
         title: "Capture files",
         about,
-        columns: &["program", "packets", "wall time", "CPU time", "memory"],
+        columns: &["program", "packets", "wall time", "CPU time"],
         rows,
         data: data.into(),
         bars: Vec::new(),

@@ -10,10 +10,9 @@ use anyhow::{Context as _, Result, bail};
 pub struct Run {
     /// From start to end.
     pub wall: Duration,
-    /// CPU time, user and system.
+    /// CPU time, user and system. (Its peak of memory is not to be had so: the kernel starts it from
+    /// the parent's.)
     pub cpu: Duration,
-    /// Bytes of memory at most.
-    pub peak: u64,
 }
 
 /// Runs a program to its end; what it prints is thrown away.
@@ -39,11 +38,7 @@ pub fn run(command: &mut Command) -> Result<Run> {
     let time = |it: libc::timeval| {
         Duration::from_secs(it.tv_sec.unsigned_abs()) + Duration::from_micros(it.tv_usec.unsigned_abs())
     };
-    Ok(Run {
-        wall,
-        cpu: time(usage.ru_utime) + time(usage.ru_stime),
-        peak: usage.ru_maxrss.unsigned_abs() * 1024,
-    })
+    Ok(Run { wall, cpu: time(usage.ru_utime) + time(usage.ru_stime) })
 }
 
 /// CPU time of a running process, all its threads.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use crate::netns::Running;
 use crate::process;
 use crate::pty;
 use crate::report::{Section, grouped, verdict};
+use crate::scratch::Scratch;
 use crate::yardsticks::{Senders, Yardstick, Yardsticks};
 
 /// Paths.
@@ -86,18 +87,11 @@ struct Site<'a> {
     yardsticks: Yardsticks,
     pair: Pair,
     frame: Vec<u8>,
-    folder: tempfile::TempDir,
+    config: Scratch,
+    report: Scratch,
 }
 
 impl Site<'_> {
-    fn config(&self) -> PathBuf {
-        self.folder.path().join("observer.toml")
-    }
-
-    fn report(&self) -> PathBuf {
-        self.folder.path().join("report")
-    }
-
     /// Writes a configuration that names so many peers.
     fn write_config(&self, peers: u32) -> Result<()> {
         let mut text = "peers = [".to_owned();
@@ -106,12 +100,12 @@ impl Site<'_> {
         }
         // The default has no room for the most of them.
         let _ = write!(text, "]\nmax-peers = {ROOM}\n");
-        std::fs::write(self.config(), text).context("cannot write a configuration")
+        std::fs::write(self.config.path(), text).context("cannot write a configuration")
     }
 
     fn command(&self, options: &str) -> std::process::Command {
         let mut command = self.pair.netns.command(self.observer);
-        command.arg("--config").arg(self.config()).args(options.split(' '));
+        command.arg("--config").arg(self.config.path()).args(options.split(' '));
         command
     }
 
@@ -120,7 +114,7 @@ impl Site<'_> {
         if command == Command::Top {
             return pty::spawn(&mut program);
         }
-        let report = File::create(self.report()).context("cannot create a file")?;
+        let report = File::create(self.report.path()).context("cannot create a file")?;
         let child = program.stdin(Stdio::null()).stdout(report).spawn().context("cannot start observer")?;
         Ok(Running(child))
     }
@@ -137,7 +131,7 @@ impl Site<'_> {
         let mut running = self.start(command)?;
         let id = running.0.id();
         let start = Instant::now();
-        while command != Command::Top && std::fs::metadata(self.report())?.len() == 0 {
+        while command != Command::Top && std::fs::metadata(self.report.path())?.len() == 0 {
             if let Some(status) = running.0.try_wait()? {
                 bail!("observer {} ended: {status}", command.label());
             }
@@ -169,7 +163,7 @@ impl Site<'_> {
 
     /// The last whole report must know every path.
     fn check(&self, paths: u32) -> Result<()> {
-        let text = std::fs::read_to_string(self.report()).context("cannot read the report")?;
+        let text = std::fs::read_to_string(self.report.path()).context("cannot read the report")?;
         let last = text.rsplit('\n').find_map(|line| serde_json::from_str::<Value>(line).ok());
         let is = last.and_then(|report| report["paths"].as_array().map(Vec::len));
         if is != Some(paths as usize) {
@@ -202,8 +196,14 @@ pub fn measure(observer: &Path, effort: Effort) -> Result<Section> {
     pair.netns.ip(&format!("addr add {}/16 dev {FAR}", Ipv4Addr::from(NODE)))?;
     let floor = yardsticks.program(Hook::Xdp, Yardstick::Floor)?;
     let _polling = pair.netns.run(|| attach_xdp(floor, pair.far))?;
-    let folder = tempfile::tempdir().context("cannot make a folder")?;
-    let mut site = Site { observer, yardsticks, pair, frame: classes::ipip(PEERS), folder };
+    let mut site = Site {
+        observer,
+        yardsticks,
+        pair,
+        frame: classes::ipip(PEERS),
+        config: Scratch::new()?,
+        report: Scratch::new()?,
+    };
     // The program runs where the kernel likes.
     clock::pin(clock::all_cpus())?;
     let mut measured = Vec::new();
