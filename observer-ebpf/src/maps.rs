@@ -56,6 +56,9 @@ pub static IN_HAND: PerCpuArray<Observation> = PerCpuArray::with_max_entries(1, 
 /// longest chain of headers that is read has (Ethernet with two tags, IPv4 with options, UDP, Geneve
 /// with options, the same again inside: 492).
 pub const SCRATCH_SIZE: usize = 512;
+/// Bytes behind the copy that no header reaches: the longest that is read has 40 (IPv6). With them an
+/// offset that is masked to the copy is enough of a bound for every verifier.
+pub const SCRATCH_SLACK: usize = 64;
 /// The copy.
 #[map]
-pub static SCRATCH: PerCpuArray<[u8; SCRATCH_SIZE]> = PerCpuArray::with_max_entries(1, 0);
+pub static SCRATCH: PerCpuArray<[u8; SCRATCH_SIZE + SCRATCH_SLACK]> = PerCpuArray::with_max_entries(1, 0);

@@ -4,7 +4,7 @@ use core::arch::asm;
 
 use observer_common::packet::{Packet, Plain};
 
-use crate::maps::SCRATCH_SIZE;
+use crate::maps::{SCRATCH_SIZE, SCRATCH_SLACK};
 
 const FARTHEST: u64 = 32_000;
 
@@ -93,12 +93,17 @@ pub struct Copied {
 impl Packet for Copied {
     #[inline(always)]
     fn read<T: Plain>(&self, offset: u32) -> Option<T> {
-        let mut offset = offset as usize;
-        // SAFETY: as above.
-        unsafe { asm!("{0} = {0}", inout(reg) offset, options(pure, nomem, nostack)) };
-        if offset > SCRATCH_SIZE - size_of::<T>() || offset + size_of::<T>() > self.length as usize {
+        const { assert!(size_of::<T>() <= SCRATCH_SLACK && SCRATCH_SIZE.is_power_of_two()) };
+        if offset as usize + size_of::<T>() > self.length as usize {
             return None;
         }
+        // Masked, though it is within bounds: Debian's 6.18.15 draws wrong conclusions from a comparison
+        // of the sum about the offset, and LLVM would see through a mask that it can read.
+        let mut offset = offset as usize;
+        // SAFETY: it clears bits of a register.
+        unsafe {
+            asm!("{0} &= {1}", inout(reg) offset, const SCRATCH_SIZE - 1, options(pure, nomem, nostack));
+        };
         // SAFETY: the bytes lie inside the copy; see above for the rest.
         Some(unsafe { *self.start.add(offset).cast::<T>() })
     }

@@ -9,7 +9,7 @@ use observer_common::account::{Site, count, look, signal};
 use observer_common::kind::Direction;
 use observer_common::packet::{Frame, ip_length};
 
-use crate::maps::{SCRATCH, SCRATCH_SIZE};
+use crate::maps::{SCRATCH, SCRATCH_SIZE, SCRATCH_SLACK};
 use crate::packet::{Copied, Direct, copy_length};
 use crate::tables::{Maps, config, device, in_hand};
 
@@ -95,7 +95,7 @@ fn copied(ctx: &TcContext, direction: Direction) {
 }
 
 #[inline(always)]
-fn load(skb: *mut __sk_buff, to: *mut [u8; SCRATCH_SIZE], length: u32) -> Option<u32> {
+fn load(skb: *mut __sk_buff, to: *mut [u8; SCRATCH_SIZE + SCRATCH_SLACK], length: u32) -> Option<u32> {
     let length = copy_length(length);
     // SAFETY: `to` has room for `length` bytes.
     let result = unsafe { bpf_skb_load_bytes(skb.cast_const().cast(), 0, to.cast(), length) };
@@ -104,7 +104,7 @@ fn load(skb: *mut __sk_buff, to: *mut [u8; SCRATCH_SIZE], length: u32) -> Option
 
 /// The helper reads the linear part only and does not say how long that is.
 #[inline(always)]
-fn load_from_network_header(skb: *mut __sk_buff, to: *mut [u8; SCRATCH_SIZE]) -> Option<u32> {
+fn load_from_network_header(skb: *mut __sk_buff, to: *mut [u8; SCRATCH_SIZE + SCRATCH_SLACK]) -> Option<u32> {
     for length in [SCRATCH_SIZE as u32, 256, 128, 96, 64, 40, 20] {
         // SAFETY: as above.
         let result = unsafe {

@@ -78,13 +78,13 @@ pub fn run(args: &Args) -> Result<()> {
     boot_all(&kernels, &payload, Duration::from_secs(args.timeout))
 }
 
-/// The privileged tests on the kernel called `series`.
+/// The privileged tests on the kernel called `series`, or those with `filter` in their names.
 ///
 /// # Errors
 /// The kernel could not be had, or a test failed.
-pub fn privileged_tests_on(series: &str) -> Result<()> {
+pub fn privileged_tests_on(series: &str, filter: Option<&str>) -> Result<()> {
     let kernel = Kernel::named(series).with_context(|| format!("there is no kernel {series}"))?;
-    boot_all(&[kernel], &privileged::payload(None)?, TIMEOUT)
+    boot_all(&[kernel], &privileged::payload(filter)?, TIMEOUT)
 }
 
 /// Boots one kernel after the other: two cores emulate one machine at its best.
