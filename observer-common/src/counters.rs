@@ -10,6 +10,26 @@ pub enum Merge {
     Max,
 }
 
+impl Merge {
+    /// Adds one more value.
+    pub const fn add(self, sum: &mut u64, value: u64) {
+        match self {
+            Self::Sum => *sum += value,
+            Self::Max if value > *sum => *sum = value,
+            Self::Max => {}
+        }
+    }
+
+    /// What was added since `earlier`; a maximum stays as it is.
+    #[must_use]
+    pub const fn since(self, later: u64, earlier: u64) -> u64 {
+        match self {
+            Self::Sum => later.saturating_sub(earlier),
+            Self::Max => later,
+        }
+    }
+}
+
 macro_rules! counters {
     ($(#[$doc:meta])* $set:ident, $len:ident { $( $(#[$cdoc:meta])* $name:ident = $label:literal $(, $merge:ident)? ; )* }) => {
         $(#[$doc])*

@@ -139,10 +139,7 @@ impl Counted {
 
 fn merge(sum: &mut [u64], more: &[u64], how: impl Fn(usize) -> Merge) {
     for (i, (sum, more)) in sum.iter_mut().zip(more).enumerate() {
-        *sum = match how(i) {
-            Merge::Sum => *sum + *more,
-            Merge::Max => (*sum).max(*more),
-        };
+        how(i).add(sum, *more);
     }
 }
 

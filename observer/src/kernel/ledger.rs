@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use observer_common::abi::BlockKey;
-use observer_common::counters::{Merge, PATH_COUNTERS, PathCounter};
+use observer_common::counters::{PATH_COUNTERS, PathCounter};
 use observer_common::kind::{Class, Direction};
 use observer_common::path::{PathKey, PathStats, VNI_FOREIGN, VNI_NONE};
 
@@ -80,9 +80,9 @@ impl Ledger {
     fn counted(&self, key: &PathKey, stats: &PathStats) -> Counters {
         let mut counted = stats.0;
         if let Some(base) = self.base.get(key) {
-            for counter in PathCounter::ALL.iter().filter(|counter| counter.merge() == Merge::Sum) {
-                let (value, base) = (&mut counted[*counter as usize], base[*counter as usize]);
-                *value = value.saturating_sub(base);
+            for counter in PathCounter::ALL {
+                let i = counter as usize;
+                counted[i] = counter.merge().since(counted[i], base[i]);
             }
         }
         counted
@@ -95,11 +95,7 @@ fn block_of(key: &PathKey) -> BlockKey {
 
 fn add(sum: &mut Counters, counters: &Counters) {
     for counter in PathCounter::ALL {
-        let (sum, value) = (&mut sum[counter as usize], counters[counter as usize]);
-        *sum = match counter.merge() {
-            Merge::Sum => *sum + value,
-            Merge::Max => (*sum).max(value),
-        };
+        counter.merge().add(&mut sum[counter as usize], counters[counter as usize]);
     }
 }
 

@@ -10,7 +10,7 @@ use observer_common::abi::{
     STRANGERS, Totals, events_index, totals_index,
 };
 use observer_common::address::Address;
-use observer_common::counters::{Event, Merge, PathCounter, Total};
+use observer_common::counters::{Event, PathCounter, Total};
 use observer_common::kind::{Class, Direction};
 use observer_common::path::{PathKey, PathStats, Stranger};
 
@@ -177,7 +177,7 @@ impl Tables {
         let mut sum = Totals::ZERO;
         for Shared(value) in values.iter() {
             for counter in Total::ALL {
-                merge(&mut sum.counters[counter as usize], value.counters[counter as usize], counter.merge());
+                counter.merge().add(&mut sum.counters[counter as usize], value.counters[counter as usize]);
             }
             for (sum, size) in sum.sizes.iter_mut().zip(value.sizes) {
                 *sum += size;
@@ -195,7 +195,7 @@ impl Tables {
         let mut sum = Events::ZERO;
         for Shared(value) in values.iter() {
             for event in Event::ALL {
-                merge(&mut sum.0[event as usize], value.0[event as usize], event.merge());
+                event.merge().add(&mut sum.0[event as usize], value.0[event as usize]);
             }
         }
         Ok(sum)
@@ -217,7 +217,7 @@ impl Tables {
             let mut sum = PathStats::ZERO;
             for Shared(value) in values.iter() {
                 for counter in PathCounter::ALL {
-                    merge(&mut sum.0[counter as usize], value.0[counter as usize], counter.merge());
+                    counter.merge().add(&mut sum.0[counter as usize], value.0[counter as usize]);
                 }
             }
             paths.push((key, sum));
@@ -299,13 +299,6 @@ impl Tables {
 
 fn cannot_reset(error: std::io::Error) -> KernelError {
     KernelError::new("clear", "the maps", error.to_string(), "see `dmesg`")
-}
-
-fn merge(sum: &mut u64, value: u64, how: Merge) {
-    *sum = match how {
-        Merge::Sum => *sum + value,
-        Merge::Max => (*sum).max(value),
-    };
 }
 
 /// Makes a hash hold exactly `wanted`; what stays is not touched, so that the programs never miss it.

@@ -1,7 +1,7 @@
 //! The figures of a row and of a path, by the definitions of the counting rules. Every view takes them
 //! from here, so that no number has two definitions.
 
-use observer_common::counters::{Merge, PATH_COUNTERS, PathCounter, TOTALS, Total};
+use observer_common::counters::{PATH_COUNTERS, PathCounter, TOTALS, Total};
 
 /// Counters of a device, direction and class, over an interval or in total.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +44,7 @@ impl Figures {
     pub fn since(&self, earlier: &Self) -> Self {
         let mut difference = *self;
         for counter in Total::ALL {
-            if counter.merge() == Merge::Sum {
-                difference.0[counter as usize] = self.get(counter).saturating_sub(earlier.get(counter));
-            }
+            difference.0[counter as usize] = counter.merge().since(self.get(counter), earlier.get(counter));
         }
         difference
     }
@@ -54,11 +52,7 @@ impl Figures {
     /// Adds the figures of another row.
     pub fn add(&mut self, other: &Self) {
         for counter in Total::ALL {
-            let (mine, theirs) = (&mut self.0[counter as usize], other.get(counter));
-            *mine = match counter.merge() {
-                Merge::Sum => *mine + theirs,
-                Merge::Max => (*mine).max(theirs),
-            };
+            counter.merge().add(&mut self.0[counter as usize], other.get(counter));
         }
     }
 
@@ -145,9 +139,7 @@ impl PathFigures {
     pub fn since(&self, earlier: &Self) -> Self {
         let mut difference = *self;
         for counter in PathCounter::ALL {
-            if counter.merge() == Merge::Sum {
-                difference.0[counter as usize] = self.get(counter).saturating_sub(earlier.get(counter));
-            }
+            difference.0[counter as usize] = counter.merge().since(self.get(counter), earlier.get(counter));
         }
         difference
     }
