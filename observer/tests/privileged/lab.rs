@@ -75,7 +75,9 @@ impl Lab {
 
     /// The same of another name, so that both can be up.
     pub fn up_named(name: &str, mode: &str, options: &[&str]) -> Self {
-        let name = name.to_owned();
+        // Several checkouts may test on one machine at the same time.
+        let name =
+            std::env::var("OBSERVER_TEST_LABS").map_or(name.to_owned(), |mark| format!("{name}-{mark}"));
         output(xtask().args(["lab", "--name", &name, "up", "--force", "--mode", mode]).args(options));
         let status = output(xtask().args(["lab", "--name", &name, "status", "--format", "json"]));
         Self { name, status: serde_json::from_str(&status).expect("the lab's status is JSON") }
