@@ -31,6 +31,10 @@ pub struct Snapshot {
     pub strangers: Vec<Stranger>,
     /// How full the tables are.
     pub fill: Fill,
+    /// Where pod blocks of other nodes are routed, by family, encapsulation and scope.
+    pub routing: Vec<Routing>,
+    /// What the programs cost; empty where the kernel was not asked.
+    pub programs: Vec<Program>,
     /// Upper bounds (inclusive) of the packet-size classes, ascending; sizes beyond the last are one
     /// more class. Classes: `bounds.len() + 1`.
     pub size_bounds: Vec<u32>,
@@ -166,6 +170,32 @@ pub struct Stranger {
     pub packets: u64,
     /// Link-layer bytes.
     pub wire_bytes: u64,
+}
+
+/// Pod blocks of other nodes whose routes are alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Routing {
+    /// The blocks are IPv6.
+    pub ipv6: bool,
+    /// The tunnel that their routes use; [`Class::None`] for native ones.
+    pub class: Class,
+    /// Where their next hop is.
+    pub scope: Scope,
+    /// Blocks.
+    pub blocks: u64,
+    /// Different nodes (natively: next hops) that they lead to.
+    pub peers: u64,
+}
+
+/// One of our programs in the kernel, and what it has cost since it was loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// Its name.
+    pub name: String,
+    /// How often it ran while the kernel's BPF statistics were on.
+    pub runs: u64,
+    /// How long these runs took together.
+    pub run_time: Duration,
 }
 
 /// How full the bounded tables are, in entries.

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use observer::model::Mode;
 use observer::topology::{
     Address, Block, Changes, Choice, Device, DeviceKind, FdbEntry, LinkLayer, Neighbour, Node, Peer, Role,
     Route, RouteKind, Scope, Topology, TopologyError, Vxlan, block_key, convert,
@@ -67,6 +68,8 @@ fn the_lab_in_each_mode() {
             ("eth0", Role::Underlay, Native),
             "{mode}"
         );
+        let label = Mode::of(&topology.routing(), false).map(Mode::label);
+        assert_eq!(label.as_deref(), Some(if mode == "bgp" { "native" } else { mode }), "{mode}");
         let found: Vec<_> =
             topology.watched[1..].iter().map(|w| (w.device.name.as_str(), w.class, w.overhead)).collect();
         assert_eq!(found, tunnels, "{mode}");

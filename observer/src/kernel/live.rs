@@ -420,6 +420,8 @@ impl Live {
                     Some(Stranger { id, packets: stranger.packets, wire_bytes: stranger.wire_bytes })
                 })
                 .collect(),
+            routing: self.topology.routing(),
+            programs: Vec::new(),
             size_bounds: self.size_bounds.clone(),
             notes,
         })

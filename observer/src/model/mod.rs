@@ -2,9 +2,11 @@
 
 mod figures;
 mod lines;
+mod mode;
 mod report;
 pub mod whatif;
 
 pub use figures::{Figures, Fragments, PathFigures};
 pub use lines::{Line, PathLine, State, Underlay, per_second};
+pub use mode::Mode;
 pub use report::{DeviceRow, PathRow, Report, Row};

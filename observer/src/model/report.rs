@@ -8,7 +8,7 @@ use observer_common::counters::{EVENTS, Event, Merge};
 use observer_common::kind::{Class, Direction};
 
 use super::{Figures, PathFigures};
-use crate::snapshot::{Device, Fill, Hook, PathId, Snapshot, Stranger};
+use crate::snapshot::{Device, Fill, Hook, PathId, Routing, Snapshot, Stranger};
 use crate::topology::Scope;
 
 /// What happened between two snapshots; or, with one, since the source started counting.
@@ -32,6 +32,8 @@ pub struct Report {
     pub strangers: Vec<Stranger>,
     /// How full the tables are.
     pub fill: Fill,
+    /// Where pod blocks of other nodes are routed, as in the later snapshot.
+    pub routing: Vec<Routing>,
     /// Upper bounds of the size classes, inclusive.
     pub size_bounds: Vec<u32>,
     /// What is incomplete or could not be measured, as sentences.
@@ -112,6 +114,7 @@ impl Report {
             origin: later.origin.clone(),
             strangers: later.strangers.clone(),
             fill: later.fill,
+            routing: later.routing.clone(),
             size_bounds: later.size_bounds.clone(),
             notes: later.notes.clone(),
             ..Self::default()

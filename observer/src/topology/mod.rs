@@ -9,6 +9,7 @@ mod derive;
 mod error;
 mod facts;
 mod index;
+mod routing;
 mod scope;
 mod tunnel;
 

@@ -5,7 +5,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::observer::snapshot::{Device, Fill, Hook, Path, PathId, Snapshot, Stranger, Totals, Tunnel, Vni};
+use super::observer::snapshot::{
+    Device, Fill, Hook, Path, PathId, Routing, Snapshot, Stranger, Totals, Tunnel, Vni,
+};
 use super::observer::topology::{Role, Scope};
 use observer_common::abi::SIZE_CLASSES;
 use observer_common::counters::{EVENTS, Event, PATH_COUNTERS, PathCounter, TOTALS, Total};
@@ -195,6 +197,12 @@ pub(crate) fn snapshot(seconds: u64) -> Snapshot {
             blocks: 3,
             blocks_capacity: 65_536,
         },
+        routing: vec![
+            Routing { ipv6: false, class: Class::None, scope: SameSubnet, blocks: 1, peers: 1 },
+            Routing { ipv6: false, class: Class::Vxlan, scope: SameSubnet, blocks: 1, peers: 1 },
+            Routing { ipv6: false, class: Class::Vxlan, scope: CrossSubnet, blocks: 1, peers: 1 },
+        ],
+        programs: Vec::new(),
         size_bounds: BOUNDS.to_vec(),
         notes: Vec::new(),
     }
