@@ -29,6 +29,11 @@ const STOPS_INSIDE: [&str; 8] = [
 const VXLAN: u64 = 4789;
 const GENEVE: u64 = 6081;
 const WIREGUARD: [u64; 2] = [51820, 51821];
+/// Headers between the Ethertype and IP that tshark reads through.
+const BETWEEN: [&str; 7] = ["mpls", "pppoes", "macsec", "nsh", "vntag", "avsp", "batadv"];
+const IPV6_HEADER: u64 = 40;
+/// Redirected by WCCP: a header of its own stands before the packet.
+const GRE_WCCP: u64 = 0x883e;
 /// The P flag of VXLAN-GPE.
 const GPE: u64 = 0x0400;
 
@@ -108,6 +113,62 @@ pub const TABLE: &[Known] = &[
                 && their.protocols.ends_with(":udp")
                 && matches!(event["encapsulation"].as_str(), Some("vxlan" | "geneve" | "wireguard"))
                 && matches!(difference.field, "encapsulation" | "inner" | "vni")
+        },
+    },
+    Known {
+        id: "behind-other-header",
+        right: "both",
+        applies: |event, their, difference| {
+            event["encapsulation"] == "non_ip"
+                && matches!(difference.field, "encapsulation" | "outer" | "inner" | "l3_bytes" | "too_big")
+                && their.protocols.split(':').any(|protocol| BETWEEN.contains(&protocol))
+        },
+    },
+    Known {
+        id: "link-version",
+        right: "both",
+        applies: |event, their, difference| {
+            let claimed = |version| their.outer.as_ref().is_none_or(|outer| outer.version != version);
+            !their.protocols.starts_with("eth")
+                && event["outer"]["version"].as_u64().is_some_and(claimed)
+                && matches!(difference.field, "encapsulation" | "outer" | "inner" | "l3_bytes")
+        },
+    },
+    Known {
+        id: "jumbo-length",
+        right: "both",
+        applies: |event, their, difference| {
+            event["outer"]["version"] == 6
+                && their.protocols.contains("ipv6.hopopts")
+                && matches!(difference.field, "outer" | "l3_bytes")
+                && their.outer.as_ref().is_some_and(|outer| Some(outer.length) > event["l3_bytes"].as_u64())
+        },
+    },
+    Known {
+        id: "no-payload-length",
+        right: "observer",
+        applies: |event, their, difference| {
+            event["outer"]["version"] == 6
+                && difference.field == "outer"
+                && their.outer.as_ref().is_some_and(|outer| outer.length == IPV6_HEADER)
+        },
+    },
+    Known {
+        id: "capture-length",
+        right: "both",
+        applies: |event, their, difference| {
+            difference.field == "wire_bytes"
+                && event["wire_bytes"].as_u64() == their.captured.filter(|captured| *captured > their.wire)
+        },
+    },
+    Known {
+        id: "gre-wccp",
+        right: "both",
+        applies: |event, their, difference| {
+            event["encapsulation"] == "gre"
+                && difference.field == "inner"
+                && event["inner"].is_null()
+                && their.gre_protocol == Some(GRE_WCCP)
         },
     },
 ];

@@ -71,6 +71,8 @@ struct Tally {
     agreed: u64,
     explained: BTreeMap<&'static str, u64>,
     unexplained: u64,
+    /// Files that tshark cannot read.
+    left_out: u64,
 }
 
 impl Tally {
@@ -85,6 +87,9 @@ impl Tally {
             println!("  {count:>6} explained by {id} ({right} right)");
         }
         println!("  {:>6} not explained", self.unexplained);
+        if self.left_out != 0 {
+            println!("  {:>6} captures left out: tshark cannot read them", self.left_out);
+        }
     }
 }
 
@@ -151,7 +156,15 @@ fn one(file: &Path, tools: &Tools, tally: &mut Tally) -> Result<()> {
     let Some((report, ours)) = ours.split_last() else {
         bail!("observer wrote nothing on {}", file.display())
     };
-    let theirs = tshark::dissect(file)?;
+    let theirs = match tshark::dissect(file) {
+        Ok(theirs) => theirs,
+        // A link type that it does not know, for example.
+        Err(error) => {
+            shell::step("oracle", &format!("LEFT OUT: {error:#}"));
+            tally.left_out += 1;
+            return Ok(());
+        }
+    };
     let frames = report["files"][0]["frames"].as_u64().unwrap_or(0);
     if frames as usize != theirs.len() {
         println!("{}: {frames} frames here, {} for tshark", file.display(), theirs.len());

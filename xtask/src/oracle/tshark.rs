@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 
 /// The fields that are asked for, in the order of the columns.
-const FIELDS: [&str; 22] = [
+const FIELDS: [&str; 24] = [
     "frame.protocols",
     "ip.len",
     "ip.flags.mf",
@@ -29,6 +29,8 @@ const FIELDS: [&str; 22] = [
     "udp.dstport",
     "vxlan.flags",
     "wg.reserved",
+    "frame.cap_len",
+    "gre.proto",
 ];
 
 /// One IP header.
@@ -69,6 +71,10 @@ pub struct Dissection {
     pub wireguard_reserved: Option<String>,
     /// Bytes on the wire.
     pub wire: u64,
+    /// Bytes in the file.
+    pub captured: Option<u64>,
+    /// What the outermost GRE header says that follows.
+    pub gre_protocol: Option<u64>,
 }
 
 /// Dissects every frame of a file.
@@ -125,6 +131,8 @@ fn frame(line: &str) -> Dissection {
         wire: columns.number("frame.len", 0).unwrap_or(0),
         wireguard_reserved: columns.text("wg.reserved"),
         ports: columns.number("udp.srcport", 0).zip(columns.number("udp.dstport", 0)),
+        captured: columns.number("frame.cap_len", 0),
+        gre_protocol: columns.number("gre.proto", 0),
         vxlan_flags: columns.number("vxlan.flags", 0).unwrap_or(0),
         ..Dissection::default()
     };
