@@ -131,6 +131,16 @@ fn geneve<P: Packet>(packet: &P, parsed: &mut Parsed, at: u32) -> Carried {
     Carried { what: ethernet::announced(header.protocol), at: inside }
 }
 
+/// Handshakes of any other length are no WireGuard (Linux drivers/net/wireguard/receive.c,
+/// `validate_header_len`): initiation, response, cookie reply.
+const fn handshake_length(kind: u32) -> u32 {
+    match kind {
+        1 => 148,
+        2 => 92,
+        _ => 64,
+    }
+}
+
 /// WireGuard encrypts: the inner packet's length is known from the message's, up to its padding to
 /// a multiple of 16 bytes.
 #[inline(always)]
@@ -147,6 +157,10 @@ fn wireguard<P: Packet>(packet: &P, parsed: &mut Parsed, at: u32) {
     if kind == 0 || kind > WIREGUARD_DATA {
         return;
     }
+    let cut = parsed.outer.position == Position::First;
+    if kind != WIREGUARD_DATA && !cut && parsed.outer.end() - at != handshake_length(kind) {
+        return;
+    }
     parsed.carries(Class::Wireguard, at);
     if kind != WIREGUARD_DATA {
         // Handshakes carry no packet: all of it is overhead.
@@ -154,7 +168,6 @@ fn wireguard<P: Packet>(packet: &P, parsed: &mut Parsed, at: u32) {
         return;
     }
     // The tag stands in the last fragment.
-    let cut = parsed.outer.position == Position::First;
     let around = WIREGUARD_HEADER + if cut { 0 } else { WIREGUARD_TAG };
     if parsed.inner_length < around {
         parsed.stop(Malformed::TruncatedTunnel);

@@ -311,6 +311,8 @@ fn wireguard_cases() -> Vec<Case> {
             PEER_V4,
         ))
     };
+    let mut longer = payload(204);
+    longer[..4].copy_from_slice(&[1, 0, 0, 0]);
     let mut foreign = wireguard(51_820, 51_820, 4, 64);
     foreign[8 + 1] = 1;
     vec![
@@ -343,6 +345,14 @@ fn wireguard_cases() -> Vec<Case> {
             Class::External,
             124,
             124,
+        ),
+        Case::new(
+            "handshake of a variant, longer than WireGuard's",
+            node(),
+            from_peer4(17, &udp(57_636, 51_820, &longer)),
+            Class::External,
+            28 + 204,
+            28 + 204,
         ),
         Case::new(
             "empty datagram on WireGuard's port",

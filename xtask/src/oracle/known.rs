@@ -30,8 +30,10 @@ const VXLAN: u64 = 4789;
 const GENEVE: u64 = 6081;
 const WIREGUARD: [u64; 2] = [51820, 51821];
 /// Headers between the Ethertype and IP that tshark reads through.
-const BETWEEN: [&str; 7] = ["mpls", "pppoes", "macsec", "nsh", "vntag", "avsp", "batadv"];
+const BETWEEN: [&str; 7] = ["mpls", "pppoes", "macsec", "nsh", "vntag", "avsp", "cfp"];
 const IPV6_HEADER: u64 = 40;
+/// tshark shows longer frames with this length.
+const TSHARK_MOST: u64 = (1 << 31) - 1;
 /// Redirected by WCCP: a header of its own stands before the packet.
 const GRE_WCCP: u64 = 0x883e;
 /// The P flag of VXLAN-GPE.
@@ -158,7 +160,8 @@ pub const TABLE: &[Known] = &[
         right: "both",
         applies: |event, their, difference| {
             difference.field == "wire_bytes"
-                && event["wire_bytes"].as_u64() == their.captured.filter(|captured| *captured > their.wire)
+                && (event["wire_bytes"].as_u64() == their.captured.filter(|captured| *captured > their.wire)
+                    || their.wire == TSHARK_MOST)
         },
     },
     Known {

@@ -166,7 +166,9 @@ fn one(file: &Path, tools: &Tools, tally: &mut Tally) -> Result<()> {
         }
     };
     let frames = report["files"][0]["frames"].as_u64().unwrap_or(0);
-    if frames as usize != theirs.len() {
+    // tshark shows the piece of a record with which a file is cut off.
+    let cut = !output.status.success() && frames as usize + 1 == theirs.len();
+    if frames as usize != theirs.len() && !cut {
         println!("{}: {frames} frames here, {} for tshark", file.display(), theirs.len());
         tally.unexplained += 1;
     }
