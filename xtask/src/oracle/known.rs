@@ -32,6 +32,8 @@ const WIREGUARD: [u64; 2] = [51820, 51821];
 /// Headers between the Ethertype and IP that tshark reads through.
 const BETWEEN: [&str; 7] = ["mpls", "pppoes", "macsec", "nsh", "vntag", "avsp", "cfp"];
 const IPV6_HEADER: u64 = 40;
+/// What a 16-bit length field holds at most.
+const LONGEST: u64 = 65_535;
 /// tshark shows longer frames with this length.
 const TSHARK_MOST: u64 = (1 << 31) - 1;
 /// Redirected by WCCP: a header of its own stands before the packet.
@@ -162,6 +164,15 @@ pub const TABLE: &[Known] = &[
             difference.field == "wire_bytes"
                 && (event["wire_bytes"].as_u64() == their.captured.filter(|captured| *captured > their.wire)
                     || their.wire == TSHARK_MOST)
+        },
+    },
+    Known {
+        id: "big-tcp-udp-length",
+        right: "observer",
+        applies: |event, their, difference| {
+            matches!(event["encapsulation"].as_str(), Some("vxlan" | "geneve"))
+                && difference.field == "inner"
+                && their.wire > LONGEST
         },
     },
     Known {
