@@ -60,9 +60,10 @@ impl Ledger {
         gone
     }
 
-    /// The paths by peer node.
-    pub fn paths(&self, raw: &[(PathKey, PathStats)], names: &Names<'_>) -> BTreeMap<PathId, Counters> {
-        let mut paths = self.retired.clone();
+    /// The paths by peer node, in the order of their ids.
+    pub fn paths(&self, raw: &[(PathKey, PathStats)], names: &Names<'_>) -> Vec<(PathId, Counters)> {
+        let mut paths = Vec::with_capacity(self.retired.len() + raw.len());
+        paths.extend(self.retired.iter().map(|(id, counters)| (id.clone(), *counters)));
         for (key, stats) in raw {
             let id = if key.class == Class::None as u8 {
                 self.homes.get(&block_of(key)).and_then(|peer| native_id(key, *peer, names))
@@ -70,9 +71,17 @@ impl Ledger {
                 tunnel_id(key, names)
             };
             if let Some(id) = id {
-                add(paths.entry(id).or_insert([0; PATH_COUNTERS]), &self.counted(key, stats));
+                paths.push((id, self.counted(key, stats)));
             }
         }
+        paths.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        paths.dedup_by(|(id, counters), (before, sum)| {
+            let same = id == before;
+            if same {
+                add(sum, counters);
+            }
+            same
+        });
         paths
     }
 

@@ -1,6 +1,7 @@
 //! The kernel: programs, maps, hooks, netlink. Nothing above this module knows aya, netlink or libc.
 
 mod attach;
+mod batch;
 mod clsact;
 mod diagnostics;
 mod error;

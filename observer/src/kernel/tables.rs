@@ -1,8 +1,10 @@
 //! The maps, typed: what user space writes for the programs, and what it reads of them.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::AsFd as _;
 
-use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues};
 use aya::util::nr_cpus;
 use aya::{Ebpf, Pod};
 use observer_common::abi::{
@@ -14,6 +16,7 @@ use observer_common::counters::{Event, PathCounter, Total};
 use observer_common::kind::{Class, Direction};
 use observer_common::path::{PathKey, PathStats, Stranger};
 
+use super::batch::Batch;
 use super::error::{KernelError, chain};
 
 /// A struct that both sides share.
@@ -44,6 +47,8 @@ pub struct Tables {
     totals: PerCpuArray<MapData, Shared<Totals>>,
     events: PerCpuArray<MapData, Shared<Events>>,
     paths: PerCpuHashMap<MapData, Shared<PathKey>, Shared<PathStats>>,
+    /// The same, whole; `None` where the kernel cannot do that.
+    all_paths: RefCell<Option<Batch<Shared<PathKey>, Shared<PathStats>>>>,
     peers: HashMap<MapData, Shared<Address>, Shared<PeerFacts>>,
     blocks: HashMap<MapData, Shared<BlockKey>, Shared<BlockFacts>>,
     strangers: PerCpuArray<MapData, Shared<Stranger>>,
@@ -69,6 +74,7 @@ impl Tables {
     /// # Errors
     /// A map is missing or of another kind: the object is not ours.
     pub fn take(ebpf: &mut Ebpf) -> Result<Self, KernelError> {
+        let all_paths = RefCell::new(batch(ebpf));
         Ok(Self {
             devices: take!(ebpf, "DEVICES"),
             config: take!(ebpf, "CONFIG"),
@@ -76,6 +82,7 @@ impl Tables {
             totals: take!(ebpf, "TOTALS"),
             events: take!(ebpf, "EVENTS"),
             paths: take!(ebpf, "PATHS"),
+            all_paths,
             peers: take!(ebpf, "PEERS"),
             blocks: take!(ebpf, "BLOCKS"),
             strangers: take!(ebpf, "STRANGER_TABLE"),
@@ -207,6 +214,13 @@ impl Tables {
     /// The map cannot be read.
     pub fn paths(&self) -> Result<Vec<(PathKey, PathStats)>, KernelError> {
         let mut paths = Vec::new();
+        if let Some(all) = self.all_paths.borrow_mut().as_mut() {
+            let read = all.read(|Shared(key), values| paths.push((*key, sum(values))));
+            if read.map_err(|error| failed("read", "PATHS")(MapError::IoError(error)))? {
+                return Ok(paths);
+            }
+        }
+        self.all_paths.replace(None);
         for entry in self.paths.iter() {
             let (Shared(key), values) = match entry {
                 Ok(entry) => entry,
@@ -214,13 +228,7 @@ impl Tables {
                 Err(MapError::KeyNotFound) => continue,
                 Err(error) => return Err(failed("read", "PATHS")(error)),
             };
-            let mut sum = PathStats::ZERO;
-            for Shared(value) in values.iter() {
-                for counter in PathCounter::ALL {
-                    counter.merge().add(&mut sum.0[counter as usize], value.0[counter as usize]);
-                }
-            }
-            paths.push((key, sum));
+            paths.push((key, sum(&values)));
         }
         Ok(paths)
     }
@@ -295,6 +303,25 @@ impl Tables {
     pub const fn known(&self) -> (usize, usize) {
         self.known
     }
+}
+
+/// A path's counters, all CPUs together.
+fn sum(values: &[Shared<PathStats>]) -> PathStats {
+    let mut sum = PathStats::ZERO;
+    for Shared(value) in values {
+        for counter in PathCounter::ALL {
+            counter.merge().add(&mut sum.0[counter as usize], value.0[counter as usize]);
+        }
+    }
+    sum
+}
+
+/// A reader of all paths; `None` where that cannot be had, and they are read one by one.
+fn batch(ebpf: &Ebpf) -> Option<Batch<Shared<PathKey>, Shared<PathStats>>> {
+    let Some(Map::PerCpuHashMap(data)) = ebpf.map("PATHS") else { return None };
+    let map = data.fd().as_fd().try_clone_to_owned().ok()?;
+    let key = PathKey { peer: Address::UNSPECIFIED, vni: 0, slot: 0, direction: 0, class: 0 };
+    Some(Batch::new(map, nr_cpus().ok()?, Shared(key), Shared(PathStats::ZERO)))
 }
 
 fn cannot_reset(error: std::io::Error) -> KernelError {

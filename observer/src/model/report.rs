@@ -1,6 +1,6 @@
 //! One report: what two snapshots (or one) say, row by row.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use observer_common::abi::SIZE_CLASSES;
@@ -8,7 +8,7 @@ use observer_common::counters::{EVENTS, Event, Merge};
 use observer_common::kind::{Class, Direction};
 
 use super::{Figures, PathFigures};
-use crate::snapshot::{Device, Fill, Hook, PathId, Routing, Snapshot, Stranger};
+use crate::snapshot::{Device, Fill, Hook, Path, PathId, Routing, Snapshot, Stranger};
 use crate::topology::Scope;
 
 /// What happened between two snapshots; or, with one, since the source started counting.
@@ -78,6 +78,38 @@ pub struct PathRow {
     pub figures: PathFigures,
 }
 
+/// The paths of an earlier snapshot, looked for in the order of the later one. Both are sorted where
+/// they come from one source, and the walk is a merge then.
+struct Earlier<'a> {
+    paths: Vec<&'a Path>,
+    at: usize,
+}
+
+impl<'a> Earlier<'a> {
+    fn of(snapshot: Option<&'a Snapshot>) -> Self {
+        let mut paths: Vec<&Path> = snapshot.map(|s| s.paths.iter().collect()).unwrap_or_default();
+        if !paths.is_sorted_by(|a, b| a.id < b.id) {
+            paths.sort_by(|a, b| a.id.cmp(&b.id));
+        }
+        Self { paths, at: 0 }
+    }
+
+    fn find(&mut self, id: &PathId) -> Option<&'a Path> {
+        while let Some(path) = self.paths.get(self.at) {
+            match path.id.cmp(id) {
+                Ordering::Less => self.at += 1,
+                Ordering::Equal => {
+                    self.at += 1;
+                    return Some(path);
+                }
+                Ordering::Greater => break,
+            }
+        }
+        let found = self.paths.binary_search_by(|path| path.id.cmp(id)).ok()?;
+        self.paths.get(found).copied()
+    }
+}
+
 impl Report {
     /// What `later` counted in total.
     #[must_use]
@@ -123,12 +155,13 @@ impl Report {
             let before = earlier.and_then(|e| e.devices.iter().find(|d| d.name == device.name));
             report.add_device(before, device);
         }
-        let before: BTreeMap<&PathId, PathFigures> = earlier
-            .map(|e| e.paths.iter().map(|p| (&p.id, PathFigures(p.counters))).collect())
-            .unwrap_or_default();
+        let mut before = Earlier::of(earlier);
+        report.paths.reserve(later.paths.len());
         for path in &later.paths {
-            let zero = PathFigures::default();
-            let figures = PathFigures(path.counters).since(before.get(&path.id).unwrap_or(&zero));
+            let mut figures = PathFigures(path.counters);
+            if let Some(before) = before.find(&path.id) {
+                figures = figures.since(&PathFigures(before.counters));
+            }
             report.paths.push(PathRow { id: path.id.clone(), scope: path.scope, figures });
         }
         report.paths.sort_by(|a, b| {

@@ -1,13 +1,19 @@
 //! The JSON of `observer stat`; every field stands in `docs/stat-json.md`.
+//!
+//! Written straight from the report, without a tree of values in between: ten thousand paths are nine
+//! megabytes of text. The fields of every object are in alphabetical order.
 
-use observer_common::counters::Merge;
-use observer_common::counters::{EVENTS, Event, FIRST_REASON, PathCounter, Total};
-use observer_common::kind::Direction;
-use serde_json::{Map, Value, json};
+use std::io::{self, Write};
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use crate::model::{DeviceRow, Figures, Fragments, Line, PathLine, Report, State, per_second};
-use crate::snapshot::{Hook, PathId, Stranger, Vni};
+use observer_common::counters::{EVENTS, Event, FIRST_REASON, Merge, PathCounter, Total};
+use observer_common::kind::Direction;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde_json::Value;
+
+use crate::model::{DeviceRow, Figures, Fragments, Line, PathFigures, PathLine, Report, State, per_second};
+use crate::snapshot::{Hook, PathId, Vni};
 
 /// The version of the form; a change that breaks readers gets a new number.
 pub const SCHEMA: &str = "observer-stat/1";
@@ -15,169 +21,431 @@ pub const SCHEMA: &str = "observer-stat/1";
 /// A report as a JSON value.
 #[must_use]
 pub fn report(report: &Report) -> Value {
-    json!({
-        "schema": SCHEMA,
-        "taken_seconds": report.taken.as_secs_f64(),
-        "interval_seconds": report.interval.as_secs_f64(),
-        "node": report.node,
-        "origin": report.origin,
-        "underlay": underlay(report),
-        "devices": report.devices.iter().map(device).collect::<Vec<_>>(),
-        "size_bounds": report.size_bounds,
-        "rows": report.lines().iter().map(|line| row(line, report)).collect::<Vec<_>>(),
-        "paths": report.path_lines().iter().map(|line| path(line, report.interval)).collect::<Vec<_>>(),
-        "strangers": report.strangers.iter().map(stranger).collect::<Vec<_>>(),
-        "fill": {
-            "paths": report.fill.paths,
-            "paths_capacity": report.fill.paths_capacity,
-            "peers": report.fill.peers,
-            "peers_capacity": report.fill.peers_capacity,
-            "blocks": report.fill.blocks,
-            "blocks_capacity": report.fill.blocks_capacity,
-        },
-        "notes": report.notes,
-    })
+    serde_json::to_value(Document::of(report)).unwrap_or_default()
 }
 
 /// A report as one line of JSON without a newline.
 #[must_use]
 pub fn line(of: &Report) -> String {
-    report(of).to_string()
+    serde_json::to_string(&Document::of(of)).unwrap_or_default()
 }
 
-fn underlay(report: &Report) -> Value {
-    report.underlay().map_or(Value::Null, |sum| {
-        json!({
-            "complete": sum.complete,
-            "wire_bytes": sum.figures.get(Total::WireBytes),
-            "l3_bytes": sum.figures.get(Total::L3Bytes),
-            "overhead_bytes": sum.figures.overhead_bytes(),
-            "overhead_ratio": sum.figures.overhead_ratio(),
-        })
-    })
+/// Writes a report as one line of JSON without a newline.
+///
+/// # Errors
+/// The writer's own.
+pub fn write(of: &Report, to: impl Write) -> io::Result<()> {
+    serde_json::to_writer(to, &Document::of(of)).map_err(io::Error::from)
 }
 
-fn device(row: &DeviceRow) -> Value {
-    let device = &row.device;
-    let by_direction = |value: &dyn Fn(usize) -> Value| {
-        let pairs = Direction::ALL.map(|d| (d.label().to_owned(), value(d as usize)));
-        Value::Object(pairs.into_iter().collect())
-    };
-    json!({
-        "name": device.name,
-        "kind": device.kind,
-        "role": device.role.label(),
-        "mtu": (device.mtu != 0).then_some(device.mtu),
-        "tunnel": device.tunnel.map(|tunnel| json!({
-            "encapsulation": tunnel.class.label(),
-            "overhead_bytes": tunnel.overhead,
-            "underlay_mtu": tunnel.underlay_mtu,
-            "vni": tunnel.vni,
-        })),
-        "hooks": by_direction(&|direction| device.hooks[direction].label().into()),
-        "events": by_direction(&|direction| events(device.hooks[direction], &row.events[direction])),
-    })
+#[derive(serde::Serialize)]
+struct Document<'a> {
+    devices: Vec<DeviceObject<'a>>,
+    fill: FillObject,
+    interval_seconds: f64,
+    node: &'a str,
+    notes: &'a [String],
+    origin: &'a str,
+    paths: Paths<'a>,
+    rows: Rows<'a>,
+    schema: &'static str,
+    size_bounds: &'a [u32],
+    strangers: Vec<StrangerObject<'a>>,
+    taken_seconds: f64,
+    underlay: Option<UnderlayObject>,
 }
 
-/// Events of one direction; `null` where there is no hook, because not measured is not zero.
-fn events(hook: Hook, counters: &[u64; EVENTS]) -> Value {
-    if hook == Hook::None {
-        return Value::Null;
+impl<'a> Document<'a> {
+    fn of(report: &'a Report) -> Self {
+        let fill = report.fill;
+        Self {
+            devices: report.devices.iter().map(DeviceObject::of).collect(),
+            fill: FillObject {
+                blocks: fill.blocks,
+                blocks_capacity: fill.blocks_capacity,
+                paths: fill.paths,
+                paths_capacity: fill.paths_capacity,
+                peers: fill.peers,
+                peers_capacity: fill.peers_capacity,
+            },
+            interval_seconds: report.interval.as_secs_f64(),
+            node: &report.node,
+            notes: &report.notes,
+            origin: &report.origin,
+            paths: Paths(report),
+            rows: Rows(report),
+            schema: SCHEMA,
+            size_bounds: &report.size_bounds,
+            strangers: report.strangers.iter().map(StrangerObject::of).collect(),
+            taken_seconds: report.taken.as_secs_f64(),
+            underlay: report.underlay().map(|sum| UnderlayObject {
+                complete: sum.complete,
+                l3_bytes: sum.figures.get(Total::L3Bytes),
+                overhead_bytes: sum.figures.overhead_bytes(),
+                overhead_ratio: sum.figures.overhead_ratio(),
+                wire_bytes: sum.figures.get(Total::WireBytes),
+            }),
+        }
     }
-    let named = |events: &[Event]| -> Map<String, Value> {
-        events.iter().map(|event| (event.label().to_owned(), counters[*event as usize].into())).collect()
-    };
-    let mut object = named(&Event::ALL[..FIRST_REASON]);
-    object.insert("malformed".to_owned(), Value::Object(named(&Event::ALL[FIRST_REASON..])));
-    Value::Object(object)
 }
 
-fn row(line: &Line, report: &Report) -> Value {
-    let figures = line.figures();
-    let rates = figures.filter(|_| line.state == State::Measured);
-    let classes = report.size_bounds.len() + 1;
-    json!({
-        "device": line.device.device.name,
-        "role": line.device.device.role.label(),
-        "direction": line.direction.label(),
-        "encapsulation": line.row.map(|row| row.class.label()),
-        "state": line.state.label(),
-        "counters": figures.map(|f| counters(&f)),
-        "rates": rates.map(|f| rates_of_figures(&f, report.interval)),
-        "overhead_bytes": figures.map(|f| f.overhead_bytes()),
-        "overhead_bytes_per_second":
-            rates.and_then(|f| per_second(f.overhead_bytes(), report.interval)),
-        "overhead_ratio": figures.and_then(|f| f.overhead_ratio()),
-        "fragments": figures.map(|f| json!({
-            "count": f.fragments(),
-            "outer": fragments(&f.outer_fragments()),
-            "inner": fragments(&f.inner_fragments()),
-        })),
-        "sizes": line.row.map(|row| row.sizes.iter().take(classes).copied().collect::<Vec<u64>>()),
-    })
+#[derive(serde::Serialize)]
+struct UnderlayObject {
+    complete: bool,
+    l3_bytes: u64,
+    overhead_bytes: u64,
+    overhead_ratio: Option<f64>,
+    wire_bytes: u64,
 }
 
-fn counters(figures: &Figures) -> Value {
-    let pairs = Total::ALL.iter().map(|c| (c.label().to_owned(), figures.get(*c).into()));
-    Value::Object(pairs.collect())
+#[derive(serde::Serialize)]
+struct FillObject {
+    blocks: u64,
+    blocks_capacity: u64,
+    paths: u64,
+    paths_capacity: u64,
+    peers: u64,
+    peers_capacity: u64,
 }
 
-fn rates_of_figures(figures: &Figures, interval: Duration) -> Value {
-    let sums = Total::ALL.iter().filter(|c| c.merge() == Merge::Sum);
-    let pairs = sums.map(|c| (c.label().to_owned(), json!(per_second(figures.get(*c), interval))));
-    Value::Object(pairs.collect())
+#[derive(serde::Serialize)]
+struct DeviceObject<'a> {
+    events: ByDirection<Option<EventsObject<'a>>>,
+    hooks: ByDirection<&'static str>,
+    kind: &'a str,
+    mtu: Option<u32>,
+    name: &'a str,
+    role: &'static str,
+    tunnel: Option<TunnelObject>,
 }
 
-fn fragments(layer: &Fragments) -> Value {
-    let positions = |counts: [u64; 3]| json!({"first": counts[0], "middle": counts[1], "last": counts[2]});
-    let mut ipv6 = positions(layer.ipv6);
-    ipv6["atomic"] = layer.atomic.into();
-    json!({ "count": layer.count(), "ipv4": positions(layer.ipv4), "ipv6": ipv6 })
+#[derive(serde::Serialize)]
+struct TunnelObject {
+    encapsulation: &'static str,
+    overhead_bytes: u32,
+    underlay_mtu: Option<u32>,
+    vni: Option<u32>,
 }
 
-fn path(line: &PathLine, interval: Duration) -> Value {
-    let figures = &line.path.figures;
-    let measured = line.state == State::Measured;
-    let counters: Map<String, Value> =
-        PathCounter::ALL.iter().map(|c| (c.label().to_owned(), figures.get(*c).into())).collect();
-    let sums = PathCounter::ALL.iter().filter(|c| c.merge() == Merge::Sum);
-    let rates: Map<String, Value> =
-        sums.map(|c| (c.label().to_owned(), json!(per_second(figures.get(*c), interval)))).collect();
-    let mut object = identity(&line.path.id);
-    object.extend([
-        ("scope".to_owned(), line.path.scope.label().into()),
-        ("state".to_owned(), line.state.label().into()),
-        ("counters".to_owned(), Value::Object(counters)),
-        ("rates".to_owned(), if measured { Value::Object(rates) } else { Value::Null }),
-        ("overhead_bytes".to_owned(), figures.overhead_bytes().into()),
-        (
-            "overhead_bytes_per_second".to_owned(),
-            json!(per_second(figures.overhead_bytes(), interval).filter(|_| measured)),
-        ),
-        ("overhead_ratio".to_owned(), json!(figures.overhead_ratio())),
-        ("fragments".to_owned(), figures.fragments().into()),
-    ]);
-    Value::Object(object)
+#[derive(serde::Serialize)]
+struct ByDirection<T> {
+    egress: T,
+    ingress: T,
 }
 
-fn identity(id: &PathId) -> Map<String, Value> {
-    let number = if let Vni::Own(number) = id.vni { Some(number) } else { None };
-    [
-        ("device", id.device.as_str().into()),
-        ("direction", id.direction.label().into()),
-        ("encapsulation", id.class.label().into()),
-        ("vni", json!(number)),
-        ("foreign_vni", (id.vni == Vni::Foreign).into()),
-        ("peer", id.peer.to_string().into()),
-    ]
-    .into_iter()
-    .map(|(key, value): (&str, Value)| (key.to_owned(), value))
-    .collect()
+impl<'a> DeviceObject<'a> {
+    fn of(row: &'a DeviceRow) -> Self {
+        let device = &row.device;
+        let (inward, outward) = (Direction::Ingress as usize, Direction::Egress as usize);
+        let events = |direction: usize| {
+            // Without a hook nothing was measured, which is not zero.
+            (device.hooks[direction] != Hook::None).then_some(EventsObject(&row.events[direction]))
+        };
+        Self {
+            events: ByDirection { egress: events(outward), ingress: events(inward) },
+            hooks: ByDirection {
+                egress: device.hooks[outward].label(),
+                ingress: device.hooks[inward].label(),
+            },
+            kind: &device.kind,
+            mtu: (device.mtu != 0).then_some(device.mtu),
+            name: &device.name,
+            role: device.role.label(),
+            tunnel: device.tunnel.map(|tunnel| TunnelObject {
+                encapsulation: tunnel.class.label(),
+                overhead_bytes: tunnel.overhead,
+                underlay_mtu: tunnel.underlay_mtu,
+                vni: tunnel.vni,
+            }),
+        }
+    }
 }
 
-fn stranger(stranger: &Stranger) -> Value {
-    let mut object = identity(&stranger.id);
-    object.insert("packets".to_owned(), stranger.packets.into());
-    object.insert("wire_bytes".to_owned(), stranger.wire_bytes.into());
-    Value::Object(object)
+/// Counters by label.
+struct Labelled<'a, C: 'static>(&'a [C], &'a dyn Fn(C) -> u64);
+
+/// Rates of counters by label.
+struct Rates<'a, C: 'static>(&'a [C], Duration, &'a dyn Fn(C) -> u64);
+
+/// A counter's word.
+trait Label: Copy {
+    fn label(self) -> &'static str;
+    fn merge(self) -> Merge;
+}
+
+/// The counters of a set in the order of their words, and those that have a rate.
+struct Order<C> {
+    all: Vec<C>,
+    sums: Vec<C>,
+}
+
+impl<C: Label> Order<C> {
+    fn of(counters: &[C]) -> Self {
+        let mut all = counters.to_vec();
+        all.sort_by_key(|counter| counter.label());
+        let sums = all.iter().copied().filter(|counter| counter.merge() == Merge::Sum).collect();
+        Self { all, sums }
+    }
+}
+
+macro_rules! labels {
+    ($($set:ident)*) => {$(
+        impl Label for $set {
+            fn label(self) -> &'static str {
+                Self::label(self)
+            }
+            fn merge(self) -> Merge {
+                Self::merge(self)
+            }
+        }
+    )*};
+}
+labels!(Total PathCounter Event);
+
+static TOTALS: LazyLock<Order<Total>> = LazyLock::new(|| Order::of(&Total::ALL));
+static PATH_COUNTERS: LazyLock<Order<PathCounter>> = LazyLock::new(|| Order::of(&PathCounter::ALL));
+static REASONS: LazyLock<Order<Event>> = LazyLock::new(|| Order::of(&Event::ALL[FIRST_REASON..]));
+
+impl<C: Label> Serialize for Labelled<'_, C> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|counter| (counter.label(), (self.1)(*counter))))
+    }
+}
+
+impl<C: Label> Serialize for Rates<'_, C> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let rate = |counter: &C| per_second((self.2)(*counter), self.1);
+        serializer.collect_map(self.0.iter().map(|counter| (counter.label(), rate(counter))))
+    }
+}
+
+/// Rare events, those about malformed packets by reason.
+struct EventsObject<'a>(&'a [u64; EVENTS]);
+
+impl Serialize for EventsObject<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        const MALFORMED: &str = "malformed";
+        let count = |event: Event| self.0[event as usize];
+        let mut plain = Event::ALL[..FIRST_REASON].to_vec();
+        plain.sort_by_key(|event| event.label());
+        let (before, behind): (Vec<Event>, Vec<Event>) =
+            plain.into_iter().partition(|event| event.label() < MALFORMED);
+        let mut map = serializer.serialize_map(None)?;
+        for event in before {
+            map.serialize_entry(event.label(), &count(event))?;
+        }
+        map.serialize_entry(MALFORMED, &Labelled(&REASONS.all, &count))?;
+        for event in behind {
+            map.serialize_entry(event.label(), &count(event))?;
+        }
+        map.end()
+    }
+}
+
+struct RowObject<'a>(&'a Line<'a>, &'a Report);
+
+#[derive(serde::Serialize)]
+struct RowFields<'a> {
+    counters: Option<Labelled<'a, Total>>,
+    device: &'a str,
+    direction: &'static str,
+    encapsulation: Option<&'static str>,
+    fragments: Option<FragmentsObject>,
+    overhead_bytes: Option<u64>,
+    overhead_bytes_per_second: Option<f64>,
+    overhead_ratio: Option<f64>,
+    rates: Option<Rates<'a, Total>>,
+    role: &'static str,
+    sizes: Option<&'a [u64]>,
+    state: &'static str,
+}
+
+/// All rows of a report.
+struct Rows<'a>(&'a Report);
+
+impl Serialize for Rows<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.lines().iter().map(|line| RowObject(line, self.0)))
+    }
+}
+
+impl Serialize for RowObject<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(line, report) = *self;
+        let figures = line.figures();
+        let rates = figures.filter(|_| line.state == State::Measured);
+        let classes = report.size_bounds.len() + 1;
+        let values = figures.unwrap_or_default();
+        let get = |counter: Total| values.get(counter);
+        let fields = RowFields {
+            counters: figures.map(|_| Labelled(&TOTALS.all, &get)),
+            device: &line.device.device.name,
+            direction: line.direction.label(),
+            encapsulation: line.row.map(|row| row.class.label()),
+            fragments: figures.map(|figures| FragmentsObject::of(&figures)),
+            overhead_bytes: figures.map(|figures| figures.overhead_bytes()),
+            overhead_bytes_per_second: rates
+                .and_then(|figures| per_second(figures.overhead_bytes(), report.interval)),
+            overhead_ratio: figures.and_then(|figures| figures.overhead_ratio()),
+            rates: rates.map(|_| Rates(&TOTALS.sums, report.interval, &get)),
+            role: line.device.device.role.label(),
+            sizes: line.row.map(|row| &row.sizes[..classes.min(row.sizes.len())]),
+            state: line.state.label(),
+        };
+        fields.serialize(serializer)
+    }
+}
+
+#[derive(serde::Serialize)]
+struct FragmentsObject {
+    count: u64,
+    inner: LayerObject,
+    outer: LayerObject,
+}
+
+impl FragmentsObject {
+    fn of(figures: &Figures) -> Self {
+        Self {
+            count: figures.fragments(),
+            inner: LayerObject::of(&figures.inner_fragments()),
+            outer: LayerObject::of(&figures.outer_fragments()),
+        }
+    }
+}
+
+#[derive(serde::Serialize)]
+struct LayerObject {
+    count: u64,
+    ipv4: Positions4,
+    ipv6: Positions6,
+}
+
+#[derive(serde::Serialize)]
+struct Positions4 {
+    first: u64,
+    last: u64,
+    middle: u64,
+}
+
+#[derive(serde::Serialize)]
+struct Positions6 {
+    atomic: u64,
+    first: u64,
+    last: u64,
+    middle: u64,
+}
+
+impl LayerObject {
+    fn of(layer: &Fragments) -> Self {
+        let [first, middle, last] = layer.ipv4;
+        let ipv4 = Positions4 { first, last, middle };
+        let [first, middle, last] = layer.ipv6;
+        let ipv6 = Positions6 { atomic: layer.atomic, first, last, middle };
+        Self { count: layer.count(), ipv4, ipv6 }
+    }
+}
+
+/// All paths of a report.
+struct Paths<'a>(&'a Report);
+
+impl Serialize for Paths<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let interval = self.0.interval;
+        serializer.collect_seq(self.0.path_lines().iter().map(|line| PathObject(line, interval)))
+    }
+}
+
+struct PathObject<'a>(&'a PathLine<'a>, Duration);
+
+#[derive(serde::Serialize)]
+struct PathFields<'a> {
+    counters: Labelled<'a, PathCounter>,
+    device: &'a str,
+    direction: &'static str,
+    encapsulation: &'static str,
+    foreign_vni: bool,
+    fragments: u64,
+    overhead_bytes: u64,
+    overhead_bytes_per_second: Option<f64>,
+    overhead_ratio: Option<f64>,
+    peer: std::net::IpAddr,
+    rates: Option<Rates<'a, PathCounter>>,
+    scope: &'static str,
+    state: &'static str,
+    vni: Option<u32>,
+}
+
+impl Serialize for PathObject<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(line, interval) = *self;
+        let figures: &PathFigures = &line.path.figures;
+        let measured = line.state == State::Measured;
+        let get = |counter: PathCounter| figures.get(counter);
+        let id = &line.path.id;
+        let fields = PathFields {
+            counters: Labelled(&PATH_COUNTERS.all, &get),
+            device: &id.device,
+            direction: id.direction.label(),
+            encapsulation: id.class.label(),
+            foreign_vni: id.vni == Vni::Foreign,
+            fragments: figures.fragments(),
+            overhead_bytes: figures.overhead_bytes(),
+            overhead_bytes_per_second: per_second(figures.overhead_bytes(), interval).filter(|_| measured),
+            overhead_ratio: figures.overhead_ratio(),
+            peer: id.peer,
+            rates: measured.then_some(Rates(&PATH_COUNTERS.sums, interval, &get)),
+            scope: line.path.scope.label(),
+            state: line.state.label(),
+            vni: own_vni(id),
+        };
+        fields.serialize(serializer)
+    }
+}
+
+#[derive(serde::Serialize)]
+struct StrangerObject<'a> {
+    device: &'a str,
+    direction: &'static str,
+    encapsulation: &'static str,
+    foreign_vni: bool,
+    packets: u64,
+    peer: std::net::IpAddr,
+    vni: Option<u32>,
+    wire_bytes: u64,
+}
+
+impl<'a> StrangerObject<'a> {
+    fn of(stranger: &'a crate::snapshot::Stranger) -> Self {
+        let id = &stranger.id;
+        Self {
+            device: &id.device,
+            direction: id.direction.label(),
+            encapsulation: id.class.label(),
+            foreign_vni: id.vni == Vni::Foreign,
+            packets: stranger.packets,
+            peer: id.peer,
+            vni: own_vni(id),
+            wire_bytes: stranger.wire_bytes,
+        }
+    }
+}
+
+fn own_vni(id: &PathId) -> Option<u32> {
+    if let Vni::Own(number) = id.vni { Some(number) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::fixture;
+
+    #[test]
+    fn fields_are_in_alphabetical_order() {
+        let report = Report::between(&fixture::snapshot(120), &fixture::lost(130, 120));
+        // A map of values sorts its keys.
+        assert_eq!(super::report(&report).to_string(), line(&report));
+        let mut written = Vec::new();
+        write(&report, &mut written).expect("memory takes all");
+        assert_eq!(String::from_utf8(written).expect("UTF-8"), line(&report));
+    }
 }
