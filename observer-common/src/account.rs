@@ -293,7 +293,6 @@ unsafe impl Cleared for Verdict {}
 pub fn look<P: Packet>(packet: &P, site: &Site<'_>, seen: &mut Observation) -> bool {
     clear(&mut seen.parsed);
     clear(&mut seen.verdict);
-    packet.settle(seen);
     parse(packet, &seen.frame, site.link(), site.config, &mut seen.parsed);
     packet.settle(seen);
     let short = seen.verdict.sizes.weigh(packet, &seen.frame, &seen.parsed);
@@ -342,7 +341,6 @@ pub fn count<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &mut T, 
     if device.mtu != 0 {
         seen.verdict.oversized = seen.verdict.sizes.above(device.mtu);
     }
-    packet.settle(seen);
     if seen.parsed.outer.version != 0 {
         if device.role == role::UNDERLAY {
             on_underlay(packet, site, tables, seen);
