@@ -4,6 +4,7 @@
 //! [`Writer`] streams: each snapshot is written and flushed before the next is taken, so that whoever is
 //! killed leaves what there was. [`Recording`] reads the same way and holds one snapshot at a time.
 
+mod bins;
 mod error;
 mod form;
 mod reader;
@@ -14,6 +15,7 @@ mod tests;
 mod words;
 mod writer;
 
+pub use bins::Bins;
 pub use error::RecordingError;
 pub use form::{End, Header};
 pub use reader::Recording;

@@ -86,6 +86,12 @@ impl Recording {
         &self.header
     }
 
+    /// Why the recording ended; known when it has been read to its end.
+    #[must_use]
+    pub const fn end(&self) -> Option<End> {
+        self.end
+    }
+
     /// Snapshots read so far.
     #[must_use]
     pub const fn snapshots(&self) -> u64 {
@@ -93,7 +99,7 @@ impl Recording {
     }
 
     /// What is wrong with the end of the recording, as a sentence; known when it has been read to its
-    /// end.
+    /// end. A recording that a signal ended is whole.
     #[must_use]
     pub fn flaw(&self) -> Option<String> {
         let file = &self.file;
@@ -106,11 +112,10 @@ impl Recording {
             (None, false) => {
                 Some(format!("{file} has no end: whoever wrote it was killed, or is still writing"))
             }
-            (Some(End::Interrupted), false) => Some(format!("{file}: the recording was interrupted")),
             (Some(End::Failed), false) => {
                 Some(format!("{file}: the recording ended because the counters could not be read"))
             }
-            (Some(End::Done), false) => None,
+            (Some(End::Done | End::Interrupted), false) => None,
         }
     }
 
