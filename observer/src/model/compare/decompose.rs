@@ -82,6 +82,8 @@ struct Factors {
     weights: [f64; Scope::ALL.len()],
     /// Share of them that is encapsulated; `None` where there are none.
     shares: [Option<f64>; Scope::ALL.len()],
+    /// The same of all packets.
+    mean: Option<f64>,
     /// Overhead bytes of an encapsulated packet; `None` where there is none.
     header: Option<f64>,
     /// Inner bytes of a packet.
@@ -103,13 +105,17 @@ impl Factors {
                 let all = native + tunnelled;
                 (all != 0).then(|| tunnelled as f64 / all as f64)
             }),
+            mean: Some(tunnelled as f64 / packets as f64),
             header: (tunnelled != 0).then(|| pods.overhead_bytes() as f64 / tunnelled as f64),
             size: inner as f64 / packets as f64,
         })
     }
 
-    /// What one side does not know is as on the other: it then explains nothing.
+    /// What one side does not know is as on the other: it then explains nothing. Packets of unknown
+    /// destination are few, and of no destination in particular: on a side that has none, its own mean
+    /// stands for them.
     fn completed(mut self, by: &Self) -> Self {
+        self.shares[Scope::Unknown as usize] = self.shares[Scope::Unknown as usize].or(self.mean);
         for (own, other) in self.shares.iter_mut().zip(by.shares) {
             *own = own.or(other);
         }
@@ -192,7 +198,7 @@ mod tests {
     use super::*;
 
     fn factors(weights: [f64; 3], shares: [Option<f64>; 3], header: Option<f64>, size: f64) -> Factors {
-        Factors { weights, shares, header, size }
+        Factors { weights, shares, mean: None, header, size }
     }
 
     #[test]

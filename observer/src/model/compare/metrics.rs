@@ -191,11 +191,11 @@ pub static METRICS: [Metric; 23] = [
         Group::Encapsulation,
         What::Quotient(|s| (s.pods().get(Total::WireBytes), s.pods().get(Total::InnerBytes)), 1.0),
     ),
-    per_million("outer_fragments", "fragments of tunnel and native packets", |s| {
-        (s.pods().outer_fragments().count(), s.pods().packets())
+    per_million("tunnel_fragments", "fragments of tunnel packets", |s| {
+        (s.tunnelled.outer_fragments().count(), s.pods().packets())
     }),
-    per_million("inner_fragments", "fragments inside tunnels", |s| {
-        (s.pods().inner_fragments().count(), s.pods().packets())
+    per_million("pod_fragments", "fragments of pods' own packets", |s| {
+        (s.native.fragments() + s.tunnelled.inner_fragments().count(), s.pods().packets())
     }),
     per_million("fragments", "fragments, all", |s| (s.pods().fragments(), s.pods().packets())),
     per_million("oversized", "oversized", |s| (s.all().get(Total::Oversized), s.pods().packets())),

@@ -61,7 +61,7 @@ pub(super) fn of(before: &Side, after: &Side) -> Vec<Remark> {
     }
     what(&mut remarks, before, after);
     traffic(&mut remarks, before, after);
-    remarks.sort_by(|a, b| b.weight.cmp(&a.weight));
+    remarks.sort_by_key(|remark| std::cmp::Reverse(remark.weight));
     remarks
 }
 

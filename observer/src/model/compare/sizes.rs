@@ -54,12 +54,18 @@ fn common(a: &[u32], b: &[u32]) -> Vec<u32> {
     a.iter().copied().filter(|bound| b.contains(bound)).collect()
 }
 
-/// Shares of both sides, in the classes that both can tell apart; the empty ones at the top are left
-/// out.
+/// Shares of both sides, in the classes that both can tell apart. A class that is empty on both sides is
+/// joined with the next; empty ones at the top are left out.
 #[expect(clippy::cast_precision_loss, reason = "a share is shown with four digits")]
 pub(super) fn shares(before: &Side, after: &Side) -> Vec<SizeShare> {
-    let bounds = common(&before.sizes.bounds, &after.sizes.bounds);
+    let mut bounds = common(&before.sizes.bounds, &after.sizes.bounds);
     let sides = [before.sizes.coarser(&bounds), after.sizes.coarser(&bounds)];
+    let mut class = 0;
+    bounds.retain(|_| {
+        class += 1;
+        sides.iter().any(|side| side.counts[class - 1] != 0)
+    });
+    let sides = sides.map(|side| side.coarser(&bounds));
     let share = |side: &Histogram, class: usize| {
         let all = side.packets();
         (all != 0).then(|| side.counts[class] as f64 / all as f64)
