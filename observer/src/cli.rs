@@ -1,5 +1,9 @@
 //! The command line. Flags stand over the environment, the environment over the configuration file.
 
+mod record;
+
+pub use record::{CompareArgs, CompareFormat, RecordArgs};
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,6 +42,10 @@ pub enum Command {
     Stat(StatArgs),
     /// Print the same figures of capture files
     Pcap(PcapArgs),
+    /// Record figures into a file, for later and for `compare`
+    Record(RecordArgs),
+    /// Compare recordings of before and after a change
+    Compare(CompareArgs),
     /// Load every program and attach none
     #[command(hide = true)]
     Probe,
@@ -85,6 +93,9 @@ pub struct StatArgs {
     /// Show totals since the start instead of rates
     #[arg(long)]
     pub total: bool,
+    /// Read a recording instead of the kernel: one report over all of it, or one every --interval
+    #[arg(long, value_name = "FILE")]
+    pub replay: Option<PathBuf>,
     /// Show bytes instead of bits
     #[arg(long)]
     pub bytes: bool,

@@ -8,8 +8,10 @@ use std::path::PathBuf;
 extern crate observer;
 
 use observer::model::Report;
+use observer::model::compare::{Comparison, Reading, Side};
+use observer::recording::Recording;
 use observer::view::tui::{App, Options};
-use observer::view::{json, table};
+use observer::view::{compare as comparison, json, table};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -82,25 +84,80 @@ fn keys<'a>(value: &'a Value, path: &str, found: &mut BTreeSet<(String, &'a str)
     }
 }
 
-#[test]
-fn every_json_field_is_documented() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/stat-json.md");
-    let text = std::fs::read_to_string(path).expect("docs/stat-json.md");
-    let value = json::report(&report());
+/// Every field of `value` stands in the page, and every field of its tables exists.
+fn documented(page: &str, value: &Value) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs").join(page);
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("docs/{page}: {error}"));
     let mut found = BTreeSet::new();
-    keys(&value, "", &mut found);
+    keys(value, "", &mut found);
     let missing: Vec<String> = found
         .iter()
         .filter(|(_, key)| !text.contains(&format!("`{key}`")))
         .map(|(path, key)| format!("{path}.{key}"))
         .collect();
-    assert!(missing.is_empty(), "not in docs/stat-json.md: {missing:?}");
+    assert!(missing.is_empty(), "not in docs/{page}: {missing:?}");
     // And nothing is documented that does not exist.
     let known: BTreeSet<&str> = found.iter().map(|(_, key)| *key).collect();
     for line in text.lines().filter(|line| line.starts_with("| `")) {
         let field = line.split('`').nth(1).expect("a field");
-        assert!(known.contains(field), "docs/stat-json.md documents {field}, which does not exist");
+        assert!(known.contains(field), "docs/{page} documents {field}, which does not exist");
     }
+}
+
+#[test]
+fn every_json_field_is_documented() {
+    documented("stat-json.md", &json::report(&report()));
+    documented("compare-json.md", &comparison::json(&compared("vxlan-crosssubnet")));
+}
+
+/// A recording of the lab, from its folder.
+fn side(name: &str) -> Side {
+    let file = format!("{name}.json");
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/recordings").join(&file);
+    let mut recording = Recording::open(&path).expect("a recording");
+    let mut reading = Reading::new(&file, recording.header());
+    while let Some(snapshot) = recording.next_snapshot().expect("a readable recording") {
+        reading.push(snapshot);
+    }
+    Side::of(vec![reading.finish(recording.flaw())])
+}
+
+fn compared(after: &str) -> Comparison {
+    Comparison::of(side("vxlan-always"), side(after))
+}
+
+/// One lab, the same traffic, three modes one after the other.
+#[test]
+fn comparisons() {
+    for after in ["vxlan-crosssubnet", "bgp"] {
+        let found = compared(after);
+        compare(&format!("compare-{after}.txt"), &comparison::table(&found, false));
+        compare(&format!("compare-{after}.md"), &comparison::markdown(&found));
+        compare(&format!("compare-{after}.json"), &format!("{:#}\n", comparison::json(&found)));
+    }
+}
+
+#[test]
+fn a_page_is_complete_in_itself() {
+    let page = comparison::html(&compared("vxlan-crosssubnet"));
+    for outside in ["http:", "https:", "url(", "src=", "href=", "<script", "<link", "@import"] {
+        assert!(!page.contains(outside), "{outside} in the page");
+    }
+    // Every drawing says in words what it shows, under a name of its own.
+    let drawings = page.matches("<svg ").count();
+    assert!(drawings > 8, "{drawings} drawings");
+    for part in ["role=\"img\"", "<title id=", "<desc id=", "</svg>"] {
+        assert_eq!(page.matches(part).count(), drawings, "{part}");
+    }
+    let mut ids: Vec<&str> = page.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    let all = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), all, "names twice");
+    for (open, close) in [("<section>", "</section>"), ("<figure>", "</figure>"), ("<tr>", "</tr>")] {
+        assert_eq!(page.matches(open).count(), page.matches(close).count(), "{open}");
+    }
+    assert!(!page.contains("NaN") && !page.contains("inf\""), "a figure is no number");
 }
 
 fn screen(app: &App, width: u16, height: u16) -> String {

@@ -41,6 +41,7 @@ pub fn run(args: &Args) -> Result<()> {
     step("unit and golden tests", || {
         shell::run(shell::cargo().args(["test", "--quiet", "--workspace", "--exclude", "observer-ebpf"]))
     })?;
+    step("pages in a browser", pages)?;
     match why_not_privileged() {
         None => {
             step("privileged tests on this kernel", privileged)?;
@@ -84,6 +85,16 @@ fn why_not_privileged() -> Option<String> {
         }
         Err(error) => Some(format!("unshare does not start: {error}")),
     }
+}
+
+/// The page of a comparison in chromium.
+fn pages() -> Result<()> {
+    if shell::is_root() {
+        setup::ensure(&[setup::Group::Browser])?;
+    }
+    let test = ["test", "--package", "observer", "--features", "browser", "--test", "html"];
+    // A skip, and why, must be seen.
+    shell::run(shell::cargo().args(test).args(["--", "--nocapture"]))
 }
 
 /// One at a time: labs of the same name would meet.

@@ -1,8 +1,11 @@
 //! The commands: wiring only. Here, and nowhere below, errors become sentences and exit codes.
 
+mod compare;
 mod output;
 mod pcap;
 mod probe;
+mod record;
+mod replay;
 mod session;
 mod stat;
 mod top;
@@ -41,6 +44,8 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Command::Top(args) => top::run(args, &settings),
         Command::Stat(args) => stat::run(args, &settings),
         Command::Pcap(args) => pcap::run(args),
+        Command::Record(args) => record::run(args, &settings),
+        Command::Compare(args) => compare::run(args),
         Command::Probe => probe::run(),
     }
 }

@@ -1,10 +1,12 @@
 //! `observer stat`.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use super::output::Output;
+use super::replay::{self, Wanted};
 use super::session::{Signals, block_on, options};
 use crate::cli::{Format, StatArgs};
 use crate::config::Settings;
@@ -22,6 +24,9 @@ pub fn run(args: &StatArgs, settings: &Settings) -> Result<()> {
     let interval = args.interval.or(settings.interval.map(|i| i.0)).unwrap_or(Duration::from_secs(1));
     let once = args.interval.is_none();
     let count = args.count.unwrap_or(if once { 1 } else { u64::MAX });
+    if let Some(path) = &args.replay {
+        return replayed(path, args, &mut output);
+    }
     let attach = args.attach.clone().or(settings);
     block_on(async {
         let mut signals = Signals::new()?;
@@ -32,6 +37,22 @@ pub fn run(args: &StatArgs, settings: &Settings) -> Result<()> {
         };
         live.stop().await;
         result
+    })
+}
+
+/// The reports of a recording.
+fn replayed(path: &Path, args: &StatArgs, output: &mut Output) -> Result<()> {
+    let wanted = Wanted {
+        devices: &args.attach.devices,
+        step: args.interval,
+        count: args.count.unwrap_or(u64::MAX),
+        total: args.total,
+    };
+    let mut first = true;
+    replay::reports(path, &wanted, |report| {
+        let text = render(report, args, first, output.colour);
+        first = false;
+        output.write(&text)
     })
 }
 

@@ -89,6 +89,7 @@ fn as_stat(args: &TopArgs, interval: Duration) -> StatArgs {
         count: Some(1),
         paths: Some(20),
         total: false,
+        replay: None,
         bytes: false,
         output: OutputArgs { format: Format::Table, output: None },
     }

@@ -1,5 +1,6 @@
 //! What the counters mean: differences, rates, shares and ratios, each defined once. Pure.
 
+pub mod compare;
 mod figures;
 mod lines;
 mod mode;

@@ -4,6 +4,7 @@
 extern crate self as observer;
 
 mod columns;
+pub mod compare;
 pub mod csv;
 #[cfg(test)]
 pub(crate) mod fixture;

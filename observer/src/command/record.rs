@@ -1,0 +1,236 @@
+//! `observer record`.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal as _, Write};
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Map, Value, json};
+
+use super::session::{Signals, block_on, options};
+use crate::cli::{AttachArgs, RecordArgs};
+use crate::config::Settings;
+use crate::kernel::Live;
+use crate::model::Report;
+use crate::recording::{End, Header, Writer};
+use crate::snapshot::Snapshot;
+use crate::view::units;
+
+/// Runs `observer record`.
+///
+/// # Errors
+/// What could not be attached, read or written; what was recorded before stays.
+pub fn run(args: &RecordArgs, settings: &Settings) -> Result<()> {
+    let interval = args.interval.or(settings.interval.map(|i| i.0)).unwrap_or(Duration::from_secs(1));
+    let attach = args.attach.clone().or(settings);
+    let header = |first: &Snapshot| Header {
+        observer: env!("CARGO_PKG_VERSION").to_owned(),
+        node: first.node.clone(),
+        origin: first.origin.clone(),
+        created: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+        interval,
+        options: words(&attach),
+    };
+    refuse_to_overwrite(args)?;
+    block_on(async {
+        let mut signals = Signals::new()?;
+        let mut live = Live::start(options(attach.clone())).await?;
+        let result = async {
+            let first = live.read()?;
+            let to = Counted { to: open(args)?, bytes: 0 };
+            let writer = Writer::new(to, &header(&first));
+            let mut recorder = Recorder {
+                writer: writer.with_context(|| failed(&args.output))?,
+                output: &args.output,
+                progress: Progress::start(args.length),
+                started: Instant::now(),
+                snapshots: 0,
+                last: first.clone(),
+            };
+            // Nobody reads any more: that is no error of ours, and nothing more to do.
+            if !recorder.write(first)? {
+                return Ok(());
+            }
+            let end = tokio::select! {
+                end = recorder.go_on(&mut live, interval, args.length) => end,
+                () = signals.any() => Ok(End::Interrupted),
+            };
+            recorder.finish(&live, end)
+        }
+        .await;
+        live.stop().await;
+        result
+    })
+}
+
+struct Recorder<'a> {
+    writer: Writer<Counted>,
+    output: &'a Path,
+    progress: Progress,
+    started: Instant,
+    snapshots: u64,
+    last: Snapshot,
+}
+
+impl Recorder<'_> {
+    /// Writes a snapshot every interval until the time is over.
+    async fn go_on(&mut self, live: &mut Live, interval: Duration, length: Option<Duration>) -> Result<End> {
+        let over = length.map(|length| self.started + length);
+        let mut due = self.started;
+        loop {
+            due += interval;
+            let next = over.map_or(due, |over| due.min(over));
+            live.care_until(next).await?;
+            if !self.write(live.read()?)? {
+                return Ok(End::Interrupted);
+            }
+            if over.is_some_and(|over| next >= over) {
+                return Ok(End::Done);
+            }
+        }
+    }
+
+    /// Writes a snapshot; false where nobody reads any more.
+    fn write(&mut self, snapshot: Snapshot) -> Result<bool> {
+        let report = Report::between(&self.last, &snapshot);
+        match self.writer.snapshot(snapshot.clone()) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(false),
+            Err(error) => return Err(error).with_context(|| failed(self.output)),
+        }
+        self.snapshots += 1;
+        self.progress.show(self.started.elapsed(), self.snapshots, &report);
+        self.last = snapshot;
+        Ok(true)
+    }
+
+    /// Ends the recording. After an interruption with what happened since the last snapshot.
+    fn finish(mut self, live: &Live, end: Result<End>) -> Result<()> {
+        let reason = match &end {
+            Ok(reason) => *reason,
+            Err(_) => End::Failed,
+        };
+        if reason == End::Interrupted
+            && let Ok(last) = live.read()
+        {
+            self.write(last)?;
+        }
+        self.progress.finish();
+        let written = match self.writer.end(reason) {
+            Ok(to) => to.bytes,
+            // Whoever reads no more, or a disk that is full, has been told of above.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe || end.is_err() => 0,
+            Err(error) => return Err(error).with_context(|| failed(self.output)),
+        };
+        end?;
+        if self.output != Path::new("-") {
+            eprintln!(
+                "{}: {} snapshots over {}, {}",
+                self.output.display(),
+                self.snapshots,
+                units::duration(self.started.elapsed()),
+                units::bytes(written),
+            );
+        }
+        Ok(())
+    }
+}
+
+fn failed(path: &Path) -> String {
+    format!("cannot write the recording to {}; what was written before can be read", path.display())
+}
+
+/// What was asked for, by the words of the command line.
+fn words(attach: &AttachArgs) -> Map<String, Value> {
+    let mut words = Map::new();
+    if !attach.devices.is_empty() {
+        words.insert("devices".to_owned(), json!(attach.devices));
+    }
+    if attach.workloads {
+        words.insert("workloads".to_owned(), true.into());
+    }
+    if let Some(hook) = attach.ingress {
+        words.insert("ingress".to_owned(), format!("{hook:?}").to_lowercase().into());
+    }
+    words
+}
+
+fn refuse_to_overwrite(args: &RecordArgs) -> Result<()> {
+    if args.output != Path::new("-") && !args.force && args.output.exists() {
+        bail!("{} exists; name another file, or overwrite it with --force", args.output.display());
+    }
+    Ok(())
+}
+
+fn open(args: &RecordArgs) -> Result<Box<dyn Write>> {
+    if args.output == Path::new("-") {
+        return Ok(Box::new(io::stdout()));
+    }
+    let mut options = OpenOptions::new();
+    options.write(true);
+    if args.force {
+        options.create(true).truncate(true)
+    } else {
+        options.create_new(true)
+    };
+    let file: File = options.open(&args.output).with_context(|| {
+        format!("cannot create {}; name a file in a directory that can be written", args.output.display())
+    })?;
+    Ok(Box::new(file))
+}
+
+/// Counts what was written.
+struct Counted {
+    to: Box<dyn Write>,
+    bytes: u64,
+}
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+/// A line on a terminal that shows how far it is.
+struct Progress(Option<ProgressBar>);
+
+impl Progress {
+    fn start(length: Option<Duration>) -> Self {
+        if !io::stderr().is_terminal() {
+            return Self(None);
+        }
+        let template =
+            if length.is_some() { "recording {bar:30} {msg}" } else { "recording {spinner} {msg}" };
+        let milliseconds = |length: Duration| u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+        let bar = length.map_or_else(ProgressBar::new_spinner, |l| ProgressBar::new(milliseconds(l)));
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Self(Some(bar))
+    }
+
+    fn show(&self, elapsed: Duration, snapshots: u64, report: &Report) {
+        let Some(bar) = &self.0 else { return };
+        bar.set_position(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
+        let overhead = report.underlay().and_then(|underlay| underlay.figures.overhead_ratio());
+        bar.set_message(format!(
+            "{}  {snapshots} snapshots  overhead {}",
+            units::duration(elapsed),
+            units::ratio(overhead)
+        ));
+    }
+
+    fn finish(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}

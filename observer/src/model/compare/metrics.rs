@@ -1,0 +1,281 @@
+//! What is compared, once for every view.
+
+use observer_common::counters::Total;
+
+use super::{Extras, Sample};
+use crate::model::Figures;
+
+/// In what a metric is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// A ratio between 0 and 1, shown in percent.
+    Ratio,
+    /// Bytes.
+    Bytes,
+    /// Bits per second.
+    BitsPerSecond,
+    /// Packets per second.
+    PacketsPerSecond,
+    /// Per million packets.
+    PerMillion,
+    /// Microseconds.
+    Microseconds,
+    /// Nanoseconds.
+    Nanoseconds,
+}
+
+impl Unit {
+    /// The word that JSON uses.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Ratio => "ratio",
+            Self::Bytes => "bytes",
+            Self::BitsPerSecond => "bits_per_second",
+            Self::PacketsPerSecond => "packets_per_second",
+            Self::PerMillion => "per_million_packets",
+            Self::Microseconds => "microseconds",
+            Self::Nanoseconds => "nanoseconds",
+        }
+    }
+}
+
+/// What a metric is about; rows of one group stand together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// How much is encapsulated, and what that adds.
+    Encapsulation,
+    /// Fragments, and packets that are too big.
+    Size,
+    /// Latency and CPU time.
+    Cost,
+    /// What the traffic was, which no mode decides.
+    Traffic,
+}
+
+impl Group {
+    /// Every group, in their order.
+    pub const ALL: [Self; 4] = [Self::Encapsulation, Self::Size, Self::Cost, Self::Traffic];
+
+    /// The word that JSON uses.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Encapsulation => "encapsulation",
+            Self::Size => "size",
+            Self::Cost => "cost",
+            Self::Traffic => "traffic",
+        }
+    }
+
+    /// What people read.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Encapsulation => "Encapsulation of pod traffic",
+            Self::Size => "Fragments and packets too big, per million pod packets",
+            Self::Cost => "Latency and CPU",
+            Self::Traffic => "The traffic itself (not made by the mode)",
+        }
+    }
+}
+
+/// Which direction is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Better {
+    /// Less.
+    Lower,
+    /// Neither: it describes the traffic.
+    Neither,
+}
+
+/// How a metric comes from sums.
+#[derive(Clone, Copy, Debug)]
+enum What {
+    /// One sum over another, times a factor.
+    Quotient(fn(&Sample) -> (u64, u64), f64),
+    /// A sum over time, times a factor.
+    Rate(fn(&Sample) -> u64, f64),
+    /// The largest since counting began.
+    Maximum(fn(&Sample) -> u64),
+    /// A sum that not every recording has, over another.
+    Extra(fn(&Extras) -> Option<(f64, f64)>, f64),
+}
+
+/// A metric.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Its name in JSON.
+    pub id: &'static str,
+    /// What people read.
+    pub title: &'static str,
+    /// Its unit.
+    pub unit: Unit,
+    /// Its group.
+    pub group: Group,
+    /// Which direction is good.
+    pub better: Better,
+    what: What,
+}
+
+const MILLION: f64 = 1e6;
+
+const fn lower(id: &'static str, title: &'static str, unit: Unit, group: Group, what: What) -> Metric {
+    Metric { id, title, unit, group, better: Better::Lower, what }
+}
+
+const fn traffic(id: &'static str, title: &'static str, unit: Unit, what: What) -> Metric {
+    Metric { id, title, unit, group: Group::Traffic, better: Better::Neither, what }
+}
+
+const fn per_million(id: &'static str, title: &'static str, what: fn(&Sample) -> (u64, u64)) -> Metric {
+    lower(id, title, Unit::PerMillion, Group::Size, What::Quotient(what, MILLION))
+}
+
+const fn extra(
+    id: &'static str,
+    title: &'static str,
+    unit: Unit,
+    scale: f64,
+    what: fn(&Extras) -> Option<(f64, f64)>,
+) -> Metric {
+    lower(id, title, unit, Group::Cost, What::Extra(what, scale))
+}
+
+fn overhead(figures: &Figures) -> (u64, u64) {
+    (figures.overhead_bytes(), figures.get(Total::L3Bytes))
+}
+
+/// Every metric, in the order of views. Pod traffic is what is encapsulated or native on the underlay;
+/// external traffic is in the whole underlay alone.
+pub static METRICS: [Metric; 23] = [
+    lower(
+        "encapsulated_packets",
+        "packets encapsulated",
+        Unit::Ratio,
+        Group::Encapsulation,
+        What::Quotient(|s| (s.tunnelled.packets(), s.pods().packets()), 1.0),
+    ),
+    lower(
+        "encapsulated_bytes",
+        "inner bytes encapsulated",
+        Unit::Ratio,
+        Group::Encapsulation,
+        What::Quotient(|s| (s.tunnelled.get(Total::InnerBytes), s.pods().get(Total::InnerBytes)), 1.0),
+    ),
+    lower(
+        "overhead_ratio",
+        "overhead of pod traffic",
+        Unit::Ratio,
+        Group::Encapsulation,
+        What::Quotient(|s| overhead(&s.pods()), 1.0),
+    ),
+    lower(
+        "underlay_overhead_ratio",
+        "overhead of all on the underlay",
+        Unit::Ratio,
+        Group::Encapsulation,
+        What::Quotient(|s| overhead(&s.all()), 1.0),
+    ),
+    lower(
+        "overhead_bytes_per_packet",
+        "overhead a packet",
+        Unit::Bytes,
+        Group::Encapsulation,
+        What::Quotient(|s| (s.pods().overhead_bytes(), s.pods().packets()), 1.0),
+    ),
+    lower(
+        "wire_bytes_per_inner_byte",
+        "wire bytes for one inner byte",
+        Unit::Bytes,
+        Group::Encapsulation,
+        What::Quotient(|s| (s.pods().get(Total::WireBytes), s.pods().get(Total::InnerBytes)), 1.0),
+    ),
+    per_million("tunnel_fragments", "fragments of tunnel packets", |s| {
+        (s.tunnelled.outer_fragments().count(), s.pods().packets())
+    }),
+    per_million("pod_fragments", "fragments of pods' own packets", |s| {
+        (s.native.fragments() + s.tunnelled.inner_fragments().count(), s.pods().packets())
+    }),
+    per_million("fragments", "fragments, all", |s| (s.pods().fragments(), s.pods().packets())),
+    per_million("oversized", "oversized", |s| (s.all().get(Total::Oversized), s.pods().packets())),
+    per_million("would_fragment", "would be fragmented by the tunnel", |s| {
+        (s.tunnels.get(Total::WouldFragment), s.pods().packets())
+    }),
+    per_million("would_drop", "would be dropped by the tunnel", |s| {
+        (s.tunnels.get(Total::WouldDrop), s.pods().packets())
+    }),
+    per_million("too_big", "too-big signals", |s| (s.too_big, s.pods().packets())),
+    extra("rtt", "round-trip time", Unit::Microseconds, 1.0, |e| e.rtt),
+    extra("retransmits", "segments sent again", Unit::Ratio, 1.0, |e| e.retransmits),
+    extra("encapsulation_time", "encapsulation, a packet", Unit::Nanoseconds, 1.0, |e| e.encapsulation),
+    extra("softirq", "CPU time in software interrupts", Unit::Ratio, 1.0, |e| e.softirq),
+    traffic(
+        "wire_rate",
+        "underlay, on the wire (a node)",
+        Unit::BitsPerSecond,
+        What::Rate(|s| s.all().get(Total::WireBytes), 8.0),
+    ),
+    traffic(
+        "inner_rate",
+        "pod traffic, inner bytes (a node)",
+        Unit::BitsPerSecond,
+        What::Rate(|s| s.pods().get(Total::InnerBytes), 8.0),
+    ),
+    traffic(
+        "packet_rate",
+        "pod traffic, packets (a node)",
+        Unit::PacketsPerSecond,
+        What::Rate(|s| s.pods().packets(), 1.0),
+    ),
+    traffic(
+        "mean_inner_size",
+        "mean inner packet",
+        Unit::Bytes,
+        What::Quotient(|s| (s.pods().get(Total::InnerBytes), s.pods().packets()), 1.0),
+    ),
+    traffic(
+        "mean_size",
+        "mean packet on the underlay, L3",
+        Unit::Bytes,
+        What::Quotient(|s| (s.pods().get(Total::L3Bytes), s.pods().packets()), 1.0),
+    ),
+    traffic(
+        "largest",
+        "largest packet on the underlay, L3",
+        Unit::Bytes,
+        What::Maximum(|s| s.pods().get(Total::Largest)),
+    ),
+];
+
+impl Metric {
+    /// Its value over a sample; `None` where it is not measured, or a quotient of nothing.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "figures are shown with four digits")]
+    pub fn of(&self, sample: &Sample) -> Option<f64> {
+        let quotient = |part: f64, whole: f64, scale: f64| (whole > 0.0).then(|| part / whole * scale);
+        match self.what {
+            What::Quotient(of, scale) => {
+                let (part, whole) = of(sample);
+                quotient(part as f64, whole as f64, scale)
+            }
+            What::Rate(of, scale) => quotient(of(sample) as f64, sample.seconds, scale),
+            What::Maximum(of) => Some(of(sample)).filter(|largest| *largest != 0).map(|n| n as f64),
+            What::Extra(of, scale) => {
+                of(&sample.extras).and_then(|(part, whole)| quotient(part, whole, scale))
+            }
+        }
+    }
+
+    /// Whether it is a maximum, of which intervals say nothing.
+    #[must_use]
+    pub const fn is_maximum(&self) -> bool {
+        matches!(self.what, What::Maximum(_))
+    }
+
+    /// Whether recordings of this version never have it.
+    #[must_use]
+    pub const fn is_extra(&self) -> bool {
+        matches!(self.what, What::Extra(..))
+    }
+}

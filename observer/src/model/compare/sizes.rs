@@ -1,0 +1,99 @@
+//! Packet sizes of recordings whose classes have other bounds.
+
+use super::{Side, SizeShare};
+
+/// Packets by size: as many classes as bounds, and one above.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Histogram {
+    /// Upper bounds, inclusive, ascending.
+    pub bounds: Vec<u32>,
+    /// Packets by class.
+    pub counts: Vec<u64>,
+}
+
+impl Histogram {
+    /// Packets by classes of these bounds; what is beyond the classes is left out.
+    #[must_use]
+    pub fn new(bounds: &[u32], counts: &[u64]) -> Self {
+        let mut counts: Vec<u64> = counts.iter().copied().take(bounds.len() + 1).collect();
+        counts.resize(bounds.len() + 1, 0);
+        Self { bounds: bounds.to_vec(), counts }
+    }
+
+    /// All packets.
+    #[must_use]
+    pub fn packets(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// The same in classes of fewer bounds, which must be among the present ones.
+    fn coarser(&self, bounds: &[u32]) -> Self {
+        let mut counts = vec![0; bounds.len() + 1];
+        for (nth, count) in self.counts.iter().enumerate() {
+            let class =
+                self.bounds.get(nth).map_or(bounds.len(), |up_to| bounds.partition_point(|b| b < up_to));
+            counts[class] += count;
+        }
+        Self { bounds: bounds.to_vec(), counts }
+    }
+
+    /// With the packets of another, in the classes that both can tell apart.
+    pub fn add(&mut self, other: &Self) {
+        if self.packets() == 0 && self.bounds.is_empty() {
+            self.clone_from(other);
+            return;
+        }
+        let bounds = common(&self.bounds, &other.bounds);
+        let (mut sum, other) = (self.coarser(&bounds), other.coarser(&bounds));
+        sum.counts.iter_mut().zip(other.counts).for_each(|(sum, count)| *sum += count);
+        *self = sum;
+    }
+}
+
+fn common(a: &[u32], b: &[u32]) -> Vec<u32> {
+    a.iter().copied().filter(|bound| b.contains(bound)).collect()
+}
+
+/// Shares of both sides, in the classes that both can tell apart. A class that is empty on both sides is
+/// joined with the next; empty ones at the top are left out.
+#[expect(clippy::cast_precision_loss, reason = "a share is shown with four digits")]
+pub(super) fn shares(before: &Side, after: &Side) -> Vec<SizeShare> {
+    let mut bounds = common(&before.sizes.bounds, &after.sizes.bounds);
+    let sides = [before.sizes.coarser(&bounds), after.sizes.coarser(&bounds)];
+    let mut class = 0;
+    bounds.retain(|_| {
+        class += 1;
+        sides.iter().any(|side| side.counts[class - 1] != 0)
+    });
+    let sides = sides.map(|side| side.coarser(&bounds));
+    let share = |side: &Histogram, class: usize| {
+        let all = side.packets();
+        (all != 0).then(|| side.counts[class] as f64 / all as f64)
+    };
+    let mut classes: Vec<SizeShare> = (0..=bounds.len())
+        .map(|class| SizeShare {
+            up_to: bounds.get(class).copied(),
+            shares: [share(&sides[0], class), share(&sides[1], class)],
+        })
+        .collect();
+    while classes.last().is_some_and(|last| last.shares.iter().all(|share| share.unwrap_or(0.0) == 0.0)) {
+        classes.pop();
+    }
+    classes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_of_other_bounds_meet_at_those_they_share() {
+        let mut sum = Histogram::new(&[64, 1_450, 1_500], &[1, 2, 3, 4, 99]);
+        assert_eq!(sum.packets(), 10);
+        sum.add(&Histogram::new(&[64, 1_480, 1_500], &[10, 20, 30, 40]));
+        assert_eq!(sum, Histogram { bounds: vec![64, 1_500], counts: vec![11, 55, 44] });
+        let mut none = Histogram::default();
+        none.add(&sum);
+        assert_eq!(none, sum);
+    }
+}

@@ -1,0 +1,211 @@
+//! Comparisons of nodes that do not exist.
+
+use std::time::Duration;
+
+use observer_common::counters::Total;
+use observer_common::kind::{Class, Direction};
+
+use super::*;
+use crate::recording::Header;
+use crate::snapshot::{Hook, Snapshot};
+use crate::topology::Scope;
+use crate::view::fixture;
+
+/// The fixture as it would be had the node's traffic inside the subnet no tunnel: what its rows and
+/// paths lose of `share` of their overhead.
+fn untunnelled(mut snapshot: Snapshot) -> Snapshot {
+    for path in &mut snapshot.paths {
+        if path.scope == Scope::SameSubnet && path.id.class == Class::Vxlan {
+            path.id.class = Class::None;
+        }
+    }
+    for direction in Direction::ALL {
+        let device = &mut snapshot.devices[0];
+        let near: u64 = snapshot
+            .paths
+            .iter()
+            .filter(|path| path.id.direction == direction && path.id.class == Class::None)
+            .map(|path| path.counters[0])
+            .sum();
+        let row = |class| device.totals.iter().position(|t| t.direction == direction && t.class == class);
+        let (native, vxlan) = (row(Class::None).expect("native"), row(Class::Vxlan).expect("vxlan"));
+        let moved = near - device.totals[native].counters[0];
+        let size = if direction == Direction::Egress { 1_500 } else { 102 };
+        let all = |counters: &mut [u64], add: bool, sizes: [u64; 4]| {
+            for (counter, value) in counters.iter_mut().zip(sizes) {
+                *counter = if add { *counter + value } else { *counter - value };
+            }
+        };
+        all(
+            &mut device.totals[vxlan].counters[..4],
+            false,
+            [moved, moved * (size + 14), moved * size, moved * (size - 50)],
+        );
+        all(
+            &mut device.totals[native].counters[..4],
+            true,
+            [moved, moved * (size - 36), moved * (size - 50), moved * (size - 50)],
+        );
+    }
+    snapshot.routing.retain(|way| way.class == Class::None || way.scope == Scope::CrossSubnet);
+    snapshot
+}
+
+fn side(name: &str, seconds: impl Iterator<Item = u64>, of: impl Fn(u64) -> Snapshot) -> Side {
+    let mut reading = Reading::new(name, &Header::default());
+    for second in seconds {
+        reading.push(of(second));
+    }
+    Side::of(vec![reading.finish(None)])
+}
+
+fn verdicts(comparison: &Comparison) -> Vec<(&'static str, &'static str)> {
+    comparison.verdicts.iter().map(|v| (v.aim.label(), v.outcome.label())).collect()
+}
+
+/// Two whole waves of the fixture's traffic each.
+fn switched() -> Comparison {
+    let before = side("before.json", 10..=90, fixture::snapshot);
+    let after = side("after.json", 210..=290, |second| untunnelled(fixture::snapshot(second)));
+    Comparison::of(before, after)
+}
+
+#[test]
+fn a_switch_is_seen_and_explained() {
+    let comparison = switched();
+    let value = |id: &str| {
+        let row = comparison.row(id).expect("a metric");
+        (row.before.expect("before").value, row.after.expect("after").value, row.change.expect("change"))
+    };
+    let (b, a, change) = value("encapsulated_packets");
+    // Rates: tunnelled 42,000 + 19,000 near, 8,400 + 3,900 far; native 2 × 6,000.
+    assert!((b - 73_300.0 / 85_300.0).abs() < 0.005, "{b}");
+    assert!((a - 12_300.0 / 85_300.0).abs() < 0.005, "{a}");
+    assert_eq!(change.is_clear(), Some(true));
+    let parts = comparison.decomposition.as_ref().expect("traffic");
+    let sum: f64 = parts.effects.iter().map(|(_, change)| change.value).sum();
+    assert!((sum - (parts.ratios[1] - parts.ratios[0])).abs() < 1e-9, "{parts:?}");
+    assert!((parts.mode.value + parts.traffic.value - sum).abs() < 1e-9);
+    // The traffic is the same: the mode explains all of it.
+    assert!(parts.traffic.value.abs() < 0.03 * sum.abs(), "{parts:?}");
+    assert!((parts.expected.value - parts.ratios[1]).abs() < 0.001, "{parts:?}");
+    assert_eq!(
+        verdicts(&comparison),
+        [
+            ("less_encapsulation", "reached"),
+            ("less_overhead", "reached"),
+            // They come and go in other waves than the rest.
+            ("fewer_fragments", "cannot_tell"),
+            ("nothing_new_too_big", "reached"),
+            ("latency", "cannot_tell"),
+            ("cpu", "cannot_tell"),
+        ]
+    );
+}
+
+#[test]
+fn nothing_changed_and_nothing_is_claimed() {
+    let (before, after) = (side("a", 10..=90, fixture::snapshot), side("b", 210..=290, fixture::snapshot));
+    let comparison = Comparison::of(before, after);
+    for row in &comparison.rows {
+        if let Some(change) = row.change.filter(|_| !row.metric.is_maximum()) {
+            assert_eq!(change.is_clear(), Some(false), "{}: {change:?}", row.metric.id);
+        }
+    }
+    assert!(
+        comparison.verdicts[..2].iter().all(|v| v.outcome == Outcome::NotReached),
+        "{:?}",
+        comparison.verdicts
+    );
+    assert!(
+        comparison.remarks.iter().all(|remark| remark.weight == Weight::Note),
+        "{:?}",
+        comparison.remarks
+    );
+    let shares: f64 = comparison.sizes.iter().filter_map(|class| class.shares[0]).sum();
+    assert!((shares - 1.0).abs() < 1e-9);
+}
+
+#[test]
+fn the_way_back_is_worse() {
+    let before = side("before.json", 10..=90, |second| untunnelled(fixture::snapshot(second)));
+    let comparison = Comparison::of(before, side("after.json", 210..=290, fixture::snapshot));
+    let found = verdicts(&comparison);
+    assert_eq!(found[..2], [("less_encapsulation", "worse"), ("less_overhead", "worse")]);
+}
+
+#[test]
+fn smaller_packets_are_not_the_modes_doing() {
+    // Every packet has half its inner bytes: the overhead ratio nearly doubles.
+    let halved = |second| {
+        let mut snapshot = fixture::snapshot(second);
+        for device in &mut snapshot.devices {
+            for totals in &mut device.totals {
+                let inner = totals.counters[Total::InnerBytes as usize] / 2;
+                totals.counters[Total::L3Bytes as usize] -= inner;
+                totals.counters[Total::InnerBytes as usize] -= inner;
+            }
+        }
+        snapshot
+    };
+    let comparison = Comparison::of(side("a", 10..=90, fixture::snapshot), side("b", 210..=290, halved));
+    let parts = comparison.decomposition.as_ref().expect("traffic");
+    assert!(parts.ratios[1] > parts.ratios[0] * 1.7);
+    assert!(parts.mode.value.abs() < 0.001 && parts.traffic.value > 0.03, "{parts:?}");
+    assert!(comparison.remarks.iter().any(|remark| remark.id == "packet_sizes"));
+    let overhead = &comparison.verdicts[1];
+    assert_eq!(overhead.outcome, Outcome::NotReached, "{overhead:?}");
+}
+
+#[test]
+fn what_was_not_watched_is_left_out_and_said() {
+    let lost = |second| match second {
+        30..50 => fixture::lost(second, 30),
+        _ => fixture::snapshot(second),
+    };
+    let before = side("before.json", 10..=90, lost);
+    // The intervals that end at 30 to 49, and the one in which the hook came back.
+    assert_eq!(before.left_out(), (21, 80));
+    let comparison = Comparison::of(before, side("after.json", 210..=290, fixture::snapshot));
+    let ids: Vec<&str> = comparison.remarks.iter().map(|remark| remark.id).collect();
+    assert!(ids.contains(&"left_out") && ids.contains(&"lost_hooks"), "{ids:?}");
+    let row = comparison.row("overhead_ratio").expect("a metric");
+    assert!(row.change.expect("measured").value.abs() < 0.002, "{row:?}");
+    // Nothing measured at all: no verdict.
+    let never = side("before.json", 10..=20, |second| {
+        let mut snapshot = fixture::snapshot(second);
+        snapshot.devices[0].hooks = [Hook::None; 2];
+        snapshot
+    });
+    let comparison = Comparison::of(never, side("after.json", 210..=290, fixture::snapshot));
+    assert!(comparison.verdicts.iter().all(|verdict| verdict.outcome == Outcome::CannotTell));
+    assert!(comparison.verdicts[0].reason.contains("no interval was measured"));
+    assert_eq!(comparison.decomposition, None);
+}
+
+#[test]
+fn a_switch_in_the_middle_is_neither_before_nor_after() {
+    let middle = |second| match second {
+        0..50 => fixture::snapshot(second),
+        _ => untunnelled(fixture::snapshot(second)),
+    };
+    let comparison = Comparison::of(side("a", 10..=90, middle), side("b", 210..=290, fixture::snapshot));
+    assert_eq!(comparison.remarks[0].id, "mode_changed");
+    assert!(comparison.verdicts.iter().all(|verdict| verdict.outcome == Outcome::CannotTell));
+}
+
+#[test]
+fn several_nodes_are_one_side_and_no_surer_for_saying_the_same() {
+    let reading = || {
+        let mut reading = Reading::new("a", &Header { node: "a".to_owned(), ..Header::default() });
+        (10..=90).for_each(|second| reading.push(fixture::snapshot(second)));
+        reading.finish(None)
+    };
+    let (one, two) = (Side::of(vec![reading()]), Side::of(vec![reading(), reading()]));
+    assert_eq!(two.length(), Duration::from_secs(160));
+    let of = |side: &Side| estimate(side, |s| s.pods().overhead_ratio()).expect("traffic");
+    assert!((of(&one).value - of(&two).value).abs() < 1e-12);
+    assert!((of(&one).margin.expect("enough") - of(&two).margin.expect("enough")).abs() < 1e-9);
+    let rate = METRICS.iter().find(|metric| metric.id == "packet_rate").expect("a metric");
+    assert!((rate.of(&one.total).expect("a rate") - rate.of(&two.total).expect("a rate")).abs() < 1e-6);
+}
