@@ -38,6 +38,8 @@ pub enum Command {
     Stat(StatArgs),
     /// Print the same figures of capture files
     Pcap(PcapArgs),
+    /// Say which mode this node is in, what is wrong with it, and what a switch would change
+    Doctor(Box<crate::command::doctor::DoctorArgs>),
     /// Load every program and attach none
     #[command(hide = true)]
     Probe,

@@ -5,6 +5,7 @@ extern crate self as observer;
 
 mod columns;
 pub mod csv;
+pub mod doctor;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod grid;
