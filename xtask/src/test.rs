@@ -45,6 +45,7 @@ pub fn run(args: &Args) -> Result<()> {
         None => {
             step("privileged tests on this kernel", privileged)?;
             step("captures against tshark and the programs", oracle)?;
+            step("the doctor on BIRD's routes", bird)?;
             if !args.no_vm {
                 kernels(ci)?;
             }
@@ -93,6 +94,18 @@ fn privileged() -> Result<()> {
         shell::cargo()
             .args(["test", "--package", "observer", "--features", "privileged", "--test", "privileged"])
             // What a test skips, and why, must be seen.
+            .args(["--", "--test-threads=1", "--nocapture"])
+            .env("OBSERVER_XTASK", xtask),
+    )
+}
+
+/// Needs BIRD, which the kernels in QEMU do not have: a target of its own.
+fn bird() -> Result<()> {
+    let xtask = std::env::current_exe().context("cannot find the running xtask")?;
+    setup::ensure(&[setup::Group::Bird])?;
+    shell::run(
+        shell::cargo()
+            .args(["test", "--package", "observer", "--features", "privileged", "--test", "bird"])
             .args(["--", "--test-threads=1", "--nocapture"])
             .env("OBSERVER_XTASK", xtask),
     )

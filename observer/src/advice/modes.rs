@@ -73,18 +73,25 @@ fn sent(report: &Report) -> Vec<Routing> {
 
 fn evidence(facts: &Facts, routing: &[Routing], sent: &[Routing], ipv6: bool) -> Vec<String> {
     let mut lines = Vec::new();
-    for way in routing.iter().filter(|way| way.ipv6 == ipv6) {
-        let (blocks, peers) = (plural(way.blocks, "block"), plural(way.peers, "next hop"));
-        lines.push(format!("routes: {blocks} of {peers}, {}: {}", way.scope.label(), way.class.label()));
-    }
-    for way in sent.iter().filter(|way| way.ipv6 == ipv6) {
-        let (packets, peers) = (plural(way.blocks, "packet"), plural(way.peers, "next hop"));
-        lines.push(format!("wire: {packets} to {peers}, {}: {}", way.scope.label(), way.class.label()));
-    }
+    lines.extend(ways("routes", routing, "block", ipv6));
+    lines.extend(ways("wire", sent, "packet", ipv6));
     if let Some(calico) = &facts.calico {
         lines.extend(calico.pools_of(ipv6).map(|pool| format!("declared: {}", pool.words())));
     }
     lines
+}
+
+/// Ways as one sentence; `None` where there are none.
+fn ways(source: &str, ways: &[Routing], noun: &str, ipv6: bool) -> Option<String> {
+    let words: Vec<String> = ways
+        .iter()
+        .filter(|way| way.ipv6 == ipv6)
+        .map(|way| {
+            let (things, hops) = (plural(way.blocks, noun), plural(way.peers, "next hop"));
+            format!("{} {} ({things}, {hops})", way.scope.label(), way.class.label())
+        })
+        .collect();
+    (!words.is_empty()).then(|| format!("{source}: {}", words.join(", ")))
 }
 
 /// A number and its noun.

@@ -1,5 +1,6 @@
 //! `cargo xtask lab`: a small Calico-like cluster of network namespaces on this machine (docs/lab.md).
 
+mod bird;
 mod breaks;
 mod devices;
 mod ipip;
@@ -98,6 +99,17 @@ enum Action {
         #[arg(long)]
         mode: Option<Mode>,
     },
+    /// Let BIRD write the IPv4 routes of a lab in mode bgp
+    Bird {
+        /// Seconds to wait for its routes
+        #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+        timeout: u64,
+    },
+    #[command(hide = true)]
+    BirdDaemon {
+        #[arg(long)]
+        node: String,
+    },
     /// A switch from beginning to end: traffic, doctor, plan, record, switch, doctor, record, compare
     Walkthrough(walkthrough::Args),
     #[command(hide = true)]
@@ -135,6 +147,8 @@ pub fn run(args: &Args) -> Result<()> {
         Action::Break { what } => breaks::run(name, what.as_deref()),
         Action::Mend => breaks::mend(name),
         Action::Resources { mode } => resources::run(name, *mode),
+        Action::Bird { timeout } => bird::run(name, *timeout),
+        Action::BirdDaemon { node } => bird::daemon(name, node),
         Action::Walkthrough(args) => walkthrough::run(name, args),
         Action::IpipEndpoint { node } => ipip::run(&Topology::new(name), node),
         Action::TrafficWorker(args) => traffic::worker::run(name, args),

@@ -32,7 +32,7 @@ pub fn reach(view: &View<'_>, then: &dyn Fn(bool) -> Option<Mode>) -> Vec<String
         lines.push(match (peer.scope, mode) {
             (Scope::SameSubnet, Mode::CrossSubnet(Class::Vxlan)) => {
                 format!(
-                    "{name}, same-subnet: Felix writes its route; the switch must let pods' addresses pass"
+                    "{name}, same-subnet: Felix writes its route; the network between must let pods' addresses pass"
                 )
             }
             (Scope::SameSubnet, _) => {

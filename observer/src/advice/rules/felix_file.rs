@@ -1,7 +1,7 @@
 //! The file that the CNI plugin takes the MTU of new pods from.
 
 use super::super::{FelixFile, Finding, Severity, View};
-use super::{felix_detection, has, pod_mtu_high};
+use super::{felix_detection, has, pod_mtu_high, tunnel_down};
 
 pub(super) const ID: &str = "felix-mtu-file";
 
@@ -9,7 +9,7 @@ pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
     let (FelixFile::Mtu(mtu), Some((least, most))) = (&view.mtu.file, view.mtu.pod_range()) else {
         return Vec::new();
     };
-    if (least..=most).contains(mtu) || has(found, felix_detection::ID) {
+    if (least..=most).contains(mtu) || has(found, felix_detection::ID) || has(found, tunnel_down::ID) {
         return Vec::new();
     }
     let right = if *mtu > most { most } else { least };

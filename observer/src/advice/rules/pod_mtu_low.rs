@@ -1,13 +1,15 @@
 //! Pods have a smaller MTU than fits: pods from before a tunnel went, mostly.
 
 use super::super::{Finding, PodMtu, Severity, View};
-use super::{felix_detection, has, pod_mtu_high, some_of};
+use super::{felix_detection, has, pod_mtu_high, some_of, tunnel_down, tunnel_mtu_low};
 
 pub(super) const ID: &str = "pod-mtu-low";
 
 pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
     let Some((least, _)) = view.mtu.pod_range() else { return Vec::new() };
-    let explained = has(found, felix_detection::ID) || has(found, super::tunnel_mtu_low::ID);
+    // Without its tunnel device the room is that of the underlay, which it will not stay.
+    let causes = [tunnel_down::ID, felix_detection::ID, tunnel_mtu_low::ID];
+    let explained = causes.iter().any(|id| has(found, id));
     let low: Vec<&PodMtu> = view.mtu.pods.iter().filter(|pod| pod.mtu < least && !explained).collect();
     if low.is_empty() {
         return Vec::new();

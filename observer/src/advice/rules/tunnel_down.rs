@@ -103,6 +103,18 @@ mod tests {
     }
 
     #[test]
+    fn what_pods_have_is_then_no_finding() {
+        let mut down = node("ipip-always");
+        let tunl0 = device(&mut down, "tunl0");
+        tunl0.up = false;
+        let index = tunl0.ifindex;
+        down.routes.retain(|route| route.ifindex != Some(index));
+        let mut facts = facts(down);
+        facts.felix_file = crate::advice::FelixFile::Mtu(1480);
+        assert_eq!(ids(&facts), [ID]);
+    }
+
+    #[test]
     fn the_kernel_s_own_tunl0_is_none_of_calico_s() {
         let mut other = node("bgp");
         let mut tunl0 = device(&mut node("ipip-always"), "tunl0").clone();

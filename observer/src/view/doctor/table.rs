@@ -149,7 +149,7 @@ fn classes(classes: &[observer_common::kind::Class]) -> Cell {
 fn observed(observed: Option<&Observed>) -> Cell {
     match observed {
         None => Cell::unknown(),
-        Some(observed) if observed.packets() == 0 => Cell::text("nothing"),
+        Some(observed) if observed.packets() == 0 => Cell::text("idle"),
         Some(observed) => Cell::text(observed.words()),
     }
 }
