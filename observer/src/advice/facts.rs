@@ -7,10 +7,11 @@ use observer_common::kind::Class;
 use crate::calico::Calico;
 use crate::model::Report;
 use crate::topology::convert::contains;
-use crate::topology::{Block, Choice, Device, Node, Role, Route, RouteKind, Scope, Topology};
+use crate::topology::{Block, Choice, Device, MAIN, Node, Role, Route, RouteKind, Scope, Topology};
 
-/// The main routing table (`RT_TABLE_MAIN`).
-const MAIN: u32 = 254;
+/// The devices that Calico makes for tunnels.
+pub const CALICO_TUNNELS: [&str; 5] =
+    ["tunl0", "vxlan.calico", "vxlan-v6.calico", "wireguard.cali", "wg-v6.cali"];
 
 /// What Felix's file with the MTU of pods says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,9 +88,8 @@ impl Facts {
     /// Whether it is one of the devices that Calico makes for tunnels, or one that leads to pod blocks.
     #[must_use]
     pub fn is_calico_tunnel(&self, device: &Device) -> bool {
-        const NAMES: [&str; 5] = ["tunl0", "vxlan.calico", "vxlan-v6.calico", "wireguard.cali", "wg-v6.cali"];
         let Some((class, _)) = device.encapsulation() else { return false };
-        NAMES.contains(&device.name.as_str())
+        CALICO_TUNNELS.contains(&device.name.as_str())
             || self.topology.blocks.iter().any(|block| {
                 block.class == class
                     && self.unicast().any(|route| {

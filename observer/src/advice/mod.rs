@@ -11,12 +11,12 @@ mod peers;
 pub mod plan;
 mod rules;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
-pub use facts::{Facts, FelixFile};
+pub use facts::{CALICO_TUNNELS, Facts, FelixFile};
 pub use finding::{Finding, Remedy, Severity};
 pub use modes::ModeView;
-pub use mtu::{DEFAULT_PATTERN, MtuView, PodMtu, TunnelMtu, UNDETECTED};
+pub use mtu::{DEFAULT_PATTERN, MtuView, PodMtu, Seen, TunnelMtu, UNDETECTED};
 pub use peers::{Observed, PeerView};
 pub use rules::{RULES, Rule};
 

@@ -1,12 +1,15 @@
 //! One look at all MTUs: what each is, what it should be, and what Felix makes of the node.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use observer_common::counters::{EVENTS, Event, Total};
 use observer_common::kind::Class;
 use regex_lite::Regex;
 
 use super::{Facts, FelixFile};
 use crate::calico::Felix;
+use crate::model::Report;
 use crate::topology::{DeviceKind, Role};
 
 /// Felix's own `mtuIfacePattern`.
@@ -59,6 +62,15 @@ pub struct PodMtu {
     pub addresses: Vec<IpAddr>,
 }
 
+/// What was measured at a device, both directions together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The largest packet, L3 bytes; 0 where there was none.
+    pub largest: u64,
+    /// Messages that a packet is too big.
+    pub too_big: u64,
+}
+
 /// All MTUs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MtuView {
@@ -80,6 +92,8 @@ pub struct MtuView {
     pub felix: Felix,
     /// What Felix's file says.
     pub file: FelixFile,
+    /// What was measured, by device; empty where nothing was.
+    pub seen: BTreeMap<String, Seen>,
 }
 
 impl MtuView {
@@ -125,11 +139,26 @@ pub(super) fn of(facts: &Facts) -> MtuView {
         pods: pods(facts),
         matching: matching(facts, &pattern.0),
         file: facts.felix_file.clone(),
+        seen: facts.wire.as_ref().map(seen).unwrap_or_default(),
         underlays,
         tunnels,
         pattern,
         felix,
     }
+}
+
+fn seen(report: &Report) -> BTreeMap<String, Seen> {
+    let mut devices = BTreeMap::new();
+    for row in &report.devices {
+        let name = &row.device.name;
+        let largest = report.rows.iter().filter(|r| r.device == *name).map(|r| r.figures.get(Total::Largest));
+        let too_big =
+            |events: &[u64; EVENTS]| events[Event::TooBigV4 as usize] + events[Event::TooBigV6 as usize];
+        let seen =
+            Seen { largest: largest.max().unwrap_or(0), too_big: row.events.iter().map(too_big).sum() };
+        devices.insert(name.clone(), seen);
+    }
+    devices
 }
 
 fn tunnels(facts: &Facts, underlays: &[(String, u32)]) -> Vec<TunnelMtu> {

@@ -131,7 +131,7 @@ impl Walk<'_> {
             .command("node-a", &program)?
             .output()
             .with_context(|| format!("cannot run {}", self.observer.display()))?;
-        if !output.status.code().is_some_and(|code| code <= most) {
+        if output.status.code().is_none_or(|code| code > most) {
             bail!(
                 "observer {} failed: {}",
                 arguments.join(" "),

@@ -2,18 +2,16 @@
 
 use observer_common::kind::Class;
 
-use super::super::{Finding, Severity, View};
+use super::super::{CALICO_TUNNELS, Finding, Severity, View};
 use crate::model::Mode;
 
 pub(super) const ID: &str = "tunnel-down";
-
-const NAMES: [&str; 5] = ["tunl0", "vxlan.calico", "vxlan-v6.calico", "wireguard.cali", "wg-v6.cali"];
 
 pub(super) fn check(view: &View<'_>, _: &[Finding]) -> Vec<Finding> {
     let facts = view.facts;
     let mut names = Vec::new();
     let mut evidence = Vec::new();
-    for device in facts.node.devices.iter().filter(|d| !d.up && NAMES.contains(&d.name.as_str())) {
+    for device in facts.node.devices.iter().filter(|d| !d.up && CALICO_TUNNELS.contains(&d.name.as_str())) {
         let addresses: Vec<String> = facts
             .node
             .addresses

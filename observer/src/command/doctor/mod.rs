@@ -4,7 +4,7 @@ mod args;
 
 pub use args::{DoctorArgs, PlanTarget};
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IsTerminal as _};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use super::output::Output;
 use super::session::{Signals, block_on, options};
 use crate::advice::plan::{Plan, plan};
-use crate::advice::{Facts, FelixFile, View, diagnose};
+use crate::advice::{Facts, FelixFile, diagnose};
 use crate::calico::{self, Calico};
 use crate::cli::{AttachArgs, Format};
 use crate::config::Settings;
@@ -22,6 +22,7 @@ use crate::kubernetes::{Client, Credentials};
 use crate::model::Report;
 use crate::topology::Choice;
 use crate::view::doctor::{json, metrics, table};
+use crate::view::units;
 
 /// Runs `observer doctor`; returns whether anything was found by the last look.
 ///
@@ -83,6 +84,9 @@ async fn look(args: &DoctorArgs, attach: &AttachArgs) -> Result<Facts> {
 
 /// Attaches, measures, detaches.
 async fn measure(duration: Duration, attach: &AttachArgs) -> Result<Report> {
+    if std::io::stderr().is_terminal() {
+        eprintln!("observer: measuring the wire for {}", units::duration(duration));
+    }
     let mut live = Live::start(options(attach.clone()))
         .await
         .context("the wire cannot be measured (--no-wire looks at the rest)")?;
@@ -140,7 +144,18 @@ fn felix_file(path: &Path) -> Result<FelixFile> {
 /// Prints and writes what was found; returns whether anything was.
 fn report(args: &DoctorArgs, facts: &Facts, again: bool, output: &mut Output) -> Result<bool> {
     let diagnosis = diagnose(facts);
-    let planned: Option<Plan> = args.plan.map(|target| plan(&View::new(facts), target.into(), args.mtu));
+    let view = &diagnosis.view;
+    if view.modes.is_empty()
+        && view.mtu.tunnels.is_empty()
+        && view.mtu.pods.is_empty()
+        && diagnosis.findings.is_empty()
+    {
+        bail!(
+            "cannot judge this node: there is nothing of Calico's here, no route to pods of other nodes, no tunnel \
+             device, no pod; run it in the node's own network namespace (hostNetwork: true)"
+        );
+    }
+    let planned: Option<Plan> = args.plan.map(|target| plan(view, target.into(), args.mtu));
     let text = match args.output.format {
         Format::Json => json::diagnosis(&diagnosis, planned.as_ref()).to_string() + "\n",
         Format::Table | Format::Csv => {

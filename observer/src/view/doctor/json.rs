@@ -111,6 +111,11 @@ fn mtu(diagnosis: &Diagnosis<'_>) -> Value {
             "addresses": pod.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
         "pods_right": mtu.right_room,
+        "seen": mtu.seen.iter().map(|(name, seen)| json!({
+            "device": name,
+            "largest_bytes": (seen.largest != 0).then_some(seen.largest),
+            "too_big_messages": seen.too_big,
+        })).collect::<Vec<_>>(),
         "felix": {
             "pattern": mtu.pattern.0,
             "pattern_declared": mtu.pattern.1,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::plan;
 use super::text::labelled;
 use crate::advice::plan::Plan;
-use crate::advice::{Diagnosis, Finding, ModeView, Observed, PeerView, Severity};
+use crate::advice::{Diagnosis, Finding, ModeView, Observed, PeerView, Seen, Severity};
 use crate::model::Mode;
 use crate::view::grid::{Cell, Column, Form, Tone};
 use crate::view::table::{TableOptions, number, paint, plain, section, strong};
@@ -161,6 +161,8 @@ struct MtuLine {
     mtu: u32,
     right: Option<u32>,
     why: String,
+    /// What was measured at it, where it is a device.
+    seen: Option<Seen>,
 }
 
 fn mtus(diagnosis: &Diagnosis<'_>) -> Vec<MtuLine> {
@@ -173,6 +175,7 @@ fn mtus(diagnosis: &Diagnosis<'_>) -> Vec<MtuLine> {
             mtu: *value,
             right: None,
             why: String::new(),
+            seen: mtu.seen.get(name).copied(),
         });
     }
     for tunnel in &mtu.tunnels {
@@ -182,6 +185,7 @@ fn mtus(diagnosis: &Diagnosis<'_>) -> Vec<MtuLine> {
             mtu: tunnel.mtu,
             right: tunnel.right(),
             why: tunnel.sum(),
+            seen: mtu.seen.get(&tunnel.device).copied(),
         });
     }
     let mut pods: Vec<u32> = mtu.pods.iter().map(|pod| pod.mtu).collect();
@@ -196,6 +200,7 @@ fn mtus(diagnosis: &Diagnosis<'_>) -> Vec<MtuLine> {
             mtu: value,
             right: mtu.right_room,
             why: "the smallest of all ways".to_owned(),
+            seen: None,
         });
     }
     if let crate::advice::FelixFile::Mtu(value) = mtu.file {
@@ -205,6 +210,7 @@ fn mtus(diagnosis: &Diagnosis<'_>) -> Vec<MtuLine> {
             mtu: value,
             right: mtu.right_room,
             why: "for new pods".to_owned(),
+            seen: None,
         });
     }
     if let (Some(detected), false) = (mtu.detected(), mtu.tunnels.is_empty() && mtu.pods.is_empty()) {
@@ -218,6 +224,7 @@ fn mtus(diagnosis: &Diagnosis<'_>) -> Vec<MtuLine> {
                 || "no device matches its pattern".to_owned(),
                 |(name, _)| format!("from {name}"),
             ),
+            seen: None,
         });
     }
     lines
@@ -234,8 +241,21 @@ fn mtu_columns() -> Vec<Column<MtuLine>> {
         number("RIGHT", |line, _| {
             line.right.map_or_else(Cell::unknown, |right| Cell::text(right.to_string()))
         }),
+        Column { rank: 2, unit: |_| "seen", ..number("LARGEST", |line, _| largest(line)) },
+        Column { rank: 3, unit: |_| "seen", ..number("TOO BIG", |line, _| too_big(line)) },
         Column { rank: 1, ..plain("WHY", |line, _| Cell::text(&line.why)) },
     ]
+}
+
+fn largest(line: &MtuLine) -> Cell {
+    match line.seen {
+        Some(seen) if seen.largest != 0 => Cell::text(seen.largest.to_string()),
+        _ => Cell::unknown(),
+    }
+}
+
+fn too_big(line: &MtuLine) -> Cell {
+    line.seen.map_or_else(Cell::unknown, |seen| Cell::text(seen.too_big.to_string()))
 }
 
 fn notes(text: &mut String, diagnosis: &Diagnosis<'_>, options: Options) {
