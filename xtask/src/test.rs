@@ -46,6 +46,7 @@ pub fn run(args: &Args) -> Result<()> {
             step("privileged tests on this kernel", privileged)?;
             step("captures against tshark and the programs", oracle)?;
             step("the doctor on BIRD's routes", bird)?;
+            step("a switch of modes, predicted and measured", walkthrough)?;
             if !args.no_vm {
                 kernels(ci)?;
             }
@@ -109,6 +110,20 @@ fn bird() -> Result<()> {
             .args(["--", "--test-threads=1", "--nocapture"])
             .env("OBSERVER_XTASK", xtask),
     )
+}
+
+/// With a lab of its own name, as the tests have.
+fn walkthrough() -> Result<()> {
+    let xtask = std::env::current_exe().context("cannot find the running xtask")?;
+    let mark = std::env::var("OBSERVER_TEST_LABS").map_or(String::new(), |mark| format!("-{mark}"));
+    shell::run(Command::new(xtask).args([
+        "lab",
+        "--name",
+        &format!("observer-walk{mark}"),
+        "walkthrough",
+        "--for",
+        "5",
+    ]))
 }
 
 /// The captures that stand in the repository.

@@ -55,24 +55,24 @@ struct Kind {
 /// In the group of Calico's own objects, and in that of its API server or of newer versions.
 const KINDS: [Kind; 4] = [
     Kind {
-        name: "IP pools",
+        name: "IPPool",
         paths: &["/apis/crd.projectcalico.org/v1/ippools", "/apis/projectcalico.org/v3/ippools"],
     },
     Kind {
-        name: "Felix's settings",
+        name: "FelixConfiguration",
         paths: &[
             "/apis/crd.projectcalico.org/v1/felixconfigurations",
             "/apis/projectcalico.org/v3/felixconfigurations",
         ],
     },
     Kind {
-        name: "block affinities",
+        name: "BlockAffinity",
         paths: &[
             "/apis/crd.projectcalico.org/v1/blockaffinities",
             "/apis/projectcalico.org/v3/blockaffinities",
         ],
     },
-    Kind { name: "nodes", paths: &["/api/v1/nodes"] },
+    Kind { name: "Node", paths: &["/api/v1/nodes"] },
 ];
 
 /// A connection to the API.
@@ -111,7 +111,7 @@ impl Client {
             match self.kind(kind, &mut calico)? {
                 404 => notes.push(format!("the cluster has no {}", kind.name)),
                 status @ (401 | 403) => notes.push(format!(
-                    "{} may not be read (HTTP {status}): allow `list` to this account in its ClusterRole",
+                    "{} objects may not be read (HTTP {status}): allow `list` to this account in its ClusterRole",
                     kind.name
                 )),
                 _ => {}
@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(calico.mode(false), Some(Mode::CrossSubnet(Class::Vxlan)));
         assert_eq!(calico.nodes.len(), 2);
         assert_eq!(notes.len(), 2, "{notes:?}");
-        assert!(notes[0].contains("no Felix's settings") && notes[1].contains("HTTP 403"), "{notes:?}");
+        assert!(notes[0].contains("no FelixConfiguration") && notes[1].contains("HTTP 403"), "{notes:?}");
         let asked = asked.join().expect("the server");
         assert!(asked.iter().all(|head| head.to_lowercase().contains("authorization: bearer secret")));
     }

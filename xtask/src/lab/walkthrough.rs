@@ -1,6 +1,7 @@
 //! `cargo xtask lab walkthrough`: a switch of modes under traffic, as an operator would do it, with what the
 //! doctor predicts held against what is measured afterwards.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -103,9 +104,9 @@ impl Walk<'_> {
 
         say("plan");
         let planned = self.doctor("plan", args.from, &["--plan", target(args.to)])?;
-        let predicted = Saving::predicted(&planned)?;
+        let mix = Mix::of(&planned)?;
         let recorded = self.record("before")?;
-        let measured_before = self.overhead_per_packet()?;
+        let measured_before = mix.measured(&self.paths()?)?;
 
         say(&format!("switch to {} under traffic", args.to));
         lifecycle::switch(self.name, args.to, 30)?;
@@ -115,11 +116,11 @@ impl Walk<'_> {
         self.expect_mode(&after, args.to)?;
         // Pods keep their MTU: with less encapsulation that is the one thing left to do.
         self.expect_findings(&after, &["pod-mtu-low", "pod-mtu-high"])?;
-        let measured = Saving { before: measured_before, after: self.overhead_per_packet()? };
+        let measured = Saving { before: measured_before, after: mix.measured(&self.paths()?)? };
         if recorded && self.record("after")? {
             self.compare()?;
         }
-        held(&predicted, &measured)
+        held(&mix.predicted(), &measured)
     }
 
     /// Runs `observer` in node-a; exit codes above `most` are errors.
@@ -177,18 +178,11 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Overhead bytes per packet between nodes' pods, as `observer stat` measures them.
-    fn overhead_per_packet(&self) -> Result<f64> {
+    /// The paths between nodes, as `observer stat` measures them.
+    fn paths(&self) -> Result<Vec<Value>> {
         let arguments = ["stat", "--format", "json", "--count", "1", "--interval", &self.seconds];
         let report: Value = serde_json::from_str(&self.observer(&arguments, 0)?).context("observer stat")?;
-        let paths = report["paths"].as_array().context("the report has no paths")?;
-        let sum = |value: &dyn Fn(&Value) -> Option<f64>| paths.iter().filter_map(value).sum::<f64>();
-        let overhead = sum(&|path| path["overhead_bytes"].as_f64());
-        let packets = sum(&|path| path["counters"]["packets"].as_f64());
-        if packets == 0.0 {
-            bail!("no packets between the nodes were seen");
-        }
-        Ok(overhead / packets)
+        Ok(report["paths"].as_array().context("the report has no paths")?.clone())
     }
 
     /// Records, where this `observer` can; returns whether it can.
@@ -228,6 +222,68 @@ const fn target(mode: Mode) -> &'static str {
     }
 }
 
+/// The traffic that the plan saw, by family and scope. What is measured later is weighed by it: how much goes
+/// where moves from one measurement to the next, and says nothing of the encapsulation.
+struct Mix(BTreeMap<(String, String), Part>);
+
+/// One kind of traffic.
+#[derive(Clone, Copy, Default)]
+struct Part {
+    packets: f64,
+    overhead_now: f64,
+    overhead_then: f64,
+}
+
+impl Mix {
+    fn of(planned: &Value) -> Result<Self> {
+        let groups = planned["plan"]["traffic"]["groups"].as_array().context("the plan has no traffic")?;
+        let mut parts: BTreeMap<(String, String), Part> = BTreeMap::new();
+        for group in groups {
+            let word = |field: &str| group[field].as_str().unwrap_or_default().to_owned();
+            let number = |value: &Value| value.as_f64().unwrap_or_default();
+            let part = parts.entry((word("family"), word("scope"))).or_default();
+            part.packets += number(&group["packets"]);
+            part.overhead_now += number(&group["overhead_bytes"]["now"]);
+            part.overhead_then += number(&group["overhead_bytes"]["then"]);
+        }
+        // A handful of packets says nothing.
+        parts.retain(|_, part| part.packets >= 100.0);
+        if parts.is_empty() {
+            bail!("the plan saw no traffic between the nodes");
+        }
+        Ok(Self(parts))
+    }
+
+    fn packets(&self) -> f64 {
+        self.0.values().map(|part| part.packets).sum()
+    }
+
+    fn predicted(&self) -> Saving {
+        let sum = |value: fn(&Part) -> f64| self.0.values().map(value).sum::<f64>() / self.packets();
+        Saving { before: sum(|part| part.overhead_now), after: sum(|part| part.overhead_then) }
+    }
+
+    /// Overhead bytes per packet of measured paths, in this mix.
+    fn measured(&self, paths: &[Value]) -> Result<f64> {
+        let mut sum = 0.0;
+        for ((family, scope), part) in &self.0 {
+            let (mut overhead, mut packets) = (0.0, 0.0);
+            for path in paths {
+                let six = path["peer"].as_str().is_some_and(|peer| peer.contains(':'));
+                if path["scope"] == scope.as_str() && six == (family == "ipv6") {
+                    overhead += path["overhead_bytes"].as_f64().unwrap_or_default();
+                    packets += path["counters"]["packets"].as_f64().unwrap_or_default();
+                }
+            }
+            if packets == 0.0 {
+                bail!("no {family} packets to {scope} nodes were seen, and the plan saw some");
+            }
+            sum += part.packets * overhead / packets;
+        }
+        Ok(sum / self.packets())
+    }
+}
+
 /// Overhead bytes per packet.
 struct Saving {
     before: f64,
@@ -235,18 +291,6 @@ struct Saving {
 }
 
 impl Saving {
-    fn predicted(planned: &Value) -> Result<Self> {
-        let traffic = &planned["plan"]["traffic"];
-        let groups = traffic["groups"].as_array().context("the plan has no traffic")?;
-        let packets: f64 = groups.iter().filter_map(|group| group["packets"].as_f64()).sum();
-        let overhead =
-            |when: &str| traffic["overhead_bytes"][when].as_f64().context("the plan has no overhead");
-        if packets == 0.0 {
-            bail!("the plan saw no packets");
-        }
-        Ok(Self { before: overhead("now")? / packets, after: overhead("then")? / packets })
-    }
-
     fn saved(&self) -> f64 {
         self.before - self.after
     }

@@ -29,7 +29,7 @@ pub(super) fn check(view: &View<'_>, _: &[Finding]) -> Vec<Finding> {
     let finding = Finding::new(
         ID,
         Severity::Error,
-        format!("{} is routed to a node that is not there", some_of(&prefixes)),
+        format!("routed to a node that is not there: {}", some_of(&prefixes)),
         "Packets to these blocks are sent to nobody. Such a route stays where a node went without being removed \
          from Calico, or where Felix or BIRD did not run when it was.",
     )
@@ -74,9 +74,11 @@ fn gone(view: &View<'_>, peer: IpAddr, class: Class) -> Option<String> {
         return Some(format!("its next hop {peer} does not answer (neighbour FAILED)"));
     }
     let calico = facts.calico.as_ref()?;
-    // The list of nodes is only one where this node is in it; a native next hop may be a router.
+    // A list of nodes is one of all only where this node is in it and others are; a native next hop may be
+    // a router.
     let router = class == Class::None && facts.scope_of(peer) != Scope::SameSubnet;
-    let listed = calico.node_with(facts.own_addresses()).is_some();
+    let others = facts.topology.blocks.iter().any(|block| calico.node_at(block.peer).is_some());
+    let listed = others && calico.node_with(facts.own_addresses()).is_some();
     let family =
         calico.nodes.iter().flat_map(|node| &node.addresses).any(|(a, _)| a.is_ipv6() == peer.is_ipv6());
     (listed
@@ -123,5 +125,8 @@ mod tests {
             });
         facts.calico = Some(crate::calico::parse(&nodes.join("---\n")).expect("yaml"));
         assert_eq!(ids(&facts), [ID]);
+        // This node alone is no list of all nodes.
+        facts.calico = Some(crate::calico::parse(&nodes[0]).expect("yaml"));
+        assert!(ids(&facts).is_empty());
     }
 }

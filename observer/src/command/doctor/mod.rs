@@ -43,12 +43,13 @@ pub fn run(args: &DoctorArgs, settings: &Settings) -> Result<bool> {
         let mut due = Instant::now();
         let mut found = false;
         for nth in 0_u64.. {
-            let look = look(args, &attach);
-            let facts = tokio::select! {
-                facts = look => facts?,
-                () = signals.any() => break,
-            };
-            found = report(args, &facts, nth != 0, &mut output)?;
+            match look(args, &attach, &mut signals).await {
+                Ok(None) => break,
+                Ok(Some(facts)) => found = report(args, &facts, nth != 0, &mut output)?,
+                // What fails once, an API server for example, may be there the next time.
+                Err(error) if args.watch && nth != 0 => eprintln!("observer: {error:#}"),
+                Err(error) => return Err(error),
+            }
             if !args.watch {
                 break;
             }
@@ -62,10 +63,15 @@ pub fn run(args: &DoctorArgs, settings: &Settings) -> Result<bool> {
     })
 }
 
-/// One look at the node.
-async fn look(args: &DoctorArgs, attach: &AttachArgs) -> Result<Facts> {
+/// One look at the node; `None` where a signal came before its end.
+async fn look(args: &DoctorArgs, attach: &AttachArgs, signals: &mut Signals) -> Result<Option<Facts>> {
     let (calico, notes) = declared(args)?;
-    let wire = if args.no_wire { None } else { Some(measure(args.duration, attach).await?) };
+    let wire = if args.no_wire {
+        None
+    } else {
+        let Some(report) = measure(args.duration, attach, signals).await? else { return Ok(None) };
+        Some(report)
+    };
     let choice = Choice {
         extra_peers: attach.peers.clone(),
         pod_cidrs: attach.pod_cidrs.clone(),
@@ -79,11 +85,11 @@ async fn look(args: &DoctorArgs, attach: &AttachArgs) -> Result<Facts> {
     facts.host = sys::node_name();
     facts.calico = calico;
     facts.wire = wire;
-    Ok(facts)
+    Ok(Some(facts))
 }
 
-/// Attaches, measures, detaches.
-async fn measure(duration: Duration, attach: &AttachArgs) -> Result<Report> {
+/// Attaches, measures, and always detaches; `None` where a signal came before the time was over.
+async fn measure(duration: Duration, attach: &AttachArgs, signals: &mut Signals) -> Result<Option<Report>> {
     if std::io::stderr().is_terminal() {
         eprintln!("observer: measuring the wire for {}", units::duration(duration));
     }
@@ -93,11 +99,14 @@ async fn measure(duration: Duration, attach: &AttachArgs) -> Result<Report> {
     let measured = async {
         let before = live.read()?;
         live.care_until(Instant::now() + duration).await?;
-        anyhow::Ok(Report::between(&before, &live.read()?))
-    }
-    .await;
+        anyhow::Ok(Some(Report::between(&before, &live.read()?)))
+    };
+    let result = tokio::select! {
+        result = measured => result,
+        () = signals.any() => Ok(None),
+    };
     live.stop().await;
-    measured
+    result
 }
 
 /// What was declared, from files and from the API.

@@ -25,7 +25,8 @@ pub(super) fn show(text: &mut String, plan: &Plan, options: Options) {
             format!("{} {} → {}", if *ipv6 { "IPv6" } else { "IPv4" }, label(*now), label(*then))
         })
         .collect();
-    let _ = writeln!(text, "\n{} {}", strong("Plan", options.colour), words.join(", "));
+    let _ = writeln!(text, "\n{}", strong("Plan", options.colour));
+    labelled(text, "", &words.join(", "), 2, options.width);
     for line in &plan.assumptions {
         labelled(text, "assumed:", line, 2, options.width);
     }
@@ -70,7 +71,7 @@ fn figures(text: &mut String, plan: &Plan, options: Options) {
             "fragments of tunnels",
             format!("{} packets would no longer be fragmented", traffic.no_longer_fragmented()),
         );
-        line("too big for tunnels now", format!("{} packets", fit.too_big_now));
+        line("too big for them now", format!("{} packets", fit.too_big_now));
         let newly = match (fit.newly.exact, fit.newly.packets) {
             (_, 0) => "0 packets".to_owned(),
             (true, all) => format!("{} of {all} packets", fit.newly.most),
