@@ -46,6 +46,8 @@ pub enum Command {
     Record(RecordArgs),
     /// Compare recordings of before and after a change
     Compare(CompareArgs),
+    /// Say which mode this node is in, what is wrong with it, and what a switch would change
+    Doctor(Box<crate::command::doctor::DoctorArgs>),
     /// Load every program and attach none
     #[command(hide = true)]
     Probe,

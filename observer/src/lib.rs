@@ -4,11 +4,14 @@
 //! views. Only [`kernel`] knows aya, netlink and libc; [`model`] and [`topology`] are pure; views never
 //! see the kernel; only [`command`] joins them.
 
+pub mod advice;
+pub mod calico;
 pub mod capture;
 pub mod cli;
 pub mod command;
 pub mod config;
 pub mod kernel;
+pub mod kubernetes;
 pub mod model;
 pub mod recording;
 pub mod snapshot;

@@ -46,6 +46,8 @@ pub fn run(args: &Args) -> Result<()> {
         None => {
             step("privileged tests on this kernel", privileged)?;
             step("captures against tshark and the programs", oracle)?;
+            step("the doctor on BIRD's routes", bird)?;
+            step("a switch of modes, predicted and measured", walkthrough)?;
             if !args.no_vm {
                 kernels(ci)?;
             }
@@ -107,6 +109,32 @@ fn privileged() -> Result<()> {
             .args(["--", "--test-threads=1", "--nocapture"])
             .env("OBSERVER_XTASK", xtask),
     )
+}
+
+/// Needs BIRD, which the kernels in QEMU do not have: a target of its own.
+fn bird() -> Result<()> {
+    let xtask = std::env::current_exe().context("cannot find the running xtask")?;
+    setup::ensure(&[setup::Group::Bird])?;
+    shell::run(
+        shell::cargo()
+            .args(["test", "--package", "observer", "--features", "privileged", "--test", "bird"])
+            .args(["--", "--test-threads=1", "--nocapture"])
+            .env("OBSERVER_XTASK", xtask),
+    )
+}
+
+/// With a lab of its own name, as the tests have.
+fn walkthrough() -> Result<()> {
+    let xtask = std::env::current_exe().context("cannot find the running xtask")?;
+    let mark = std::env::var("OBSERVER_TEST_LABS").map_or(String::new(), |mark| format!("-{mark}"));
+    shell::run(Command::new(xtask).args([
+        "lab",
+        "--name",
+        &format!("observer-walk{mark}"),
+        "walkthrough",
+        "--for",
+        "5",
+    ]))
 }
 
 /// The captures that stand in the repository.

@@ -1,6 +1,7 @@
 //! The commands: wiring only. Here, and nowhere below, errors become sentences and exit codes.
 
 mod compare;
+pub mod doctor;
 mod output;
 mod pcap;
 mod probe;
@@ -20,6 +21,8 @@ use crate::config::Settings;
 
 /// Done.
 const DONE: u8 = 0;
+/// Done, and something was found.
+const FINDINGS: u8 = 1;
 /// It could not be done.
 const COULD_NOT: u8 = 2;
 
@@ -30,7 +33,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         env_logger::Builder::new().filter_level(cli.log).format_timestamp_millis().init();
     }
     match dispatch(cli) {
-        Ok(()) => ExitCode::from(DONE),
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("observer: {error:#}");
             ExitCode::from(COULD_NOT)
@@ -38,7 +41,7 @@ pub fn run(cli: &Cli) -> ExitCode {
     }
 }
 
-fn dispatch(cli: &Cli) -> Result<()> {
+fn dispatch(cli: &Cli) -> Result<u8> {
     let settings = Settings::read(cli.config.as_deref())?;
     match &cli.command {
         Command::Top(args) => top::run(args, &settings),
@@ -46,8 +49,12 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Command::Pcap(args) => pcap::run(args),
         Command::Record(args) => record::run(args, &settings),
         Command::Compare(args) => compare::run(args),
+        Command::Doctor(args) => {
+            return doctor::run(args, &settings).map(|found| if found { FINDINGS } else { DONE });
+        }
         Command::Probe => probe::run(),
     }
+    .map(|()| DONE)
 }
 
 /// Whether the screens of `top` share a terminal with the log, which would spoil them.

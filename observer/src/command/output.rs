@@ -11,6 +11,8 @@ use crate::cli::OutputArgs;
 /// Standard output or a file.
 pub struct Output {
     to: Box<dyn Write>,
+    /// It is a terminal.
+    terminal: bool,
     /// Colours make sense there.
     pub colour: bool,
 }
@@ -22,9 +24,21 @@ impl Output {
     /// The file cannot be written.
     pub fn open(args: &OutputArgs) -> Result<Self> {
         Ok(match args.output.as_deref() {
-            Some(path) => Self { to: Box::new(create(path)?), colour: false },
-            None => Self { to: Box::new(io::stdout()), colour: io::stdout().is_terminal() && wants_colour() },
+            Some(path) => Self { to: Box::new(create(path)?), terminal: false, colour: false },
+            None => {
+                let terminal = io::stdout().is_terminal();
+                Self { to: Box::new(io::stdout()), terminal, colour: terminal && wants_colour() }
+            }
         })
+    }
+
+    /// Characters in a line of the terminal that it goes to; `None` where it goes to none.
+    #[must_use]
+    pub fn width(&self) -> Option<usize> {
+        if !self.terminal {
+            return None;
+        }
+        ratatui::crossterm::terminal::size().ok().map(|(columns, _)| usize::from(columns))
     }
 
     /// Writes, at once. Returns false where nobody reads any more, which is no error.

@@ -16,6 +16,9 @@ pub struct Node {
     pub routes: Vec<Route>,
     /// Neighbours (ARP, ND).
     pub neighbours: Vec<Neighbour>,
+    /// Neighbours that were asked for and did not answer (`FAILED`): the device and the address.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreachable: Vec<(u32, IpAddr)>,
     /// Forwarding entries of VXLAN devices.
     pub fdb: Vec<FdbEntry>,
     /// Sentences about what could not be read.

@@ -9,7 +9,7 @@ use super::scope::is_link_local;
 use super::{Device, DeviceKind, FdbEntry, LinkLayer, Node, Route, RouteKind};
 
 /// The main routing table (`RT_TABLE_MAIN`).
-pub(super) const MAIN: u32 = 254;
+pub const MAIN: u32 = 254;
 
 /// Prefixes of one family in the main table, longest first, with the devices that they lead to.
 type Prefixes = BTreeMap<Reverse<u8>, HashMap<IpAddr, u32>>;

@@ -18,6 +18,7 @@ pub use convert::{block_facts, block_key, peer_facts};
 pub use derive::Choice;
 pub use error::TopologyError;
 pub use facts::{Address, Device, DeviceKind, FdbEntry, LinkLayer, Neighbour, Node, Route, RouteKind, Vxlan};
+pub use index::MAIN;
 
 use std::net::IpAddr;
 

@@ -67,3 +67,18 @@ pub(super) fn tunnel(device: &Device) -> Option<Tunnel> {
 pub(super) fn is_workload(device: &Device) -> bool {
     device.name.starts_with("cali") && tunnel(device).is_none()
 }
+
+impl Device {
+    /// The encapsulation that it makes and the bytes, L3, that it adds to a packet; `None` where it is no
+    /// tunnel.
+    #[must_use]
+    pub fn encapsulation(&self) -> Option<(Class, u32)> {
+        tunnel(self).map(|tunnel| (tunnel.class, tunnel.overhead))
+    }
+
+    /// Whether it leads to a pod.
+    #[must_use]
+    pub fn is_workload(&self) -> bool {
+        is_workload(self)
+    }
+}

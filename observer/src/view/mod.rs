@@ -6,6 +6,7 @@ extern crate self as observer;
 mod columns;
 pub mod compare;
 pub mod csv;
+pub mod doctor;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod grid;

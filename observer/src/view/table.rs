@@ -125,7 +125,7 @@ pub(super) fn plain<T>(title: &'static str, cell: fn(&T, &Form) -> Cell) -> Colu
     Column { title, unit: |_| "", right: false, rank: 0, cell }
 }
 
-fn number<T>(title: &'static str, cell: fn(&T, &Form) -> Cell) -> Column<T> {
+pub(super) fn number<T>(title: &'static str, cell: fn(&T, &Form) -> Cell) -> Column<T> {
     Column { title, unit: |_| "", right: true, rank: 0, cell }
 }
 

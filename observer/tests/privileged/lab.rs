@@ -100,6 +100,13 @@ impl Lab {
         serde_json::from_str(&said).expect("the generator's report is JSON")
     }
 
+    /// `xtask lab` for this lab, to which arguments are to be added.
+    pub fn xtask(&self) -> Command {
+        let mut xtask = xtask();
+        xtask.args(["lab", "--name", &self.name]);
+        xtask
+    }
+
     /// A command in a node, a pod or the router.
     pub fn exec(&self, place: &str, command: &[&str]) -> String {
         output(xtask().args(["lab", "--name", &self.name, "exec", place, "--"]).args(command))

@@ -4,6 +4,7 @@
 //! nothing outside of their own namespaces is touched.
 
 mod capture;
+mod doctor;
 mod exact;
 mod flood;
 mod fragments;

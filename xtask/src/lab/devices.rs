@@ -101,7 +101,7 @@ fn make_node(node: &Node, state: &State) -> Result<()> {
         format!("route add default via {} dev {UNDERLAY}", node.gateway6),
     ];
     for pod in &node.pods {
-        let mtu = mtu_of(pod, state.pod_mtu);
+        let mtu = mtu_of(pod, state);
         let device = &pod.device;
         commands.extend([
             format!(
@@ -134,9 +134,9 @@ fn make_pod(pod: &Pod) -> Result<()> {
     )
 }
 
-/// The MTU of a pod in a lab whose pods have `mtu`.
-pub fn mtu_of(pod: &Pod, mtu: u32) -> u32 {
-    if pod.keeps_old_mtu { mtu.max(1500) } else { mtu }
+/// The MTU of a pod.
+pub fn mtu_of(pod: &Pod, state: &State) -> u32 {
+    if pod.keeps_old_mtu && !state.fresh_pods { state.pod_mtu.max(1500) } else { state.pod_mtu }
 }
 
 /// Who will encapsulate IPIP on this kernel: its own module where a `tunl0` of kind ipip can be had.

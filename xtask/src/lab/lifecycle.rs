@@ -31,6 +31,9 @@ pub struct Options {
     /// MTU of the pods instead of the one Felix would choose for the mode; pod-a2 keeps 1500 at least
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1280..=9000))]
     pub pod_mtu: Option<u32>,
+    /// Give pod-a2 the MTU of the other pods: nothing in the lab is wrong then
+    #[arg(long)]
+    pub fresh_pods: bool,
     /// Seconds to wait until every pod can be reached
     #[arg(long, default_value_t = 30, value_name = "SECONDS")]
     pub timeout: u64,
@@ -111,6 +114,7 @@ fn build(name: &str, mode: Mode, options: &Options) -> Result<()> {
         underlay_mtu: options.underlay_mtu,
         tunnel_mtu: options.tunnel_mtu,
         pod_mtu: options.pod_mtu.unwrap_or(mode.pod_mtu()),
+        fresh_pods: options.fresh_pods,
     };
     state::write(name, &state)?;
     devices::make(&topology, &state)?;
@@ -162,6 +166,24 @@ pub fn switch(name: &str, to: Mode, timeout: u64) -> Result<()> {
     wait_ready(&topology, Duration::from_secs(timeout)).with_context(|| endpoint_words(name))?;
     state.ready = true;
     state::write(name, &state)
+}
+
+/// Makes a lab anew as it was made.
+///
+/// # Errors
+/// There is none, or the step that failed.
+pub fn again(name: &str) -> Result<()> {
+    let Some(state) = state::read(name)? else { bail!("no lab {name}: `lab up` makes one") };
+    let options = Options {
+        force: true,
+        offloads: state.offloads,
+        underlay_mtu: state.underlay_mtu,
+        tunnel_mtu: state.tunnel_mtu,
+        pod_mtu: Some(state.pod_mtu),
+        fresh_pods: state.fresh_pods,
+        timeout: 30,
+    };
+    Lab::up(name, state.mode, &options).map(Lab::keep)
 }
 
 /// Takes a lab down, whole or half; it is no error if there is none.

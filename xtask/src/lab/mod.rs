@@ -1,15 +1,19 @@
 //! `cargo xtask lab`: a small Calico-like cluster of network namespaces on this machine (docs/lab.md).
 
+mod bird;
+mod breaks;
 mod devices;
 mod ipip;
 mod lifecycle;
 mod netlink;
 mod netns;
+mod resources;
 mod routes;
 mod state;
 mod status;
 mod topology;
 mod traffic;
+mod walkthrough;
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -82,6 +86,32 @@ enum Action {
     },
     /// Traffic between pods
     Traffic(traffic::Args),
+    /// Make the lab wrong in a way that `observer doctor` has to find; without a name, list the ways
+    Break {
+        /// Which way
+        what: Option<String>,
+    },
+    /// Undo `break`
+    Mend,
+    /// Print IP pools, nodes, Felix's configuration and blocks as `calicoctl get … -o yaml` would
+    Resources {
+        /// The mode that the pools ask for [default: the lab's own]
+        #[arg(long)]
+        mode: Option<Mode>,
+    },
+    /// Let BIRD write the IPv4 routes of a lab in mode bgp
+    Bird {
+        /// Seconds to wait for its routes
+        #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+        timeout: u64,
+    },
+    #[command(hide = true)]
+    BirdDaemon {
+        #[arg(long)]
+        node: String,
+    },
+    /// A switch from beginning to end: traffic, doctor, plan, record, switch, doctor, record, compare
+    Walkthrough(walkthrough::Args),
     #[command(hide = true)]
     IpipEndpoint {
         #[arg(long)]
@@ -114,6 +144,12 @@ pub fn run(args: &Args) -> Result<()> {
             std::process::exit(status?.code().unwrap_or(2))
         }
         Action::Traffic(args) => traffic::run(name, args),
+        Action::Break { what } => breaks::run(name, what.as_deref()),
+        Action::Mend => breaks::mend(name),
+        Action::Resources { mode } => resources::run(name, *mode),
+        Action::Bird { timeout } => bird::run(name, *timeout),
+        Action::BirdDaemon { node } => bird::daemon(name, node),
+        Action::Walkthrough(args) => walkthrough::run(name, args),
         Action::IpipEndpoint { node } => ipip::run(&Topology::new(name), node),
         Action::TrafficWorker(args) => traffic::worker::run(name, args),
     }

@@ -40,6 +40,9 @@ pub struct State {
     pub tunnel_mtu: Option<u32>,
     /// The MTU of the pods.
     pub pod_mtu: u32,
+    /// No pod has an MTU from before.
+    #[serde(default)]
+    pub fresh_pods: bool,
 }
 
 /// The lab's own folder.

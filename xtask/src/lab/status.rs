@@ -80,7 +80,7 @@ fn node_json(node: &Node, state: &State) -> Result<Value> {
         value.pointer_mut("/pods").and_then(Value::as_array_mut).into_iter().flatten().zip(&node.pods)
     {
         if let Some(object) = pod.as_object_mut() {
-            object.insert("mtu".into(), json!(mtu_of(known, state.pod_mtu)));
+            object.insert("mtu".into(), json!(mtu_of(known, state)));
         }
     }
     Ok(value)
@@ -123,7 +123,7 @@ fn as_text(name: &str, topology: &Topology, state: Option<&State>) -> String {
                 pod.address.to_string(),
                 pod.address6.to_string(),
                 pod.device,
-                mtu_of(pod, state.pod_mtu)
+                mtu_of(pod, state)
             );
         }
     }

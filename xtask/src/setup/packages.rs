@@ -20,11 +20,13 @@ pub enum Group {
     Bench,
     /// Pages as a browser draws them
     Browser,
+    /// The routing daemon whose routes Calico's are
+    Bird,
 }
 
 impl Group {
     /// Every group.
-    pub const ALL: [Self; 5] = [Self::Lab, Self::Oracle, Self::Tui, Self::Bench, Self::Browser];
+    pub const ALL: [Self; 6] = [Self::Lab, Self::Oracle, Self::Tui, Self::Bench, Self::Browser, Self::Bird];
 
     /// The names of its packages.
     pub fn packages(self) -> &'static [&'static str] {
@@ -34,6 +36,7 @@ impl Group {
             Self::Tui => &["tmux"],
             Self::Bench => &["iperf3"],
             Self::Browser => &["chromium", "fonts-dejavu-core"],
+            Self::Bird => &["bird2"],
         }
     }
 }

@@ -8,7 +8,9 @@ use rtnetlink::packet_route::link::{
     InfoData, InfoGeneve, InfoGre, InfoGre6, InfoIpTunnel, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo,
     LinkMessage,
 };
-use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage};
+use rtnetlink::packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
+};
 use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteNextHopFlags, RouteType,
     RouteVia,
@@ -257,12 +259,25 @@ fn ip(address: &RouteAddress) -> Option<IpAddr> {
 
 /// A neighbour with a link-layer address of Ethernet's size.
 pub(super) fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
-    let address = message.attributes.iter().find_map(|attribute| match attribute {
+    Some(Neighbour {
+        ifindex: message.header.ifindex,
+        address: neighbour_address(message)?,
+        mac: mac(message)?,
+    })
+}
+
+/// A neighbour that was asked for and did not answer: its device and address.
+pub(super) fn unreachable(message: &NeighbourMessage) -> Option<(u32, IpAddr)> {
+    let failed = message.header.state == NeighbourState::Failed;
+    neighbour_address(message).filter(|_| failed).map(|address| (message.header.ifindex, address))
+}
+
+fn neighbour_address(message: &NeighbourMessage) -> Option<IpAddr> {
+    message.attributes.iter().find_map(|attribute| match attribute {
         NeighbourAttribute::Destination(NeighbourAddress::Inet(address)) => Some((*address).into()),
         NeighbourAttribute::Destination(NeighbourAddress::Inet6(address)) => Some((*address).into()),
         _ => None,
-    })?;
-    Some(Neighbour { ifindex: message.header.ifindex, address, mac: mac(message)? })
+    })
 }
 
 /// A forwarding entry with a far end. Those without one (of bridges) are none.

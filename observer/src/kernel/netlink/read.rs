@@ -81,6 +81,7 @@ async fn read(mut handle: Handle) -> Result<Node, NetlinkError> {
         for message in dump(&mut handle, object, RouteNetlinkMessage::GetNeighbour(request)).await? {
             let RouteNetlinkMessage::NewNeighbour(neighbour) = message else { continue };
             node.neighbours.extend(decode::neighbour(&neighbour));
+            node.unreachable.extend(decode::unreachable(&neighbour));
             node.fdb.extend(decode::forwarding(&neighbour));
         }
     }

@@ -1,0 +1,100 @@
+//! The mode of each address family: from routes, from the wire, as declared.
+
+use std::collections::BTreeMap;
+
+use observer_common::counters::PathCounter;
+use observer_common::kind::{Class, Direction};
+
+use super::Facts;
+use crate::model::{Mode, Report};
+use crate::snapshot::Routing;
+use crate::topology::Scope;
+
+/// A path has to have so many packets to say something about the mode.
+pub const ENOUGH: u64 = 5;
+
+/// The mode of one family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModeView {
+    /// IPv6, else IPv4.
+    pub ipv6: bool,
+    /// By the routes to pod blocks of other nodes; `None` where there are none.
+    pub routes: Option<Mode>,
+    /// By what the node sends; `None` where nothing was measured or sent.
+    pub wire: Option<Mode>,
+    /// By the IP pools; `None` where none is known.
+    pub declared: Option<Mode>,
+    /// What the three were told from, a sentence each.
+    pub evidence: Vec<String>,
+}
+
+impl ModeView {
+    /// The family's name.
+    #[must_use]
+    pub const fn family(&self) -> &'static str {
+        if self.ipv6 { "IPv6" } else { "IPv4" }
+    }
+}
+
+/// The modes of the families that have one.
+pub(super) fn of(facts: &Facts) -> Vec<ModeView> {
+    let routing = facts.topology.routing();
+    let sent = facts.wire.as_ref().map(sent).unwrap_or_default();
+    [false, true]
+        .into_iter()
+        .filter_map(|ipv6| {
+            let view = ModeView {
+                ipv6,
+                routes: Mode::of(&routing, ipv6),
+                wire: Mode::of(&sent, ipv6),
+                declared: facts.calico.as_ref().and_then(|calico| calico.mode(ipv6)),
+                evidence: evidence(facts, &routing, &sent, ipv6),
+            };
+            (view.routes.is_some() || view.declared.is_some()).then_some(view)
+        })
+        .collect()
+}
+
+/// What a node sent to other nodes, as if each packet were a block: [`Mode::of`] then tells the mode of
+/// the wire by the same rule.
+fn sent(report: &Report) -> Vec<Routing> {
+    let mut ways: BTreeMap<(bool, Class, Scope), (u64, u64)> = BTreeMap::new();
+    for path in report.paths.iter().filter(|path| path.id.direction == Direction::Egress) {
+        let packets = path.figures.get(PathCounter::Packets);
+        if packets >= ENOUGH {
+            let way = ways.entry((path.id.peer.is_ipv6(), path.id.class, path.scope)).or_default();
+            *way = (way.0 + packets, way.1 + 1);
+        }
+    }
+    ways.into_iter()
+        .map(|((ipv6, class, scope), (blocks, peers))| Routing { ipv6, class, scope, blocks, peers })
+        .collect()
+}
+
+fn evidence(facts: &Facts, routing: &[Routing], sent: &[Routing], ipv6: bool) -> Vec<String> {
+    let mut lines = Vec::new();
+    lines.extend(ways("routes", routing, "block", ipv6));
+    lines.extend(ways("wire", sent, "packet", ipv6));
+    if let Some(calico) = &facts.calico {
+        lines.extend(calico.pools_of(ipv6).map(|pool| format!("declared: {}", pool.words())));
+    }
+    lines
+}
+
+/// Ways as one sentence; `None` where there are none.
+fn ways(source: &str, ways: &[Routing], noun: &str, ipv6: bool) -> Option<String> {
+    let words: Vec<String> = ways
+        .iter()
+        .filter(|way| way.ipv6 == ipv6)
+        .map(|way| {
+            let (things, hops) = (plural(way.blocks, noun), plural(way.peers, "next hop"));
+            format!("{} {} ({things}, {hops})", way.scope.label(), way.class.label())
+        })
+        .collect();
+    (!words.is_empty()).then(|| format!("{source}: {}", words.join(", ")))
+}
+
+/// A number and its noun.
+pub(super) fn plural(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}

@@ -1,0 +1,252 @@
+//! What a switch to another mode would change, from what was measured: overhead, fragments, what would
+//! not fit, MTUs to set, peers that need routes first, the steps, and what would gain from being moved.
+//! Pure.
+
+mod fit;
+mod steps;
+mod traffic;
+
+pub use fit::{Fit, NewMtu};
+pub use steps::{Step, reach};
+pub use traffic::{Group, Placement, Traffic};
+
+use observer_common::kind::Class;
+
+use super::View;
+use crate::model::Mode;
+use crate::topology::Scope;
+
+/// Where a switch goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Native inside a subnet; across subnets the tunnel that is used now.
+    CrossSubnet,
+    /// No encapsulation.
+    Native,
+    /// VXLAN between all nodes.
+    Vxlan,
+    /// IPIP between all nodes.
+    Ipip,
+}
+
+impl Target {
+    /// The mode that a family would have, if it has one now; `tunnel` is the one that it uses. IPIP
+    /// carries no IPv6: that family stays as it is.
+    #[must_use]
+    pub fn mode(self, now: Option<Mode>, tunnel: Option<Class>, ipv6: bool) -> Option<Mode> {
+        let now = now?;
+        Some(match (self, tunnel) {
+            (Self::CrossSubnet, Some(class)) => Mode::CrossSubnet(class),
+            // No tunnel is there to keep: the one that BGP clusters have at hand.
+            (Self::CrossSubnet, None) if !ipv6 => Mode::CrossSubnet(Class::Ipip),
+            (Self::Native, _) => Mode::Native,
+            (Self::Vxlan, _) => Mode::Always(Class::Vxlan),
+            (Self::Ipip, _) if !ipv6 => Mode::Always(Class::Ipip),
+            (Self::Ipip | Self::CrossSubnet, _) => now,
+        })
+    }
+}
+
+/// How packets of one class to a peer in one place would be carried.
+#[must_use]
+pub fn carried(mode: Mode, now: Class, scope: Scope) -> Class {
+    match (mode, scope) {
+        (Mode::Native, _) | (Mode::CrossSubnet(_), Scope::SameSubnet) => Class::None,
+        (Mode::Always(class) | Mode::Tunnelled(class), _)
+        | (Mode::CrossSubnet(class), Scope::CrossSubnet) => class,
+        // Where a peer is, is not known: it stays as it is.
+        _ => now,
+    }
+}
+
+/// A plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Where it goes.
+    pub target: Target,
+    /// By family: IPv6 or not, the mode now and then.
+    pub modes: Vec<(bool, Option<Mode>, Option<Mode>)>,
+    /// What the traffic would be; `None` where nothing was measured.
+    pub traffic: Option<Traffic>,
+    /// What would fit and what not; `None` where nothing was measured.
+    pub fit: Option<Fit>,
+    /// MTUs to set.
+    pub mtus: Vec<NewMtu>,
+    /// Time of the CPUs that encapsulation would no longer take, per second; `None`: not measured.
+    pub cpu: Option<std::time::Duration>,
+    /// Peers that would be native and have to be reachable so first, and why.
+    pub reach: Vec<String>,
+    /// The steps.
+    pub steps: Vec<Step>,
+    /// Peers whose traffic would gain most from being in this subnet, the most first.
+    pub placement: Vec<Placement>,
+    /// What was assumed.
+    pub assumptions: Vec<String>,
+}
+
+/// What a switch would change. `underlay_mtu` is the underlay's then; `None`: as now.
+#[must_use]
+pub fn plan(view: &View<'_>, target: Target, underlay_mtu: Option<u32>) -> Plan {
+    let modes: Vec<_> = view
+        .modes
+        .iter()
+        .map(|mode| {
+            let tunnel = tunnel(view, mode.ipv6);
+            (mode.ipv6, mode.routes, target.mode(mode.routes, tunnel, mode.ipv6))
+        })
+        .collect();
+    let then = |ipv6: bool| modes.iter().find(|mode| mode.0 == ipv6).and_then(|mode| mode.2);
+    let traffic = view.facts.wire.as_ref().map(|report| traffic::of(report, &then));
+    let mtus = fit::mtus(view, &then, underlay_mtu);
+    let reach = steps::reach(view, &then);
+    Plan {
+        target,
+        fit: view.facts.wire.as_ref().map(|report| fit::of(report, &then, underlay_mtu)),
+        placement: view
+            .facts
+            .wire
+            .as_ref()
+            .map(|report| traffic::placement(view, report))
+            .unwrap_or_default(),
+        steps: steps::of(view, &modes, &mtus, &reach),
+        // The price of encapsulation is not measured yet.
+        cpu: None,
+        assumptions: assumptions(view, target, underlay_mtu),
+        modes,
+        traffic,
+        mtus,
+        reach,
+    }
+}
+
+/// The tunnel that a family uses.
+fn tunnel(view: &View<'_>, ipv6: bool) -> Option<Class> {
+    let family = view.facts.topology.blocks.iter().filter(|block| block.address.is_ipv6() == ipv6);
+    family.map(|block| block.class).find(|class| class.is_tunnel())
+}
+
+fn assumptions(view: &View<'_>, target: Target, underlay_mtu: Option<u32>) -> Vec<String> {
+    let mut lines = Vec::new();
+    match &view.facts.wire {
+        None => lines.push("nothing was measured: leave out --no-wire for figures of the traffic".to_owned()),
+        Some(report) => lines.push(format!(
+            "the traffic stays as it was in the {:.0} s that were measured: as many packets, of the same size inside",
+            report.interval.as_secs_f64()
+        )),
+    }
+    if let Some(mtu) = underlay_mtu {
+        lines.push(format!("the underlay takes {mtu} bytes on every node and in the network between"));
+    }
+    if target == Target::CrossSubnet {
+        for mode in view.modes.iter().filter(|mode| tunnel(view, mode.ipv6).is_none()) {
+            lines.push(match mode.ipv6 {
+                false => "IPv4 uses no tunnel now: IPIP is taken".to_owned(),
+                true => "IPv6 uses no tunnel now: it stays native".to_owned(),
+            });
+        }
+    }
+    if target == Target::Ipip && view.modes.iter().any(|mode| mode.ipv6) {
+        lines.push("Calico has no IPIP for IPv6: that family stays as it is".to_owned());
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use observer_common::kind::Direction::{Egress, Ingress};
+
+    use super::super::testing::{facts, node, wire};
+    use super::*;
+
+    const B: &str = "10.10.1.12";
+    const C: &str = "10.10.2.13";
+
+    fn planned(
+        mode: &str,
+        paths: &[(observer_common::kind::Direction, Class, &str, u64)],
+        target: Target,
+    ) -> Plan {
+        let mut facts = facts(node(mode));
+        if !paths.is_empty() {
+            facts.wire = Some(wire(&facts, paths));
+        }
+        plan(&View::new(&facts), target, None)
+    }
+
+    #[test]
+    fn overhead_goes_where_the_tunnel_goes() {
+        // Each packet has 1,000 bytes and 50 of them are overhead; half goes to b, half to c.
+        let both = [(Egress, Class::Vxlan, B, 100), (Ingress, Class::Vxlan, C, 100)];
+        for (target, then, share) in [
+            (Target::CrossSubnet, 5_000, 1_000.0 / 1_950.0),
+            (Target::Native, 0, 0.0),
+            (Target::Ipip, 4_000, 1.0),
+            (Target::Vxlan, 10_000, 1.0),
+        ] {
+            let traffic = planned("vxlan-always", &both, target).traffic.expect("it was measured");
+            assert_eq!(traffic.overhead(), (10_000, then), "{target:?}");
+            let (before, after) = traffic.encapsulated().expect("traffic");
+            assert!((before - 1.0).abs() < 1e-9 && (after - share).abs() < 1e-9, "{target:?}: {after}");
+            assert_eq!(traffic.l3_bytes(), (200_000, 190_000 + then), "{target:?}");
+        }
+    }
+
+    #[test]
+    fn more_encapsulation_costs_more_and_what_does_not_fit_is_counted() {
+        let mut facts = facts(node("bgp"));
+        let router = "10.10.1.1";
+        let mut report = wire(&facts, &[(Egress, Class::None, router, 100)]);
+        let device = crate::view::fixture::snapshot(10).devices.remove(0);
+        report.devices.push(crate::model::DeviceRow { device, events: [[0; _]; 2], gaps: [false; 2] });
+        report.size_bounds = vec![1_400, 1_450, 1_480, 1_500];
+        let mut sizes = [0; _];
+        sizes[..4].copy_from_slice(&[60, 10, 10, 20]);
+        report.rows.push(crate::model::Row {
+            device: "eth0".into(),
+            direction: Egress,
+            class: Class::None,
+            figures: crate::model::Figures::default(),
+            sizes,
+        });
+        facts.wire = Some(report);
+        let of = |target, mtu| plan(&View::new(&facts), target, mtu);
+        let vxlan = of(Target::Vxlan, None);
+        assert_eq!(vxlan.traffic.as_ref().expect("measured").overhead(), (0, 5_000));
+        assert_eq!(vxlan.fit.expect("measured").newly.most, 30, "1,450 fit");
+        assert_eq!(of(Target::Ipip, None).fit.expect("measured").newly.most, 20, "1,480 fit");
+        assert_eq!(of(Target::Vxlan, Some(1_550)).fit.expect("measured").newly.most, 0, "all fit");
+        assert_eq!(of(Target::Native, None).steps, [], "it is so already");
+    }
+
+    #[test]
+    fn mtus_peers_and_steps_of_a_switch() {
+        let facts = facts(node("vxlan-always"));
+        let plan = plan(&View::new(&facts), Target::Native, None);
+        assert!(plan.traffic.is_none() && plan.fit.is_none() && plan.cpu.is_none(), "nothing was measured");
+        let pods = plan.mtus.iter().find(|mtu| mtu.what.ends_with("pods")).expect("pods");
+        assert_eq!((pods.now, pods.then), (Some(1430), 1500));
+        assert_eq!(plan.reach.len(), 4, "{:?}", plan.reach);
+        let commands: Vec<&String> = plan.steps.iter().flat_map(|step| &step.commands).collect();
+        let patch = r#"kubectl patch ippool default-ipv4-ippool --type merge -p '{"spec":{"ipipMode":"Never","vxlanMode":"Never"}}'"#;
+        assert!(commands.iter().any(|command| *command == patch), "{commands:?}");
+        assert!(commands.iter().any(|command| command.contains("birdcl show protocols")), "{commands:?}");
+    }
+
+    #[test]
+    fn moving_the_far_peer_with_most_overhead_gains_most() {
+        let paths =
+            [(Egress, Class::Vxlan, C, 100), (Egress, Class::Vxlan, B, 900), (Ingress, Class::Vxlan, C, 50)];
+        let plan = planned("vxlan-always", &paths, Target::CrossSubnet);
+        let [place] = plan.placement.as_slice() else { panic!("{:?}", plan.placement) };
+        assert_eq!((place.peer.to_string().as_str(), place.overhead_bytes), (C, 7_500));
+        assert_eq!(place.blocks.len(), 1);
+    }
+
+    #[test]
+    fn ipip_leaves_ipv6_alone() {
+        let plan = planned("vxlan-always", &[], Target::Ipip);
+        let [four, six] = plan.modes.as_slice() else { panic!("{:?}", plan.modes) };
+        assert_eq!(four.2, Some(Mode::Always(Class::Ipip)));
+        assert_eq!(six.2, Some(Mode::Always(Class::Vxlan)));
+    }
+}

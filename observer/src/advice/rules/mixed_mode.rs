@@ -1,0 +1,50 @@
+//! Routes of one family are of several modes at once.
+
+use super::super::{Finding, Severity, View};
+use super::is_about;
+use crate::model::Mode;
+
+pub(super) const ID: &str = "mixed-mode";
+
+pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
+    let mixed: Vec<_> = view
+        .modes
+        .iter()
+        .filter(|mode| mode.routes == Some(Mode::Mixed) && mode.declared != Some(Mode::Mixed))
+        .filter(|mode| !is_about(found, &mode.family()))
+        .collect();
+    if mixed.is_empty() {
+        return Vec::new();
+    }
+    let families: Vec<&str> = mixed.iter().map(|mode| mode.family()).collect();
+    let evidence: Vec<String> = mixed.iter().flat_map(|mode| mode.evidence.clone()).collect();
+    vec![
+        Finding::new(
+            ID,
+            Severity::Warning,
+            format!("{} blocks are routed in more than one mode", families.join(" and ")),
+            "Some routes are of one mode and some of another, as in the middle of a switch, or after one that did \
+             not reach every route. Two pools of different modes look the same: give the resources to tell.",
+        )
+        .about(families)
+        .seen(evidence)
+        .remedy("look at the pools", "calicoctl get ippools -o wide")
+        .remedy("tell the doctor of them", "calicoctl get ippools -o yaml > pools.yaml; observer doctor --resources pools.yaml"),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::{facts, ids, ip, node};
+    use super::*;
+
+    #[test]
+    fn a_far_node_that_is_native_among_tunnelled_ones() {
+        let mut mixed = node("vxlan-always");
+        let eth0 = mixed.devices.iter().find(|device| device.name == "eth0").expect("eth0").ifindex;
+        let route =
+            mixed.routes.iter_mut().find(|route| route.destination == ip("10.244.30.128")).expect("it");
+        (route.ifindex, route.gateway, route.protocol) = (Some(eth0), Some(ip("10.10.1.1")), 12);
+        assert_eq!(ids(&facts(mixed)), [ID]);
+    }
+}

@@ -1,0 +1,82 @@
+//! Somebody on the way says that packets which fit our device are too big.
+
+use observer_common::counters::PathCounter;
+use observer_common::kind::Direction;
+
+use super::super::{Finding, Severity, View};
+use super::{has, is_about, some_of, tunnel_mtu_high};
+use crate::model::PathRow;
+
+pub(super) const ID: &str = "path-mtu";
+
+pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
+    let Some(report) = &view.facts.wire else { return Vec::new() };
+    // Where a tunnel does not fit its own underlay, this node sends such messages itself.
+    if has(found, tunnel_mtu_high::ID) {
+        return Vec::new();
+    }
+    let mtu_of = |name: &str| view.mtu.underlays.iter().find(|(own, _)| own == name).map(|(_, mtu)| *mtu);
+    let told: Vec<(&PathRow, u64, u32)> = report
+        .paths
+        .iter()
+        .filter(|path| path.id.direction == Direction::Egress && !is_about(found, &path.id.peer))
+        .filter_map(|path| {
+            let mtu = path.figures.get(PathCounter::TooBigMtu);
+            let own = mtu_of(&path.id.device)?;
+            (path.figures.get(PathCounter::TooBig) != 0 && mtu < u64::from(own)).then_some((path, mtu, own))
+        })
+        .collect();
+    let Some((first, mtu, own)) = told.first() else { return Vec::new() };
+    let peers: Vec<String> = told.iter().map(|(path, ..)| view.facts.peer_name(path.id.peer)).collect();
+    let lines = told.iter().map(|(path, mtu, own)| {
+        format!(
+            "{} too-big messages about packets to {} ({}): MTU {mtu}, {} has {own}; largest packet {}",
+            path.figures.get(PathCounter::TooBig),
+            view.facts.peer_name(path.id.peer),
+            path.id.class.label(),
+            path.id.device,
+            path.figures.get(PathCounter::Largest),
+        )
+    });
+    vec![
+        Finding::new(
+            ID,
+            Severity::Error,
+            format!("the way to {} takes {mtu} bytes, {} has {own}", some_of(&peers), first.id.device),
+            "A router on the way, or the far node, takes less than this node's underlay device. Each packet above \
+             that is dropped and answered with ICMP; where a firewall eats the ICMP, connections hang. All nodes and \
+             the network between them need one MTU.",
+        )
+        .about(told.iter().map(|(path, ..)| path.id.peer))
+        .seen(lines)
+        .remedy(
+            "find the hop that takes less",
+            format!("tracepath -n {}", first.id.peer),
+        )
+        .remedy(
+            "until it is mended: what fits, on this node",
+            format!("ip link set dev {} mtu {mtu}", first.id.device),
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use observer_common::kind::Class;
+
+    use super::super::super::testing::{facts, ids, node, wire};
+    use super::*;
+
+    #[test]
+    fn a_router_that_takes_less() {
+        let mut facts = facts(node("bgp"));
+        let both = [Direction::Egress, Direction::Ingress].map(|d| (d, Class::None, "10.10.1.1", 200));
+        let mut report = wire(&facts, &both);
+        facts.wire = Some(report.clone());
+        assert!(ids(&facts).is_empty());
+        report.paths[0].figures.0[PathCounter::TooBig as usize] = 3;
+        report.paths[0].figures.0[PathCounter::TooBigMtu as usize] = 1400;
+        facts.wire = Some(report);
+        assert_eq!(ids(&facts), [ID]);
+    }
+}

@@ -1,0 +1,193 @@
+//! `observer doctor`.
+
+mod args;
+
+pub use args::{DoctorArgs, PlanTarget};
+
+use std::io::{ErrorKind, IsTerminal as _};
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::output::Output;
+use super::session::{Signals, block_on, options};
+use crate::advice::plan::{Plan, plan};
+use crate::advice::{Facts, FelixFile, diagnose};
+use crate::calico::{self, Calico};
+use crate::cli::{AttachArgs, Format};
+use crate::config::Settings;
+use crate::kernel::{Live, netlink, sys};
+use crate::kubernetes::{Client, Credentials};
+use crate::model::Report;
+use crate::topology::Choice;
+use crate::view::doctor::{json, metrics, table};
+use crate::view::units;
+
+/// Runs `observer doctor`; returns whether anything was found by the last look.
+///
+/// # Errors
+/// What could not be read, measured or written.
+pub fn run(args: &DoctorArgs, settings: &Settings) -> Result<bool> {
+    if args.output.format == Format::Csv {
+        bail!("the doctor has no CSV: findings are no rows; use --format json");
+    }
+    let attach =
+        AttachArgs { peers: args.peers.clone(), pod_cidrs: args.pod_cidrs.clone(), ..AttachArgs::default() }
+            .or(settings);
+    // Always the devices that carry pods' traffic: a choice made for figures would make the doctor blind.
+    let attach = AttachArgs { devices: Vec::new(), workloads: false, ..attach };
+    let mut output = Output::open(&args.output)?;
+    block_on(async {
+        let mut signals = Signals::new()?;
+        let mut due = Instant::now();
+        let mut found = false;
+        for nth in 0_u64.. {
+            match look(args, &attach, &mut signals).await {
+                Ok(None) => break,
+                Ok(Some(facts)) => found = report(args, &facts, nth != 0, &mut output)?,
+                // What fails once, an API server for example, may be there the next time.
+                Err(error) if args.watch && nth != 0 => eprintln!("observer: {error:#}"),
+                Err(error) => return Err(error),
+            }
+            if !args.watch {
+                break;
+            }
+            due = Instant::now().max(due + args.interval);
+            tokio::select! {
+                () = tokio::time::sleep_until(due.into()) => {}
+                () = signals.any() => break,
+            }
+        }
+        Ok(found)
+    })
+}
+
+/// One look at the node; `None` where a signal came before its end.
+async fn look(args: &DoctorArgs, attach: &AttachArgs, signals: &mut Signals) -> Result<Option<Facts>> {
+    let (calico, notes) = declared(args)?;
+    let wire = if args.no_wire {
+        None
+    } else {
+        let Some(report) = measure(args.duration, attach, signals).await? else { return Ok(None) };
+        Some(report)
+    };
+    let choice = Choice {
+        extra_peers: attach.peers.clone(),
+        pod_cidrs: attach.pod_cidrs.clone(),
+        ..Choice::default()
+    };
+    let node = netlink::read_node().await?;
+    let mut facts = Facts::of_node(node, &choice);
+    facts.topology.notes.extend(notes);
+    facts.felix_file = felix_file(&args.mtu_file)?;
+    facts.felix_path = args.mtu_file.display().to_string();
+    facts.host = sys::node_name();
+    facts.calico = calico;
+    facts.wire = wire;
+    Ok(Some(facts))
+}
+
+/// Attaches, measures, and always detaches; `None` where a signal came before the time was over.
+async fn measure(duration: Duration, attach: &AttachArgs, signals: &mut Signals) -> Result<Option<Report>> {
+    if std::io::stderr().is_terminal() {
+        eprintln!("observer: measuring the wire for {}", units::duration(duration));
+    }
+    let mut live = Live::start(options(attach.clone()))
+        .await
+        .context("the wire cannot be measured (--no-wire looks at the rest)")?;
+    let measured = async {
+        let before = live.read()?;
+        live.care_until(Instant::now() + duration).await?;
+        anyhow::Ok(Some(Report::between(&before, &live.read()?)))
+    };
+    let result = tokio::select! {
+        result = measured => result,
+        () = signals.any() => Ok(None),
+    };
+    live.stop().await;
+    result
+}
+
+/// What was declared, from files and from the API.
+fn declared(args: &DoctorArgs) -> Result<(Option<Calico>, Vec<String>)> {
+    let mut all: Option<Calico> = None;
+    let mut notes = Vec::new();
+    for path in &args.resources {
+        let named = || format!("cannot read the resources in {}", path.display());
+        let text = std::fs::read_to_string(path).with_context(named)?;
+        let read = calico::parse(&text).with_context(named)?;
+        if read.others != 0 {
+            notes.push(format!(
+                "{}: {} objects of other kinds were passed over",
+                path.display(),
+                read.others
+            ));
+        }
+        all.get_or_insert_default().add(read);
+    }
+    if args.kubernetes {
+        let client = Client::new(Credentials::find(args.kubeconfig.as_deref())?)?;
+        let (read, said) = client.calico()?;
+        all.get_or_insert_default().add(read);
+        notes.extend(said);
+    }
+    Ok((all, notes))
+}
+
+/// What Felix's file says; that there is none is no error.
+fn felix_file(path: &Path) -> Result<FelixFile> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(FelixFile::Absent),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    match text.trim().parse() {
+        Ok(mtu) => Ok(FelixFile::Mtu(mtu)),
+        Err(_) => {
+            bail!("cannot understand {}: it should hold a number of bytes; see --mtu-file", path.display())
+        }
+    }
+}
+
+/// Prints and writes what was found; returns whether anything was.
+fn report(args: &DoctorArgs, facts: &Facts, again: bool, output: &mut Output) -> Result<bool> {
+    let diagnosis = diagnose(facts);
+    let view = &diagnosis.view;
+    if view.modes.is_empty()
+        && view.mtu.tunnels.is_empty()
+        && view.mtu.pods.is_empty()
+        && diagnosis.findings.is_empty()
+    {
+        bail!(
+            "cannot judge this node: there is nothing of Calico's here, no route to pods of other nodes, no tunnel \
+             device, no pod; run it in the node's own network namespace (hostNetwork: true)"
+        );
+    }
+    let planned: Option<Plan> = args.plan.map(|target| plan(view, target.into(), args.mtu));
+    let text = match args.output.format {
+        Format::Json => json::diagnosis(&diagnosis, planned.as_ref()).to_string() + "\n",
+        Format::Table | Format::Csv => {
+            let options =
+                table::Options { width: output.width().unwrap_or(table::WIDTH), colour: output.colour };
+            let text = table::diagnosis(&diagnosis, planned.as_ref(), options);
+            if again { format!("\n{text}") } else { text }
+        }
+    };
+    output.write(&text)?;
+    if let Some(path) = &args.metrics_file {
+        let taken = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        write_whole(path, &metrics::diagnosis(&diagnosis, taken))?;
+    }
+    Ok(!diagnosis.findings.is_empty())
+}
+
+/// Writes a file so that no reader sees half of it.
+fn write_whole(path: &Path, text: &str) -> Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    // The collector reads files that end in `.prom`, so not this one.
+    new.push(".new");
+    std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, path)).with_context(|| {
+        format!("cannot write {}; name a file in a directory that can be written", path.display())
+    })
+}

@@ -1,0 +1,169 @@
+//! A plan as text.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::table::Options;
+use super::text::labelled;
+use crate::advice::plan::{Group, NewMtu, Placement, Plan, Traffic};
+use crate::model::{Mode, per_second};
+use crate::view::grid::{Cell, Column, Form};
+use crate::view::table::{TableOptions, number, plain, section, strong};
+use crate::view::units;
+
+/// Peers that are worth naming.
+const PLACES: usize = 5;
+
+/// Writes a plan.
+pub(super) fn show(text: &mut String, plan: &Plan, options: Options) {
+    let table = TableOptions { width: options.width, colour: options.colour, ..TableOptions::default() };
+    let label = |mode: Option<Mode>| mode.map_or_else(|| units::UNKNOWN.to_owned(), Mode::label);
+    let words: Vec<String> = plan
+        .modes
+        .iter()
+        .map(|(ipv6, now, then)| {
+            format!("{} {} → {}", if *ipv6 { "IPv6" } else { "IPv4" }, label(*now), label(*then))
+        })
+        .collect();
+    let _ = writeln!(text, "\n{}", strong("Plan", options.colour));
+    labelled(text, "", &words.join(", "), 2, options.width);
+    for line in &plan.assumptions {
+        labelled(text, "assumed:", line, 2, options.width);
+    }
+    figures(text, plan, options);
+    if let Some(traffic) = &plan.traffic {
+        let form = Form { rates: true, bits: true, interval: traffic.interval };
+        let groups: Vec<&Group> = traffic.groups.iter().collect();
+        section(text, &table, "Traffic between nodes", &group_columns(), &groups, &form);
+    }
+    let form = Form { rates: true, bits: true, interval: interval(plan) };
+    let mtus: Vec<&NewMtu> = plan.mtus.iter().collect();
+    section(text, &table, "MTUs to set", &mtu_columns(), &mtus, &form);
+    if !plan.reach.is_empty() {
+        let _ = writeln!(text, "\n{}", strong("Reachable without a tunnel first", options.colour));
+        for line in &plan.reach {
+            labelled(text, "", line, 2, options.width);
+        }
+    }
+    if !plan.placement.is_empty() {
+        let places: Vec<&Placement> = plan.placement.iter().take(PLACES).collect();
+        let title = "Would gain most from being in this subnet";
+        section(text, &table, title, &place_columns(), &places, &form);
+    }
+    steps(text, plan, options);
+}
+
+fn interval(plan: &Plan) -> Duration {
+    plan.traffic.as_ref().map_or(Duration::ZERO, |traffic| traffic.interval)
+}
+
+fn figures(text: &mut String, plan: &Plan, options: Options) {
+    let mut line =
+        |name: &str, value: String| labelled(text, &format!("{name:<22}"), &value, 2, options.width);
+    let Some(traffic) = &plan.traffic else {
+        line("traffic", "not measured".to_owned());
+        return;
+    };
+    line("encapsulated share", shares(traffic));
+    line("overhead", overhead(traffic));
+    if let Some(fit) = &plan.fit {
+        line(
+            "fragments of tunnels",
+            format!("{} packets would no longer be fragmented", traffic.no_longer_fragmented()),
+        );
+        line("too big for them now", format!("{} packets", fit.too_big_now));
+        let newly = match (fit.newly.exact, fit.newly.packets) {
+            (_, 0) => "0 packets".to_owned(),
+            (true, all) => format!("{} of {all} packets", fit.newly.most),
+            (false, all) => format!("{} to {} of {all} packets", fit.newly.least, fit.newly.most),
+        };
+        line("newly not fitting", newly);
+    }
+    line(
+        "CPU of encapsulation",
+        plan.cpu.map_or_else(
+            || "not measured".to_owned(),
+            |cpu| format!("{} less per second", units::duration(cpu)),
+        ),
+    );
+}
+
+fn shares(traffic: &Traffic) -> String {
+    match traffic.encapsulated() {
+        Some((now, then)) => {
+            format!("{} → {} of L3 bytes", units::ratio(Some(now)), units::ratio(Some(then)))
+        }
+        None => "no traffic between nodes' pods was seen".to_owned(),
+    }
+}
+
+fn overhead(traffic: &Traffic) -> String {
+    let (now, then) = traffic.overhead();
+    let rate = |bytes| {
+        per_second(bytes, traffic.interval).map_or_else(|| units::UNKNOWN.to_owned(), units::bit_rate)
+    };
+    let change =
+        if then <= now { format!("{} less", rate(now - then)) } else { format!("{} more", rate(then - now)) };
+    format!("{} → {}, {change}", rate(now), rate(then))
+}
+
+fn group_columns<'a>() -> Vec<Column<&'a Group>> {
+    use crate::model::State::Measured;
+    vec![
+        plain("FAMILY", |g, _| Cell::text(if g.ipv6 { "IPv6" } else { "IPv4" })),
+        plain("SCOPE", |g, _| Cell::text(g.scope.label())),
+        plain("NOW", |g, _| Cell::text(g.now.label())),
+        plain("THEN", |g, _| Cell::text(g.then.label())),
+        Column { unit: Form::count_unit, ..number("PACKETS", |g, f| f.count(Measured, Some(g.packets))) },
+        Column { unit: Form::volume_unit, ..number("L3", |g, f| f.volume(Measured, Some(g.l3_bytes))) },
+        Column {
+            unit: Form::volume_unit,
+            ..number("OVH NOW", |g, f| f.volume(Measured, Some(g.overhead_now)))
+        },
+        Column {
+            unit: Form::volume_unit,
+            ..number("OVH THEN", |g, f| f.volume(Measured, Some(g.overhead_then)))
+        },
+    ]
+}
+
+fn mtu_columns<'a>() -> Vec<Column<&'a NewMtu>> {
+    vec![
+        plain("WHAT", |m, _| Cell::text(&m.what)),
+        number("NOW", |m, _| m.now.map_or_else(Cell::unknown, |mtu| Cell::text(mtu.to_string()))),
+        number("THEN", |m, _| Cell::text(m.then.to_string())),
+        plain("WHY", |m, _| Cell::text(&m.why)),
+    ]
+}
+
+fn place_columns<'a>() -> Vec<Column<&'a Placement>> {
+    use crate::model::State::Measured;
+    vec![
+        plain("PEER", |p, _| Cell::text(&p.name)),
+        Column { unit: Form::volume_unit, ..number("L3", |p, f| f.volume(Measured, Some(p.l3_bytes))) },
+        Column {
+            unit: Form::volume_unit,
+            ..number("OVERHEAD", |p, f| f.volume(Measured, Some(p.overhead_bytes)))
+        },
+        plain("POD BLOCKS", |p, _| {
+            let blocks: Vec<String> =
+                p.blocks.iter().map(|(address, len)| format!("{address}/{len}")).collect();
+            Cell::text(blocks.join(" "))
+        }),
+    ]
+}
+
+fn steps(text: &mut String, plan: &Plan, options: Options) {
+    let _ = writeln!(text, "\n{}", strong("Steps", options.colour));
+    if plan.steps.is_empty() {
+        text.push_str("  none: it is so already\n");
+        return;
+    }
+    for (nth, step) in plan.steps.iter().enumerate() {
+        labelled(text, &format!("{}.", nth + 1), &step.what, 2, options.width);
+        for command in &step.commands {
+            let _ = writeln!(text, "       {command}");
+        }
+        labelled(text, "check:", &step.check, 5, options.width);
+    }
+}

@@ -1,0 +1,179 @@
+//! `observer doctor` on a node of the lab: silent where nothing is wrong, and one finding, the right one,
+//! for each way in which `lab break` makes it wrong.
+
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::lab::{Lab, output, wait_for};
+
+/// Modes by lab and by doctor.
+const MODES: [(&str, &str); 5] = [
+    ("vxlan-always", "vxlan-always"),
+    ("vxlan-crosssubnet", "vxlan-crosssubnet"),
+    ("ipip-always", "ipip-always"),
+    ("ipip-crosssubnet", "ipip-crosssubnet"),
+    ("bgp", "native"),
+];
+
+/// The ways to break a lab of that mode, by `lab break`'s own list.
+fn ways(lab: &Lab, mode: &str) -> Vec<String> {
+    let list = output(lab.xtask().arg("break"));
+    let fits = |line: &&str| {
+        let modes = line.rsplit('(').next().unwrap_or_default().trim_end_matches(')');
+        modes.split(' ').any(|word| word == mode)
+    };
+    list.lines().filter(fits).filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
+/// Runs the doctor in node-a, and `traffic` again and again while it measures.
+fn doctor(lab: &Lab, arguments: &[String], traffic: &[Vec<String>]) -> Value {
+    let program = env!("CARGO_BIN_EXE_observer");
+    let mut words = vec![program, "doctor", "--format", "json", "--for", "3"];
+    words.extend(arguments.iter().map(String::as_str));
+    let mut child = lab
+        .command("node-a", &words)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the doctor starts");
+    // Its answer fits a pipe: it never waits for us to read.
+    while !traffic.is_empty() && child.try_wait().expect("the doctor's state").is_none() {
+        for arguments in traffic {
+            // What becomes of the traffic is part of what is wrong.
+            let _ = lab.xtask().args(arguments).output();
+        }
+    }
+    let output = child.wait_with_output().expect("the doctor ends");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let report: Value = serde_json::from_str(&said).unwrap_or_else(|error| {
+        panic!("{words:?}: {error}: {said}{}", String::from_utf8_lossy(&output.stderr))
+    });
+    let expected = i32::from(report["clean"] != true);
+    assert_eq!(output.status.code(), Some(expected), "{report:#}");
+    report
+}
+
+fn ids(report: &Value) -> Vec<&str> {
+    let findings = report["findings"].as_array().expect("findings");
+    findings.iter().map(|finding| finding["id"].as_str().expect("an id")).collect()
+}
+
+fn healthy(lab: &Lab, mode: &str, label: &str) {
+    let resources = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(resources.path(), output(lab.xtask().arg("resources"))).expect("resources");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), lab.status["pod_mtu"].to_string()).expect("the MTU");
+    let arguments = ["--resources", resources.path().to_str().expect("a path")]
+        .into_iter()
+        .chain(["--mtu-file", file.path().to_str().expect("a path")])
+        .map(str::to_owned)
+        .collect::<Vec<_>>();
+    let rr = |to: &str| {
+        ["traffic", "once", "--kind", "rr", "--from", "a1", "--to", to, "--count", "20"]
+            .map(str::to_owned)
+            .to_vec()
+    };
+    let report = doctor(lab, &arguments, &[rr("b1"), rr("c1")]);
+    assert_eq!(ids(&report), Vec::<&str>::new(), "{mode}: {report:#}");
+    let four = &report["modes"][0];
+    for source in ["routes", "wire", "declared"] {
+        assert_eq!(four[source], label, "{mode} by {source}: {report:#}");
+    }
+}
+
+fn broken(lab: &Lab, mode: &str, way: &str) {
+    let said: Value = serde_json::from_str(&output(lab.xtask().args(["break", way]))).expect("JSON");
+    let words = |value: &Value| -> Vec<String> {
+        let list = value.as_array().expect("a list").iter();
+        list.map(|word| word.as_str().expect("a word").to_owned()).collect()
+    };
+    let traffic: Vec<Vec<String>> = said["traffic"].as_array().expect("a list").iter().map(words).collect();
+    let report = doctor(lab, &words(&said["doctor"]), &traffic);
+    assert_eq!(ids(&report), [said["finds"].as_str().expect("an id")], "{mode} {way}: {report:#}");
+    output(lab.xtask().arg("mend"));
+}
+
+fn mode(nth: usize) {
+    let (mode, label) = MODES[nth];
+    let lab = Lab::up_named("observer-doctor", mode, &["--fresh-pods"]);
+    healthy(&lab, mode, label);
+    let ways = ways(&lab, mode);
+    assert!(ways.len() >= 5, "{mode}: {ways:?}");
+    for way in &ways {
+        broken(&lab, mode, way);
+    }
+}
+
+#[test]
+fn vxlan_always_and_each_way_to_break_it() {
+    mode(0);
+}
+
+#[test]
+fn vxlan_cross_subnet_and_each_way_to_break_it() {
+    mode(1);
+}
+
+#[test]
+fn ipip_always_and_each_way_to_break_it() {
+    mode(2);
+}
+
+#[test]
+fn ipip_cross_subnet_and_each_way_to_break_it() {
+    mode(3);
+}
+
+#[test]
+fn native_and_each_way_to_break_it() {
+    mode(4);
+}
+
+#[test]
+fn a_switch_is_followed_and_the_pods_that_stay_behind_are_named() {
+    let lab = Lab::up_named("observer-doctor", "vxlan-always", &["--fresh-pods"]);
+    output(lab.xtask().args(["switch", "--to", "bgp"]));
+    let report = doctor(&lab, &["--no-wire".to_owned()], &[]);
+    assert_eq!(ids(&report), ["pod-mtu-low"], "{report:#}");
+    assert_eq!(report["modes"][0]["routes"], "native");
+}
+
+#[test]
+fn the_watch_writes_metrics_and_ends_in_good_order() {
+    let lab = Lab::up_named("observer-doctor", "vxlan-always", &[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("doctor.prom");
+    let program = env!("CARGO_BIN_EXE_observer");
+    let path = file.to_str().expect("a path");
+    let words = [
+        program,
+        "doctor",
+        "--no-wire",
+        "--watch",
+        "--interval",
+        "0.2",
+        "--metrics-file",
+        path,
+        "--format",
+        "json",
+    ];
+    let mut child =
+        lab.command("node-a", &words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    // pod-a2 has its MTU from before.
+    let found = |value: u8| {
+        let line = format!("observer_doctor_finding{{id=\"pod-mtu-high\"}} {value}\n");
+        wait_for(&format!("a file with {line}"), || {
+            std::fs::read_to_string(&file).ok().filter(|text| text.contains(&line))
+        })
+    };
+    found(1);
+    let pods = lab.node("node-a")["pods"].as_array().expect("pods");
+    let old = pods.iter().find(|pod| pod["keeps_old_mtu"] == true).expect("pod-a2");
+    let device = old["device"].as_str().expect("a device");
+    lab.exec("node-a", &["ip", "link", "set", device, "mtu", "1430"]);
+    found(0);
+    output(Command::new("kill").args(["-TERM", &child.id().to_string()]));
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+}

@@ -1,0 +1,116 @@
+//! `cargo xtask lab bird`: BIRD writes the IPv4 routes of a lab without encapsulation, as in Calico, instead of
+//! the lab itself.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::lifecycle::spawn_background;
+use super::netns;
+use super::state;
+use super::topology::{Family, Mode, Node, Topology};
+use super::traffic;
+use crate::{setup, shell};
+
+/// All nodes are in one autonomous system, as in Calico's mesh.
+const AS: u32 = 64_512;
+
+/// Starts a BIRD in every node and waits until its routes are there and pods reach each other.
+///
+/// # Errors
+/// The lab is not up in mode `bgp`, BIRD cannot be had, or its routes do not come in time.
+pub fn run(name: &str, timeout: u64) -> Result<()> {
+    setup::ensure(&[setup::Group::Bird])?;
+    let Some(state) = state::read(name)?.filter(|state| state.ready) else {
+        bail!("the lab {name} is not up: `cargo xtask lab up --mode bgp`");
+    };
+    if state.mode != Mode::Bgp {
+        bail!("the lab {name} is in mode {}: BIRD stands for Calico's only in mode bgp", state.mode);
+    }
+    let topology = Topology::new(name);
+    for node in &topology.nodes {
+        let file = state::folder(name).join(format!("bird-{}.conf", node.name));
+        fs::write(&file, config(node, &topology))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        let gone = others(node, &topology).map(|peer| format!("route delete {}", peer.block(Family::V4)));
+        let own = format!("route delete blackhole {}", node.block(Family::V4));
+        netns::ip(Some(&node.netns), &gone.chain([own]).collect::<Vec<_>>())?;
+        let log = format!("bird-{}.log", node.name);
+        spawn_background(name, &log, &["bird-daemon".to_owned(), format!("--node={}", node.name)])?;
+    }
+    let deadline = Instant::now() + Duration::from_secs(timeout);
+    for node in &topology.nodes {
+        wait_for_routes(name, node, deadline)?;
+    }
+    for (from, to) in [("a1", "b1"), ("a1", "c1"), ("b1", "c1")] {
+        if let (Some(from), Some(to)) = (topology.pod(from), topology.pod(to)) {
+            traffic::probe::wait(from, to, Family::V4, deadline)?;
+        }
+    }
+    Ok(())
+}
+
+/// Becomes the BIRD of a node.
+///
+/// # Errors
+/// There is no such node, or BIRD cannot be started.
+pub fn daemon(name: &str, node: &str) -> Result<()> {
+    use std::os::unix::process::CommandExt as _;
+    let topology = Topology::new(name);
+    let netns = topology.netns(node).with_context(|| format!("no {node} in the lab"))?;
+    netns::enter(netns)?;
+    let file = |end: &str| state::folder(name).join(format!("bird-{node}.{end}"));
+    let mut bird = Command::new("bird");
+    bird.arg("-f").arg("-c").arg(file("conf")).arg("-s").arg(file("ctl"));
+    Err(bird.exec()).context("cannot start bird (package bird2)")
+}
+
+fn others<'a>(node: &'a Node, topology: &'a Topology) -> impl Iterator<Item = &'a Node> {
+    topology.nodes.iter().filter(|peer| peer.name != node.name)
+}
+
+/// What Calico's confd would write, as far as it matters here: the node's block as a blackhole, a mesh of
+/// sessions, and next hops looked up in the kernel's own routes.
+fn config(node: &Node, topology: &Topology) -> String {
+    let mut text = format!(
+        "router id {address};\n\
+         protocol device {{ }}\n\
+         protocol direct {{ ipv4; interface \"eth0\"; }}\n\
+         protocol kernel {{ learn; persist; ipv4 {{ import all; export where source = RTS_BGP || source = RTS_STATIC; }}; }}\n\
+         protocol static {{ ipv4; route {block} blackhole; }}\n",
+        address = node.address,
+        block = node.block(Family::V4),
+    );
+    for peer in others(node, topology) {
+        let _ = write!(
+            text,
+            "protocol bgp mesh_{name} {{\n  local {local} as {AS};\n  neighbor {remote} as {AS};\n  multihop;\n  \
+             connect retry time 1;\n  connect delay time 1;\n  error wait time 1, 2;\n  \
+             ipv4 {{ gateway recursive; import all; export where source = RTS_STATIC; next hop self; }};\n}}\n",
+            name = peer.name.replace('-', "_"),
+            local = node.address,
+            remote = peer.address,
+        );
+    }
+    text
+}
+
+fn wait_for_routes(name: &str, node: &Node, deadline: Instant) -> Result<()> {
+    loop {
+        let said =
+            shell::output(Command::new("ip").args(["-n", &node.netns, "route", "show", "proto", "bird"]))?;
+        // Its own block and those of the two others.
+        if said.lines().count() >= 3 {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            let log = state::folder(name).join(format!("bird-{}.log", node.name));
+            let log = fs::read_to_string(log).unwrap_or_default();
+            bail!("BIRD's routes do not come on {}: {said}{log}", node.name);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

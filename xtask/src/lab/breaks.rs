@@ -1,0 +1,497 @@
+//! `cargo xtask lab break`: misconfigurations that `observer doctor` has to find, each by one finding.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::routes::{Route, routes};
+use super::state::{self, State};
+use super::topology::{Family, Mode, Node, TUNL, Topology, UNDERLAY, VXLAN};
+use super::{lifecycle, netns, resources};
+
+/// The file in the lab's folder that says how to undo.
+const UNDO: &str = "broken.json";
+
+/// A misconfiguration.
+struct Break {
+    name: &'static str,
+    what: &'static str,
+    /// The finding that names it.
+    finds: &'static str,
+    /// The modes that it makes sense in.
+    modes: &'static [Mode],
+    apply: fn(&Lab<'_>) -> Broken,
+}
+
+const ALL: &[Mode] =
+    &[Mode::IpipAlways, Mode::IpipCrossSubnet, Mode::VxlanAlways, Mode::VxlanCrossSubnet, Mode::Bgp];
+const TUNNELS: &[Mode] =
+    &[Mode::IpipAlways, Mode::IpipCrossSubnet, Mode::VxlanAlways, Mode::VxlanCrossSubnet];
+const VXLANS: &[Mode] = &[Mode::VxlanAlways, Mode::VxlanCrossSubnet];
+const IPIPS: &[Mode] = &[Mode::IpipAlways, Mode::IpipCrossSubnet];
+const CROSS: &[Mode] = &[Mode::IpipCrossSubnet, Mode::VxlanCrossSubnet];
+const ALWAYS: &[Mode] = &[Mode::IpipAlways, Mode::VxlanAlways];
+
+/// What there is, in the order of the list. Those at the end cannot be undone but by a new lab.
+const BREAKS: &[Break] = &[
+    Break {
+        name: "tunnel-mtu-high",
+        what: "the tunnel's packets do not fit",
+        finds: "tunnel-mtu-high",
+        modes: TUNNELS,
+        apply: |lab| lab.tunnel_mtu(1490),
+    },
+    Break {
+        name: "tunnel-mtu-low",
+        what: "the tunnel gives room away",
+        finds: "tunnel-mtu-low",
+        modes: TUNNELS,
+        apply: |lab| lab.tunnel_mtu(1400),
+    },
+    Break {
+        name: "underlay-mtu",
+        what: "the underlay shrank under its tunnels",
+        finds: "tunnel-mtu-high",
+        modes: TUNNELS,
+        apply: |lab| {
+            let set = |mtu| vec![format!("link set {UNDERLAY} mtu {mtu}")];
+            Broken::by(&lab.a().netns, set(1400), set(lab.state.underlay_mtu))
+        },
+    },
+    Break {
+        name: "pod-old-mtu",
+        what: "a pod from before the tunnel",
+        finds: "pod-mtu-high",
+        modes: TUNNELS,
+        apply: |lab| lab.pod_mtu(1500),
+    },
+    Break {
+        name: "pod-mtu-low",
+        what: "a pod from before the tunnel went",
+        finds: "pod-mtu-low",
+        modes: ALL,
+        apply: |lab| lab.pod_mtu(1400),
+    },
+    Break {
+        name: "route-mtu",
+        what: "a route with a small MTU of its own",
+        finds: "route-mtu",
+        modes: ALL,
+        apply: |lab| {
+            let route = lab.route("node-a", "node-c");
+            let wrong = vec![format!("route replace {route} mtu 1300")];
+            Broken::by(&lab.a().netns, wrong, vec![format!("route replace {route}")])
+        },
+    },
+    Break {
+        name: "felix-mtu-file",
+        what: "Felix's file has another MTU",
+        finds: "felix-mtu-file",
+        modes: ALL,
+        apply: |lab| Broken { mtu_file: Some(lab.state.pod_mtu - 20), ..Broken::default() },
+    },
+    Break {
+        name: "declared-mode",
+        what: "the pools ask for another mode",
+        finds: "declared-mode",
+        modes: TUNNELS,
+        apply: |_| Broken { declares: Some(Mode::Bgp), ..Broken::default() },
+    },
+    Break {
+        name: "stale-route",
+        what: "a route to an endpoint that is gone",
+        finds: "stale-route",
+        modes: VXLANS,
+        apply: |lab| lab.extra_route(format!("10.244.99.0/26 via 10.244.99.0 dev {VXLAN} onlink")),
+    },
+    Break {
+        name: "gone-node",
+        what: "a route to a node that Calico does not know",
+        finds: "stale-route",
+        modes: IPIPS,
+        apply: |lab| Broken {
+            declares: Some(lab.state.mode),
+            ..lab.extra_route(format!("10.244.99.0/26 via 10.10.2.99 dev {TUNL} proto 12 onlink"))
+        },
+    },
+    Break {
+        name: "block-without-route",
+        what: "no route to the block of a node",
+        finds: "block-without-route",
+        modes: ALL,
+        apply: |lab| {
+            let route = lab.route("node-a", "node-b");
+            let wrong = vec![format!("route delete {}", route.prefix)];
+            let broken = Broken::by(&lab.a().netns, wrong, vec![format!("route replace {route}")]);
+            // With VXLAN the endpoint tells of it; otherwise Calico's blocks do.
+            Broken { declares: (!lab.state.mode.is_vxlan()).then_some(lab.state.mode), ..broken }
+        },
+    },
+    Break {
+        name: "blackhole",
+        what: "a blackhole for the block of another node",
+        finds: "blackhole-remote",
+        modes: ALL,
+        apply: |lab| {
+            let route = lab.route("node-a", "node-c");
+            let wrong = vec![
+                format!("route delete {}", route.prefix),
+                format!("route replace blackhole {} proto 80", route.prefix),
+            ];
+            let right =
+                vec![format!("route delete blackhole {}", route.prefix), format!("route replace {route}")];
+            let broken = Broken::by(&lab.a().netns, wrong, right);
+            Broken { declares: (!lab.state.mode.is_vxlan()).then_some(lab.state.mode), ..broken }
+        },
+    },
+    Break {
+        name: "same-subnet-tunnelled",
+        what: "a node of the same subnet is tunnelled in CrossSubnet mode",
+        finds: "same-subnet-tunnelled",
+        modes: CROSS,
+        apply: |lab| {
+            let (route, b) = (lab.route("node-a", "node-b"), lab.node("node-b"));
+            let via = match lab.state.mode.is_vxlan() {
+                true => format!("{} dev {VXLAN} onlink", b.vtep),
+                false => format!("{} dev {TUNL} proto 12 onlink", b.address),
+            };
+            let wrong = vec![format!("route replace {} via {via}", route.prefix)];
+            let broken = Broken::by(&lab.a().netns, wrong, vec![format!("route replace {route}")]);
+            Broken { declares: Some(lab.state.mode), ..broken }
+        },
+    },
+    Break {
+        name: "half-switched",
+        what: "only the other node was switched",
+        finds: "asymmetric",
+        modes: ALWAYS,
+        apply: |lab| {
+            let (route, b) = (lab.route("node-b", "node-a"), lab.node("node-b"));
+            let native = format!("{} via {} dev {UNDERLAY} proto 80 onlink", route.prefix, lab.a().address);
+            let wrong = vec![format!("route replace {native}")];
+            let broken = Broken::by(&b.netns, wrong, vec![format!("route replace {route}")]);
+            broken.with(&["traffic", "once", "--kind", "rr", "--from", "a1", "--to", "b1", "--count", "20"])
+        },
+    },
+    Break {
+        name: "no-answer",
+        what: "a blackhole at the other node swallows the answers",
+        finds: "no-answer",
+        modes: ALWAYS,
+        apply: |lab| {
+            let (route, c) = (lab.route("node-c", "node-a"), lab.node("node-c"));
+            let wrong = vec![
+                format!("route delete {}", route.prefix),
+                format!("route replace blackhole {}", route.prefix),
+            ];
+            let right =
+                vec![format!("route delete blackhole {}", route.prefix), format!("route replace {route}")];
+            let broken = Broken::by(&c.netns, wrong, right);
+            broken.with(&["traffic", "once", "--kind", "udp", "--from", "a1", "--to", "c1", "--count", "300"])
+        },
+    },
+    Break {
+        name: "path-mtu",
+        what: "the router takes less than the nodes",
+        finds: "path-mtu",
+        modes: &[Mode::Bgp],
+        apply: |lab| {
+            let set = |mtu| vec![format!("link set c mtu {mtu}")];
+            Broken::by(&lab.topology.router, set(1400), set(lab.state.underlay_mtu))
+                // The pod's kernel remembers what it was told.
+                .with(&["exec", "pod-a1", "--", "ip", "route", "flush", "cache"])
+                .with(&[
+                    "traffic",
+                    "once",
+                    "--kind",
+                    "udp",
+                    "--from",
+                    "a1",
+                    "--to",
+                    "c1",
+                    "--size",
+                    "1472",
+                    "--count",
+                    "5",
+                    "--dont-fragment",
+                ])
+        },
+    },
+    Break {
+        name: "foreign-vni",
+        what: "another overlay on the same port",
+        finds: "foreign-vni",
+        modes: VXLANS,
+        apply: |lab| {
+            let c = lab.node("node-c");
+            let add = format!(
+                "link add foreign address 66:0b:99:00:00:01 type vxlan id 99 local {} remote {} dev {UNDERLAY} \
+                 dstport 4789",
+                c.address,
+                lab.a().address
+            );
+            let wrong = vec![
+                add,
+                "address add 192.0.2.1/30 dev foreign".to_owned(),
+                "link set foreign up".to_owned(),
+                "neighbour replace 192.0.2.2 lladdr 66:0b:99:00:00:02 dev foreign nud permanent".to_owned(),
+            ];
+            Broken::by(&c.netns, wrong, vec!["link delete foreign".to_owned()]).with(&[
+                "exec",
+                "node-c",
+                "--",
+                "ping",
+                "-c",
+                "3",
+                "-W",
+                "1",
+                "192.0.2.2",
+            ])
+        },
+    },
+    Break {
+        name: "bond",
+        what: "the underlay's name is one that Felix does not recognise",
+        finds: "felix-mtu-detection",
+        modes: &[Mode::VxlanAlways],
+        apply: |lab| {
+            let a = lab.a();
+            let wrong = vec![
+                format!("link set {UNDERLAY} down"),
+                format!("link set {UNDERLAY} name bond0"),
+                "link set bond0 up".to_owned(),
+                format!("address replace {}/{} dev bond0 nodad", a.address6, a.prefix_len6),
+                format!("route replace default via {}", a.gateway),
+                format!("route replace default via {} dev bond0", a.gateway6),
+            ];
+            Broken { commands: vec![(a.netns.clone(), wrong)], anew: true, ..Broken::default() }
+        },
+    },
+    Break {
+        name: "tunnel-down",
+        what: "the tunnel device is down",
+        finds: "tunnel-down",
+        modes: TUNNELS,
+        apply: |lab| {
+            let down = vec![format!("link set {} down", lab.tunnel())];
+            Broken { commands: vec![(lab.a().netns.clone(), down)], anew: true, ..Broken::default() }
+        },
+    },
+];
+
+/// What is to be done, and how it is undone.
+#[derive(Default)]
+struct Broken {
+    commands: Vec<(String, Vec<String>)>,
+    undo: Vec<(String, Vec<String>)>,
+    /// Only a new lab undoes it.
+    anew: bool,
+    /// What Felix's file says.
+    mtu_file: Option<u32>,
+    /// The mode that the resources declare.
+    declares: Option<Mode>,
+    /// Arguments of `lab` that make traffic which shows it.
+    traffic: Vec<Vec<String>>,
+}
+
+impl Broken {
+    fn by(netns: &str, commands: Vec<String>, undo: Vec<String>) -> Self {
+        Self {
+            commands: vec![(netns.to_owned(), commands)],
+            undo: vec![(netns.to_owned(), undo)],
+            ..Self::default()
+        }
+    }
+
+    fn with(mut self, traffic: &[&str]) -> Self {
+        self.traffic.push(traffic.iter().map(|word| (*word).to_owned()).collect());
+        self
+    }
+}
+
+/// The lab that is to be broken.
+struct Lab<'a> {
+    topology: &'a Topology,
+    state: &'a State,
+}
+
+impl Lab<'_> {
+    fn node(&self, name: &str) -> &Node {
+        self.topology.nodes.iter().find(|node| node.name == name).unwrap_or(&self.topology.nodes[0])
+    }
+
+    fn a(&self) -> &Node {
+        self.node("node-a")
+    }
+
+    /// The IPv4 route of a node to the block of another.
+    fn route(&self, from: &str, to: &str) -> Route {
+        let (from, prefix) = (&self.node(from).netns, self.node(to).block);
+        let all = routes(self.topology, self.state.mode);
+        let found = all.iter().find(|route| route.netns == *from && route.prefix == prefix);
+        found.unwrap_or(&all[0]).clone()
+    }
+
+    /// The tunnel device of IPv4.
+    fn tunnel(&self) -> &'static str {
+        self.state.mode.tunnel_device(Family::V4).unwrap_or(VXLAN)
+    }
+
+    fn tunnel_mtu(&self, mtu: u32) -> Broken {
+        let device = self.tunnel();
+        let right = self.state.tunnel_mtu.unwrap_or(if self.state.mode.is_ipip() { 1480 } else { 1450 });
+        // The kernel gives a VXLAN device no MTU that its underlay device cannot carry at that moment.
+        let set = |mtu: u32| {
+            vec![
+                format!("link set {UNDERLAY} mtu {}", self.state.underlay_mtu + 100),
+                format!("link set {device} mtu {mtu}"),
+                format!("link set {UNDERLAY} mtu {}", self.state.underlay_mtu),
+            ]
+        };
+        Broken::by(&self.a().netns, set(mtu), set(right))
+    }
+
+    fn pod_mtu(&self, mtu: u32) -> Broken {
+        let device = self.a().pods.first().map_or("", |pod| pod.device.as_str());
+        let set = |mtu| vec![format!("link set {device} mtu {mtu}")];
+        Broken::by(&self.a().netns, set(mtu), set(self.state.pod_mtu))
+    }
+
+    fn extra_route(&self, route: String) -> Broken {
+        let prefix = route.split(' ').next().unwrap_or_default().to_owned();
+        Broken::by(
+            &self.a().netns,
+            vec![format!("route replace {route}")],
+            vec![format!("route delete {prefix}")],
+        )
+    }
+}
+
+/// What is remembered until it is mended.
+#[derive(Serialize, Deserialize)]
+struct Undo {
+    commands: Vec<(String, Vec<String>)>,
+    anew: bool,
+}
+
+/// Breaks a lab, and prints how `observer doctor` is to be asked; without a name, lists the ways.
+///
+/// # Errors
+/// The lab is not up, is broken already, or the way does not fit its mode.
+pub fn run(name: &str, what: Option<&str>) -> Result<()> {
+    let Some(what) = what else {
+        for one in BREAKS {
+            let modes: Vec<String> = one.modes.iter().map(ToString::to_string).collect();
+            println!("{:22} {} → {} ({})", one.name, one.what, one.finds, modes.join(" "));
+        }
+        return Ok(());
+    };
+    let Some(found) = BREAKS.iter().find(|one| one.name == what) else {
+        bail!("no way {what} to break a lab: `lab break` lists them");
+    };
+    let Some(state) = state::read(name)?.filter(|state| state.ready) else {
+        bail!("the lab {name} is not up: `cargo xtask lab up --fresh-pods --mode MODE`");
+    };
+    if !found.modes.contains(&state.mode) {
+        bail!("{what} makes no sense in mode {}", state.mode);
+    }
+    let file = state::folder(name).join(UNDO);
+    if file.exists() {
+        bail!("the lab {name} is broken already: `lab mend` first");
+    }
+    let topology = Topology::new(name);
+    let broken = (found.apply)(&Lab { topology: &topology, state: &state });
+    // Before anything is broken, so that whatever was done can be undone.
+    let undo = Undo { commands: broken.undo, anew: broken.anew };
+    fs::write(&file, serde_json::to_vec(&undo).context("cannot encode")?)
+        .context("cannot write the undoing")?;
+    for (netns, commands) in &broken.commands {
+        netns::ip(Some(netns), commands)?;
+    }
+    let mut doctor: Vec<String> = Vec::new();
+    let mtu_file = state::folder(name).join("mtu");
+    let mtu = broken.mtu_file.unwrap_or(state.pod_mtu);
+    fs::write(&mtu_file, format!("{mtu}\n"))
+        .with_context(|| format!("cannot write {}", mtu_file.display()))?;
+    // With a device that Felix does not recognise the file says something else too.
+    if found.finds != "felix-mtu-detection" {
+        doctor.extend(["--mtu-file".to_owned(), mtu_file.display().to_string()]);
+    }
+    if let Some(mode) = broken.declares {
+        let file = state::folder(name).join("resources.yaml");
+        fs::write(&file, resources::yaml(&topology, mode))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        doctor.extend(["--resources".to_owned(), file.display().to_string()]);
+    }
+    if broken.traffic.is_empty() {
+        doctor.push("--no-wire".to_owned());
+    }
+    println!(
+        "{}",
+        json!({
+            "schema": "observer-lab-break/1",
+            "break": found.name,
+            "place": "node-a",
+            "finds": found.finds,
+            "doctor": doctor,
+            "traffic": broken.traffic,
+        })
+    );
+    Ok(())
+}
+
+/// Undoes what `run` did.
+///
+/// # Errors
+/// Nothing is broken, or the step that failed.
+pub fn mend(name: &str) -> Result<()> {
+    let file = state::folder(name).join(UNDO);
+    let bytes = fs::read(&file).with_context(|| format!("the lab {name} is not broken"))?;
+    let undo: Undo =
+        serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", file.display()))?;
+    if undo.anew {
+        return lifecycle::again(name);
+    }
+    for (netns, commands) in &undo.commands {
+        netns::ip(Some(netns), commands)?;
+    }
+    fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ways_to_break_differ_and_fit_their_modes() {
+        let topology = Topology::new("x");
+        for (nth, one) in BREAKS.iter().enumerate() {
+            assert!(BREAKS[..nth].iter().all(|other| other.name != one.name), "{}", one.name);
+            for mode in one.modes {
+                let state = State {
+                    ready: true,
+                    mode: *mode,
+                    ipip: None,
+                    offloads: true,
+                    underlay_mtu: 1500,
+                    tunnel_mtu: None,
+                    pod_mtu: mode.pod_mtu(),
+                    fresh_pods: true,
+                };
+                let broken = (one.apply)(&Lab { topology: &topology, state: &state });
+                let does =
+                    !broken.commands.is_empty() || broken.mtu_file.is_some() || broken.declares.is_some();
+                assert!(does, "{} does nothing", one.name);
+                assert_eq!(
+                    broken.commands.is_empty(),
+                    broken.undo.is_empty() && !broken.anew,
+                    "{}",
+                    one.name
+                );
+            }
+        }
+        assert!(BREAKS.len() >= 12);
+    }
+}

@@ -1,0 +1,317 @@
+//! `cargo xtask lab walkthrough`: a switch of modes under traffic, as an operator would do it, with what the
+//! doctor predicts held against what is measured afterwards.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use super::lifecycle::{self, Lab, Options};
+use super::topology::Mode;
+use crate::{setup, shell};
+
+/// Options of the walk-through.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The mode before
+    #[arg(long, default_value = "vxlan-always")]
+    from: Mode,
+    /// The mode after
+    #[arg(long, default_value = "vxlan-crosssubnet")]
+    to: Mode,
+    /// Seconds of each measurement
+    #[arg(long = "for", default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(2..=600))]
+    seconds: u64,
+    /// Megabits per second of the traffic
+    #[arg(long, default_value_t = 20, value_name = "MBIT")]
+    rate: u64,
+    /// The `observer` to use instead of the one that is built
+    #[arg(long, value_name = "FILE")]
+    observer: Option<PathBuf>,
+    /// Keep the recordings and reports in this folder
+    #[arg(long, value_name = "FOLDER")]
+    keep: Option<PathBuf>,
+}
+
+/// So far may prediction and measurement be apart.
+const TOLERANCE: f64 = 0.10;
+
+/// A lab, the program, and where results go.
+struct Walk<'a> {
+    name: &'a str,
+    lab: &'a Lab,
+    observer: &'a Path,
+    folder: &'a Path,
+    seconds: String,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// A step that failed, or a prediction that did not come true.
+pub fn run(name: &str, args: &Args) -> Result<()> {
+    setup::ensure(&[setup::Group::Lab])?;
+    let observer = match &args.observer {
+        Some(path) => path.clone(),
+        None => built()?,
+    };
+    let options = Options {
+        force: true,
+        offloads: true,
+        underlay_mtu: 1500,
+        tunnel_mtu: None,
+        pod_mtu: None,
+        fresh_pods: true,
+        timeout: 30,
+    };
+    say(&format!("a lab of three nodes, mode {}, {} Mbit/s between its pods", args.from, args.rate));
+    let lab = Lab::up(name, args.from, &options)?;
+    let temporary = super::state::folder(name).join("walkthrough");
+    let folder = args.keep.as_deref().unwrap_or(&temporary);
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let walk = Walk { name, lab: &lab, observer: &observer, folder, seconds: args.seconds.to_string() };
+    walk.run(args)
+}
+
+fn built() -> Result<PathBuf> {
+    setup::toolchain()?;
+    say("building observer");
+    shell::run(shell::cargo().args(["build", "--quiet", "--package", "observer"]))?;
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| shell::root().join("target"), PathBuf::from);
+    Ok(target.join("debug/observer"))
+}
+
+fn say(what: &str) {
+    shell::step("walkthrough", what);
+}
+
+impl Walk<'_> {
+    fn run(&self, args: &Args) -> Result<()> {
+        let traffic =
+            ["traffic", "start", "--for", "900", "--rate", &args.rate.to_string()].map(str::to_owned);
+        shell::output(
+            Command::new(std::env::current_exe()?).args(["lab", "--name", self.name]).args(traffic),
+        )?;
+
+        say("doctor before");
+        let before = self.doctor("before", args.from, &[])?;
+        self.expect_mode(&before, args.from)?;
+        self.expect_findings(&before, &[])?;
+
+        say("plan");
+        let planned = self.doctor("plan", args.from, &["--plan", target(args.to)])?;
+        let mix = Mix::of(&planned)?;
+        let recorded = self.record("before")?;
+        let measured_before = mix.measured(&self.paths()?)?;
+
+        say(&format!("switch to {} under traffic", args.to));
+        lifecycle::switch(self.name, args.to, 30)?;
+
+        say("doctor after");
+        let after = self.doctor("after", args.to, &[])?;
+        self.expect_mode(&after, args.to)?;
+        // Pods keep their MTU: with less encapsulation that is the one thing left to do.
+        self.expect_findings(&after, &["pod-mtu-low", "pod-mtu-high"])?;
+        let measured = Saving { before: measured_before, after: mix.measured(&self.paths()?)? };
+        if recorded && self.record("after")? {
+            self.compare()?;
+        }
+        held(&mix.predicted(), &measured)
+    }
+
+    /// Runs `observer` in node-a; exit codes above `most` are errors.
+    fn observer(&self, arguments: &[&str], most: i32) -> Result<String> {
+        let mut program = vec![self.observer.display().to_string()];
+        program.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        let output = self
+            .lab
+            .command("node-a", &program)?
+            .output()
+            .with_context(|| format!("cannot run {}", self.observer.display()))?;
+        if output.status.code().is_none_or(|code| code > most) {
+            bail!(
+                "observer {} failed: {}",
+                arguments.join(" "),
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn doctor(&self, file: &str, declared: Mode, more: &[&str]) -> Result<Value> {
+        let resources = self.folder.join(format!("resources-{file}.yaml"));
+        let yaml = super::resources::yaml(&super::topology::Topology::new(self.name), declared);
+        fs::write(&resources, yaml).with_context(|| format!("cannot write {}", resources.display()))?;
+        let resources = resources.display().to_string();
+        let mut arguments =
+            vec!["doctor", "--format", "json", "--for", &self.seconds, "--resources", &resources];
+        arguments.extend(more);
+        let text = self.observer(&arguments, 1)?;
+        let path = self.folder.join(format!("doctor-{file}.json"));
+        fs::write(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
+        serde_json::from_str(&text).context("the doctor's JSON cannot be read")
+    }
+
+    fn expect_mode(&self, doctor: &Value, mode: Mode) -> Result<()> {
+        let wanted = if mode == Mode::Bgp { "native".to_owned() } else { mode.to_string() };
+        let four = &doctor["modes"][0];
+        for source in ["routes", "wire", "declared"] {
+            if four[source] != wanted.as_str() {
+                bail!("the doctor says {} by {source} for IPv4, and it is {wanted}", four[source]);
+            }
+        }
+        say(&format!("mode by routes, wire and pools: {wanted}"));
+        Ok(())
+    }
+
+    fn expect_findings(&self, doctor: &Value, allowed: &[&str]) -> Result<()> {
+        let ids: Vec<&str> =
+            doctor["findings"].as_array().into_iter().flatten().filter_map(|f| f["id"].as_str()).collect();
+        if let Some(id) = ids.iter().find(|id| !allowed.contains(id)) {
+            bail!("the doctor finds {id} in a lab that has nothing of it: see {}", self.folder.display());
+        }
+        say(&if ids.is_empty() { "no finding".to_owned() } else { format!("findings: {}", ids.join(", ")) });
+        Ok(())
+    }
+
+    /// The paths between nodes, as `observer stat` measures them.
+    fn paths(&self) -> Result<Vec<Value>> {
+        let arguments = ["stat", "--format", "json", "--count", "1", "--interval", &self.seconds];
+        let report: Value = serde_json::from_str(&self.observer(&arguments, 0)?).context("observer stat")?;
+        Ok(report["paths"].as_array().context("the report has no paths")?.clone())
+    }
+
+    /// Records, where this `observer` can; returns whether it can.
+    fn record(&self, what: &str) -> Result<bool> {
+        if !self.can("record")? {
+            say("no `record` in this observer: without recordings");
+            return Ok(false);
+        }
+        say(&format!("record {what}"));
+        let file = self.folder.join(format!("{what}.json")).display().to_string();
+        self.observer(&["record", "--for", &self.seconds, "-o", &file], 0)?;
+        Ok(true)
+    }
+
+    fn compare(&self) -> Result<()> {
+        say("compare");
+        let file = |what: &str| self.folder.join(format!("{what}.json")).display().to_string();
+        let text = self.observer(&["compare", &file("before"), &file("after"), "--format", "json"], 1)?;
+        let path = self.folder.join("compare.json");
+        fs::write(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
+        let _: Value = serde_json::from_str(&text).context("the comparison cannot be read")?;
+        Ok(())
+    }
+
+    fn can(&self, command: &str) -> Result<bool> {
+        let help = Command::new(self.observer).args([command, "--help"]).output();
+        Ok(help.with_context(|| format!("cannot run {}", self.observer.display()))?.status.success())
+    }
+}
+
+const fn target(mode: Mode) -> &'static str {
+    match mode {
+        Mode::IpipAlways => "ipip",
+        Mode::VxlanAlways => "vxlan",
+        Mode::IpipCrossSubnet | Mode::VxlanCrossSubnet => "cross-subnet",
+        Mode::Bgp => "native",
+    }
+}
+
+/// The traffic that the plan saw, by family and scope. What is measured later is weighed by it: how much goes
+/// where moves from one measurement to the next, and says nothing of the encapsulation.
+struct Mix(BTreeMap<(String, String), Part>);
+
+/// One kind of traffic.
+#[derive(Clone, Copy, Default)]
+struct Part {
+    packets: f64,
+    overhead_now: f64,
+    overhead_then: f64,
+}
+
+impl Mix {
+    fn of(planned: &Value) -> Result<Self> {
+        let groups = planned["plan"]["traffic"]["groups"].as_array().context("the plan has no traffic")?;
+        let mut parts: BTreeMap<(String, String), Part> = BTreeMap::new();
+        for group in groups {
+            let word = |field: &str| group[field].as_str().unwrap_or_default().to_owned();
+            let number = |value: &Value| value.as_f64().unwrap_or_default();
+            let part = parts.entry((word("family"), word("scope"))).or_default();
+            part.packets += number(&group["packets"]);
+            part.overhead_now += number(&group["overhead_bytes"]["now"]);
+            part.overhead_then += number(&group["overhead_bytes"]["then"]);
+        }
+        // A handful of packets says nothing.
+        parts.retain(|_, part| part.packets >= 100.0);
+        if parts.is_empty() {
+            bail!("the plan saw no traffic between the nodes");
+        }
+        Ok(Self(parts))
+    }
+
+    fn packets(&self) -> f64 {
+        self.0.values().map(|part| part.packets).sum()
+    }
+
+    fn predicted(&self) -> Saving {
+        let sum = |value: fn(&Part) -> f64| self.0.values().map(value).sum::<f64>() / self.packets();
+        Saving { before: sum(|part| part.overhead_now), after: sum(|part| part.overhead_then) }
+    }
+
+    /// Overhead bytes per packet of measured paths, in this mix.
+    fn measured(&self, paths: &[Value]) -> Result<f64> {
+        let mut sum = 0.0;
+        for ((family, scope), part) in &self.0 {
+            let (mut overhead, mut packets) = (0.0, 0.0);
+            for path in paths {
+                let six = path["peer"].as_str().is_some_and(|peer| peer.contains(':'));
+                if path["scope"] == scope.as_str() && six == (family == "ipv6") {
+                    overhead += path["overhead_bytes"].as_f64().unwrap_or_default();
+                    packets += path["counters"]["packets"].as_f64().unwrap_or_default();
+                }
+            }
+            if packets == 0.0 {
+                bail!("no {family} packets to {scope} nodes were seen, and the plan saw some");
+            }
+            sum += part.packets * overhead / packets;
+        }
+        Ok(sum / self.packets())
+    }
+}
+
+/// Overhead bytes per packet.
+struct Saving {
+    before: f64,
+    after: f64,
+}
+
+impl Saving {
+    fn saved(&self) -> f64 {
+        self.before - self.after
+    }
+}
+
+/// Whether what was predicted has come true.
+fn held(predicted: &Saving, measured: &Saving) -> Result<()> {
+    let words = |saving: &Saving| {
+        format!("{:.2} → {:.2} bytes a packet, saved {:.2}", saving.before, saving.after, saving.saved())
+    };
+    say(&format!("predicted: {}", words(predicted)));
+    say(&format!("measured:  {}", words(measured)));
+    let apart = (predicted.saved() - measured.saved()).abs();
+    let scale = measured.saved().abs().max(predicted.saved().abs());
+    if scale < 0.5 {
+        say("nothing to save, and nothing was");
+        return Ok(());
+    }
+    say(&format!("apart: {:.1} %", apart / scale * 100.0));
+    if apart > scale * TOLERANCE {
+        bail!("prediction and measurement are {:.0} % apart", apart / scale * 100.0);
+    }
+    Ok(())
+}
