@@ -8,6 +8,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Settings;
 
+mod export;
+
+pub use export::ExportArgs;
+
 /// Live encapsulation overhead, fragmentation and MTU figures of a Calico node.
 ///
 /// Observer attaches to the node's devices, counts, and never touches a packet.
@@ -38,6 +42,8 @@ pub enum Command {
     Stat(StatArgs),
     /// Print the same figures of capture files
     Pcap(PcapArgs),
+    /// Serve the figures to Prometheus
+    Export(ExportArgs),
     /// Load every program and attach none
     #[command(hide = true)]
     Probe,
