@@ -11,6 +11,7 @@ pub mod config;
 pub mod export;
 pub mod kernel;
 pub mod model;
+pub mod path_name;
 pub mod snapshot;
 pub mod source;
 pub mod topology;
