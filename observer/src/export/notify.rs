@@ -31,7 +31,7 @@ pub fn reloading() {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the struct is valid for the duration of the call.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
-    let micros = i64::from(time.tv_sec) * 1_000_000 + i64::from(time.tv_nsec) / 1_000;
+    let micros = time.tv_sec * 1_000_000 + time.tv_nsec / 1_000;
     tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
 }
 

@@ -11,7 +11,7 @@ pub(super) fn cpu() -> Duration {
         usage
     };
     let time = |value: libc::timeval| {
-        let micros = i64::from(value.tv_sec) * 1_000_000 + i64::from(value.tv_usec);
+        let micros = value.tv_sec * 1_000_000 + value.tv_usec;
         Duration::from_micros(micros.unsigned_abs())
     };
     time(usage.ru_utime) + time(usage.ru_stime)

@@ -1,6 +1,7 @@
 //! A running exporter's maps as a source: nothing is loaded, nothing is attached.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::attach::Ingress;
 use super::error::KernelError;
@@ -11,6 +12,11 @@ use super::tables::Tables;
 use crate::snapshot::{Hook, Snapshot};
 
 pub use super::pins::possible;
+
+/// How often a directory is looked into that cannot be read.
+const TRIES: u32 = 10;
+/// How long between two looks.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The maps of an exporter.
 pub struct Pinned {
@@ -36,6 +42,18 @@ impl std::fmt::Debug for Pinned {
 /// # Errors
 /// There is one, but its maps cannot be read: of another version, or not ours to read.
 pub fn find(directory: &Path) -> Result<Option<Pinned>, KernelError> {
+    let mut tries = 1;
+    loop {
+        match look(directory) {
+            // One that is just starting makes some of its maps anew.
+            Err(_) if tries < TRIES => std::thread::sleep(PAUSE),
+            found => return found,
+        }
+        tries += 1;
+    }
+}
+
+fn look(directory: &Path) -> Result<Option<Pinned>, KernelError> {
     if !pins::is_owned(directory) {
         return Ok(None);
     }
