@@ -12,6 +12,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Settings;
 
+mod beside;
+mod export;
+
+pub use beside::BesideArgs;
+pub use export::{ExportArgs, PIN_PATH};
+
 /// Live encapsulation overhead, fragmentation and MTU figures of a Calico node.
 ///
 /// Observer attaches to the node's devices, counts, and never touches a packet.
@@ -48,6 +54,8 @@ pub enum Command {
     Compare(CompareArgs),
     /// Say which mode this node is in, what is wrong with it, and what a switch would change
     Doctor(Box<crate::command::doctor::DoctorArgs>),
+    /// Serve the figures to Prometheus
+    Export(ExportArgs),
     /// Load every program and attach none
     #[command(hide = true)]
     Probe,
@@ -83,6 +91,9 @@ pub struct StatArgs {
     /// What to attach to.
     #[command(flatten)]
     pub attach: AttachArgs,
+    /// Whether to attach at all.
+    #[command(flatten)]
+    pub beside: BesideArgs,
     /// Seconds that a report covers; given alone, reports go on until Ctrl-C [default: 1, once]
     #[arg(long, short = 'n', value_name = "SECONDS", value_parser = seconds, env = "OBSERVER_INTERVAL")]
     pub interval: Option<Duration>,

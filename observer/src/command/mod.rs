@@ -2,6 +2,7 @@
 
 mod compare;
 pub mod doctor;
+mod export;
 mod output;
 mod pcap;
 mod probe;
@@ -52,6 +53,7 @@ fn dispatch(cli: &Cli) -> Result<u8> {
         Command::Doctor(args) => {
             return doctor::run(args, &settings).map(|found| if found { FINDINGS } else { DONE });
         }
+        Command::Export(args) => export::run(args, cli.config.as_deref()),
         Command::Probe => probe::run(),
     }
     .map(|()| DONE)

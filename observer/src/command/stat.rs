@@ -7,10 +7,9 @@ use anyhow::Result;
 
 use super::output::Output;
 use super::replay::{self, Wanted};
-use super::session::{Signals, block_on, options};
+use super::session::{Signals, Source, block_on};
 use crate::cli::{Format, StatArgs};
 use crate::config::Settings;
-use crate::kernel::Live;
 use crate::model::Report;
 use crate::view::table::TableOptions;
 use crate::view::{csv, json, table};
@@ -27,15 +26,14 @@ pub fn run(args: &StatArgs, settings: &Settings) -> Result<()> {
     if let Some(path) = &args.replay {
         return replayed(path, args, &mut output);
     }
-    let attach = args.attach.clone().or(settings);
     block_on(async {
         let mut signals = Signals::new()?;
-        let mut live = Live::start(options(attach)).await?;
+        let mut source = Source::open(&args.attach, &args.beside, settings).await?;
         let result = tokio::select! {
-            result = report(&mut live, args, interval, count, &mut output) => result,
+            result = report(&mut source, args, interval, count, &mut output) => result,
             () = signals.any() => Ok(()),
         };
-        live.stop().await;
+        source.stop().await;
         result
     })
 }
@@ -57,18 +55,18 @@ fn replayed(path: &Path, args: &StatArgs, output: &mut Output) -> Result<()> {
 }
 
 async fn report(
-    live: &mut Live,
+    source: &mut Source,
     args: &StatArgs,
     interval: Duration,
     count: u64,
     output: &mut Output,
 ) -> Result<()> {
-    let mut earlier = live.read()?;
+    let mut earlier = source.read()?;
     let mut due = Instant::now();
     for nth in 0..count {
         due += interval;
-        live.care_until(due).await?;
-        let later = live.read()?;
+        source.care_until(due).await?;
+        let later = source.read()?;
         let report = if args.total { Report::total(&later) } else { Report::between(&earlier, &later) };
         if !output.write(&render(&report, args, nth == 0, output.colour))? {
             break;

@@ -2,7 +2,9 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::os::fd::AsFd as _;
+use std::path::Path;
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues};
 use aya::util::nr_cpus;
@@ -18,6 +20,7 @@ use observer_common::path::{PathKey, PathStats, Stranger};
 
 use super::batch::Batch;
 use super::error::{KernelError, chain};
+use crate::topology::convert;
 
 /// A struct that both sides share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,12 +62,8 @@ pub struct Tables {
 }
 
 macro_rules! take {
-    ($ebpf:expr, $name:literal) => {
-        $ebpf
-            .take_map($name)
-            .ok_or(MapError::InvalidName { name: $name.to_owned() })
-            .and_then(TryInto::try_into)
-            .map_err(failed("open", $name))?
+    ($map:expr, $name:literal) => {
+        $map($name).and_then(TryInto::try_into).map_err(failed("open", $name))?
     };
 }
 
@@ -74,18 +73,31 @@ impl Tables {
     /// # Errors
     /// A map is missing or of another kind: the object is not ours.
     pub fn take(ebpf: &mut Ebpf) -> Result<Self, KernelError> {
-        let all_paths = RefCell::new(batch(ebpf));
+        Self::from(|name| ebpf.take_map(name).ok_or(MapError::InvalidName { name: name.to_owned() }))
+    }
+
+    /// Opens the maps that another process has pinned in a directory.
+    ///
+    /// # Errors
+    /// A map is missing, of another kind, or not ours to read.
+    pub fn open(directory: &Path) -> Result<Self, KernelError> {
+        Self::from(|name| Map::from_map_data(MapData::from_pin(directory.join(name))?))
+    }
+
+    fn from(mut map: impl FnMut(&'static str) -> Result<Map, MapError>) -> Result<Self, KernelError> {
+        let paths = map("PATHS").map_err(failed("open", "PATHS"))?;
+        let all_paths = RefCell::new(batch(&paths));
         Ok(Self {
-            devices: take!(ebpf, "DEVICES"),
-            config: take!(ebpf, "CONFIG"),
-            size_class: take!(ebpf, "SIZE_CLASS"),
-            totals: take!(ebpf, "TOTALS"),
-            events: take!(ebpf, "EVENTS"),
-            paths: take!(ebpf, "PATHS"),
+            devices: take!(map, "DEVICES"),
+            config: take!(map, "CONFIG"),
+            size_class: take!(map, "SIZE_CLASS"),
+            totals: take!(map, "TOTALS"),
+            events: take!(map, "EVENTS"),
+            paths: paths.try_into().map_err(failed("open", "PATHS"))?,
             all_paths,
-            peers: take!(ebpf, "PEERS"),
-            blocks: take!(ebpf, "BLOCKS"),
-            strangers: take!(ebpf, "STRANGER_TABLE"),
+            peers: take!(map, "PEERS"),
+            blocks: take!(map, "BLOCKS"),
+            strangers: take!(map, "STRANGER_TABLE"),
             places: BTreeMap::new(),
             known: (0, 0),
         })
@@ -244,6 +256,19 @@ impl Tables {
         }
     }
 
+    /// The node that each pod block is entered with.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn blocks(&self) -> Result<BTreeMap<BlockKey, IpAddr>, KernelError> {
+        let mut blocks = BTreeMap::new();
+        for entry in self.blocks.iter() {
+            let (Shared(key), Shared(facts)) = entry.map_err(failed("read", "BLOCKS"))?;
+            blocks.insert(key, convert::from_wire(facts.peer));
+        }
+        Ok(blocks)
+    }
+
     /// All strangers, all CPUs together.
     ///
     /// # Errors
@@ -317,8 +342,8 @@ fn sum(values: &[Shared<PathStats>]) -> PathStats {
 }
 
 /// A reader of all paths; `None` where that cannot be had, and they are read one by one.
-fn batch(ebpf: &Ebpf) -> Option<Batch<Shared<PathKey>, Shared<PathStats>>> {
-    let Some(Map::PerCpuHashMap(data)) = ebpf.map("PATHS") else { return None };
+fn batch(paths: &Map) -> Option<Batch<Shared<PathKey>, Shared<PathStats>>> {
+    let Map::PerCpuHashMap(data) = paths else { return None };
     let map = data.fd().as_fd().try_clone_to_owned().ok()?;
     let key = PathKey { peer: Address::UNSPECIFIED, vni: 0, slot: 0, direction: 0, class: 0 };
     Some(Batch::new(map, nr_cpus().ok()?, Shared(key), Shared(PathStats::ZERO)))

@@ -13,7 +13,7 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 
 use crate::model::{DeviceRow, Figures, Fragments, Line, PathFigures, PathLine, Report, State, per_second};
-use crate::snapshot::{Hook, PathId, Vni};
+use crate::snapshot::{Hook, PathId, Routing, Vni};
 
 /// The version of the form; a change that breaks readers gets a new number.
 pub const SCHEMA: &str = "observer-stat/1";
@@ -47,6 +47,7 @@ struct Document<'a> {
     notes: &'a [String],
     origin: &'a str,
     paths: Paths<'a>,
+    routing: Vec<RoutingObject>,
     rows: Rows<'a>,
     schema: &'static str,
     size_bounds: &'a [u32],
@@ -73,6 +74,7 @@ impl<'a> Document<'a> {
             notes: &report.notes,
             origin: &report.origin,
             paths: Paths(report),
+            routing: report.routing.iter().map(RoutingObject::of).collect(),
             rows: Rows(report),
             schema: SCHEMA,
             size_bounds: &report.size_bounds,
@@ -85,6 +87,27 @@ impl<'a> Document<'a> {
                 overhead_ratio: sum.figures.overhead_ratio(),
                 wire_bytes: sum.figures.get(Total::WireBytes),
             }),
+        }
+    }
+}
+
+#[derive(serde::Serialize)]
+struct RoutingObject {
+    blocks: u64,
+    encapsulation: &'static str,
+    family: &'static str,
+    peers: u64,
+    scope: &'static str,
+}
+
+impl RoutingObject {
+    fn of(way: &Routing) -> Self {
+        Self {
+            blocks: way.blocks,
+            encapsulation: way.class.label(),
+            family: if way.ipv6 { "ipv6" } else { "ipv4" },
+            peers: way.peers,
+            scope: way.scope.label(),
         }
     }
 }

@@ -6,6 +6,7 @@
 mod capture;
 mod doctor;
 mod exact;
+mod export;
 mod flood;
 mod fragments;
 mod hooks;
