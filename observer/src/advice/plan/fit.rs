@@ -59,7 +59,7 @@ pub(super) fn mtus(
                 what: device.clone(),
                 now: Some(*mtu),
                 then: underlay,
-                why: "as asked for; switches and routers between the nodes first".to_owned(),
+                why: "as asked for; the network first".to_owned(),
                 command: Some(format!("ip link set dev {device} mtu {underlay}")),
             });
         }
@@ -100,7 +100,7 @@ pub(super) fn mtus(
             what: format!("{count} pods"),
             now: Some(mtu),
             then: least,
-            why: "the smallest of all ways; a pod keeps what it has until it is made anew".to_owned(),
+            why: "smallest of all ways, when made anew".to_owned(),
             command: None,
         });
     }

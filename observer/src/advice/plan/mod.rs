@@ -233,6 +233,25 @@ mod tests {
     }
 
     #[test]
+    fn a_tunnel_s_fragments_go_with_it_and_those_of_pods_stay() {
+        use observer_common::counters::PathCounter::{OuterFirst, OuterLast};
+        let fragmented = |class, target| {
+            let mut facts = facts(node("vxlan-always"));
+            let mut report = wire(&facts, &[(Egress, class, C, 100)]);
+            for counter in [OuterFirst, OuterLast] {
+                report.paths[0].figures.0[counter as usize] = 10;
+            }
+            facts.wire = Some(report);
+            let traffic = plan(&View::new(&facts), target, None).traffic.expect("it was measured");
+            (traffic.no_longer_fragmented(), traffic.overhead().1)
+        };
+        assert_eq!(fragmented(Class::Vxlan, Target::Native), (10, 0));
+        assert_eq!(fragmented(Class::Vxlan, Target::Ipip), (0, 90 * 20));
+        assert_eq!(fragmented(Class::None, Target::Native), (0, 0));
+        assert_eq!(fragmented(Class::None, Target::Ipip), (0, 100 * 20));
+    }
+
+    #[test]
     fn moving_the_far_peer_with_most_overhead_gains_most() {
         let paths =
             [(Egress, Class::Vxlan, C, 100), (Egress, Class::Vxlan, B, 900), (Ingress, Class::Vxlan, C, 50)];

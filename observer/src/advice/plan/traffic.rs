@@ -81,7 +81,9 @@ impl Traffic {
     /// Packets that tunnels would no longer have to carry in fragments.
     #[must_use]
     pub fn no_longer_fragmented(&self) -> u64 {
-        self.sum(|group| if group.then == Class::None { group.fragmented } else { 0 })
+        // Fragments of native packets are the pods' own, and stay.
+        let ends = |group: &Group| group.now.is_tunnel() && group.then == Class::None;
+        self.sum(|group| if ends(group) { group.fragmented } else { 0 })
     }
 }
 
@@ -117,8 +119,12 @@ fn add(group: &mut Group, figures: &PathFigures) {
     group.overhead_then += if group.then == group.now {
         figures.overhead_bytes()
     } else {
-        // Later fragments are no packets of their own once they are not made.
-        let later = figures.get(PathCounter::OuterMiddle) + figures.get(PathCounter::OuterLast);
+        // A tunnel's later fragments are no packets of their own once they are not made; those of native
+        // packets are the pods' own, and each gets a header.
+        let later = match group.now.is_tunnel() {
+            true => figures.get(PathCounter::OuterMiddle) + figures.get(PathCounter::OuterLast),
+            false => 0,
+        };
         let each = Carriage { class: group.then, over_ipv6: group.ipv6 }.overhead().unwrap_or(0);
         figures.packets().saturating_sub(later) * u64::from(each)
     };

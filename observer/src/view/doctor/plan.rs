@@ -91,7 +91,11 @@ fn figures(text: &mut String, plan: &Plan, options: Options) {
 fn shares(traffic: &Traffic) -> String {
     match traffic.encapsulated() {
         Some((now, then)) => {
-            format!("{} → {} of L3 bytes", units::ratio(Some(now)), units::ratio(Some(then)))
+            format!(
+                "{} → {} of the L3 bytes between nodes' pods",
+                units::ratio(Some(now)),
+                units::ratio(Some(then))
+            )
         }
         None => "no traffic between nodes' pods was seen".to_owned(),
     }
