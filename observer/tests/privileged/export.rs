@@ -102,15 +102,22 @@ impl Exporter {
         Some((status, said.split_once("\r\n\r\n")?.1.to_owned()))
     }
 
+    /// Waits longer than for other things: loading programs takes many seconds under emulation.
     fn wait_ready(&mut self) {
-        wait_for("the exporter to be ready", || {
+        let began = Instant::now();
+        loop {
             if let Some(status) = self.child.try_wait().expect("its state") {
                 let mut said = String::new();
                 let _ = self.child.stderr.take().expect("its words").read_to_string(&mut said);
                 panic!("the exporter ended: {status}: {said}");
             }
-            self.get("/readyz", "").filter(|(status, _)| *status == 200)
-        });
+            let answer = self.get("/readyz", "");
+            if matches!(answer, Some((200, _))) {
+                return;
+            }
+            assert!(began.elapsed() < BOUND * 4, "the exporter is not ready; it says {answer:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The sum of all samples that begin so and contain all of `labels`.
