@@ -1,5 +1,7 @@
 //! The command line. Flags stand over the environment, the environment over the configuration file.
 
+pub mod cluster;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,6 +40,8 @@ pub enum Command {
     Stat(StatArgs),
     /// Print the same figures of capture files
     Pcap(PcapArgs),
+    /// Show the figures of all nodes, from a Prometheus that scrapes them
+    Cluster(Box<cluster::ClusterArgs>),
     /// Load every program and attach none
     #[command(hide = true)]
     Probe,

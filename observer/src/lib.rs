@@ -8,6 +8,7 @@ pub mod capture;
 pub mod cli;
 pub mod command;
 pub mod config;
+pub mod fleet;
 pub mod kernel;
 pub mod model;
 pub mod snapshot;

@@ -1,5 +1,6 @@
 //! The commands: wiring only. Here, and nowhere below, errors become sentences and exit codes.
 
+mod cluster;
 mod output;
 mod pcap;
 mod probe;
@@ -41,6 +42,7 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Command::Top(args) => top::run(args, &settings),
         Command::Stat(args) => stat::run(args, &settings),
         Command::Pcap(args) => pcap::run(args),
+        Command::Cluster(args) => cluster::run(args),
         Command::Probe => probe::run(),
     }
 }

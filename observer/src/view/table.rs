@@ -121,11 +121,11 @@ fn malformed(text: &mut String, report: &Report, options: &TableOptions) {
     section(text, options, "Malformed packets over the interval", &columns, &found, &form);
 }
 
-fn plain<T>(title: &'static str, cell: fn(&T, &Form) -> Cell) -> Column<T> {
+pub(super) fn plain<T>(title: &'static str, cell: fn(&T, &Form) -> Cell) -> Column<T> {
     Column { title, unit: |_| "", right: false, rank: 0, cell }
 }
 
-fn number<T>(title: &'static str, cell: fn(&T, &Form) -> Cell) -> Column<T> {
+pub(super) fn number<T>(title: &'static str, cell: fn(&T, &Form) -> Cell) -> Column<T> {
     Column { title, unit: |_| "", right: true, rank: 0, cell }
 }
 
@@ -213,7 +213,7 @@ fn stranger_columns<'a>() -> Vec<Column<&'a Stranger>> {
     ]
 }
 
-fn section<T>(
+pub(super) fn section<T>(
     text: &mut String,
     options: &TableOptions,
     title: &str,
@@ -256,12 +256,12 @@ fn section<T>(
     }
 }
 
-fn strong(text: &str, colour: bool) -> String {
+pub(super) fn strong(text: &str, colour: bool) -> String {
     if colour { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
 }
 
 /// Colours of the terminal's own palette that are readable on dark and on light.
-fn paint(text: &str, tone: Tone, colour: bool) -> String {
+pub(super) fn paint(text: &str, tone: Tone, colour: bool) -> String {
     match tone {
         Tone::Notice if colour => format!("\u{1b}[1;35m{text}\u{1b}[0m"),
         Tone::Alarm if colour => format!("\u{1b}[1;31m{text}\u{1b}[0m"),
