@@ -4,7 +4,7 @@ mod devices;
 mod ipip;
 mod lifecycle;
 mod netlink;
-mod netns;
+pub mod netns;
 mod routes;
 mod state;
 mod status;
@@ -18,8 +18,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
 
 pub use lifecycle::{Lab, Options, down};
-pub use topology::Mode;
-use topology::Topology;
+pub use topology::{Mode, Topology};
 
 /// Options of `cargo xtask lab`.
 #[derive(clap::Args)]

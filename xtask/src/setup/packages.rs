@@ -18,11 +18,13 @@ pub enum Group {
     Tui,
     /// Throughput
     Bench,
+    /// Prometheus with promtool; an image and a container without a registry
+    Fleet,
 }
 
 impl Group {
     /// Every group.
-    pub const ALL: [Self; 4] = [Self::Lab, Self::Oracle, Self::Tui, Self::Bench];
+    pub const ALL: [Self; 5] = [Self::Lab, Self::Oracle, Self::Tui, Self::Bench, Self::Fleet];
 
     /// The names of its packages.
     pub fn packages(self) -> &'static [&'static str] {
@@ -31,6 +33,7 @@ impl Group {
             Self::Oracle => &["tshark"],
             Self::Tui => &["tmux"],
             Self::Bench => &["iperf3"],
+            Self::Fleet => &["prometheus", "buildah", "crun", "golang-github-containers-common", "openssl"],
         }
     }
 }
