@@ -11,6 +11,9 @@ use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use super::answer::Answer;
 use super::error::FleetError;
 
+/// Bytes of an answer at most: some 200,000 series.
+const LARGEST: u64 = 64 << 20;
+
 /// Who may ask, and how.
 #[derive(Clone, Debug, Default)]
 pub enum Login {
@@ -108,7 +111,7 @@ impl Client {
         let form = [("query", promql)].into_iter().chain(at.as_deref().map(|at| ("time", at)));
         let mut response = request.send_form(form).map_err(|error| self.unreachable(&error))?;
         let status = response.status().as_u16();
-        let body = response.body_mut().read_to_string().map_err(|error| self.unreachable(&error))?;
+        let body = response.body_mut().with_config().limit(LARGEST).read_to_string().map_err(|error| self.unreachable(&error))?;
         match (Answer::parse(&body), status) {
             (Ok(answer), 200) => Ok(answer),
             (_, 401 | 403) => Err(self.refused(
@@ -134,6 +137,7 @@ impl Client {
             ureq::Error::Tls(_) | ureq::Error::Rustls(_) => {
                 "name the authority that signed its certificate by --ca-file"
             }
+            ureq::Error::BodyExceedsLimit(_) => "ask for less by --selector",
             ureq::Error::Timeout(_) => "give it longer by --timeout, or ask for less by --selector",
             _ => "see that it runs and can be reached from here",
         };
