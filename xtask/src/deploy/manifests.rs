@@ -123,7 +123,7 @@ fn rights(rendered: &Rendered) -> Result<()> {
     for rule in &rules {
         ensure!(rule["verbs"] == json!(["get", "list"]), "verbs are {}", rule["verbs"]);
         let resources = rule["resources"].as_array().context("no resources")?;
-        let known = ["nodes", "ippools", "felixconfigurations"];
+        let known = ["nodes", "ippools", "felixconfigurations", "blockaffinities"];
         ensure!(
             resources.iter().all(|name| known.iter().any(|known| name == known)),
             "resources {resources:?}"
