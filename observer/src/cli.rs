@@ -10,6 +10,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Settings;
 
+mod export;
+
+pub use export::ExportArgs;
+
 /// Live encapsulation overhead, fragmentation and MTU figures of a Calico node.
 ///
 /// Observer attaches to the node's devices, counts, and never touches a packet.
@@ -42,6 +46,8 @@ pub enum Command {
     Pcap(PcapArgs),
     /// Show the figures of all nodes, from a Prometheus that scrapes them
     Cluster(Box<cluster::ClusterArgs>),
+    /// Serve the figures to Prometheus
+    Export(ExportArgs),
     /// Load every program and attach none
     #[command(hide = true)]
     Probe,

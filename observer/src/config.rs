@@ -1,6 +1,6 @@
 //! The configuration file: the same words as the command line, in TOML.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use observer_common::abi::MAX_SLOTS;
@@ -39,6 +39,26 @@ pub struct Settings {
     pub max_devices: Option<u32>,
     /// As `--interval`, seconds.
     pub interval: Option<Seconds>,
+    /// What only `observer export` reads.
+    pub export: ExportSettings,
+}
+
+/// The table `[export]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct ExportSettings {
+    /// As `--listen`.
+    pub listen: Vec<SocketAddr>,
+    /// As `--web-config`.
+    pub web_config: Option<PathBuf>,
+    /// As `--peers-exported`.
+    pub peers_exported: Option<usize>,
+    /// As `--pin-path`.
+    pub pin_path: Option<PathBuf>,
+    /// As `--no-pin`.
+    pub no_pin: bool,
+    /// As `--no-sandbox`.
+    pub no_sandbox: bool,
 }
 
 /// Seconds, checked like the command line's.

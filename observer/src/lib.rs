@@ -9,6 +9,7 @@ pub mod cli;
 pub mod command;
 pub mod config;
 pub mod fleet;
+pub mod export;
 pub mod kernel;
 pub mod model;
 pub mod snapshot;

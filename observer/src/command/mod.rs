@@ -1,6 +1,7 @@
 //! The commands: wiring only. Here, and nowhere below, errors become sentences and exit codes.
 
 mod cluster;
+mod export;
 mod output;
 mod pcap;
 mod probe;
@@ -43,6 +44,7 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Command::Stat(args) => stat::run(args, &settings),
         Command::Pcap(args) => pcap::run(args),
         Command::Cluster(args) => cluster::run(args),
+        Command::Export(args) => export::run(args, cli.config.as_deref()),
         Command::Probe => probe::run(),
     }
 }

@@ -137,6 +137,16 @@ impl Live {
     /// # Errors
     /// The node could not be read. A hook that cannot be mended is reported as lost instead.
     pub async fn care_until(&mut self, due: Instant) -> Result<(), LiveError> {
+        self.care_while(tokio::time::sleep_until(due.into())).await
+    }
+
+    /// Waits for `event`, and meanwhile makes hooks and tables follow the node. What it is about when the
+    /// event comes is done first.
+    ///
+    /// # Errors
+    /// As [`Self::care_until`].
+    pub async fn care_while<T>(&mut self, event: impl Future<Output = T>) -> Result<T, LiveError> {
+        let mut event = std::pin::pin!(event);
         loop {
             let now = Instant::now();
             if self.read_due <= now {
@@ -146,11 +156,10 @@ impl Live {
                 self.verify().await;
                 self.verify_due = Instant::now() + VERIFY;
             }
-            if due <= now {
-                return Ok(());
-            }
-            let next = due.min(self.read_due).min(self.verify_due);
+            let next = self.read_due.min(self.verify_due);
             tokio::select! {
+                biased;
+                event = &mut event => return Ok(event),
                 () = tokio::time::sleep_until(next.into()) => {}
                 change = self.watcher.heard() => {
                     change?;
@@ -192,6 +201,15 @@ impl Live {
     /// Removes every hook and leaves the devices as they were found.
     pub async fn stop(&mut self) {
         self.hooks.detach_all().await;
+    }
+
+    /// Places whose hook is lost, and what else is in trouble: sentences.
+    pub fn troubles(&self) -> Vec<String> {
+        let lost = self.slots.iter().flat_map(|(name, slot)| {
+            let lost = Direction::ALL.into_iter().filter(|d| slot.hooks[*d as usize] == Hook::Lost);
+            lost.map(move |direction| format!("the hook at {name} {} is lost", direction.label()))
+        });
+        lost.chain(self.troubles.values().cloned()).collect()
     }
 
     /// The devices that are watched now, by name.

@@ -11,6 +11,7 @@ pub(crate) mod fixture;
 mod grid;
 pub mod json;
 pub mod pcap;
+pub mod prometheus;
 pub mod table;
 pub mod tui;
 pub mod units;

@@ -1,0 +1,137 @@
+//! What is answered to which request.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use observer_common::abi::LAYOUT;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::{Ask, Reading, process};
+use crate::model::Report;
+use crate::view::json;
+use crate::view::prometheus::{self, Form, Own, Scrape};
+
+/// Readings at the same time: each holds a whole snapshot and its text.
+const SCRAPES: usize = 2;
+/// How long a reading may take before the client is told that it is not coming.
+const PATIENCE: Duration = Duration::from_secs(10);
+const TEXT: &str = "text/plain; charset=utf-8";
+const LANDING: &str = "<!doctype html><title>Observer</title><h1>Observer</h1><ul>
+<li><a href=\"/metrics\">/metrics</a><li><a href=\"/api/v1/snapshot\">/api/v1/snapshot</a>
+<li><a href=\"/healthz\">/healthz</a><li><a href=\"/readyz\">/readyz</a></ul>
+";
+
+pub(super) type Answer = Response<Full<Bytes>>;
+
+/// Answers requests.
+#[derive(Clone, Debug)]
+pub(super) struct Answers {
+    asks: mpsc::Sender<Ask>,
+    scrapes: Arc<Semaphore>,
+}
+
+impl Answers {
+    pub(super) fn new(asks: mpsc::Sender<Ask>) -> Self {
+        Self { asks, scrapes: Arc::new(Semaphore::new(SCRAPES)) }
+    }
+
+    /// The answer to a request of somebody who may ask.
+    pub(super) async fn to(&self, request: &Request<Incoming>) -> Answer {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are understood\n");
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return answer;
+        }
+        match request.uri().path() {
+            "/" => answer(StatusCode::OK, "text/html; charset=utf-8", LANDING),
+            "/metrics" => self.metrics(request).await,
+            "/api/v1/snapshot" => self.snapshot().await,
+            "/healthz" => match self.troubles().await {
+                Ok(_) => plain(StatusCode::OK, "ok\n"),
+                Err(why) => plain(StatusCode::SERVICE_UNAVAILABLE, why),
+            },
+            "/readyz" => match self.troubles().await {
+                Ok(troubles) if troubles.is_empty() => plain(StatusCode::OK, "ready\n"),
+                Ok(troubles) => plain(StatusCode::SERVICE_UNAVAILABLE, troubles.join("\n") + "\n"),
+                Err(why) => plain(StatusCode::SERVICE_UNAVAILABLE, why),
+            },
+            _ => plain(StatusCode::NOT_FOUND, "there is /metrics, /api/v1/snapshot, /healthz and /readyz\n"),
+        }
+    }
+
+    async fn metrics(&self, request: &Request<Incoming>) -> Answer {
+        let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let form = Form::accepted(accept);
+        // Held until the text is there: what waits here costs nothing but its connection.
+        let _turn = self.scrapes.acquire().await;
+        let began = Instant::now();
+        let reading = match self.read().await {
+            Ok(reading) => reading,
+            Err(why) => return plain(StatusCode::SERVICE_UNAVAILABLE, why),
+        };
+        let own = Own {
+            cpu: process::cpu(),
+            resident: process::resident().unwrap_or(0),
+            reading: began.elapsed(),
+            unwatched: reading.unwatched,
+            layout: LAYOUT,
+        };
+        let scrape = Scrape { snapshot: reading.snapshot, paths: reading.paths, own };
+        match prometheus::text(scrape, form) {
+            Ok(text) => answer(StatusCode::OK, form.content_type(), text),
+            Err(error) => {
+                plain(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot write the metrics: {error}\n"))
+            }
+        }
+    }
+
+    async fn snapshot(&self) -> Answer {
+        let _turn = self.scrapes.acquire().await;
+        match self.read().await {
+            Ok(reading) => {
+                let text = json::line(&Report::total(&reading.snapshot)) + "\n";
+                answer(StatusCode::OK, "application/json", text)
+            }
+            Err(why) => plain(StatusCode::SERVICE_UNAVAILABLE, why),
+        }
+    }
+
+    async fn read(&self) -> Result<Reading, String> {
+        self.ask(Ask::Read).await?.map_err(|why| why + "\n")
+    }
+
+    async fn troubles(&self) -> Result<Vec<String>, String> {
+        self.ask(Ask::Troubles).await
+    }
+
+    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, String> {
+        let (give, get) = oneshot::channel();
+        let asked = async {
+            self.asks.send(question(give)).await.ok()?;
+            get.await.ok()
+        };
+        match tokio::time::timeout(PATIENCE, asked).await {
+            Ok(Some(said)) => Ok(said),
+            Ok(None) => Err("the exporter is ending\n".to_owned()),
+            Err(_) => Err(format!("the counters were not read within {} s\n", PATIENCE.as_secs())),
+        }
+    }
+}
+
+/// An answer of plain text.
+pub(super) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Answer {
+    answer(status, TEXT, text)
+}
+
+fn answer(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(text.into()));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}

@@ -1,0 +1,36 @@
+//! The HTTP side of `observer export`: it knows neither the kernel nor its maps, and asks for readings
+//! over a channel. Whoever owns the maps answers between two cares for the hooks, so that no client,
+//! slow or in numbers, ever holds them up.
+
+mod http;
+mod process;
+mod server;
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+pub use server::{Server, ServerError};
+
+use crate::snapshot::Snapshot;
+use crate::view::prometheus::Named;
+
+/// What a scrape needs of the owner of the maps.
+#[derive(Debug)]
+pub struct Reading {
+    /// All counters.
+    pub snapshot: Snapshot,
+    /// Its paths, as they are exported.
+    pub paths: Vec<Named>,
+    /// Time in which nobody counted.
+    pub unwatched: Duration,
+}
+
+/// A question to the owner of the maps.
+#[derive(Debug)]
+pub enum Ask {
+    /// All counters now, or why they cannot be read.
+    Read(oneshot::Sender<Result<Reading, String>>),
+    /// What is in trouble: lost hooks, for example. Cheap.
+    Troubles(oneshot::Sender<Vec<String>>),
+}

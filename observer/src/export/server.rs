@@ -1,0 +1,121 @@
+//! Listens, in a thread of its own.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Semaphore, mpsc};
+
+use super::Ask;
+use super::http::Answers;
+
+/// Connections at the same time; who comes later waits in the kernel's queue.
+const CONNECTIONS: usize = 64;
+/// How long the headers of a request may take.
+const HEADERS: Duration = Duration::from_secs(10);
+/// How long a connection may live, requests or not: a client that does not read holds its place no longer.
+const LIFETIME: Duration = Duration::from_secs(300);
+/// How much of headers is read.
+const HEADER_BYTES: usize = 16 * 1024;
+
+/// The server could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen at {address}: {cause}; {remedy}")]
+pub struct ServerError {
+    address: String,
+    cause: String,
+    remedy: &'static str,
+}
+
+/// Sockets that are open, not yet served.
+#[derive(Debug)]
+pub struct Server {
+    listeners: Vec<TcpListener>,
+}
+
+impl Server {
+    /// Opens the sockets.
+    ///
+    /// # Errors
+    /// An address is taken, or not ours.
+    pub fn bind(addresses: &[SocketAddr]) -> Result<Self, ServerError> {
+        let listeners = addresses.iter().map(|address| {
+            let open = || {
+                let listener = TcpListener::bind(address)?;
+                listener.set_nonblocking(true)?;
+                Ok(listener)
+            };
+            open().map_err(|error: std::io::Error| ServerError {
+                address: address.to_string(),
+                cause: error.to_string(),
+                remedy: "end who listens there, or name another address with --listen",
+            })
+        });
+        Ok(Self { listeners: listeners.collect::<Result<_, _>>()? })
+    }
+
+    /// The addresses, with the ports that the system chose.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Serves in a thread of its own, for as long as the process lives.
+    ///
+    /// # Errors
+    /// The thread or its event loop cannot be had.
+    pub fn start(self, asks: mpsc::Sender<Ask>) -> std::io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let answers = Answers::new(asks);
+        std::thread::Builder::new().name("http".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                let room = Arc::new(Semaphore::new(CONNECTIONS));
+                let listening = self.listeners.into_iter().filter_map(|listener| {
+                    let listener = tokio::net::TcpListener::from_std(listener).ok()?;
+                    Some(accept(listener, Arc::clone(&room), answers.clone()))
+                });
+                futures::future::join_all(listening).await;
+            });
+        })?;
+        Ok(())
+    }
+}
+
+async fn accept(listener: tokio::net::TcpListener, room: Arc<Semaphore>, answers: Answers) {
+    loop {
+        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let answers = answers.clone();
+                tokio::spawn(async move {
+                    serve(stream, answers).await;
+                    drop(place);
+                });
+            }
+            // No descriptors left, for example: it passes.
+            Err(error) => {
+                log::warn!("cannot accept a connection: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, answers: Answers) {
+    let service = service_fn(move |request| {
+        let answers = answers.clone();
+        async move { Ok::<_, std::convert::Infallible>(answers.to(&request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS)
+        .max_buf_size(HEADER_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Ok(Err(error)) = tokio::time::timeout(LIFETIME, connection).await {
+        log::debug!("a connection ended: {error}");
+    }
+}

@@ -1,0 +1,31 @@
+//! From OpenMetrics to the older text form: the samples are the same, only their introductions differ.
+
+use std::fmt::Write as _;
+
+/// The same metrics in version 0.0.4: families are named as their samples are, an info is a gauge, and
+/// there are neither units nor an end mark.
+pub(super) fn from_open_metrics(text: &str) -> String {
+    let mut classic = String::with_capacity(text.len());
+    // HELP stands before TYPE: it waits for it, to be named alike.
+    let mut help = None;
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            help = rest.split_once(' ');
+        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let Some((name, kind)) = rest.split_once(' ') else { continue };
+            let (suffix, kind) = match kind {
+                "counter" => ("_total", kind),
+                "info" => ("_info", "gauge"),
+                _ => ("", kind),
+            };
+            if let Some((_, help)) = help.take() {
+                let _ = writeln!(classic, "# HELP {name}{suffix} {help}");
+            }
+            let _ = writeln!(classic, "# TYPE {name}{suffix} {kind}");
+        } else if !line.starts_with('#') {
+            classic.push_str(line);
+            classic.push('\n');
+        }
+    }
+    classic
+}

@@ -1,0 +1,172 @@
+//! Totals and rare events by device and direction.
+
+use std::fmt::Error;
+
+use observer_common::counters::{Event, FIRST_REASON, Total};
+use observer_common::kind::Direction;
+use prometheus_client::encoding::DescriptorEncoder;
+
+use super::families as f;
+use super::write::Writer;
+use crate::model::{Figures, Fragments};
+use crate::snapshot::{Device, Hook, Snapshot, Totals};
+
+/// Every direction of every device, and how it is watched.
+pub(super) fn places(snapshot: &Snapshot) -> impl Iterator<Item = (&Device, Direction, Hook)> {
+    snapshot.devices.iter().flat_map(|device| {
+        Direction::ALL.map(move |direction| (device, direction, device.hooks[direction as usize]))
+    })
+}
+
+fn all(snapshot: &Snapshot) -> impl Iterator<Item = (&Device, &Totals)> {
+    snapshot.devices.iter().flat_map(|device| device.totals.iter().map(move |totals| (device, totals)))
+}
+
+/// Counters that are written as they are.
+pub(super) fn totals(to: &mut DescriptorEncoder, snapshot: &Snapshot) -> Result<(), Error> {
+    type Value = fn(&Figures) -> u64;
+    let families: [(&f::Family, Value); 12] = [
+        (&f::PACKETS, Figures::packets),
+        (&f::WIRE_BYTES, |figures| figures.get(Total::WireBytes)),
+        (&f::L3_BYTES, |figures| figures.get(Total::L3Bytes)),
+        (&f::INNER_BYTES, |figures| figures.get(Total::InnerBytes)),
+        (&f::OVERHEAD_BYTES, Figures::overhead_bytes),
+        (&f::FRAGMENTATION_OVERHEAD, |figures| figures.get(Total::FragmentationOverheadBytes)),
+        (&f::OVERSIZED, |figures| figures.get(Total::Oversized)),
+        (&f::WOULD_FRAGMENT, |figures| figures.get(Total::WouldFragment)),
+        (&f::WOULD_DROP, |figures| figures.get(Total::WouldDrop)),
+        (&f::FOREIGN_PEER, |figures| figures.get(Total::ForeignPeer)),
+        (&f::FOREIGN_VNI, |figures| figures.get(Total::ForeignVni)),
+        (&f::NESTED, |figures| figures.get(Total::Nested)),
+    ];
+    for (family, value) in families {
+        let mut writer = Writer::start(to, family)?;
+        for (device, totals) in all(snapshot) {
+            let labels = [
+                ("device", device.name.as_str()),
+                ("role", device.role.label()),
+                ("direction", totals.direction.label()),
+                ("encapsulation", totals.class.label()),
+            ];
+            writer.counter(&labels, value(&Figures(totals.counters)))?;
+        }
+    }
+    Ok(())
+}
+
+/// Fragments; of the many combinations only those that occurred.
+pub(super) fn fragments(to: &mut DescriptorEncoder, snapshot: &Snapshot) -> Result<(), Error> {
+    let mut writer = Writer::start(to, &f::FRAGMENTS)?;
+    for (device, totals) in all(snapshot) {
+        let figures = Figures(totals.counters);
+        for (layer, found) in [("outer", figures.outer_fragments()), ("inner", figures.inner_fragments())] {
+            for (family, position, count) in positions(&found).filter(|(_, _, count)| *count != 0) {
+                let labels = [
+                    ("device", device.name.as_str()),
+                    ("direction", totals.direction.label()),
+                    ("encapsulation", totals.class.label()),
+                    ("layer", layer),
+                    ("family", family),
+                    ("position", position),
+                ];
+                writer.counter(&labels, count)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn positions(found: &Fragments) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+    let named = |family, counts: [u64; 3]| {
+        ["first", "middle", "last"].into_iter().zip(counts).map(move |(position, n)| (family, position, n))
+    };
+    named("ipv4", found.ipv4).chain(named("ipv6", found.ipv6)).chain([("ipv6", "atomic", found.atomic)])
+}
+
+/// The histogram of sizes, and the largest packet.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the format has floats; bytes beyond 2^53 lose their last digits"
+)]
+pub(super) fn sizes(to: &mut DescriptorEncoder, snapshot: &Snapshot) -> Result<(), Error> {
+    let labels = |device: &'_ Device, totals: &Totals| {
+        [
+            ("device", device.name.clone()),
+            ("direction", totals.direction.label().to_owned()),
+            ("encapsulation", totals.class.label().to_owned()),
+        ]
+    };
+    let bounds = snapshot.size_bounds.iter().map(|bound| f64::from(*bound)).chain([f64::MAX]);
+    let bounds: Vec<f64> = bounds.collect();
+    let mut histogram = Writer::start(to, &f::SIZES)?;
+    for (device, totals) in all(snapshot) {
+        let buckets: Vec<(f64, u64)> = bounds.iter().copied().zip(totals.sizes).collect();
+        let sum = totals.counters[Total::L3Bytes as usize] as f64;
+        histogram.histogram(&labels(device, totals), sum, &buckets)?;
+    }
+    let mut largest = Writer::start(to, &f::LARGEST)?;
+    for (device, totals) in all(snapshot) {
+        largest.gauge(&labels(device, totals), totals.counters[Total::Largest as usize])?;
+    }
+    Ok(())
+}
+
+/// Too-big signals and malformed packets.
+pub(super) fn events(to: &mut DescriptorEncoder, snapshot: &Snapshot) -> Result<(), Error> {
+    let mut signals = Writer::start(to, &f::TOO_BIG)?;
+    for (device, direction, _) in watched(snapshot) {
+        for (family, event) in [("ipv4", Event::TooBigV4), ("ipv6", Event::TooBigV6)] {
+            let labels =
+                [("device", device.name.as_str()), ("direction", direction.label()), ("family", family)];
+            signals.counter(&labels, device.events[direction as usize][event as usize])?;
+        }
+    }
+    let mut malformed = Writer::start(to, &f::MALFORMED)?;
+    for (device, direction, _) in watched(snapshot) {
+        for event in &Event::ALL[FIRST_REASON..] {
+            let count = device.events[direction as usize][*event as usize];
+            let labels = [
+                ("device", device.name.as_str()),
+                ("direction", direction.label()),
+                ("reason", event.label()),
+            ];
+            if count != 0 {
+                malformed.counter(&labels, count)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What found no room, and the strangers.
+pub(super) fn overflows(to: &mut DescriptorEncoder, snapshot: &Snapshot) -> Result<(), Error> {
+    let strangers = |device: &Device, direction: Direction| {
+        let of_place = snapshot
+            .strangers
+            .iter()
+            .filter(|stranger| stranger.id.device == device.name && stranger.id.direction == direction);
+        of_place.map(|stranger| stranger.packets).sum()
+    };
+    let event = |device: &Device, direction: Direction, event: Event| {
+        device.events[direction as usize][event as usize]
+    };
+    for (family, which) in [
+        (&f::PATH_OVERFLOW, Some(Event::PathOverflow)),
+        (&f::STRANGERS, None),
+        (&f::STRANGER_OVERFLOW, Some(Event::StrangerOverflow)),
+    ] {
+        let mut writer = Writer::start(to, family)?;
+        for (device, direction, _) in watched(snapshot) {
+            let labels = [("device", device.name.as_str()), ("direction", direction.label())];
+            let value =
+                which.map_or_else(|| strangers(device, direction), |which| event(device, direction, which));
+            writer.counter(&labels, value)?;
+        }
+    }
+    Ok(())
+}
+
+/// Places that are watched or were: what was never watched is not zero.
+fn watched(snapshot: &Snapshot) -> impl Iterator<Item = (&Device, Direction, Hook)> {
+    places(snapshot).filter(|(_, _, hook)| *hook != Hook::None)
+}
