@@ -111,7 +111,12 @@ impl Client {
         let form = [("query", promql)].into_iter().chain(at.as_deref().map(|at| ("time", at)));
         let mut response = request.send_form(form).map_err(|error| self.unreachable(&error))?;
         let status = response.status().as_u16();
-        let body = response.body_mut().with_config().limit(LARGEST).read_to_string().map_err(|error| self.unreachable(&error))?;
+        let body = response
+            .body_mut()
+            .with_config()
+            .limit(LARGEST)
+            .read_to_string()
+            .map_err(|error| self.unreachable(&error))?;
         match (Answer::parse(&body), status) {
             (Ok(answer), 200) => Ok(answer),
             (_, 401 | 403) => Err(self.refused(
@@ -133,15 +138,17 @@ impl Client {
     }
 
     fn unreachable(&self, error: &ureq::Error) -> FleetError {
+        let cause = error.to_string();
         let remedy = match error {
-            ureq::Error::Tls(_) | ureq::Error::Rustls(_) => {
+            // What rustls says of a certificate comes as an error of the connection.
+            _ if cause.contains("certificate") => {
                 "name the authority that signed its certificate by --ca-file"
             }
             ureq::Error::BodyExceedsLimit(_) => "ask for less by --selector",
             ureq::Error::Timeout(_) => "give it longer by --timeout, or ask for less by --selector",
             _ => "see that it runs and can be reached from here",
         };
-        FleetError::Reach { url: self.url.clone(), cause: error.to_string(), remedy }
+        FleetError::Reach { url: self.url.clone(), cause, remedy }
     }
 
     fn refused(&self, cause: String, remedy: &'static str) -> FleetError {
