@@ -69,9 +69,9 @@ pub fn follow(
     switch()?;
     wait_for("the switch is done on all nodes", || {
         let after = ask(observer, topology, &arguments)?["progress"].clone();
-        Ok(after["nodes_done"] == 3
-            && after["blocks_done"] == after["blocks"]
-            && after["left"] == Value::Array(Vec::new()))
+        ensure!(after["nodes_done"] == 3 && after["blocks_done"] == after["blocks"], "now: {after}");
+        ensure!(after["left"] == Value::Array(Vec::new()), "left: {after}");
+        Ok(true)
     })
 }
 
