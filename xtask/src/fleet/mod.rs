@@ -8,7 +8,7 @@ mod prometheus;
 mod rules;
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -126,8 +126,12 @@ fn total(prometheus: &Prometheus) -> Result<f64> {
 fn restarted(prometheus: &mut Prometheus) -> Result<()> {
     let before = total(prometheus)?;
     prometheus.restart()?;
-    wait_for("a scrape after the restart", || {
-        Ok(prometheus.query(r#"sum(up{job="observer"}) == 3"#)?.len() == 1 && total(prometheus)? > before)
+    let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64();
+    // Of each node, not of one: a series that ends before Prometheus has seen it again stays for five
+    // minutes, because nobody marks it as gone.
+    wait_for("a scrape of each node after the restart", || {
+        let since = prometheus.query(&format!(r#"count(timestamp(up{{job="observer"}}) > {began}) == 3"#))?;
+        Ok(since.len() == 1 && total(prometheus)? >= before)
     })?;
     no_reset(prometheus)
 }
