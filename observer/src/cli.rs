@@ -10,9 +10,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Settings;
 
+mod beside;
 mod export;
 
-pub use export::ExportArgs;
+pub use beside::BesideArgs;
+pub use export::{ExportArgs, PIN_PATH};
 
 /// Live encapsulation overhead, fragmentation and MTU figures of a Calico node.
 ///
@@ -83,6 +85,9 @@ pub struct StatArgs {
     /// What to attach to.
     #[command(flatten)]
     pub attach: AttachArgs,
+    /// Whether to attach at all.
+    #[command(flatten)]
+    pub beside: BesideArgs,
     /// Seconds that a report covers; given alone, reports go on until Ctrl-C [default: 1, once]
     #[arg(long, short = 'n', value_name = "SECONDS", value_parser = seconds, env = "OBSERVER_INTERVAL")]
     pub interval: Option<Duration>,

@@ -12,6 +12,7 @@ pub mod export;
 pub mod fleet;
 pub mod kernel;
 pub mod model;
+pub mod path_name;
 pub mod snapshot;
 pub mod source;
 pub mod topology;

@@ -1,15 +1,16 @@
 //! `observer export`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::session::{Signals, block_on, options};
-use crate::cli::ExportArgs;
+use super::session::{block_on, options};
+use crate::cli::{AttachArgs, ExportArgs, PIN_PATH};
 use crate::config::Settings;
-use crate::export::{Ask, Reading, Server};
-use crate::kernel::Live;
+use crate::export::{Ask, Reading, Server, Web, notify, sandbox};
+use crate::kernel::{Live, pinned, sys};
 use crate::view::prometheus::Selection;
 
 /// Questions that may wait for an answer.
@@ -19,50 +20,178 @@ const WAITING: usize = 16;
 ///
 /// # Errors
 /// What could not be attached, listened at, or read.
-pub fn run(args: &ExportArgs, config: Option<&Path>) -> Result<()> {
+pub fn run(given: &ExportArgs, config: Option<&Path>) -> Result<()> {
     let settings = Settings::read(config)?;
-    let args = args.clone().or(&settings.export);
-    let attach = args.attach.clone().or(&settings);
-    let server = Server::bind(&args.listen)?;
+    let args = given.clone().or(&settings.export);
+    let web = Web::read(args.web_config.as_deref())?;
+    let server = Server::bind(&args.listen, web)?;
+    if !args.no_sandbox {
+        // Needs a capability that is dropped next; where it is missing, nothing is lost from 5.11 on.
+        sys::raise_memlock();
+        sandbox::drop_capabilities()?;
+    }
     block_on(async {
         let mut signals = Signals::new()?;
-        let mut live = Live::start(options(attach)).await?;
-        let (asks, mut asked) = mpsc::channel(WAITING);
-        for address in server.addresses() {
-            log::info!("http://{address}/metrics");
+        let mut wanted = options(args.attach.clone().or(&settings));
+        wanted.pins = pins(&args)?;
+        let mut live = Live::start(wanted).await?;
+        if !args.no_sandbox {
+            // Before the server's thread is started, which inherits it.
+            if let Err(error) = sandbox::filter_system_calls() {
+                live.stop().await;
+                return Err(error.into());
+            }
         }
+        let (asks, mut asked) = mpsc::channel(WAITING);
+        let reload = server.reload();
+        let addresses = server.addresses();
         server.start(asks).context("cannot start the HTTP server")?;
-        let result = answer(&mut live, &mut asked, &mut signals, args.peers_exported.unwrap_or(0)).await;
-        live.stop().await;
+        for address in addresses {
+            log::info!("serving the metrics at {address}");
+        }
+        notify::ready();
+        let mut exporter = Exporter {
+            selection: Selection::resume(live.remembered()),
+            live,
+            peers: args.peers_exported.unwrap_or(0),
+        };
+        let result = loop {
+            match exporter.answer(&mut asked, &mut signals).await {
+                Ok(Wanted::End) => break Ok(()),
+                Ok(Wanted::Reload) => {
+                    notify::reloading();
+                    match reload_all(&mut exporter, given, config, &reload) {
+                        Ok(()) => log::info!("reloaded"),
+                        Err(error) => log::error!("nothing was reloaded: {error:#}"),
+                    }
+                    notify::ready();
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        notify::stopping();
+        exporter.live.stop().await;
         result
     })
 }
 
-/// Takes care and answers until a signal comes.
-async fn answer(
-    live: &mut Live,
-    asked: &mut mpsc::Receiver<Ask>,
-    signals: &mut Signals,
-    peers: usize,
+/// The directory to pin maps in. Where nobody named one and there is no BPF file system, maps are not
+/// pinned, and it is said.
+fn pins(args: &ExportArgs) -> Result<Option<PathBuf>> {
+    if args.no_pin {
+        return Ok(None);
+    }
+    if let Some(named) = &args.pin_path {
+        return Ok(Some(named.clone()));
+    }
+    let usual = PathBuf::from(PIN_PATH);
+    if pinned::possible(&usual) {
+        return Ok(Some(usual));
+    }
+    log::warn!(
+        "there is no BPF file system at /sys/fs/bpf: maps are not pinned, and totals begin anew with each start"
+    );
+    Ok(None)
+}
+
+/// What is read again at SIGHUP: certificates, passwords, peers, pod networks, the number of exported
+/// peers. The rest needs a restart.
+fn reload_all(
+    exporter: &mut Exporter,
+    given: &ExportArgs,
+    config: Option<&Path>,
+    web: &crate::export::Reload,
 ) -> Result<()> {
-    let mut selection = Selection::default();
-    loop {
-        let ask = live.care_while(async {
-            tokio::select! {
-                ask = asked.recv() => ask,
-                () = signals.any() => None,
-            }
-        });
-        match ask.await? {
-            None => return Ok(()),
-            Some(Ask::Troubles(to)) => drop(to.send(live.troubles())),
-            Some(Ask::Read(to)) => {
-                let reading = live.read().map(|snapshot| {
-                    let paths = selection.choose(&snapshot.paths, peers);
-                    Reading { snapshot, paths, unwatched: std::time::Duration::ZERO }
-                });
-                drop(to.send(reading.map_err(|error| error.to_string())));
+    let settings = Settings::read(config)?;
+    let args = given.clone().or(&settings.export);
+    web.set(Web::read(args.web_config.as_deref())?)?;
+    exporter.peers = args.peers_exported.unwrap_or(0);
+    let AttachArgs { peers, pod_cidrs, .. } = args.attach.or(&settings);
+    exporter.live.choose(peers, pod_cidrs);
+    Ok(())
+}
+
+/// What a signal asks for.
+enum Wanted {
+    End,
+    Reload,
+}
+
+/// Signals of a service: SIGHUP does not end it.
+struct Signals {
+    end: [Signal; 2],
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            end: [listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?],
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn any(&mut self) -> Wanted {
+        let [interrupt, terminate] = &mut self.end;
+        tokio::select! {
+            _ = interrupt.recv() => Wanted::End,
+            _ = terminate.recv() => Wanted::End,
+            _ = self.hangup.recv() => Wanted::Reload,
+        }
+    }
+}
+
+/// What wakes the exporter.
+enum Event {
+    Ask(Option<Ask>),
+    Signal(Wanted),
+    Watchdog,
+}
+
+struct Exporter {
+    live: Live,
+    selection: Selection,
+    /// Peers that are exported one by one.
+    peers: usize,
+}
+
+impl Exporter {
+    /// Takes care and answers until a signal comes.
+    async fn answer(&mut self, asked: &mut mpsc::Receiver<Ask>, signals: &mut Signals) -> Result<Wanted> {
+        let mut watchdog = notify::watchdog();
+        loop {
+            let event = self.live.care_while(async {
+                tokio::select! {
+                    ask = asked.recv() => Event::Ask(ask),
+                    wanted = signals.any() => Event::Signal(wanted),
+                    () = watchdog.due() => Event::Watchdog,
+                }
+            });
+            match event.await? {
+                Event::Ask(None) => anyhow::bail!("the HTTP server has ended"),
+                Event::Ask(Some(ask)) => self.tell(ask),
+                Event::Signal(wanted) => return Ok(wanted),
+                Event::Watchdog => notify::alive(),
             }
         }
+    }
+
+    fn tell(&mut self, ask: Ask) {
+        match ask {
+            Ask::Troubles(to) => drop(to.send(self.live.troubles())),
+            Ask::Read(to) => drop(to.send(self.read().map_err(|error| format!("{error:#}")))),
+        }
+    }
+
+    fn read(&mut self) -> Result<Reading> {
+        let snapshot = self.live.read()?;
+        let paths = self.selection.choose(&snapshot.paths, self.peers);
+        if let Some(changed) = self.selection.changed()
+            && let Err(error) = self.live.remember(changed)
+        {
+            log::warn!("{error}");
+        }
+        Ok(Reading { snapshot, paths, unwatched: self.live.unwatched() })
     }
 }

@@ -1,11 +1,15 @@
 //! A live source and the signals that end it, for every command that attaches.
 
+use std::time::Instant;
+
 use anyhow::{Context as _, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 
-use crate::cli::{AttachArgs, IngressHook};
-use crate::kernel::{Capacities, Ingress, Options};
+use crate::cli::{AttachArgs, BesideArgs, IngressHook};
+use crate::config::Settings;
+use crate::kernel::{Capacities, Ingress, Live, Options, Pinned, pinned};
+use crate::snapshot::Snapshot;
 use crate::topology::Choice;
 
 /// SIGINT, SIGTERM and SIGHUP, any of which ends a command in good order.
@@ -69,5 +73,66 @@ pub fn options(attach: AttachArgs) -> Options {
             blocks: attach.max_blocks.unwrap_or(default.blocks),
             slots: attach.max_devices.unwrap_or(default.slots),
         },
+        pins: None,
+    }
+}
+
+/// Where a command's figures come from.
+#[derive(Debug)]
+pub enum Source {
+    /// Our own hooks.
+    Live(Box<Live>),
+    /// The maps of an exporter that is at work here; nothing is attached.
+    Pinned(Box<Pinned>),
+}
+
+impl Source {
+    /// Reads the exporter's maps where one watches what is wanted, and attaches otherwise.
+    ///
+    /// # Errors
+    /// The maps cannot be read, or what could not be attached.
+    pub async fn open(attach: &AttachArgs, beside: &BesideArgs, settings: &Settings) -> Result<Self> {
+        let options = options(attach.clone().or(settings));
+        if let Some(directory) = beside.directory(settings.export.pin_path.as_deref())
+            && let Some(mut pinned) =
+                pinned::find(directory).context("an exporter is at work here; --own attaches besides")?
+        {
+            if pinned.serves(&options) {
+                log::info!("{}", pinned.says());
+                return Ok(Self::Pinned(Box::new(pinned)));
+            }
+            log::info!("the exporter in {} does not watch what is asked for: attaching", directory.display());
+        }
+        Ok(Self::Live(Box::new(Live::start(options).await?)))
+    }
+
+    /// The state of all counters now.
+    ///
+    /// # Errors
+    /// The maps cannot be read.
+    pub fn read(&mut self) -> Result<Snapshot> {
+        Ok(match self {
+            Self::Live(live) => live.read()?,
+            Self::Pinned(pinned) => pinned.read()?,
+        })
+    }
+
+    /// Waits until `due`, and meanwhile takes care of what is ours.
+    ///
+    /// # Errors
+    /// As [`Live::care_until`].
+    pub async fn care_until(&mut self, due: Instant) -> Result<()> {
+        match self {
+            Self::Live(live) => live.care_until(due).await?,
+            Self::Pinned(_) => tokio::time::sleep_until(due.into()).await,
+        }
+        Ok(())
+    }
+
+    /// Leaves the devices as they were found.
+    pub async fn stop(&mut self) {
+        if let Self::Live(live) = self {
+            live.stop().await;
+        }
     }
 }

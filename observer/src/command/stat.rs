@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::output::Output;
-use super::session::{Signals, block_on, options};
+use super::session::{Signals, Source, block_on};
 use crate::cli::{Format, StatArgs};
 use crate::config::Settings;
-use crate::kernel::Live;
 use crate::model::Report;
 use crate::view::table::TableOptions;
 use crate::view::{csv, json, table};
@@ -22,32 +21,31 @@ pub fn run(args: &StatArgs, settings: &Settings) -> Result<()> {
     let interval = args.interval.or(settings.interval.map(|i| i.0)).unwrap_or(Duration::from_secs(1));
     let once = args.interval.is_none();
     let count = args.count.unwrap_or(if once { 1 } else { u64::MAX });
-    let attach = args.attach.clone().or(settings);
     block_on(async {
         let mut signals = Signals::new()?;
-        let mut live = Live::start(options(attach)).await?;
+        let mut source = Source::open(&args.attach, &args.beside, settings).await?;
         let result = tokio::select! {
-            result = report(&mut live, args, interval, count, &mut output) => result,
+            result = report(&mut source, args, interval, count, &mut output) => result,
             () = signals.any() => Ok(()),
         };
-        live.stop().await;
+        source.stop().await;
         result
     })
 }
 
 async fn report(
-    live: &mut Live,
+    source: &mut Source,
     args: &StatArgs,
     interval: Duration,
     count: u64,
     output: &mut Output,
 ) -> Result<()> {
-    let mut earlier = live.read()?;
+    let mut earlier = source.read()?;
     let mut due = Instant::now();
     for nth in 0..count {
         due += interval;
-        live.care_until(due).await?;
-        let later = live.read()?;
+        source.care_until(due).await?;
+        let later = source.read()?;
         let report = if args.total { Report::total(&later) } else { Report::between(&earlier, &later) };
         if !output.write(&render(&report, args, nth == 0, output.colour))? {
             break;

@@ -2,15 +2,21 @@
 //! over a channel. Whoever owns the maps answers between two cares for the hooks, so that no client,
 //! slow or in numbers, ever holds them up.
 
+mod auth;
 mod http;
+pub mod notify;
 mod process;
+pub mod sandbox;
 mod server;
+mod tls;
+mod web;
 
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-pub use server::{Server, ServerError};
+pub use server::{Reload, Server, ServerError};
+pub use web::{Web, WebError};
 
 use crate::snapshot::Snapshot;
 use crate::view::prometheus::Named;

@@ -1,7 +1,7 @@
 //! Listens, in a thread of its own.
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -11,7 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::Ask;
+use super::auth::Checked;
 use super::http::Answers;
+use super::web::Web;
 
 /// Connections at the same time; who comes later waits in the kernel's queue.
 const CONNECTIONS: usize = 64;
@@ -35,6 +37,25 @@ pub struct ServerError {
 #[derive(Debug)]
 pub struct Server {
     listeners: Vec<TcpListener>,
+    web: Shared,
+}
+
+type Shared = Arc<RwLock<Arc<Web>>>;
+
+/// Replaces certificates and passwords while the server runs.
+#[derive(Clone, Debug)]
+pub struct Reload(Shared);
+
+impl Reload {
+    /// From the next connection on.
+    ///
+    /// # Errors
+    /// The server has panicked.
+    pub fn set(&self, web: Web) -> std::io::Result<()> {
+        let mut place = self.0.write().map_err(|_| std::io::Error::other("the HTTP server has panicked"))?;
+        *place = Arc::new(web);
+        Ok(())
+    }
 }
 
 impl Server {
@@ -42,7 +63,7 @@ impl Server {
     ///
     /// # Errors
     /// An address is taken, or not ours.
-    pub fn bind(addresses: &[SocketAddr]) -> Result<Self, ServerError> {
+    pub fn bind(addresses: &[SocketAddr], web: Web) -> Result<Self, ServerError> {
         let listeners = addresses.iter().map(|address| {
             let open = || {
                 let listener = TcpListener::bind(address)?;
@@ -55,13 +76,22 @@ impl Server {
                 remedy: "end who listens there, or name another address with --listen",
             })
         });
-        Ok(Self { listeners: listeners.collect::<Result<_, _>>()? })
+        Ok(Self {
+            listeners: listeners.collect::<Result<_, _>>()?,
+            web: Arc::new(RwLock::new(Arc::new(web))),
+        })
     }
 
     /// The addresses, with the ports that the system chose.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// What replaces certificates and passwords later.
+    #[must_use]
+    pub fn reload(&self) -> Reload {
+        Reload(Arc::clone(&self.web))
     }
 
     /// Serves in a thread of its own, for as long as the process lives.
@@ -76,7 +106,7 @@ impl Server {
                 let room = Arc::new(Semaphore::new(CONNECTIONS));
                 let listening = self.listeners.into_iter().filter_map(|listener| {
                     let listener = tokio::net::TcpListener::from_std(listener).ok()?;
-                    Some(accept(listener, Arc::clone(&room), answers.clone()))
+                    Some(accept(listener, Arc::clone(&room), Arc::clone(&self.web), answers.clone()))
                 });
                 futures::future::join_all(listening).await;
             });
@@ -85,14 +115,19 @@ impl Server {
     }
 }
 
-async fn accept(listener: tokio::net::TcpListener, room: Arc<Semaphore>, answers: Answers) {
+async fn accept(listener: tokio::net::TcpListener, room: Arc<Semaphore>, web: Shared, answers: Answers) {
     loop {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
                 let answers = answers.clone();
+                let web = web.read().map(|web| Arc::clone(&web)).ok();
                 tokio::spawn(async move {
-                    serve(stream, answers).await;
+                    if let Some(web) = web
+                        && tokio::time::timeout(LIFETIME, greet(stream, web, answers)).await.is_err()
+                    {
+                        log::debug!("a connection ended after {LIFETIME:?}");
+                    }
                     drop(place);
                 });
             }
@@ -105,17 +140,38 @@ async fn accept(listener: tokio::net::TcpListener, room: Arc<Semaphore>, answers
     }
 }
 
-async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, answers: Answers) {
+/// Speaks TLS first where that is wanted.
+async fn greet(stream: tokio::net::TcpStream, web: Arc<Web>, answers: Answers) {
+    match web.tls.clone() {
+        None => serve(stream, web, answers).await,
+        Some(tls) => {
+            let accepted = tokio_rustls::TlsAcceptor::from(tls).accept(stream);
+            match tokio::time::timeout(HEADERS, accepted).await {
+                Ok(Ok(stream)) => serve(stream, web, answers).await,
+                Ok(Err(error)) => log::debug!("no TLS: {error}"),
+                Err(_) => log::debug!("no TLS within {HEADERS:?}"),
+            }
+        }
+    }
+}
+
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, web: Arc<Web>, answers: Answers) {
     let service = service_fn(move |request| {
-        let answers = answers.clone();
-        async move { Ok::<_, std::convert::Infallible>(answers.to(&request).await) }
+        let (answers, web) = (answers.clone(), Arc::clone(&web));
+        async move {
+            let answer = match web.users.check(&request).await {
+                Checked::Welcome => answers.to(&request).await,
+                Checked::Refused(answer) => answer,
+            };
+            Ok::<_, std::convert::Infallible>(answer)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS)
         .max_buf_size(HEADER_BYTES)
         .serve_connection(TokioIo::new(stream), service);
-    if let Ok(Err(error)) = tokio::time::timeout(LIFETIME, connection).await {
+    if let Err(error) = connection.await {
         log::debug!("a connection ended: {error}");
     }
 }

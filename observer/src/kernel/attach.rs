@@ -13,7 +13,7 @@ use aya::programs::tc::{
     NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact,
     qdisc_detach_program,
 };
-use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
+use aya::programs::{ProgramError, TcAttachType};
 use observer_common::kind::Direction;
 
 use super::clsact;
@@ -53,7 +53,7 @@ pub struct Place {
 }
 
 enum Link {
-    Tcx(SchedClassifierLink),
+    Tcx(OwnedFd),
     Clsact(SchedClassifierLink),
     Xdp(OwnedFd),
 }
@@ -64,6 +64,8 @@ pub struct Hooks {
     /// Devices whose `clsact` was made by us.
     made: BTreeSet<u32>,
     tcx: bool,
+    /// Places where the filter of a killed one was still counting when we came.
+    taken_over: BTreeSet<Place>,
     /// Held as long as leftovers with our name may be taken for those of the dead.
     alone: Option<UnixListener>,
 }
@@ -73,7 +75,7 @@ impl Hooks {
     #[must_use]
     pub fn new() -> Self {
         let tcx = sys::version().is_some_and(|version| version >= TCX);
-        Self { links: BTreeMap::new(), made: BTreeSet::new(), tcx, alone: None }
+        Self { links: BTreeMap::new(), made: BTreeSet::new(), tcx, taken_over: BTreeSet::new(), alone: None }
     }
 
     /// Starts to watch a place.
@@ -119,6 +121,7 @@ impl Hooks {
                     log::info!("removed a filter of a killed observer from {}", place.device);
                     // The clsact was the dead one's too, unless others have put something on it since.
                     self.made.insert(place.ifindex);
+                    self.taken_over.insert(place.clone());
                 }
                 Err(TcError::IoError(error)) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(in_the_way("remove an old filter from", place, &error, None)),
@@ -137,14 +140,8 @@ impl Hooks {
     pub async fn verify(&self, programs: &mut Programs, place: &Place) -> Result<bool, KernelError> {
         let Some(link) = self.links.get(place) else { return Ok(false) };
         match link {
-            Link::Xdp(link) => {
-                Ok(sys::xdp_link_ifindex(link.as_fd()).is_ok_and(|index| index == place.ifindex))
-            }
-            Link::Tcx(_) => {
-                let id = program_id(programs, place.direction)?;
-                let attached = SchedClassifier::query_tcx(&place.device, attach_type(place.direction))
-                    .map_err(|error| in_the_way("look for our hook on", place, &error, None))?;
-                Ok(attached.1.iter().any(|program| program.id() == id))
+            Link::Xdp(link) | Link::Tcx(link) => {
+                Ok(sys::link_ifindex(link.as_fd()).is_ok_and(|index| index == place.ifindex))
             }
             Link::Clsact(_) => {
                 let id = program_id(programs, place.direction)?;
@@ -158,9 +155,15 @@ impl Hooks {
     pub fn detach(&mut self, place: &Place) {
         match self.links.remove(place) {
             None => {}
-            Some(Link::Xdp(link)) => drop(link),
-            Some(Link::Tcx(link) | Link::Clsact(link)) => drop(link),
+            Some(Link::Xdp(link) | Link::Tcx(link)) => drop(link),
+            Some(Link::Clsact(link)) => drop(link),
         }
+    }
+
+    /// Whether at every place a killed one's filter counted until ours came.
+    #[must_use]
+    pub fn took_all_over(&self) -> bool {
+        !self.links.is_empty() && self.links.keys().all(|place| self.taken_over.contains(place))
     }
 
     /// Places that are watched.
@@ -216,9 +219,12 @@ fn program_id(programs: &mut Programs, direction: Direction) -> Result<u32, Kern
     })
 }
 
-fn attach_tcx(programs: &mut Programs, place: &Place) -> Result<SchedClassifierLink, KernelError> {
+fn attach_tcx(programs: &mut Programs, place: &Place) -> Result<OwnedFd, KernelError> {
+    let program = programs.classifier(program_of(place.direction))?;
+    let fd = program.fd().map_err(|error| in_the_way("attach to", place, &error, None))?.as_fd();
     // First: an earlier program's PASS would blind us.
-    attach_classifier(programs, place, TcAttachOptions::TcxOrder(LinkOrder::first()))
+    sys::attach_tcx(fd, place.ifindex, place.direction)
+        .map_err(|error| in_the_way("attach to", place, &error, error.raw_os_error()))
 }
 
 fn attach_classifier(

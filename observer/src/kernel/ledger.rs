@@ -20,13 +20,13 @@ type Counters = [u64; PATH_COUNTERS];
 pub type Names<'a> = BTreeMap<u16, &'a str>;
 
 /// Which node every block is on, and what was counted for nodes that it was on before.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
-    homes: BTreeMap<BlockKey, IpAddr>,
+    pub(super) homes: BTreeMap<BlockKey, IpAddr>,
     /// What a kernel path had counted when its block came to its present node.
-    base: BTreeMap<PathKey, Counters>,
+    pub(super) base: BTreeMap<PathKey, Counters>,
     /// What was counted for nodes that blocks have left.
-    retired: BTreeMap<PathId, Counters>,
+    pub(super) retired: BTreeMap<PathId, Counters>,
 }
 
 impl Ledger {
@@ -58,6 +58,13 @@ impl Ledger {
         }
         self.homes = homes;
         gone
+    }
+
+    /// Blocks whose home is not what it is in `homes`, with the one that is theirs until [`Self::assign`].
+    pub fn moving(&self, homes: &BTreeMap<BlockKey, IpAddr>) -> Vec<(BlockKey, Option<IpAddr>)> {
+        let gone = self.homes.iter().filter(|(block, home)| homes.get(block) != Some(*home));
+        let new = homes.keys().filter(|block| !self.homes.contains_key(block));
+        gone.map(|(block, home)| (*block, Some(*home))).chain(new.map(|block| (*block, None))).collect()
     }
 
     /// The paths by peer node.

@@ -1,5 +1,7 @@
 //! Loads the programs.
 
+use std::path::Path;
+
 use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
@@ -65,11 +67,23 @@ impl Programs {
     /// # Errors
     /// Missing capability, kernel too old, or no memory.
     pub fn load(capacities: Capacities) -> Result<Self, KernelError> {
+        Self::load_with(capacities, None)
+    }
+
+    /// The same with the maps of [`super::pins::MAPS`] pinned in a directory, or taken from there.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_with(capacities: Capacities, pins: Option<&Path>) -> Result<Self, KernelError> {
         // Kernels before 5.11 count map memory against this limit. Where it may not be raised, the
         // creation of a map says so.
         sys::raise_memlock();
         let capacities = Capacities { slots: capacities.slots.clamp(1, MAX_SLOTS), ..capacities };
-        let ebpf = EbpfLoader::new()
+        let mut loader = EbpfLoader::new();
+        for name in super::pins::MAPS.into_iter().filter(|_| pins.is_some()) {
+            loader.map_pin_path(name, pins.unwrap_or(Path::new("/")).join(name));
+        }
+        let ebpf = loader
             .map_max_entries("TOTALS", capacities.slots * 2 * CLASS_STRIDE)
             .map_max_entries("EVENTS", capacities.slots * 2)
             .map_max_entries("PATHS", capacities.paths)

@@ -8,6 +8,9 @@ mod ledger;
 mod live;
 mod load;
 pub mod netlink;
+pub mod pinned;
+mod pins;
+mod state;
 pub mod sys;
 mod tables;
 
@@ -15,4 +18,5 @@ pub use attach::{Hooks, Ingress, Place};
 pub use error::{KernelError, LiveError};
 pub use live::{Live, Options};
 pub use load::{Capacities, Programs, entry};
+pub use pinned::Pinned;
 pub use tables::Tables;

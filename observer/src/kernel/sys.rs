@@ -4,6 +4,8 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
+use observer_common::kind::Direction;
+
 /// Tries to lift the limit on locked memory; where that is refused, nothing is lost on kernels from
 /// 5.11 on.
 pub fn raise_memlock() {
@@ -12,6 +14,53 @@ pub fn raise_memlock() {
     if unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) } != 0 {
         log::debug!("RLIMIT_MEMLOCK stays as it is: {}", io::Error::last_os_error());
     }
+}
+
+/// Time since the machine started, suspended or not.
+pub fn boottime() -> std::time::Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the struct is valid for the duration of the call, and the clock exists since Linux 2.6.39.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
+    let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or(0);
+    std::time::Duration::new(time.tv_sec.unsigned_abs(), nanoseconds)
+}
+
+const BPF_MAP_CREATE: libc::c_int = 0;
+const BPF_MAP_TYPE_ARRAY: u32 = 2;
+
+/// The part of `union bpf_attr` that `BPF_MAP_CREATE` reads.
+#[repr(C)]
+#[derive(Default)]
+struct MapCreate {
+    kind: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    flags: u32,
+    inner: u32,
+    numa_node: u32,
+    name: [u8; 16],
+    rest: [u32; 19],
+}
+
+/// Creates an array map.
+///
+/// # Errors
+/// The kernel's own.
+pub fn create_array(name: &str, value_size: u32, max_entries: u32) -> io::Result<OwnedFd> {
+    let mut attr =
+        MapCreate { kind: BPF_MAP_TYPE_ARRAY, key_size: 4, value_size, max_entries, ..MapCreate::default() };
+    for (to, from) in attr.name[..15].iter_mut().zip(name.bytes()) {
+        *to = from;
+    }
+    // SAFETY: the attribute is valid for the duration of the call, zeros beyond what is set.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, BPF_MAP_CREATE, &raw const attr, size_of::<MapCreate>()) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just given us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 fn uname() -> Option<libc::utsname> {
@@ -49,7 +98,10 @@ fn parse_version(release: &str) -> Option<(u32, u32)> {
 
 const BPF_LINK_CREATE: libc::c_int = 28;
 const BPF_XDP: u32 = 37;
+const BPF_TCX_INGRESS: u32 = 46;
+const BPF_TCX_EGRESS: u32 = 47;
 const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
+const BPF_F_BEFORE: u32 = 1 << 3;
 
 /// The part of `union bpf_attr` that `BPF_LINK_CREATE` reads (include/uapi/linux/bpf.h).
 #[repr(C)]
@@ -68,11 +120,29 @@ struct LinkCreate {
 /// # Errors
 /// `EBUSY`/`EEXIST`: somebody owns the hook. `EOPNOTSUPP`: the driver has no native XDP.
 pub fn attach_xdp(program: BorrowedFd<'_>, ifindex: u32) -> io::Result<OwnedFd> {
+    create_link(program, ifindex, BPF_XDP, XDP_FLAGS_DRV_MODE)
+}
+
+/// Attaches a TC program by a TCX link, before all others of that direction. By our own call, because the
+/// link's descriptor is what tells later whether it is still attached: listing the programs of a hook
+/// needs CAP_SYS_ADMIN.
+///
+/// # Errors
+/// The kernel's own.
+pub fn attach_tcx(program: BorrowedFd<'_>, ifindex: u32, direction: Direction) -> io::Result<OwnedFd> {
+    let kind = match direction {
+        Direction::Ingress => BPF_TCX_INGRESS,
+        Direction::Egress => BPF_TCX_EGRESS,
+    };
+    create_link(program, ifindex, kind, BPF_F_BEFORE)
+}
+
+fn create_link(program: BorrowedFd<'_>, ifindex: u32, kind: u32, flags: u32) -> io::Result<OwnedFd> {
     let attr = LinkCreate {
         program: program.as_raw_fd().cast_unsigned(),
         target: ifindex,
-        attach_type: BPF_XDP,
-        flags: XDP_FLAGS_DRV_MODE,
+        attach_type: kind,
+        flags,
         rest: [0; 6],
     };
     // SAFETY: the attribute is valid for the duration of the call, zeros beyond what is set.
@@ -88,7 +158,7 @@ pub fn attach_xdp(program: BorrowedFd<'_>, ifindex: u32) -> io::Result<OwnedFd> 
 
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 
-/// `struct bpf_link_info` up to the part of XDP links.
+/// `struct bpf_link_info` up to the part of XDP and TCX links, which begin alike.
 #[repr(C)]
 #[derive(Default)]
 struct LinkInfo {
@@ -108,11 +178,11 @@ struct GetInfo {
     info: u64,
 }
 
-/// The interface that an XDP link is attached to; 0 once it was detached.
+/// The interface that an XDP or TCX link is attached to; 0 once it was detached.
 ///
 /// # Errors
 /// The kernel's own.
-pub fn xdp_link_ifindex(link: BorrowedFd<'_>) -> io::Result<u32> {
+pub fn link_ifindex(link: BorrowedFd<'_>) -> io::Result<u32> {
     let mut info = LinkInfo::default();
     let attr = GetInfo {
         fd: link.as_raw_fd().cast_unsigned(),

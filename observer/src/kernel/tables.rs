@@ -1,8 +1,10 @@
 //! The maps, typed: what user space writes for the programs, and what it reads of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::Path;
 
-use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues};
 use aya::util::nr_cpus;
 use aya::{Ebpf, Pod};
 use observer_common::abi::{
@@ -15,6 +17,7 @@ use observer_common::kind::{Class, Direction};
 use observer_common::path::{PathKey, PathStats, Stranger};
 
 use super::error::{KernelError, chain};
+use crate::topology::convert;
 
 /// A struct that both sides share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,12 +57,8 @@ pub struct Tables {
 }
 
 macro_rules! take {
-    ($ebpf:expr, $name:literal) => {
-        $ebpf
-            .take_map($name)
-            .ok_or(MapError::InvalidName { name: $name.to_owned() })
-            .and_then(TryInto::try_into)
-            .map_err(failed("open", $name))?
+    ($map:expr, $name:literal) => {
+        $map($name).and_then(TryInto::try_into).map_err(failed("open", $name))?
     };
 }
 
@@ -69,16 +68,28 @@ impl Tables {
     /// # Errors
     /// A map is missing or of another kind: the object is not ours.
     pub fn take(ebpf: &mut Ebpf) -> Result<Self, KernelError> {
+        Self::from(|name| ebpf.take_map(name).ok_or(MapError::InvalidName { name: name.to_owned() }))
+    }
+
+    /// Opens the maps that another process has pinned in a directory.
+    ///
+    /// # Errors
+    /// A map is missing, of another kind, or not ours to read.
+    pub fn open(directory: &Path) -> Result<Self, KernelError> {
+        Self::from(|name| Map::from_map_data(MapData::from_pin(directory.join(name))?))
+    }
+
+    fn from(mut map: impl FnMut(&'static str) -> Result<Map, MapError>) -> Result<Self, KernelError> {
         Ok(Self {
-            devices: take!(ebpf, "DEVICES"),
-            config: take!(ebpf, "CONFIG"),
-            size_class: take!(ebpf, "SIZE_CLASS"),
-            totals: take!(ebpf, "TOTALS"),
-            events: take!(ebpf, "EVENTS"),
-            paths: take!(ebpf, "PATHS"),
-            peers: take!(ebpf, "PEERS"),
-            blocks: take!(ebpf, "BLOCKS"),
-            strangers: take!(ebpf, "STRANGER_TABLE"),
+            devices: take!(map, "DEVICES"),
+            config: take!(map, "CONFIG"),
+            size_class: take!(map, "SIZE_CLASS"),
+            totals: take!(map, "TOTALS"),
+            events: take!(map, "EVENTS"),
+            paths: take!(map, "PATHS"),
+            peers: take!(map, "PEERS"),
+            blocks: take!(map, "BLOCKS"),
+            strangers: take!(map, "STRANGER_TABLE"),
             places: BTreeMap::new(),
             known: (0, 0),
         })
@@ -234,6 +245,19 @@ impl Tables {
             Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
             Err(error) => Err(failed("write", "PATHS")(error)),
         }
+    }
+
+    /// The node that each pod block is entered with.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn blocks(&self) -> Result<BTreeMap<BlockKey, IpAddr>, KernelError> {
+        let mut blocks = BTreeMap::new();
+        for entry in self.blocks.iter() {
+            let (Shared(key), Shared(facts)) = entry.map_err(failed("read", "BLOCKS"))?;
+            blocks.insert(key, convert::from_wire(facts.peer));
+        }
+        Ok(blocks)
     }
 
     /// All strangers, all CPUs together.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use std::time::Duration;
 
 use crate::model::{DeviceRow, Figures, Fragments, Line, PathLine, Report, State, per_second};
-use crate::snapshot::{Hook, PathId, Stranger, Vni};
+use crate::snapshot::{Hook, PathId, Routing, Stranger, Vni};
 
 /// The version of the form; a change that breaks readers gets a new number.
 pub const SCHEMA: &str = "observer-stat/1";
@@ -26,6 +26,7 @@ pub fn report(report: &Report) -> Value {
         "size_bounds": report.size_bounds,
         "rows": report.lines().iter().map(|line| row(line, report)).collect::<Vec<_>>(),
         "paths": report.path_lines().iter().map(|line| path(line, report.interval)).collect::<Vec<_>>(),
+        "routing": report.routing.iter().map(routing).collect::<Vec<_>>(),
         "strangers": report.strangers.iter().map(stranger).collect::<Vec<_>>(),
         "fill": {
             "paths": report.fill.paths,
@@ -36,6 +37,16 @@ pub fn report(report: &Report) -> Value {
             "blocks_capacity": report.fill.blocks_capacity,
         },
         "notes": report.notes,
+    })
+}
+
+fn routing(way: &Routing) -> Value {
+    json!({
+        "family": if way.ipv6 { "ipv6" } else { "ipv4" },
+        "encapsulation": way.class.label(),
+        "scope": way.scope.label(),
+        "blocks": way.blocks,
+        "peers": way.peers,
     })
 }
 

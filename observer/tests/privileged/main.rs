@@ -5,6 +5,7 @@
 
 mod capture;
 mod exact;
+mod export;
 mod flood;
 mod fragments;
 mod hooks;

@@ -101,15 +101,12 @@ impl Collector for Scrape {
         rows::overflows(to, &self.snapshot)?;
         devices(to, &self.snapshot)?;
         hooks(to, &self.snapshot)?;
-        Writer::start(to, &f::UNWATCHED)?.counter(&NO_LABELS, self.own.unwatched.as_secs_f64())?;
+        Writer::start(to, &f::UNWATCHED)?.only_counter(self.own.unwatched.as_secs_f64())?;
         routing(to, &self.snapshot)?;
         tables(to, &self.snapshot, &self.paths)?;
         own(to, self)
     }
 }
-
-/// For families without labels.
-const NO_LABELS: [(&str, &str); 0] = [];
 
 fn devices(to: &mut DescriptorEncoder, snapshot: &Snapshot) -> Result<(), Error> {
     let mut mtu = Writer::start(to, &f::DEVICE_MTU)?;
@@ -190,7 +187,7 @@ fn tables(to: &mut DescriptorEncoder, snapshot: &Snapshot, paths: &[Named]) -> R
         capacity.gauge(&[("table", table)], fits)?;
     }
     let named = paths.iter().filter(|path| path.peer.is_some()).count() as u64;
-    Writer::start(to, &f::PATHS_NAMED)?.gauge(&NO_LABELS, named)
+    Writer::start(to, &f::PATHS_NAMED)?.only_gauge(named)
 }
 
 fn own(to: &mut DescriptorEncoder, scrape: &Scrape) -> Result<(), Error> {
@@ -203,9 +200,9 @@ fn own(to: &mut DescriptorEncoder, scrape: &Scrape) -> Result<(), Error> {
     for program in &snapshot.programs {
         seconds.counter(&[("program", program.name.as_str())], program.run_time.as_secs_f64())?;
     }
-    Writer::start(to, &f::CPU_SECONDS)?.counter(&NO_LABELS, own.cpu.as_secs_f64())?;
-    Writer::start(to, &f::RESIDENT)?.gauge(&NO_LABELS, own.resident)?;
-    Writer::start(to, &f::SCRAPE_SECONDS)?.gauge(&NO_LABELS, own.reading.as_secs_f64())?;
+    Writer::start(to, &f::CPU_SECONDS)?.only_counter(own.cpu.as_secs_f64())?;
+    Writer::start(to, &f::RESIDENT)?.only_gauge(own.resident)?;
+    Writer::start(to, &f::SCRAPE_SECONDS)?.only_gauge(own.reading.as_secs_f64())?;
     let layout = own.layout.to_string();
     let kernel = snapshot.origin.trim_start_matches("Linux ");
     Writer::start(to, &f::BUILD)?.info(&[
@@ -214,5 +211,5 @@ fn own(to: &mut DescriptorEncoder, scrape: &Scrape) -> Result<(), Error> {
         ("layout", layout.as_str()),
     ])?;
     let start = snapshot.taken.saturating_sub(snapshot.counting);
-    Writer::start(to, &f::START)?.gauge(&NO_LABELS, start.as_secs_f64())
+    Writer::start(to, &f::START)?.only_gauge(start.as_secs_f64())
 }

@@ -12,10 +12,12 @@ use std::net::IpAddr;
 use observer_common::counters::{PATH_COUNTERS, PathCounter};
 use observer_common::kind::{Class, Direction};
 use prometheus_client::encoding::DescriptorEncoder;
+use serde::{Deserialize, Serialize};
 
 use super::families as f;
 use super::write::Writer;
 use crate::model::PathFigures;
+use crate::path_name::PathName;
 use crate::snapshot::{Path, PathId, Vni};
 use crate::topology::Scope;
 
@@ -48,12 +50,59 @@ pub struct Selection {
     named: BTreeMap<PathId, Counters>,
     /// Paths that were named and are not now, with what does not belong to `other`.
     left: BTreeMap<PathId, Counters>,
+    /// What is written down has changed since [`Self::changed`] was asked last.
+    changed: bool,
+    /// We go on from another's choice: paths that are not known here were a part of `other` then.
+    resumed: bool,
+}
+
+/// A choice as it is written down: named paths and those that were, with what is not theirs or not
+/// `other`'s.
+#[derive(Deserialize, Serialize)]
+struct Kept {
+    named: Vec<(PathName, Vec<u64>)>,
+    left: Vec<(PathName, Vec<u64>)>,
 }
 
 impl Selection {
+    /// Goes on from where another ended, so that no series goes back because of a restart.
+    #[must_use]
+    pub fn resume(kept: &serde_json::Value) -> Self {
+        let Ok(kept) = Kept::deserialize(kept) else { return Self::default() };
+        let read = |rows: &[(PathName, Vec<u64>)]| -> BTreeMap<PathId, Counters> {
+            let row = |(name, values): &(PathName, Vec<u64>)| {
+                let mut counters = [0; PATH_COUNTERS];
+                counters.iter_mut().zip(values).for_each(|(to, from)| *to = *from);
+                Some((name.id()?, counters))
+            };
+            rows.iter().filter_map(row).collect()
+        };
+        let named = read(&kept.named);
+        let peers = named.keys().map(|id| id.peer).collect();
+        Self { peers, named, left: read(&kept.left), changed: false, resumed: true }
+    }
+
+    /// What [`Self::resume`] wants, if it has changed since it was asked for last.
+    pub fn changed(&mut self) -> Option<serde_json::Value> {
+        if !std::mem::take(&mut self.changed) {
+            return None;
+        }
+        let rows = |all: &BTreeMap<PathId, Counters>, zero: bool| {
+            let kept =
+                all.iter().filter(|(_, counters)| zero || counters.iter().any(|counter| *counter != 0));
+            kept.map(|(id, counters)| (id.into(), counters.to_vec())).collect()
+        };
+        serde_json::to_value(Kept { named: rows(&self.named, true), left: rows(&self.left, false) }).ok()
+    }
+
     /// Chooses among `paths` and gives what is to be exported: at most `limit` peers and
     /// [`PATHS_PER_PEER`] times as many paths, and one sum for each device, direction and class.
     pub fn choose(&mut self, paths: &[Path], limit: usize) -> Vec<Named> {
+        if std::mem::take(&mut self.resumed) {
+            for path in paths.iter().filter(|path| !self.named.contains_key(&path.id)) {
+                self.left.entry(path.id.clone()).or_insert([0; PATH_COUNTERS]);
+            }
+        }
         self.choose_peers(paths, limit);
         self.update(paths, limit.saturating_mul(PATHS_PER_PEER));
         self.export(paths)
@@ -97,6 +146,7 @@ impl Selection {
             if let (Some(others), Some(counted)) = (self.named.remove(&id), now.get(&id)) {
                 let own = since(counted, &others);
                 self.left.insert(id, own);
+                self.changed = true;
             }
         }
         for path in paths.iter().filter(|path| self.peers.contains(&path.id.peer)) {
@@ -112,6 +162,7 @@ impl Selection {
                 None => [0; PATH_COUNTERS],
             };
             self.named.insert(path.id.clone(), others);
+            self.changed = true;
         }
         for path in paths.iter().filter(|path| !self.named.contains_key(&path.id)) {
             if !self.left.contains_key(&path.id) {

@@ -143,3 +143,20 @@ fn a_new_peer_is_named_with_all_that_it_counted_and_nobody_is_named_beyond_the_l
     assert_eq!(exported(&mut selection, &[(1, 5), (2, 7)], 0), [(0, 0)]);
     assert_eq!(exported(&mut selection, &[(1, 6), (2, 9)], 0), [(0, 3)]);
 }
+
+#[test]
+fn a_restart_changes_no_series() {
+    let mut selection = Selection::default();
+    exported(&mut selection, &[(1, 100), (2, 50), (3, 10)], 2);
+    exported(&mut selection, &[(1, 100), (2, 50), (3, 200)], 2);
+    let before = exported(&mut selection, &[(1, 101), (2, 55), (3, 230)], 2);
+    let kept = selection.changed().expect("peer 3 came");
+    assert_eq!(selection.changed(), None);
+    let mut next = Selection::resume(&kept);
+    assert_eq!(exported(&mut next, &[(1, 101), (2, 55), (3, 230)], 2), before);
+    // A path that only the first knew as a part of `other` begins at 0 where it is named.
+    assert_eq!(
+        exported(&mut next, &[(1, 101), (2, 900), (3, 230)], 3),
+        [(1, 101), (2, 50), (3, 30), (0, 1_050)]
+    );
+}

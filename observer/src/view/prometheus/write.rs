@@ -45,6 +45,16 @@ impl<'a> Writer<'a> {
         self.0.encode_family(labels)?.encode_gauge(&value)
     }
 
+    /// A counter of a family without labels.
+    pub(super) fn only_counter<V: EncodeCounterValue>(&mut self, value: V) -> Result<(), Error> {
+        self.0.encode_counter::<NoLabelSet, V, f64>(&value, None)
+    }
+
+    /// A gauge of a family without labels.
+    pub(super) fn only_gauge<V: EncodeGaugeValue>(&mut self, value: V) -> Result<(), Error> {
+        self.0.encode_gauge(&value)
+    }
+
     pub(super) fn info<L: EncodeLabelSet>(&mut self, labels: &L) -> Result<(), Error> {
         self.0.encode_info(labels)
     }

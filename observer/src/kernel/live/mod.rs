@@ -1,23 +1,27 @@
 //! The kernel as a source: attaches, keeps attached while devices come and go, and reads.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+mod books;
 
-use observer_common::abi::{DeviceFacts, link, role};
-use observer_common::counters::EVENTS;
-use observer_common::kind::{Class, Direction};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use observer_common::abi::{BlockKey, DeviceFacts, link, role};
+use observer_common::kind::Direction;
 use observer_common::path::VNI_NONE;
 
 use super::attach::{Hooks, Ingress, Place};
 use super::diagnostics;
 use super::error::{KernelError, LiveError};
-use super::ledger::{Ledger, Names, tunnel_id};
 use super::load::{Capacities, Programs};
 use super::netlink::{self, Watcher};
+use super::pins::Pins;
+use super::state::State;
 use super::sys;
 use super::tables::Tables;
-use crate::snapshot::{Device, Fill, Hook, Path, PathId, Snapshot, Stranger, Totals, Tunnel, Vni};
-use crate::topology::{Block, Choice, LinkLayer, Peer, Role, Scope, Topology, Watched, convert};
+use crate::snapshot::{Hook, Snapshot};
+use crate::topology::{Block, Choice, LinkLayer, Peer, Role, Topology, Watched, convert};
+pub(super) use books::{Books, Slot};
 
 /// Before this kernel tunl0's TC ingress starts at the outer headers.
 const INNER_AT_TUNNEL_INGRESS: (u32, u32) = (6, 1);
@@ -32,6 +36,10 @@ const RETRY: Duration = Duration::from_secs(2);
 const TABLES: &str = "/tables";
 /// See above.
 const NODE: &str = "/node";
+/// See above.
+const STATE: &str = "/state";
+/// How often it is written down that we live: a gap is known as exactly.
+const ALIVE: Duration = Duration::from_secs(1);
 /// How often every hook is looked at: a lost one is mended well within five seconds.
 const VERIFY: Duration = Duration::from_secs(2);
 
@@ -44,18 +52,8 @@ pub struct Options {
     pub ingress: Ingress,
     /// Capacities of the maps.
     pub capacities: Capacities,
-}
-
-/// A device that is watched, or was.
-struct Slot {
-    index: u16,
-    /// As it was last seen.
-    watched: Watched,
-    /// It is there now.
-    present: bool,
-    hooks: [Hook; 2],
-    /// How often each was found lost.
-    losses: [u64; 2],
+    /// The directory on a BPF file system in which the maps live on when we end.
+    pub pins: Option<PathBuf>,
 }
 
 /// The kernel as a source.
@@ -64,13 +62,12 @@ pub struct Live {
     programs: Programs,
     tables: Tables,
     hooks: Hooks,
-    topology: Topology,
-    slots: BTreeMap<String, Slot>,
-    ledger: Ledger,
-    size_bounds: Vec<u32>,
-    started: Instant,
-    node: String,
-    kernel: String,
+    books: Books,
+    pins: Option<Pins>,
+    /// What the owner wants to find again after a restart.
+    remembered: serde_json::Value,
+    /// The books have changed since they were written down.
+    unsaved: bool,
     /// Reasons why devices are not watched, by name.
     troubles: BTreeMap<String, String>,
     watcher: Watcher,
@@ -78,6 +75,7 @@ pub struct Live {
     dirty: bool,
     read_due: Instant,
     verify_due: Instant,
+    alive_due: Instant,
 }
 
 impl Live {
@@ -98,10 +96,18 @@ impl Live {
             )
             .into());
         }
-        let mut programs = Programs::load(options.capacities)?;
+        let pins = options.pins.as_deref().map(Pins::open).transpose()?;
+        let kept = match &pins {
+            Some(pins) => pins.take_over(options.capacities)?,
+            None => None,
+        };
+        let mut programs = Programs::load_with(options.capacities, pins.as_ref().map(Pins::directory))?;
         let mut tables = Tables::take(&mut programs.ebpf)?;
-        let size_bounds = topology.size_bounds();
-        tables.set_size_bounds(&size_bounds)?;
+        let (books, remembered) = match kept {
+            Some(state) => state.restore(&tables.blocks()?),
+            None => (Books::new(options.capacities, topology.size_bounds()), serde_json::Value::Null),
+        };
+        tables.set_size_bounds(&books.size_bounds)?;
         if let Some(logger) = programs.logger() {
             tokio::task::spawn_local(diagnostics::forward(logger));
         }
@@ -112,24 +118,44 @@ impl Live {
             tables,
             hooks: Hooks::new(),
             watcher,
-            topology: Topology::default(),
-            slots: BTreeMap::new(),
-            ledger: Ledger::default(),
-            size_bounds,
-            started: now,
-            node: sys::node_name(),
-            kernel: sys::release(),
+            books,
+            pins,
+            remembered,
+            unsaved: false,
             troubles: BTreeMap::new(),
             dirty: false,
             read_due: now + REREAD,
             verify_due: now + VERIFY,
+            alive_due: now,
         };
-        if let Err(error) = live.apply(topology, true).await {
+        if let Err(error) = live.begin(topology).await {
             live.stop().await;
             return Err(error.into());
         }
-        live.started = Instant::now();
         Ok(live)
+    }
+
+    /// Attaches; from the first packet that is counted on, the maps can be read again by whoever comes
+    /// after us.
+    async fn begin(&mut self, topology: Topology) -> Result<(), KernelError> {
+        self.save()?;
+        self.apply(topology, true).await?;
+        if let Some(pins) = &self.pins {
+            let now = sys::boottime();
+            match pins.alive()? {
+                // On kernels with clsact the filters of a killed one count until we replace them.
+                Some(last) if !self.hooks.took_all_over() => {
+                    self.books.unwatched += now.saturating_sub(last);
+                    self.books.gaps += 1;
+                }
+                Some(_) => {}
+                None => self.books.since = now,
+            }
+            pins.set_alive(now)?;
+        } else {
+            self.books.since = sys::boottime();
+        }
+        self.save()
     }
 
     /// Waits until `due`, and meanwhile makes hooks and tables follow the node.
@@ -156,7 +182,7 @@ impl Live {
                 self.verify().await;
                 self.verify_due = Instant::now() + VERIFY;
             }
-            let next = self.read_due.min(self.verify_due);
+            let next = self.read_due.min(self.verify_due).min(self.keep(now));
             tokio::select! {
                 biased;
                 event = &mut event => return Ok(event),
@@ -180,7 +206,7 @@ impl Live {
         let result = match netlink::read_node().await {
             Ok(node) => {
                 let topology = Topology::derive_present(&node, &self.options.choice);
-                if topology == self.topology { Ok(()) } else { self.apply(topology, false).await }
+                if topology == self.books.topology { Ok(()) } else { self.apply(topology, false).await }
             }
             Err(error) => Err(KernelError::new("follow", "the node", error.to_string(), "it is tried again")),
         };
@@ -201,11 +227,94 @@ impl Live {
     /// Removes every hook and leaves the devices as they were found.
     pub async fn stop(&mut self) {
         self.hooks.detach_all().await;
+        for slot in self.books.slots.values_mut() {
+            for hook in slot.hooks.iter_mut().filter(|hook| **hook != Hook::None) {
+                *hook = Hook::Lost;
+            }
+        }
+        if let Some(pins) = &self.pins
+            && let Err(error) = pins.set_alive(sys::boottime()).and_then(|()| self.save())
+        {
+            log::warn!("{error}");
+        }
+    }
+
+    /// The state of all counters now.
+    ///
+    /// # Errors
+    /// A map could not be read.
+    pub fn read(&self) -> Result<Snapshot, KernelError> {
+        self.books.snapshot(&self.tables, self.troubles.values().cloned())
+    }
+
+    /// Time in which nobody counted since counting began, over all who used these maps.
+    #[must_use]
+    pub fn unwatched(&self) -> Duration {
+        self.books.unwatched
+    }
+
+    /// What [`Self::remember`] was given last, by us or by who used these maps before.
+    #[must_use]
+    pub const fn remembered(&self) -> &serde_json::Value {
+        &self.remembered
+    }
+
+    /// Keeps a value for who uses these maps after us.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn remember(&mut self, value: serde_json::Value) -> Result<(), KernelError> {
+        self.remembered = value;
+        self.save()
+    }
+
+    /// Follows other peers and pod networks from now on.
+    pub fn choose(&mut self, extra_peers: Vec<std::net::IpAddr>, pod_cidrs: Vec<(std::net::IpAddr, u8)>) {
+        self.options.choice.extra_peers = extra_peers;
+        self.options.choice.pod_cidrs = pod_cidrs;
+        self.read_due = Instant::now();
+    }
+
+    /// Writes down what is due, and says when to come again.
+    fn keep(&mut self, now: Instant) -> Instant {
+        let Some(pins) = &self.pins else { return now + REREAD };
+        let due = if self.alive_due <= now {
+            self.alive_due = now + ALIVE;
+            pins.set_alive(sys::boottime())
+        } else {
+            Ok(())
+        };
+        match due.and_then(|()| if self.unsaved { self.save() } else { Ok(()) }) {
+            Ok(()) => {
+                self.unsaved = false;
+                self.troubles.remove(STATE);
+            }
+            Err(error) => {
+                self.troubles.insert(STATE.to_owned(), error.to_string());
+            }
+        }
+        self.alive_due
+    }
+
+    /// Writes the books down.
+    fn save(&self) -> Result<(), KernelError> {
+        self.save_with(Vec::new())
+    }
+
+    /// The same before blocks get new homes in the maps: until the ledger knows it, the old ones count.
+    fn save_moving(&self, topology: &Topology) -> Result<(), KernelError> {
+        let homes = topology.blocks.iter().map(|block| (convert::block_key(block), block.peer)).collect();
+        self.save_with(self.books.ledger.moving(&homes))
+    }
+
+    fn save_with(&self, moving: Vec<(BlockKey, Option<std::net::IpAddr>)>) -> Result<(), KernelError> {
+        let Some(pins) = &self.pins else { return Ok(()) };
+        pins.save(&State::of(&self.books, &self.options, moving, &self.remembered))
     }
 
     /// Places whose hook is lost, and what else is in trouble: sentences.
     pub fn troubles(&self) -> Vec<String> {
-        let lost = self.slots.iter().flat_map(|(name, slot)| {
+        let lost = self.books.slots.iter().flat_map(|(name, slot)| {
             let lost = Direction::ALL.into_iter().filter(|d| slot.hooks[*d as usize] == Hook::Lost);
             lost.map(move |direction| format!("the hook at {name} {} is lost", direction.label()))
         });
@@ -214,12 +323,16 @@ impl Live {
 
     /// The devices that are watched now, by name.
     pub fn watched(&self) -> impl Iterator<Item = &str> {
-        self.slots.iter().filter(|(_, slot)| slot.present).map(|(name, _)| name.as_str())
+        self.books.slots.iter().filter(|(_, slot)| slot.present).map(|(name, _)| name.as_str())
     }
 
     /// Makes maps and hooks fit a topology.
     async fn apply(&mut self, topology: Topology, strict: bool) -> Result<(), KernelError> {
-        if topology.peers != self.topology.peers || topology.blocks != self.topology.blocks || strict {
+        if topology.peers != self.books.topology.peers
+            || topology.blocks != self.books.topology.blocks
+            || strict
+        {
+            self.save_moving(&topology)?;
             let peers = topology.peers.iter().map(Peer::entry).collect();
             let blocks = topology.blocks.iter().map(Block::entry).collect();
             match self.tables.set_peers(&peers, &blocks) {
@@ -234,11 +347,12 @@ impl Live {
             }
         }
         let config = topology.config();
-        if strict || config != self.topology.config() {
+        if strict || config != self.books.topology.config() {
             self.tables.set_config(&config)?;
         }
         let there: BTreeSet<&str> = topology.watched.iter().map(|w| w.device.name.as_str()).collect();
         let gone: Vec<String> = self
+            .books
             .slots
             .iter()
             .filter(|(n, s)| s.present && !there.contains(n.as_str()))
@@ -261,7 +375,10 @@ impl Live {
         self.watcher.set_tunnels(
             topology.watched.iter().filter(|w| w.role == Role::Tunnel).map(|w| w.device.ifindex),
         );
-        self.topology = topology;
+        self.books.routing = topology.routing();
+        self.books.known = self.tables.known();
+        self.books.topology = topology;
+        self.unsaved = true;
         Ok(())
     }
 
@@ -270,22 +387,22 @@ impl Live {
         let homes = topology.blocks.iter().map(|block| (convert::block_key(block), block.peer)).collect();
         let raw = self.tables.paths()?;
         // The names borrow the slots, and the ledger is changed meanwhile.
-        let mut ledger = std::mem::take(&mut self.ledger);
-        let gone = ledger.assign(homes, &raw, &self.names());
-        self.ledger = ledger;
+        let mut ledger = std::mem::take(&mut self.books.ledger);
+        let gone = ledger.assign(homes, &raw, &self.books.names());
+        self.books.ledger = ledger;
         gone.iter().try_for_each(|key| self.tables.remove_path(key))
     }
 
     /// Stops watching a device that is gone; its totals stay.
     fn release(&mut self, name: &str) -> Result<(), KernelError> {
-        let Some(slot) = self.slots.get(name) else { return Ok(()) };
+        let Some(slot) = self.books.slots.get(name) else { return Ok(()) };
         let ifindex = slot.watched.device.ifindex;
         for direction in Direction::ALL {
             let place = Place { device: name.to_owned(), ifindex, direction };
             self.hooks.detach(&place);
             self.lost(&place);
         }
-        if let Some(slot) = self.slots.get_mut(name) {
+        if let Some(slot) = self.books.slots.get_mut(name) {
             slot.present = false;
         }
         self.tables.remove_device(ifindex)
@@ -294,13 +411,17 @@ impl Live {
     /// Watches a device, newly or with new facts.
     async fn watch(&mut self, watched: &Watched, topology: &Topology) -> Result<(), KernelError> {
         let name = &watched.device.name;
-        let known = self.slots.get(name).map(|s| (s.present, s.watched.clone(), s.hooks));
+        let known = self.books.slots.get(name).map(|s| (s.present, s.watched.clone(), s.hooks));
         let recreated =
             matches!(&known, Some((true, old, _)) if old.device.ifindex != watched.device.ifindex);
         if recreated {
             self.release(name)?;
         }
         let index = self.slot_of(watched)?;
+        if known.is_none() {
+            // Before anything is counted in it.
+            self.save()?;
+        }
         let underlay_slot =
             match watched.underlay.and_then(|i| topology.watched.iter().find(|w| w.device.ifindex == i)) {
                 Some(underlay) => self.slot_of(underlay)?,
@@ -317,7 +438,7 @@ impl Live {
             let hook = self.hooks.attach(&mut self.programs, &place, ingress, watched.device.mtu).await?;
             self.set_hook(name, direction, hook);
         }
-        if let Some(slot) = self.slots.get_mut(name) {
+        if let Some(slot) = self.books.slots.get_mut(name) {
             slot.present = true;
             slot.watched = watched.clone();
         }
@@ -326,11 +447,11 @@ impl Live {
 
     /// The slot of a device: by its name, so that one that is created again goes on counting.
     fn slot_of(&mut self, watched: &Watched) -> Result<u16, KernelError> {
-        if let Some(slot) = self.slots.get(&watched.device.name) {
+        if let Some(slot) = self.books.slots.get(&watched.device.name) {
             return Ok(slot.index);
         }
-        let index = self.slots.len();
-        if index >= self.programs.capacities.slots as usize {
+        let index = self.books.slots.len();
+        if index >= self.books.capacities.slots as usize {
             return Err(KernelError::new(
                 "watch",
                 &watched.device.name,
@@ -341,13 +462,13 @@ impl Live {
         let index = u16::try_from(index).unwrap_or(u16::MAX);
         let slot =
             Slot { index, watched: watched.clone(), present: false, hooks: [Hook::None; 2], losses: [0; 2] };
-        self.slots.insert(watched.device.name.clone(), slot);
+        self.books.slots.insert(watched.device.name.clone(), slot);
         Ok(index)
     }
 
     /// Looks at every hook that should be there, and attaches lost ones again.
     async fn verify(&mut self) {
-        let present = self.slots.iter().filter(|(_, slot)| slot.present);
+        let present = self.books.slots.iter().filter(|(_, slot)| slot.present);
         let places: Vec<Place> = present
             .flat_map(|(name, slot)| {
                 let ifindex = slot.watched.device.ifindex;
@@ -366,7 +487,7 @@ impl Live {
             }
             self.hooks.detach(&place);
             self.lost(&place);
-            let Some(slot) = self.slots.get(&place.device) else { continue };
+            let Some(slot) = self.books.slots.get(&place.device) else { continue };
             let ingress =
                 if slot.watched.role == Role::Underlay { self.options.ingress } else { Ingress::Tc };
             match self.hooks.attach(&mut self.programs, &place, ingress, slot.watched.device.mtu).await {
@@ -377,120 +498,27 @@ impl Live {
     }
 
     fn set_hook(&mut self, device: &str, direction: Direction, hook: Hook) {
-        if let Some(slot) = self.slots.get_mut(device) {
+        if let Some(slot) = self.books.slots.get_mut(device) {
             slot.hooks[direction as usize] = hook;
+            self.unsaved = true;
         }
     }
 
     /// Notes a loss, once: even one that is mended before anybody reads must leave a trace.
     fn lost(&mut self, place: &Place) {
-        if let Some(slot) = self.slots.get_mut(&place.device)
+        if let Some(slot) = self.books.slots.get_mut(&place.device)
             && slot.hooks[place.direction as usize] != Hook::Lost
         {
             slot.hooks[place.direction as usize] = Hook::Lost;
             slot.losses[place.direction as usize] += 1;
+            self.unsaved = true;
         }
     }
+}
 
-    /// The state of all counters now.
-    ///
-    /// # Errors
-    /// A map could not be read.
-    pub fn read(&self) -> Result<Snapshot, KernelError> {
-        let taken = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let names = self.names();
-        let raw = self.tables.paths()?;
-        let (peers, blocks) = self.tables.known();
-        let capacities = self.programs.capacities;
-        let mut notes = self.topology.notes.clone();
-        notes.extend(self.troubles.values().cloned());
-        Ok(Snapshot {
-            taken,
-            counting: self.started.elapsed(),
-            node: self.node.clone(),
-            origin: format!("Linux {}", self.kernel),
-            devices: self.devices()?,
-            fill: Fill {
-                paths: raw.len() as u64,
-                paths_capacity: u64::from(capacities.paths),
-                peers: peers as u64,
-                peers_capacity: u64::from(capacities.peers),
-                blocks: blocks as u64,
-                blocks_capacity: u64::from(capacities.blocks),
-            },
-            paths: self
-                .ledger
-                .paths(&raw, &names)
-                .into_iter()
-                .map(|(id, counters)| Path { scope: self.scope(&id), id, counters })
-                .collect(),
-            strangers: self
-                .tables
-                .strangers()?
-                .into_iter()
-                .filter_map(|stranger| {
-                    let mut id = tunnel_id(&stranger.key, &names)?;
-                    id.vni = if matches!(id.class, Class::Vxlan | Class::Geneve) {
-                        Vni::Own(stranger.key.vni)
-                    } else {
-                        Vni::None
-                    };
-                    Some(Stranger { id, packets: stranger.packets, wire_bytes: stranger.wire_bytes })
-                })
-                .collect(),
-            routing: self.topology.routing(),
-            programs: Vec::new(),
-            size_bounds: self.size_bounds.clone(),
-            notes,
-        })
-    }
-
-    fn names(&self) -> Names<'_> {
-        self.slots.iter().map(|(name, slot)| (slot.index, name.as_str())).collect()
-    }
-
-    fn scope(&self, id: &PathId) -> Scope {
-        match self.slots.get(&id.device) {
-            Some(slot) => self.topology.scope(slot.watched.device.ifindex, id.peer),
-            None => Scope::Unknown,
-        }
-    }
-
-    fn devices(&self) -> Result<Vec<Device>, KernelError> {
-        let mut order: Vec<(&String, &Slot)> = self.slots.iter().collect();
-        order.sort_by_key(|(name, slot)| (slot.watched.role, name.as_str()));
-        let mut devices = Vec::new();
-        for (name, slot) in order {
-            let mut totals = Vec::new();
-            let mut events = [[0; EVENTS]; 2];
-            for direction in Direction::ALL {
-                events[direction as usize] = self.tables.events(slot.index, direction)?.0;
-                for class in Class::ALL {
-                    let sum = self.tables.totals(slot.index, direction, class)?;
-                    if sum.counters.iter().any(|counter| *counter != 0) {
-                        totals.push(Totals { direction, class, counters: sum.counters, sizes: sum.sizes });
-                    }
-                }
-            }
-            let watched = &slot.watched;
-            devices.push(Device {
-                name: name.clone(),
-                kind: watched.device.kind.label().to_owned(),
-                role: watched.role,
-                mtu: watched.device.mtu,
-                tunnel: (watched.role == Role::Tunnel).then_some(Tunnel {
-                    class: watched.class,
-                    overhead: watched.overhead,
-                    underlay_mtu: watched.underlay_mtu,
-                    vni: watched.vni,
-                }),
-                hooks: slot.hooks,
-                losses: slot.losses,
-                totals,
-                events,
-            });
-        }
-        Ok(devices)
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Live").field("books", &self.books).finish_non_exhaustive()
     }
 }
 

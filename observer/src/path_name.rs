@@ -1,0 +1,53 @@
+//! A path's identity in a form that can be written down and read again.
+
+use std::net::IpAddr;
+
+use observer_common::kind::{Class, Direction};
+use serde::{Deserialize, Serialize};
+
+use crate::snapshot::{PathId, Vni};
+
+/// A [`PathId`] with numbers for its enumerations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathName {
+    device: String,
+    egress: bool,
+    class: u8,
+    vni: Option<u32>,
+    foreign: bool,
+    peer: IpAddr,
+}
+
+impl From<&PathId> for PathName {
+    fn from(id: &PathId) -> Self {
+        Self {
+            device: id.device.clone(),
+            egress: id.direction == Direction::Egress,
+            class: id.class as u8,
+            vni: match id.vni {
+                Vni::Own(vni) => Some(vni),
+                Vni::None | Vni::Foreign => None,
+            },
+            foreign: id.vni == Vni::Foreign,
+            peer: id.peer,
+        }
+    }
+}
+
+impl PathName {
+    /// The identity; `None` where the class is none that this version knows.
+    #[must_use]
+    pub fn id(&self) -> Option<PathId> {
+        Some(PathId {
+            device: self.device.clone(),
+            direction: if self.egress { Direction::Egress } else { Direction::Ingress },
+            class: Class::from_index(self.class)?,
+            vni: match (self.vni, self.foreign) {
+                (_, true) => Vni::Foreign,
+                (Some(vni), false) => Vni::Own(vni),
+                (None, false) => Vni::None,
+            },
+            peer: self.peer,
+        })
+    }
+}

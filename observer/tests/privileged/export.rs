@@ -1,0 +1,318 @@
+//! The exporter: kills at any moment, restarts, two at once, readers beside it, and with three
+//! capabilities and no more.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use caps::{CapSet, Capability, CapsHashSet};
+use observer::kernel::sys;
+
+use crate::lab::{BOUND, Lab, kernel_counters, output, wait_for, within};
+
+const OBSERVER: &str = env!("CARGO_BIN_EXE_observer");
+/// `nobody`.
+const NOBODY: u32 = 65_534;
+/// CAP_NET_ADMIN, CAP_PERFMON, CAP_BPF.
+const THREE: &str = "000000c000001000";
+/// How long the kills go on at most: loading programs takes seconds on a slow machine.
+const KILLING: Duration = Duration::from_secs(60);
+
+/// A BPF file system of the test's own.
+struct BpfFs(tempfile::TempDir);
+
+impl BpfFs {
+    fn mount() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        output(Command::new("mount").args(["-t", "bpf", "-o", "mode=0755", "bpf"]).arg(directory.path()));
+        Self(directory)
+    }
+
+    fn pins(&self) -> PathBuf {
+        self.0.path().join("observer")
+    }
+}
+
+impl Drop for BpfFs {
+    fn drop(&mut self) {
+        let done = Command::new("umount").arg(self.0.path()).status();
+        if !std::thread::panicking() {
+            assert!(done.is_ok_and(|status| status.success()), "the BPF file system stays mounted");
+        }
+    }
+}
+
+/// An exporter; dropped, it is killed.
+struct Exporter {
+    child: Child,
+    netns: String,
+    port: u16,
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The command of an exporter in a namespace, to be started as it is or as somebody else.
+fn exporter(netns: &str, pins: &Path, port: u16, more: &[&str]) -> Command {
+    let mut command = Command::new(OBSERVER);
+    command.args(["export", "--listen", &format!("127.0.0.1:{port}"), "--pin-path"]).arg(pins).args(more);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let file = File::open(format!("/run/netns/{netns}")).expect("the namespace's file");
+    // SAFETY: one system call on a descriptor that lives as long as the closure.
+    unsafe {
+        command.pre_exec(move || match libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        })
+    };
+    command
+}
+
+impl Exporter {
+    fn start(netns: &str, pins: &Path, port: u16) -> Self {
+        Self::of(exporter(netns, pins, port, &[]), netns, port)
+    }
+
+    fn of(mut command: Command, netns: &str, port: u16) -> Self {
+        Self { child: command.spawn().expect("observer"), netns: netns.to_owned(), port }
+    }
+
+    /// Status and body of an answer; `None` where nobody listens.
+    fn get(&self, path: &str, header: &str) -> Option<(u16, String)> {
+        let port = self.port;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{header}\r\n");
+        let said = within(&self.netns, move || {
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+            stream.set_read_timeout(Some(BOUND)).ok()?;
+            stream.write_all(request.as_bytes()).ok()?;
+            let mut said = String::new();
+            stream.read_to_string(&mut said).ok()?;
+            Some(said)
+        })?;
+        let status = said.split(' ').nth(1)?.parse().ok()?;
+        Some((status, said.split_once("\r\n\r\n")?.1.to_owned()))
+    }
+
+    fn wait_ready(&mut self) {
+        wait_for("the exporter to be ready", || {
+            if let Some(status) = self.child.try_wait().expect("its state") {
+                let mut said = String::new();
+                let _ = self.child.stderr.take().expect("its words").read_to_string(&mut said);
+                panic!("the exporter ended: {status}: {said}");
+            }
+            self.get("/readyz", "").filter(|(status, _)| *status == 200)
+        });
+    }
+
+    /// The sum of all samples that begin so and contain all of `labels`.
+    fn sum(&self, name: &str, labels: &[&str]) -> f64 {
+        let (status, text) = self.get("/metrics", "").expect("an answer");
+        assert_eq!(status, 200, "{text}");
+        text.lines()
+            .filter(|line| line.split(['{', ' ']).next() == Some(name))
+            .filter(|line| labels.iter().all(|label| line.contains(label)))
+            .map(|line| line.rsplit_once(' ').expect("a value").1.parse::<f64>().expect("a number"))
+            .sum()
+    }
+
+    /// Packets that left into the tunnel.
+    fn sent(&self) -> u64 {
+        let labels = ["device=\"vxlan.calico\"", "direction=\"egress\""];
+        self.sum("observer_packets_total", &labels) as u64
+    }
+
+    fn signal(&self, signal: libc::c_int) {
+        // SAFETY: the child is ours and not yet waited for.
+        unsafe { libc::kill(self.child.id().cast_signed(), signal) };
+    }
+
+    fn kill(mut self) {
+        self.child.kill().expect("SIGKILL");
+        self.child.wait().expect("wait");
+    }
+}
+
+/// Moments that nobody chose; told, so that they can be had again.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+#[test]
+fn totals_survive_kills_at_any_moment() {
+    let lab = Lab::up("vxlan-always", &["--no-offloads"]);
+    let (netns, bpf) = (lab.netns("node-a"), BpfFs::mount());
+    let pins = bpf.pins();
+    let most = std::env::var("OBSERVER_TEST_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(100);
+    let mut dice = Dice(u64::from(std::process::id()) | 1);
+    println!("kills: seed {}", dice.0);
+    let before = kernel_counters(&netns, "vxlan.calico")[1].0;
+    let began = Instant::now();
+    // How long a start takes here: kills are spread over twice that.
+    let mut first = Exporter::start(&netns, &pins, 9_475);
+    first.wait_ready();
+    let span = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX).max(50) * 2;
+    first.kill();
+    let (mut kills, mut watched, mut seen) = (0, 0, 0);
+    while kills < most && (began.elapsed() < KILLING || kills < 5) {
+        let mut next = Exporter::start(&netns, &pins, 9_475);
+        if kills % 5 == 0 {
+            next.wait_ready();
+            let now = next.sent();
+            assert!(
+                now >= seen && now >= watched,
+                "{now} after {seen}, of which {watched} were sent while it watched"
+            );
+            lab.traffic(&["--kind", "udp", "--from", "a1", "--to", "c1", "--count", "20", "--size", "200"]);
+            watched += 20;
+            seen = wait_for("the packets", || Some(next.sent()).filter(|sent| *sent >= now + 20));
+        }
+        std::thread::sleep(Duration::from_millis(dice.below(span)));
+        next.kill();
+        kills += 1;
+    }
+    println!("kills: {kills} in {:?}, a start takes {} ms", began.elapsed(), span / 2);
+    let mut last = Exporter::start(&netns, &pins, 9_475);
+    last.wait_ready();
+    let (counted, kernel) = (last.sent(), kernel_counters(&netns, "vxlan.calico")[1].0 - before);
+    assert!(
+        counted >= seen && counted >= watched && counted <= kernel,
+        "{watched} ≤ {seen} ≤ {counted} ≤ {kernel}"
+    );
+    assert!(last.sum("observer_unwatched_seconds_total", &[]) > 0.0 || sys::version() < Some((6, 6)));
+}
+
+#[test]
+fn a_second_exporter_is_refused_and_readers_attach_nothing() {
+    let lab = Lab::up("vxlan-always", &["--no-offloads"]);
+    let (netns, bpf) = (lab.netns("node-a"), BpfFs::mount());
+    let pins = bpf.pins();
+    let mut first = Exporter::start(&netns, &pins, 9_475);
+    first.wait_ready();
+    lab.traffic(&["--kind", "udp", "--from", "a1", "--to", "c1", "--count", "50", "--size", "200"]);
+    let sent = wait_for("the packets", || Some(first.sent()).filter(|sent| *sent >= 50));
+
+    let second = exporter(&netns, &pins, 9_476, &[]).output().expect("observer");
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(2), "{said}");
+    let process = format!("process {}", first.child.id());
+    assert!(said.contains("an exporter is at work there already") && said.contains(&process), "{said}");
+
+    let stat = ["stat", "--total", "--format", "json", "--interval", "0.1", "--count", "1", "--pin-path"];
+    let command = [&[OBSERVER], stat.as_slice(), &[pins.to_str().expect("a path")]].concat();
+    let report: serde_json::Value = serde_json::from_str(&lab.exec("node-a", &command)).expect("JSON");
+    let origin = report["origin"].as_str().expect("origin");
+    assert!(origin.contains("read from the exporter's maps") && origin.contains(&process), "{origin}");
+    let rows = report["rows"].as_array().expect("rows");
+    let row = rows.iter().find(|row| row["device"] == "vxlan.calico" && row["direction"] == "egress");
+    let packets = row.and_then(|row| row["counters"]["packets"].as_u64());
+    assert!(packets.is_some_and(|packets| packets >= sent), "{packets:?} of {sent}");
+
+    // Other capacities are refused, and the totals stay.
+    first.kill();
+    let other = exporter(&netns, &pins, 9_475, &["--max-paths", "64"]).output().expect("observer");
+    let said = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(other.status.code() == Some(2) && said.contains("--max-paths 16384, not 64"), "{said}");
+
+    // A device that is gone keeps its totals through a restart, and is watched again when it comes back.
+    output(Command::new("ip").args(["-n", &netns, "link", "delete", "vxlan.calico"]));
+    let mut third = Exporter::start(&netns, &pins, 9_475);
+    wait_for("an answer", || third.get("/healthz", "").filter(|(status, _)| *status == 200));
+    assert!(third.sent() >= sent, "totals of a device that is gone");
+    let (status, why) = third.get("/readyz", "").expect("an answer");
+    assert!(status == 503 && why.contains("vxlan.calico"), "{status} {why}");
+    make_vxlan(&lab, &netns);
+    third.wait_ready();
+    assert!(third.sent() >= sent, "totals of a device that came back");
+}
+
+/// Makes node-a's VXLAN device anew.
+fn make_vxlan(lab: &Lab, netns: &str) {
+    let address = lab.node("node-a")["address"].as_str().expect("address").to_owned();
+    let add = "link add vxlan.calico type vxlan id 4096 dstport 4789 dev eth0 nolearning local";
+    output(Command::new("ip").args(["-n", netns]).args(add.split(' ')).arg(&address));
+    output(Command::new("ip").args(["-n", netns, "link", "set", "vxlan.calico", "up"]));
+}
+
+#[test]
+fn nobody_with_three_capabilities_can_do_it() {
+    let lab = Lab::up("vxlan-always", &["--no-offloads"]);
+    let (netns, bpf) = (lab.netns("node-a"), BpfFs::mount());
+    let pins = bpf.pins();
+    fs::create_dir(&pins).expect("a directory of pins");
+    std::os::unix::fs::chown(&pins, Some(NOBODY), Some(NOBODY)).expect("chown");
+    let web = tempfile::NamedTempFile::new().expect("a file");
+    std::os::unix::fs::chown(web.path(), Some(NOBODY), None).expect("chown");
+    let more = ["--web-config", web.path().to_str().expect("a path")];
+    let mut command = exporter(&netns, &pins, 9_475, &more);
+    // SAFETY: system calls only, between fork and exec.
+    unsafe { command.pre_exec(become_nobody) };
+    let mut exporter = Exporter::of(command, &netns, 9_475);
+    exporter.wait_ready();
+    let status = fs::read_to_string(format!("/proc/{}/status", exporter.child.id())).expect("its status");
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
+        line.unwrap_or_else(|| panic!("no {name} in {status}")).to_owned()
+    };
+    assert_eq!(field("Uid").split('\t').next(), Some("65534"));
+    assert_eq!((field("CapEff").as_str(), field("CapPrm").as_str()), (THREE, THREE));
+    assert_eq!(
+        (field("CapInh").as_str(), field("CapAmb").as_str()),
+        ("0000000000000000", "0000000000000000")
+    );
+    assert_eq!((field("NoNewPrivs").as_str(), field("Seccomp").as_str()), ("1", "2"));
+
+    // It works: counts, follows devices, reads its configuration again.
+    lab.traffic(&["--kind", "udp", "--from", "a1", "--to", "c1", "--count", "50", "--size", "200"]);
+    wait_for("the packets", || Some(exporter.sent()).filter(|sent| *sent >= 50));
+    output(Command::new("ip").args(["-n", &netns, "link", "delete", "vxlan.calico"]));
+    wait_for("the loss", || exporter.get("/readyz", "").filter(|(status, _)| *status == 503));
+    make_vxlan(&lab, &netns);
+    exporter.wait_ready();
+    let hash = bcrypt::hash("pw", 4).expect("a hash");
+    fs::write(web.path(), format!("basic_auth_users:\n  u: {hash}\n")).expect("write");
+    exporter.signal(libc::SIGHUP);
+    wait_for("the password", || exporter.get("/metrics", "").filter(|(status, _)| *status == 401));
+    let right = exporter.get("/metrics", "Authorization: Basic dTpwdw==\r\n").expect("an answer");
+    assert_eq!(right.0, 200);
+    let wrong = exporter.get("/metrics", "Authorization: Basic dTpwdg==\r\n").expect("an answer");
+    assert_eq!(wrong.0, 401);
+    exporter.signal(libc::SIGTERM);
+    assert!(exporter.child.wait().expect("wait").success());
+}
+
+/// Another user with the three capabilities in every set, the ambient one included.
+fn become_nobody() -> std::io::Result<()> {
+    let failed = |_| std::io::Error::last_os_error();
+    let three: CapsHashSet =
+        [Capability::CAP_BPF, Capability::CAP_NET_ADMIN, Capability::CAP_PERFMON].into_iter().collect();
+    // SAFETY: changes of this process alone.
+    let done = unsafe {
+        libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0
+            && libc::setgroups(0, std::ptr::null()) == 0
+            && libc::setgid(NOBODY) == 0
+            && libc::setuid(NOBODY) == 0
+    };
+    if !done {
+        return Err(std::io::Error::last_os_error());
+    }
+    caps::set(None, CapSet::Permitted, &three).map_err(failed)?;
+    caps::set(None, CapSet::Effective, &three).map_err(failed)?;
+    caps::set(None, CapSet::Inheritable, &three).map_err(failed)?;
+    caps::set(None, CapSet::Ambient, &three).map_err(failed)
+}
