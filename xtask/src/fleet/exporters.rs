@@ -46,11 +46,6 @@ impl Exporters {
         Ok(exporters)
     }
 
-    /// Whether they pin their maps.
-    pub fn pinned(&self) -> bool {
-        self.nodes.iter().all(|node| node.pins.is_dir())
-    }
-
     /// Kills the one on a node as it stands.
     pub fn kill(&mut self, index: usize) -> Result<()> {
         self.nodes.get_mut(index).context("no such node")?.kill();
