@@ -1,5 +1,6 @@
 //! The command line. Flags stand over the environment, the environment over the configuration file.
 
+pub mod cluster;
 mod record;
 
 pub use record::{CompareArgs, CompareFormat, RecordArgs};
@@ -54,6 +55,8 @@ pub enum Command {
     Compare(CompareArgs),
     /// Say which mode this node is in, what is wrong with it, and what a switch would change
     Doctor(Box<crate::command::doctor::DoctorArgs>),
+    /// Show the figures of all nodes, from a Prometheus that scrapes them
+    Cluster(Box<cluster::ClusterArgs>),
     /// Serve the figures to Prometheus
     Export(ExportArgs),
     /// Load every program and attach none

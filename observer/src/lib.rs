@@ -11,6 +11,7 @@ pub mod cli;
 pub mod command;
 pub mod config;
 pub mod export;
+pub mod fleet;
 pub mod kernel;
 pub mod kubernetes;
 pub mod model;

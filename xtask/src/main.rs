@@ -5,6 +5,10 @@
 mod bench;
 mod build;
 mod demo;
+mod deploy;
+mod fleet;
+mod http;
+mod image;
 mod lab;
 mod lint;
 mod oracle;
@@ -41,6 +45,12 @@ enum Command {
     Demo(demo::Args),
     /// What Observer costs: programs, growth, end to end, user space
     Bench(bench::Args),
+    /// Dashboards and manifests: made, rendered, held against schemas and rule tests
+    Deploy(deploy::Args),
+    /// A static binary in an image from scratch
+    Image(image::Args),
+    /// Exporters on the lab's nodes, a real Prometheus over them: panels, rules, `observer cluster`
+    Fleet(fleet::Args),
     /// Captures through user space, the programs in the kernel and tshark, compared
     Oracle(oracle::Args),
     /// Tests, or a command, on other kernels under software emulation
@@ -56,6 +66,9 @@ fn main() -> ExitCode {
         Command::Lab(args) => lab::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Fleet(args) => fleet::run(&args),
+        Command::Image(args) => image::run(&args),
+        Command::Deploy(args) => deploy::run(&args),
         Command::Oracle(args) => oracle::run(&args),
         Command::Vm(args) => vm::run(&args),
     };

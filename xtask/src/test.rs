@@ -48,6 +48,9 @@ pub fn run(args: &Args) -> Result<()> {
             step("captures against tshark and the programs", oracle)?;
             step("the doctor on BIRD's routes", bird)?;
             step("a switch of modes, predicted and measured", walkthrough)?;
+            step("manifests, rules and dashboards", || own(&["deploy", "--check"]))?;
+            step("a fleet with a real Prometheus", || own(&["fleet"]))?;
+            step("the image in a container", || own(&["image", "--test"]))?;
             if !args.no_vm {
                 kernels(ci)?;
             }
@@ -139,8 +142,14 @@ fn walkthrough() -> Result<()> {
 
 /// The captures that stand in the repository.
 fn oracle() -> Result<()> {
+    let captures = shell::root().join("observer/tests/data/pcap");
+    own(&["oracle", &captures.to_string_lossy()])
+}
+
+/// Another command of this program.
+fn own(arguments: &[&str]) -> Result<()> {
     let xtask = std::env::current_exe().context("cannot find the running xtask")?;
-    shell::run(Command::new(xtask).arg("oracle").arg(shell::root().join("observer/tests/data/pcap")))
+    shell::run(Command::new(xtask).args(arguments))
 }
 
 fn kernels(ci: bool) -> Result<()> {

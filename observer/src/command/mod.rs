@@ -1,5 +1,6 @@
 //! The commands: wiring only. Here, and nowhere below, errors become sentences and exit codes.
 
+mod cluster;
 mod compare;
 pub mod doctor;
 mod export;
@@ -53,6 +54,7 @@ fn dispatch(cli: &Cli) -> Result<u8> {
         Command::Doctor(args) => {
             return doctor::run(args, &settings).map(|found| if found { FINDINGS } else { DONE });
         }
+        Command::Cluster(args) => cluster::run(args),
         Command::Export(args) => export::run(args, cli.config.as_deref()),
         Command::Probe => probe::run(),
     }

@@ -105,11 +105,11 @@ fn common(report: &Report) -> Vec<String> {
     ]
 }
 
-fn optional(value: Option<impl Display>) -> String {
+pub(super) fn optional(value: Option<impl Display>) -> String {
     value.map_or_else(String::new, |value| value.to_string())
 }
 
-fn join<'a>(fields: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn join<'a>(fields: impl Iterator<Item = &'a str>) -> String {
     fields.map(quoted).collect::<Vec<_>>().join(",")
 }
 

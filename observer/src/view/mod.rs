@@ -3,6 +3,7 @@
 #[cfg(test)]
 extern crate self as observer;
 
+pub mod cluster;
 mod columns;
 pub mod compare;
 pub mod csv;

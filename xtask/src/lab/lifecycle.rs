@@ -39,6 +39,21 @@ pub struct Options {
     pub timeout: u64,
 }
 
+impl Options {
+    /// As on the command line without options, and over a lab that an interrupted test has left.
+    pub fn quick() -> Self {
+        Self {
+            force: true,
+            offloads: true,
+            underlay_mtu: 1500,
+            tunnel_mtu: None,
+            pod_mtu: None,
+            fresh_pods: false,
+            timeout: 30,
+        }
+    }
+}
+
 /// A lab that is taken down when this is dropped.
 #[derive(Debug)]
 pub struct Lab {

@@ -6,7 +6,7 @@ mod devices;
 mod ipip;
 mod lifecycle;
 mod netlink;
-mod netns;
+pub mod netns;
 mod resources;
 mod routes;
 mod state;
@@ -22,8 +22,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
 
 pub use lifecycle::{Lab, Options, down};
-pub use topology::Mode;
-use topology::Topology;
+pub use topology::{Mode, Topology};
 
 /// Options of `cargo xtask lab`.
 #[derive(clap::Args)]

@@ -22,11 +22,14 @@ pub enum Group {
     Browser,
     /// The routing daemon whose routes Calico's are
     Bird,
+    /// Prometheus with promtool; an image and a container without a registry
+    Fleet,
 }
 
 impl Group {
     /// Every group.
-    pub const ALL: [Self; 6] = [Self::Lab, Self::Oracle, Self::Tui, Self::Bench, Self::Browser, Self::Bird];
+    pub const ALL: [Self; 7] =
+        [Self::Lab, Self::Oracle, Self::Tui, Self::Bench, Self::Browser, Self::Bird, Self::Fleet];
 
     /// The names of its packages.
     pub fn packages(self) -> &'static [&'static str] {
@@ -37,6 +40,7 @@ impl Group {
             Self::Bench => &["iperf3"],
             Self::Browser => &["chromium", "fonts-dejavu-core"],
             Self::Bird => &["bird2"],
+            Self::Fleet => &["prometheus", "buildah", "crun", "golang-github-containers-common", "openssl"],
         }
     }
 }

@@ -153,8 +153,13 @@ fn sbin_path() -> String {
 
 /// The folder that kernels are kept in. `OBSERVER_CACHE_DIR` lets a clean clone use another's.
 pub fn cache() -> PathBuf {
+    cache_of("vm")
+}
+
+/// The same for what another command keeps.
+pub fn cache_of(command: &str) -> PathBuf {
     let base = env::var_os("OBSERVER_CACHE_DIR").filter(|value| !value.is_empty());
-    base.map_or_else(|| shell::root().join(".cache"), PathBuf::from).join("vm")
+    base.map_or_else(|| shell::root().join(".cache"), PathBuf::from).join(command)
 }
 
 /// `pin` if it is among `releases`, else the newest of `series`.
@@ -192,12 +197,13 @@ fn chunk(text: &str) -> (&str, u64, &str) {
 }
 
 /// apt with sources, lists and downloads of its own.
-struct Apt {
+pub struct Apt {
     directory: PathBuf,
 }
 
 impl Apt {
-    fn new(directory: &Path, suites: &[&str]) -> Result<Self> {
+    /// Makes the folders and the list of sources.
+    pub fn new(directory: &Path, suites: &[&str]) -> Result<Self> {
         for sub in ["state/lists/partial", "cache/archives/partial", "debs"] {
             fs::create_dir_all(directory.join(sub))?;
         }
@@ -230,7 +236,8 @@ impl Apt {
         command
     }
 
-    fn update(&self) -> Result<()> {
+    /// Reads the lists of packages.
+    pub fn update(&self) -> Result<()> {
         shell::output(self.command("apt-get").args(["-qq", "update"])).map(drop)
     }
 
@@ -239,7 +246,8 @@ impl Apt {
         Ok(names.lines().map(str::to_owned).collect())
     }
 
-    fn download(&self, packages: &[String]) -> Result<Vec<PathBuf>> {
+    /// Fetches packages, and says where they are.
+    pub fn download(&self, packages: &[String]) -> Result<Vec<PathBuf>> {
         let debs = self.directory.join("debs");
         shell::output(self.command("apt-get").args(["-qq", "download"]).args(packages).current_dir(&debs))?;
         let files: std::io::Result<Vec<PathBuf>> =

@@ -1,7 +1,7 @@
 //! `cargo xtask vm`: Debian's own kernels under software emulation, up in seconds (docs/vm.md).
 
 mod initramfs;
-mod kernels;
+pub mod kernels;
 mod modules;
 mod newc;
 mod privileged;

@@ -1,0 +1,208 @@
+//! `cargo xtask fleet`: exporters on the nodes of a lab, a real Prometheus that scrapes them, and everything
+//! of `deploy/` that asks it: panels, rules, `observer cluster`.
+
+mod cluster;
+mod exporters;
+mod panels;
+mod prometheus;
+mod rules;
+
+use std::process::Command;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::lab::{Lab, Mode, Options, Topology};
+use crate::{build, setup, shell};
+use exporters::Exporters;
+use prometheus::Prometheus;
+
+/// Options of `cargo xtask fleet`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Leave everything up until Enter is pressed, to look around
+    #[arg(long)]
+    stay: bool,
+}
+
+/// How long something may take to come true.
+const BOUND: Duration = Duration::from_secs(60);
+/// A test's lab is called so, and after the checkout where several test on one machine.
+const MARK: &str = "OBSERVER_TEST_LABS";
+
+/// Runs the command.
+///
+/// # Errors
+/// The check that failed.
+pub fn run(args: &Args) -> Result<()> {
+    if !shell::is_root() {
+        bail!("a lab needs root");
+    }
+    setup::toolchain()?;
+    setup::ensure(&[setup::Group::Lab, setup::Group::Fleet])?;
+    let observer = build::debug()?;
+    let name = lab_name("fleet");
+    let scratch = Scratch::new(&name)?;
+    let lab = Lab::up(&name, Mode::VxlanCrossSubnet, &Options::quick())?;
+    let topology = Topology::new(&name);
+    let _statistics = Statistics::on();
+    let mut exporters = Exporters::start(&observer, &topology, &scratch.0)?;
+    xtask(&["lab", "--name", &name, "traffic", "start", "--for", "600", "--rate", "20"])?;
+    let mut prometheus = Prometheus::start(&topology, &scratch.0)?;
+    step("three nodes are scraped", || scraped(&prometheus))?;
+    if args.stay {
+        eprintln!("{} in {}; Enter ends it", prometheus.address(), topology.router);
+        std::io::stdin().read_line(&mut String::new())?;
+    }
+    step("every panel has data", || panels::check(&prometheus))?;
+    step("every rule evaluates, no alert fires", || rules::check(&prometheus))?;
+    step("`observer cluster`", || cluster::check(&observer, &topology, &prometheus, &scratch.0))?;
+    step("a Prometheus that restarts loses nothing", || restarted(&mut prometheus))?;
+    step("an exporter that is killed loses nothing", || killed(&prometheus, &mut exporters))?;
+    // Last: after it, devices are gone that exporters watched.
+    step("a switch of the mode is followed", || {
+        cluster::follow(&observer, &topology, &prometheus, || {
+            xtask(&["lab", "--name", &name, "switch", "--to", "bgp"])
+        })
+    })?;
+    drop((prometheus, exporters, lab));
+    Ok(())
+}
+
+/// The name of the lab of a test.
+pub fn lab_name(test: &str) -> String {
+    match std::env::var(MARK) {
+        Ok(mark) if !mark.is_empty() => format!("observer-{test}-{mark}"),
+        _ => format!("observer-{test}"),
+    }
+}
+
+fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    let start = Instant::now();
+    work().with_context(|| name.to_owned())?;
+    shell::step("fleet", &format!("{name}: yes, in {:.1} s", start.elapsed().as_secs_f64()));
+    Ok(())
+}
+
+/// Runs this program with other arguments.
+fn xtask(arguments: &[&str]) -> Result<()> {
+    let xtask = std::env::current_exe().context("cannot find the running xtask")?;
+    shell::output(Command::new(xtask).args(arguments)).map(drop)
+}
+
+/// Waits until `condition` says yes; its last error is told where it never does.
+fn wait_for(what: &str, mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
+    let start = Instant::now();
+    loop {
+        let now = condition();
+        if matches!(now, Ok(true)) {
+            return Ok(());
+        }
+        if start.elapsed() > BOUND {
+            now.with_context(|| format!("{what} did not come true within {} s", BOUND.as_secs()))?;
+            bail!("{what} did not come true within {} s", BOUND.as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(250));
+    }
+}
+
+/// All targets were scraped often enough for rates, and the recording rules have run.
+fn scraped(prometheus: &Prometheus) -> Result<()> {
+    wait_for("ten scrapes of each node", || {
+        let often = prometheus.query(r#"sum_over_time(up{job="observer"}[1m]) >= 10"#)?;
+        Ok(often.len() == 3 && !prometheus.query("cluster:observer_overhead:ratio5m")?.is_empty())
+    })
+}
+
+/// The sum of a counter over everything.
+fn total(prometheus: &Prometheus) -> Result<f64> {
+    let sum = prometheus.query(r#"sum(observer_packets_total)"#)?;
+    sum.first().map(|sample| sample.value).context("no packets are counted")
+}
+
+fn restarted(prometheus: &mut Prometheus) -> Result<()> {
+    let before = total(prometheus)?;
+    prometheus.restart()?;
+    let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64();
+    // Of each node, not of one: a series that ends before Prometheus has seen it again stays for five
+    // minutes, because nobody marks it as gone.
+    wait_for("a scrape of each node after the restart", || {
+        let since = prometheus.query(&format!(r#"count(timestamp(up{{job="observer"}}) > {began}) == 3"#))?;
+        Ok(since.len() == 1 && total(prometheus)? >= before)
+    })?;
+    no_reset(prometheus)
+}
+
+fn killed(prometheus: &Prometheus, exporters: &mut Exporters) -> Result<()> {
+    exporters.kill(0)?;
+    wait_for("the killed exporter is missed", || {
+        Ok(prometheus.query(r#"up{job="observer",node="node-a"} == 0"#)?.len() == 1)
+    })?;
+    exporters.begin(0)?;
+    wait_for("it is back", || Ok(prometheus.query(r#"up{job="observer",node="node-a"} == 1"#)?.len() == 1))?;
+    no_reset(prometheus)?;
+    wait_for("the time between is told as unwatched", || {
+        Ok(prometheus.query(r#"observer_unwatched_seconds_total{node="node-a"} > 0"#)?.len() == 1)
+    })
+}
+
+/// Counters of traffic: none of them ever goes back.
+const TOTALS: [&str; 6] = [
+    "observer_packets_total",
+    "observer_wire_bytes_total",
+    "observer_l3_bytes_total",
+    "observer_overhead_bytes_total",
+    "observer_path_packets_total",
+    "observer_path_l3_bytes_total",
+];
+
+/// No counter of traffic went back.
+fn no_reset(prometheus: &Prometheus) -> Result<()> {
+    for name in TOTALS {
+        let reset = prometheus.query(&format!("resets({name}[10m]) > 0"))?;
+        ensure!(reset.is_empty(), "{name} went back: {:?}", reset.first().map(|sample| &sample.labels));
+    }
+    Ok(())
+}
+
+/// The kernel's BPF statistics, on for the time of the test: without them programs have no run time.
+struct Statistics(#[expect(dead_code, reason = "closing it switches them off")] Option<std::os::fd::OwnedFd>);
+
+impl Statistics {
+    fn on() -> Self {
+        use std::os::fd::FromRawFd as _;
+        const BPF_ENABLE_STATS: libc::c_int = 32;
+        // The attribute's first field is the type; 0 is the run time.
+        let attribute = [0_u8; 16];
+        // SAFETY: the attribute lives through the call, and the kernel reads no more than its length.
+        let fd =
+            unsafe { libc::syscall(libc::SYS_bpf, BPF_ENABLE_STATS, attribute.as_ptr(), attribute.len()) };
+        let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0);
+        // SAFETY: the kernel has just given this descriptor to us alone.
+        Self(fd.map(|fd| unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) }))
+    }
+}
+
+/// A folder that is gone afterwards, with a bpffs inside.
+struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Result<Self> {
+        let path = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
+        let bpf = path.join("bpf");
+        std::fs::create_dir_all(&bpf).with_context(|| format!("cannot create {}", path.display()))?;
+        let scratch = Self(path);
+        shell::output(Command::new("mount").args(["-t", "bpf", "bpf"]).arg(&bpf))?;
+        Ok(scratch)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let unmounted = shell::output(Command::new("umount").arg(self.0.join("bpf")));
+        let removed = std::fs::remove_dir_all(&self.0);
+        if unmounted.is_err() || removed.is_err() {
+            eprintln!("warning: {} is left", self.0.display());
+        }
+    }
+}
