@@ -94,11 +94,14 @@ pub enum Hook {
     File,
     /// It was watched and is no more; traffic since then is unknown.
     Lost,
+    /// It was watched, and the device is gone or down: nothing crosses it.
+    Gone,
 }
 
 impl Hook {
     /// Every state.
-    pub const ALL: [Self; 6] = [Self::None, Self::Tcx, Self::Clsact, Self::Xdp, Self::File, Self::Lost];
+    pub const ALL: [Self; 7] =
+        [Self::None, Self::Tcx, Self::Clsact, Self::Xdp, Self::File, Self::Lost, Self::Gone];
 
     /// The word that every view uses.
     #[must_use]
@@ -110,6 +113,7 @@ impl Hook {
             Self::Xdp => "xdp",
             Self::File => "file",
             Self::Lost => "lost",
+            Self::Gone => "gone",
         }
     }
 }

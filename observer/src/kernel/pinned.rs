@@ -103,7 +103,7 @@ impl Pinned {
         if !pins::is_owned(&self.directory) {
             snapshot.notes.push("the exporter has ended: nobody counts until it is started again".to_owned());
             for hook in snapshot.devices.iter_mut().flat_map(|device| &mut device.hooks) {
-                if *hook != Hook::None {
+                if !matches!(hook, Hook::None | Hook::Gone) {
                     *hook = Hook::Lost;
                 }
             }

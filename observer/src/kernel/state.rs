@@ -28,7 +28,7 @@ const FORMAT: u32 = 1;
 
 const ROLES: [Role; 4] = [Role::Underlay, Role::Tunnel, Role::Workload, Role::Other];
 const SCOPES: [Scope; 3] = [Scope::SameSubnet, Scope::CrossSubnet, Scope::Unknown];
-const HOOKS: [Hook; 6] = [Hook::None, Hook::Tcx, Hook::Clsact, Hook::Xdp, Hook::File, Hook::Lost];
+const HOOKS: [Hook; 7] = [Hook::None, Hook::Tcx, Hook::Clsact, Hook::Xdp, Hook::File, Hook::Lost, Hook::Gone];
 
 /// What stands first in every form: all that another version may read.
 #[derive(Deserialize)]
@@ -230,7 +230,7 @@ impl State {
         let mut books = self.read(homes);
         for slot in books.slots.values_mut() {
             slot.present = false;
-            for hook in slot.hooks.iter_mut().filter(|hook| **hook != Hook::None) {
+            for hook in slot.hooks.iter_mut().filter(|hook| !matches!(hook, Hook::None | Hook::Gone)) {
                 *hook = Hook::Lost;
             }
         }

@@ -36,7 +36,7 @@ impl State {
 
     const fn of(device: &DeviceRow, direction: Direction) -> Self {
         match device.device.hooks[direction as usize] {
-            Hook::None => Self::NotWatched,
+            Hook::None | Hook::Gone => Self::NotWatched,
             Hook::Lost => Self::Lost,
             _ if device.gaps[direction as usize] => Self::Lost,
             Hook::Tcx | Hook::Clsact | Hook::Xdp | Hook::File => Self::Measured,

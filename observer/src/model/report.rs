@@ -174,10 +174,11 @@ impl Report {
     fn add_device(&mut self, before: Option<&Device>, device: &Device) {
         let gaps = Direction::ALL.map(|direction| {
             let was = before.map(|b| b.hooks[direction as usize]);
-            let watched = !matches!(device.hooks[direction as usize], Hook::None | Hook::Lost);
+            let unwatched = |hook: Hook| matches!(hook, Hook::None | Hook::Lost | Hook::Gone);
+            let watched = !unwatched(device.hooks[direction as usize]);
             let lost =
                 before.is_some_and(|b| b.losses[direction as usize] != device.losses[direction as usize]);
-            watched && (lost || matches!(was, Some(Hook::None | Hook::Lost)))
+            watched && (lost || was.is_some_and(unwatched))
         });
         let mut events = device.events;
         for (direction, counters) in events.iter_mut().enumerate() {

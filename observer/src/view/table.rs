@@ -187,7 +187,7 @@ fn tunnel(row: &DeviceRow) -> Cell {
 
 #[expect(clippy::cast_precision_loss, reason = "for sorting only")]
 fn too_big(row: &DeviceRow) -> Cell {
-    if row.device.hooks.iter().all(|hook| matches!(hook, Hook::None | Hook::Lost)) {
+    if row.device.hooks.iter().all(|hook| matches!(hook, Hook::None | Hook::Lost | Hook::Gone)) {
         return Cell::unknown();
     }
     let count: u64 = row

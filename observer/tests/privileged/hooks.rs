@@ -92,9 +92,9 @@ fn a_device_that_is_made_again_goes_on_counting() {
         (counted >= 50).then_some(counted)
     });
     output(Command::new("ip").args(["-n", &netns, "link", "delete", "vxlan.calico"]));
-    wait_for("the loss to be told", || {
+    wait_for("the device to be told as gone", || {
         let snapshot = watch.snapshot();
-        (hooks(&snapshot, "vxlan.calico") == [Hook::Lost; 2]).then_some(())
+        (hooks(&snapshot, "vxlan.calico") == [Hook::Gone; 2]).then_some(())
     });
     assert_eq!(counted(&watch.snapshot(), "vxlan.calico")[1].0, before, "totals stay");
     let address = node["address"].as_str().expect("address");

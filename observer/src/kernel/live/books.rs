@@ -28,6 +28,15 @@ pub(in crate::kernel) struct Slot {
     pub(in crate::kernel) losses: [u64; 2],
 }
 
+impl Slot {
+    /// Its device is gone or down: nothing crosses it, which is no loss.
+    pub(in crate::kernel) fn gone(&mut self) {
+        for hook in self.hooks.iter_mut().filter(|hook| **hook != Hook::None) {
+            *hook = Hook::Gone;
+        }
+    }
+}
+
 /// The books.
 #[derive(Debug)]
 pub(in crate::kernel) struct Books {

@@ -372,6 +372,8 @@ impl Live {
                 }
             }
         }
+        // Those that were gone before we came are as little lost as those that went now.
+        self.books.slots.values_mut().filter(|slot| !slot.present).for_each(Slot::gone);
         self.watcher.set_tunnels(
             topology.watched.iter().filter(|w| w.role == Role::Tunnel).map(|w| w.device.ifindex),
         );
@@ -404,6 +406,7 @@ impl Live {
         }
         if let Some(slot) = self.books.slots.get_mut(name) {
             slot.present = false;
+            slot.gone();
         }
         self.tables.remove_device(ifindex)
     }

@@ -133,7 +133,9 @@ fn devices(to: &mut DescriptorEncoder, snapshot: &Snapshot) -> Result<(), Error>
 
 fn hooks(to: &mut DescriptorEncoder, snapshot: &Snapshot) -> Result<(), Error> {
     let mut attached = Writer::start(to, &f::HOOK_ATTACHED)?;
-    for (device, direction, hook) in rows::places(snapshot).filter(|(_, _, hook)| *hook != Hook::None) {
+    for (device, direction, hook) in
+        rows::places(snapshot).filter(|(_, _, hook)| !matches!(hook, Hook::None | Hook::Gone))
+    {
         let labels =
             [("device", device.name.as_str()), ("direction", direction.label()), ("hook", hook.label())];
         attached.gauge(&labels, u64::from(hook != Hook::Lost))?;
