@@ -15,11 +15,11 @@ use crate::{setup, shell};
 const TARGET: &str = "privileged";
 const XTASK: &str = "/usr/local/bin/xtask";
 
-/// Builds the tests and describes how a machine runs them; `filter` is the test harness's.
+/// Builds the tests and describes how a machine runs them; `filter` and `skip` are the test harness's.
 ///
 /// # Errors
 /// The tests do not build, or there are none.
-pub fn payload(filter: Option<&str>) -> Result<Payload> {
+pub fn payload(filter: Option<&str>, skip: &[&str]) -> Result<Payload> {
     let built = build()?;
     let tests: Vec<&Built> = built.iter().filter(|built| built.test).collect();
     if tests.is_empty() {
@@ -43,7 +43,10 @@ pub fn payload(filter: Option<&str>) -> Result<Payload> {
     let package = quote(&here(&package)?);
     let mut script =
         format!("mkdir -p {package} && cd {package} || exit 125\nexport OBSERVER_XTASK={XTASK}\nrc=0\n");
-    let filter = filter.map(|filter| format!(" {}", quote(filter))).unwrap_or_default();
+    let mut filter = filter.map(|filter| format!(" {}", quote(filter))).unwrap_or_default();
+    for name in skip {
+        filter.push_str(&format!(" --skip {}", quote(name)));
+    }
     for test in tests {
         let command = quote(&here(&test.executable)?);
         // The harness calls it a success when no test has the filter's name.
