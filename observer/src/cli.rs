@@ -1,5 +1,7 @@
 //! The command line. Flags stand over the environment, the environment over the configuration file.
 
+pub mod trace;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,6 +38,9 @@ pub enum Command {
     Top(TopArgs),
     /// Print figures once or every few seconds
     Stat(StatArgs),
+    /// Print the packets that hurt, one by one, as they pass (not finished)
+    #[command(hide = true)]
+    Trace(trace::TraceArgs),
     /// Print the same figures of capture files
     Pcap(PcapArgs),
     /// Load every program and attach none

@@ -13,4 +13,5 @@ pub mod model;
 pub mod snapshot;
 pub mod source;
 pub mod topology;
+pub mod trace;
 pub mod view;

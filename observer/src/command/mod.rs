@@ -6,6 +6,7 @@ mod probe;
 mod session;
 mod stat;
 mod top;
+mod trace;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -40,6 +41,7 @@ fn dispatch(cli: &Cli) -> Result<()> {
     match &cli.command {
         Command::Top(args) => top::run(args, &settings),
         Command::Stat(args) => stat::run(args, &settings),
+        Command::Trace(args) => trace::run(args, &settings),
         Command::Pcap(args) => pcap::run(args),
         Command::Probe => probe::run(),
     }

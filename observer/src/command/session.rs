@@ -5,7 +5,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 
 use crate::cli::{AttachArgs, IngressHook};
-use crate::kernel::{Capacities, Ingress, Options};
+use crate::kernel::{Capacities, Ingress, Options, Purpose};
 use crate::topology::Choice;
 
 /// SIGINT, SIGTERM and SIGHUP, any of which ends a command in good order.
@@ -68,6 +68,8 @@ pub fn options(attach: AttachArgs) -> Options {
             peers: attach.max_peers.unwrap_or(default.peers),
             blocks: attach.max_blocks.unwrap_or(default.blocks),
             slots: attach.max_devices.unwrap_or(default.slots),
+            ..default
         },
+        purpose: Purpose::Count,
     }
 }

@@ -10,9 +10,11 @@ mod load;
 pub mod netlink;
 pub mod sys;
 mod tables;
+mod trace;
 
-pub use attach::{Hooks, Ingress, Place};
+pub use attach::{Hooks, Ingress, Place, Purpose};
 pub use error::{KernelError, LiveError};
 pub use live::{Live, Options};
 pub use load::{Capacities, Programs, entry};
 pub use tables::Tables;
+pub use trace::{Tally, Trace};

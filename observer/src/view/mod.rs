@@ -11,5 +11,6 @@ mod grid;
 pub mod json;
 pub mod pcap;
 pub mod table;
+pub mod trace;
 pub mod tui;
 pub mod units;
