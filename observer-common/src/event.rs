@@ -282,27 +282,36 @@ impl Fields {
     pub fn fill<P: Packet>(&mut self, packet: &P, seen: &Observation, site: &Site<'_>) {
         let (outer, inner) = (&seen.parsed.outer, &seen.parsed.inner);
         self.0[field::OUTER_SOURCE as usize] = words(outer.source(packet));
+        packet.settle(self);
         self.0[field::OUTER_DESTINATION as usize] = words(outer.destination(packet));
+        packet.settle(self);
         self.0[field::INNER_SOURCE as usize] = words(inner.source(packet));
+        packet.settle(self);
         self.0[field::INNER_DESTINATION as usize] = words(inner.destination(packet));
+        packet.settle(self);
         self.0[field::PEER as usize] = peer(seen, site).0;
+        packet.settle(self);
         let (from, to) = ports(packet, outer);
         let (inner_from, inner_to) = ports(packet, inner);
         self.0[field::PORTS as usize] = [from, to, inner_from, inner_to];
+        packet.settle(self);
         self.0[field::PROTOCOLS as usize] = [
             u32::from(outer.protocol),
             u32::from(inner.protocol),
             u32::from(outer.version),
             u32::from(inner.version),
         ];
+        packet.settle(self);
         self.0[field::IDS as usize] =
             [id(packet, outer), id(packet, inner), seen.parsed.vni, seen.verdict.class as u32];
+        packet.settle(self);
         self.0[field::PLACE as usize] = [
             u32::from(site.device.slot),
             site.direction as u32,
             seen.verdict.sizes.largest(),
             u32::from(outer.dont_fragment),
         ];
+        packet.settle(self);
     }
 }
 

@@ -7,7 +7,7 @@ use observer_common::account::{Observation, Site, Tables, count, look};
 use observer_common::address::Address;
 use observer_common::event::{Event, Flow, STEPS, Wanted, Why, tell, whys};
 use observer_common::kind::Direction;
-use observer_common::packet::ip_length;
+use observer_common::packet::{Packet as _, ip_length};
 use observer_common::path::{PathKey, PathStats, Stranger, VNI_NONE};
 
 use crate::maps::{FIELDS, FILTER, FLOWS, SCRATCH_SIZE, TOLD, TRACE, Told, WANTED};
@@ -87,6 +87,7 @@ pub fn watch(ctx: &TcContext, direction: Direction) {
         return closer(ctx, direction);
     }
     count(&packet, &site, &mut Judge, seen);
+    packet.settle(seen);
     if whys(seen) & wanted.why != 0 {
         closer(ctx, direction);
     }
@@ -120,6 +121,7 @@ fn closer(ctx: &TcContext, direction: Direction) {
     }
     look(&packet, &site, seen);
     count(&packet, &site, &mut Judge, seen);
+    packet.settle(seen);
     let why = whys(seen) & wanted.why;
     if why == 0 {
         return;
@@ -144,14 +146,22 @@ fn passes(steps: u32) -> bool {
         return true;
     }
     let (Some(filter), Some(fields)) = (FILTER.get(0), FIELDS.get(0)) else { return false };
-    let mut stack = 0;
+    let Some(told) = TOLD.get_ptr_mut(0) else { return false };
+    // The stack of results lies in the map, where the time will stand: in a register the verifier
+    // would follow every value that it can take, which doubles with each step.
+    // SAFETY: the value lives as long as the map, and is this CPU's own.
+    let stack = unsafe { &raw mut (*told).event.time };
+    // SAFETY: as above.
+    unsafe { stack.write_volatile(0) };
     for i in 0..STEPS {
         if i as u32 >= steps {
             break;
         }
-        stack = filter[i].run(fields, stack);
+        // SAFETY: as above.
+        unsafe { stack.write_volatile(filter[i].run(fields, stack.read_volatile())) };
     }
-    stack & 1 != 0
+    // SAFETY: as above.
+    unsafe { stack.read_volatile() & 1 != 0 }
 }
 
 /// Sends the event in hand, as far as the rate allows.

@@ -38,8 +38,7 @@ pub enum Command {
     Top(TopArgs),
     /// Print figures once or every few seconds
     Stat(StatArgs),
-    /// Print the packets that hurt, one by one, as they pass (not finished)
-    #[command(hide = true)]
+    /// Print the packets that hurt, one by one, as they pass
     Trace(trace::TraceArgs),
     /// Print the same figures of capture files
     Pcap(PcapArgs),
