@@ -11,6 +11,7 @@ mod maps;
 mod packet;
 mod tables;
 mod tc;
+mod trace;
 mod xdp;
 
 use aya_ebpf::bindings::xdp_action;
@@ -33,6 +34,20 @@ pub fn observer_in(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn observer_out(ctx: TcContext) -> i32 {
     tc::observe(&ctx, Direction::Egress);
+    NEXT
+}
+
+/// TC ingress of a device whose packets are told of one by one.
+#[classifier]
+pub fn trace_in(ctx: TcContext) -> i32 {
+    trace::watch(&ctx, Direction::Ingress);
+    NEXT
+}
+
+/// TC egress of such a device.
+#[classifier]
+pub fn trace_out(ctx: TcContext) -> i32 {
+    trace::watch(&ctx, Direction::Egress);
     NEXT
 }
 

@@ -1,13 +1,14 @@
 //! Every map, with its size and why.
 
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, PerCpuArray, PerCpuHashMap};
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, RingBuf};
 use observer_common::abi::{
     BlockFacts, BlockKey, CLASS_STRIDE, Config, DEFAULT_BLOCKS, DEFAULT_PATHS, DEFAULT_PEERS, DEFAULT_SLOTS,
     DEVICE_TABLE, DeviceFacts, Events, PeerFacts, SIZE_TABLE, STRANGERS, Totals,
 };
 use observer_common::account::Observation;
 use observer_common::address::Address;
+use observer_common::event::{Event, Fields, Flow, STEPS, Step, WHYS, Wanted};
 use observer_common::path::{PathKey, PathStats, Stranger};
 
 /// From an interface index, modulo the size and a few places further, to the facts of its device.
@@ -62,3 +63,36 @@ pub const SCRATCH_SLACK: usize = 64;
 /// The copy.
 #[map]
 pub static SCRATCH: PerCpuArray<[u8; SCRATCH_SIZE + SCRATCH_SLACK]> = PerCpuArray::with_max_entries(1, 0);
+
+/// An event and the packet's bytes behind it, as they are sent. The slack is [`SCRATCH_SLACK`]'s.
+#[repr(C)]
+pub struct Told {
+    /// Where and why.
+    pub event: Event,
+    /// The packet's first bytes.
+    pub bytes: [u8; SCRATCH_SIZE + SCRATCH_SLACK],
+}
+
+/// The event in hand: it is too large for the stack.
+#[map]
+pub static TOLD: PerCpuArray<Told> = PerCpuArray::with_max_entries(1, 0);
+
+/// What `observer trace` wants to be told of; zeros: nothing.
+#[map]
+pub static WANTED: Array<Wanted> = Array::with_max_entries(1, 0);
+
+/// The filter of it, all steps in one value: one look-up a packet.
+#[map]
+pub static FILTER: Array<[Step; STEPS]> = Array::with_max_entries(1, 0);
+
+/// What the filter looks at. In a map, because its steps choose what they read.
+#[map]
+pub static FIELDS: PerCpuArray<Fields> = PerCpuArray::with_max_entries(1, 0);
+
+/// Rate limit, and what was kept back or lost, by reason.
+#[map]
+pub static FLOWS: PerCpuArray<Flow> = PerCpuArray::with_max_entries(WHYS as u32, 0);
+
+/// Events on their way to user space. One page; `observer trace` loads it larger.
+#[map]
+pub static TRACE: RingBuf = RingBuf::with_byte_size(4_096, 0);

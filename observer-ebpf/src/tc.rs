@@ -17,7 +17,7 @@ use crate::tables::{Maps, config, device, in_hand};
 const NETWORK_HEADER: u32 = 1;
 
 #[inline(always)]
-fn frame(skb: *const __sk_buff) -> Frame {
+pub fn frame(skb: *const __sk_buff) -> Frame {
     // SAFETY: the context of the program; the verifier checks each access.
     let (length, gso_segs, gso_size, tag) =
         unsafe { ((*skb).len, (*skb).gso_segs, (*skb).gso_size, (*skb).vlan_present) };
@@ -95,7 +95,7 @@ fn copied(ctx: &TcContext, direction: Direction) {
 }
 
 #[inline(always)]
-fn load(skb: *mut __sk_buff, to: *mut [u8; SCRATCH_SIZE + SCRATCH_SLACK], length: u32) -> Option<u32> {
+pub fn load(skb: *mut __sk_buff, to: *mut [u8; SCRATCH_SIZE + SCRATCH_SLACK], length: u32) -> Option<u32> {
     let length = copy_length(length);
     // SAFETY: `to` has room for `length` bytes.
     let result = unsafe { bpf_skb_load_bytes(skb.cast_const().cast(), 0, to.cast(), length) };
@@ -104,7 +104,10 @@ fn load(skb: *mut __sk_buff, to: *mut [u8; SCRATCH_SIZE + SCRATCH_SLACK], length
 
 /// The helper reads the linear part only and does not say how long that is.
 #[inline(always)]
-fn load_from_network_header(skb: *mut __sk_buff, to: *mut [u8; SCRATCH_SIZE + SCRATCH_SLACK]) -> Option<u32> {
+pub fn load_from_network_header(
+    skb: *mut __sk_buff,
+    to: *mut [u8; SCRATCH_SIZE + SCRATCH_SLACK],
+) -> Option<u32> {
     for length in [SCRATCH_SIZE as u32, 256, 128, 96, 64, 40, 20] {
         // SAFETY: as above.
         let result = unsafe {

@@ -2,6 +2,7 @@
 
 pub mod cluster;
 mod record;
+pub mod trace;
 
 pub use record::{CompareArgs, CompareFormat, RecordArgs};
 
@@ -47,6 +48,8 @@ pub enum Command {
     Top(TopArgs),
     /// Print figures once or every few seconds
     Stat(StatArgs),
+    /// Print the packets that hurt, one by one, as they pass
+    Trace(trace::TraceArgs),
     /// Print the same figures of capture files
     Pcap(PcapArgs),
     /// Record figures into a file, for later and for `compare`

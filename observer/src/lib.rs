@@ -20,4 +20,5 @@ pub mod recording;
 pub mod snapshot;
 pub mod source;
 pub mod topology;
+pub mod trace;
 pub mod view;

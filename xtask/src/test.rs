@@ -158,7 +158,9 @@ fn own(arguments: &[&str]) -> Result<()> {
 
 fn kernels(ci: bool) -> Result<()> {
     for series in KERNELS {
-        step(&format!("privileged tests on Linux {series}"), || vm::privileged_tests_on(series, None, &NOT_EMULATED))?;
+        step(&format!("privileged tests on Linux {series}"), || {
+            vm::privileged_tests_on(series, None, &NOT_EMULATED)
+        })?;
     }
     for series in LOADS_ON.iter().filter(|_| ci) {
         let table = || vm::privileged_tests_on(series, Some("program::"), &[]);

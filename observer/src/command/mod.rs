@@ -12,6 +12,7 @@ mod replay;
 mod session;
 mod stat;
 mod top;
+mod trace;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -48,6 +49,7 @@ fn dispatch(cli: &Cli) -> Result<u8> {
     match &cli.command {
         Command::Top(args) => top::run(args, &settings),
         Command::Stat(args) => stat::run(args, &settings),
+        Command::Trace(args) => trace::run(args, &settings),
         Command::Pcap(args) => pcap::run(args),
         Command::Record(args) => record::run(args, &settings),
         Command::Compare(args) => compare::run(args),

@@ -8,7 +8,7 @@ use tokio::task::LocalSet;
 
 use crate::cli::{AttachArgs, BesideArgs, IngressHook};
 use crate::config::Settings;
-use crate::kernel::{Capacities, Ingress, Live, Options, Pinned, pinned};
+use crate::kernel::{Capacities, Ingress, Live, Options, Pinned, Purpose, pinned};
 use crate::snapshot::Snapshot;
 use crate::topology::Choice;
 
@@ -72,7 +72,9 @@ pub fn options(attach: AttachArgs) -> Options {
             peers: attach.max_peers.unwrap_or(default.peers),
             blocks: attach.max_blocks.unwrap_or(default.blocks),
             slots: attach.max_devices.unwrap_or(default.slots),
+            ..default
         },
+        purpose: Purpose::Count,
         pins: None,
     }
 }

@@ -41,6 +41,27 @@ pub enum Ingress {
     Xdp,
 }
 
+/// What the hooks are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// Every packet is counted.
+    #[default]
+    Count,
+    /// Single packets are told of, and none is counted.
+    Trace,
+}
+
+impl Purpose {
+    const fn program(self, direction: Direction) -> &'static str {
+        match (self, direction) {
+            (Self::Count, Direction::Ingress) => entry::INGRESS,
+            (Self::Count, Direction::Egress) => entry::EGRESS,
+            (Self::Trace, Direction::Ingress) => entry::TRACE_INGRESS,
+            (Self::Trace, Direction::Egress) => entry::TRACE_EGRESS,
+        }
+    }
+}
+
 /// A direction of a device.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
@@ -66,6 +87,7 @@ pub struct Hooks {
     tcx: bool,
     /// Places where the filter of a killed one was still counting when we came.
     taken_over: BTreeSet<Place>,
+    purpose: Purpose,
     /// Held as long as leftovers with our name may be taken for those of the dead.
     alone: Option<UnixListener>,
 }
@@ -74,8 +96,21 @@ impl Hooks {
     /// No hooks yet; decides between TCX and `clsact` by the kernel's version.
     #[must_use]
     pub fn new() -> Self {
+        Self::of(Purpose::Count)
+    }
+
+    /// The same for other programs than those that count.
+    #[must_use]
+    pub fn of(purpose: Purpose) -> Self {
         let tcx = sys::version().is_some_and(|version| version >= TCX);
-        Self { links: BTreeMap::new(), made: BTreeSet::new(), tcx, taken_over: BTreeSet::new(), alone: None }
+        Self {
+            links: BTreeMap::new(),
+            made: BTreeSet::new(),
+            tcx,
+            taken_over: BTreeSet::new(),
+            purpose,
+            alone: None,
+        }
     }
 
     /// Starts to watch a place.
@@ -92,7 +127,7 @@ impl Hooks {
         let (link, hook) = if ingress == Ingress::Xdp && place.direction == Direction::Ingress {
             (Link::Xdp(attach_xdp(programs, place, mtu).await?), Hook::Xdp)
         } else if self.tcx {
-            (Link::Tcx(attach_tcx(programs, place)?), Hook::Tcx)
+            (Link::Tcx(attach_tcx(programs, self.purpose, place)?), Hook::Tcx)
         } else {
             (Link::Clsact(self.attach_clsact(programs, place).await?), Hook::Clsact)
         };
@@ -110,7 +145,7 @@ impl Hooks {
                 .map_err(|error| in_the_way("add a clsact to", place, &error, None))?;
             self.made.insert(place.ifindex);
         }
-        let name = program_of(place.direction);
+        let name = self.purpose.program(place.direction);
         if self.alone.is_none() {
             self.alone = sys::only_one_here();
         }
@@ -130,7 +165,7 @@ impl Hooks {
         // A second observer in this namespace takes a handle by its process id.
         let minor = if self.alone.is_some() { 1 } else { (std::process::id() as u16).max(2) };
         let options = NlOptions { priority: PRIORITY, handle: TcHandle::new(HANDLE, minor), classid: None };
-        attach_classifier(programs, place, TcAttachOptions::Netlink(options))
+        attach_classifier(programs, name, place, TcAttachOptions::Netlink(options))
     }
 
     /// Whether a place is still watched.
@@ -144,7 +179,7 @@ impl Hooks {
                 Ok(sys::link_ifindex(link.as_fd()).is_ok_and(|index| index == place.ifindex))
             }
             Link::Clsact(_) => {
-                let id = program_id(programs, place.direction)?;
+                let id = program_id(programs, self.purpose.program(place.direction))?;
                 let filters = clsact::filters(place.ifindex).await?;
                 Ok(filters.iter().any(|f| f.direction == place.direction && f.program == Some(id)))
             }
@@ -197,13 +232,6 @@ impl std::fmt::Debug for Hooks {
     }
 }
 
-const fn program_of(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Ingress => entry::INGRESS,
-        Direction::Egress => entry::EGRESS,
-    }
-}
-
 const fn attach_type(direction: Direction) -> TcAttachType {
     match direction {
         Direction::Ingress => TcAttachType::Ingress,
@@ -211,16 +239,15 @@ const fn attach_type(direction: Direction) -> TcAttachType {
     }
 }
 
-fn program_id(programs: &mut Programs, direction: Direction) -> Result<u32, KernelError> {
-    let name = program_of(direction);
+fn program_id(programs: &mut Programs, name: &'static str) -> Result<u32, KernelError> {
     let info = programs.classifier(name)?.info();
     info.map(|info| info.id()).map_err(|error| {
         KernelError::new("ask for the id of", format!("program {name}"), chain(&error), "see `dmesg`")
     })
 }
 
-fn attach_tcx(programs: &mut Programs, place: &Place) -> Result<OwnedFd, KernelError> {
-    let program = programs.classifier(program_of(place.direction))?;
+fn attach_tcx(programs: &mut Programs, purpose: Purpose, place: &Place) -> Result<OwnedFd, KernelError> {
+    let program = programs.classifier(purpose.program(place.direction))?;
     let fd = program.fd().map_err(|error| in_the_way("attach to", place, &error, None))?.as_fd();
     // First: an earlier program's PASS would blind us.
     sys::attach_tcx(fd, place.ifindex, place.direction)
@@ -229,10 +256,11 @@ fn attach_tcx(programs: &mut Programs, place: &Place) -> Result<OwnedFd, KernelE
 
 fn attach_classifier(
     programs: &mut Programs,
+    name: &'static str,
     place: &Place,
     options: TcAttachOptions,
 ) -> Result<SchedClassifierLink, KernelError> {
-    let program = programs.classifier(program_of(place.direction))?;
+    let program = programs.classifier(name)?;
     let id = program
         .attach_with_options(&place.device, attach_type(place.direction), options)
         .map_err(|error| in_the_way("attach to", place, &error, errno_of(&error)))?;
@@ -287,7 +315,11 @@ mod tests {
 
     #[test]
     fn our_filters_are_known_by_their_programs() {
-        assert_eq!(program_of(Direction::Ingress), entry::INGRESS);
-        assert_ne!(program_of(Direction::Ingress), program_of(Direction::Egress));
+        let names: BTreeSet<_> = [Purpose::Count, Purpose::Trace]
+            .into_iter()
+            .flat_map(|purpose| Direction::ALL.map(|direction| purpose.program(direction)))
+            .collect();
+        assert_eq!(names.len(), 4);
+        assert_eq!(Purpose::Count.program(Direction::Ingress), entry::INGRESS);
     }
 }

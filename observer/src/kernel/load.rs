@@ -21,12 +21,19 @@ pub const OLDEST: (u32, u32) = (5, 10);
 /// The first kernel with XDP programs for several buffers a frame.
 const XDP_FRAGS: (u32, u32) = (5, 18);
 
+/// A ring buffer that nobody uses: one page.
+const DEFAULT_TRACE: u32 = 4_096;
+
 /// Names of the entry points.
 pub mod entry {
     /// TC ingress.
     pub const INGRESS: &str = "observer_in";
     /// TC egress.
     pub const EGRESS: &str = "observer_out";
+    /// TC ingress of `observer trace`.
+    pub const TRACE_INGRESS: &str = "trace_in";
+    /// TC egress of `observer trace`.
+    pub const TRACE_EGRESS: &str = "trace_out";
     /// XDP, one buffer a frame.
     pub const XDP: &str = "observer_xdp";
     /// XDP, several buffers a frame.
@@ -44,11 +51,19 @@ pub struct Capacities {
     pub peers: u32,
     /// Pod blocks.
     pub blocks: u32,
+    /// Bytes of the ring buffer of single packets: a power of two of pages.
+    pub trace: u32,
 }
 
 impl Default for Capacities {
     fn default() -> Self {
-        Self { slots: DEFAULT_SLOTS, paths: DEFAULT_PATHS, peers: DEFAULT_PEERS, blocks: DEFAULT_BLOCKS }
+        Self {
+            slots: DEFAULT_SLOTS,
+            paths: DEFAULT_PATHS,
+            peers: DEFAULT_PEERS,
+            blocks: DEFAULT_BLOCKS,
+            trace: DEFAULT_TRACE,
+        }
     }
 }
 
@@ -89,6 +104,7 @@ impl Programs {
             .map_max_entries("PATHS", capacities.paths)
             .map_max_entries("PEERS", capacities.peers)
             .map_max_entries("BLOCKS", capacities.blocks)
+            .map_max_entries("TRACE", capacities.trace)
             .verifier_log_level(verifier_log_level())
             .load(OBJECT)
             .map_err(|error| explain("create", "the BPF maps", &error, errno_of_ebpf(&error)))?;

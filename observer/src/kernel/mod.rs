@@ -14,10 +14,12 @@ mod pins;
 mod state;
 pub mod sys;
 mod tables;
+mod trace;
 
-pub use attach::{Hooks, Ingress, Place};
+pub use attach::{Hooks, Ingress, Place, Purpose};
 pub use error::{KernelError, LiveError};
 pub use live::{Live, Options};
 pub use load::{Capacities, Programs, entry};
 pub use pinned::Pinned;
 pub use tables::Tables;
+pub use trace::{Tally, Trace};

@@ -139,7 +139,7 @@ impl State {
         moving: Vec<(BlockKey, Option<IpAddr>)>,
         remembered: &serde_json::Value,
     ) -> Self {
-        let Capacities { slots, paths, peers, blocks } = books.capacities;
+        let Capacities { slots, paths, peers, blocks, .. } = books.capacities;
         let moving = moving.into_iter();
         Self {
             format: FORMAT,
@@ -260,7 +260,7 @@ impl State {
             },
             routing: self.routing.iter().filter_map(KeptRouting::routing).collect(),
             size_bounds: self.size_bounds.clone(),
-            capacities: Capacities { slots, paths, peers, blocks },
+            capacities: Capacities { slots, paths, peers, blocks, ..Capacities::default() },
             since: Duration::from_nanos(self.since),
             unwatched: Duration::from_nanos(self.unwatched),
             gaps: self.gaps,

@@ -15,5 +15,6 @@ pub mod json;
 pub mod pcap;
 pub mod prometheus;
 pub mod table;
+pub mod trace;
 pub mod tui;
 pub mod units;

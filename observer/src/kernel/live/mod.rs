@@ -10,7 +10,7 @@ use observer_common::abi::{BlockKey, DeviceFacts, link, role};
 use observer_common::kind::Direction;
 use observer_common::path::VNI_NONE;
 
-use super::attach::{Hooks, Ingress, Place};
+use super::attach::{Hooks, Ingress, Place, Purpose};
 use super::diagnostics;
 use super::error::{KernelError, LiveError};
 use super::load::{Capacities, Programs};
@@ -54,6 +54,8 @@ pub struct Options {
     pub capacities: Capacities,
     /// The directory on a BPF file system in which the maps live on when we end.
     pub pins: Option<PathBuf>,
+    /// Which programs are attached.
+    pub purpose: Purpose,
 }
 
 /// The kernel as a source.
@@ -112,11 +114,12 @@ impl Live {
             tokio::task::spawn_local(diagnostics::forward(logger));
         }
         let now = Instant::now();
+        let hooks = Hooks::of(options.purpose);
         let mut live = Self {
             options,
             programs,
             tables,
-            hooks: Hooks::new(),
+            hooks,
             watcher,
             books,
             pins,
@@ -324,6 +327,29 @@ impl Live {
     /// The devices that are watched now, by name.
     pub fn watched(&self) -> impl Iterator<Item = &str> {
         self.books.slots.iter().filter(|(_, slot)| slot.present).map(|(name, _)| name.as_str())
+    }
+
+    /// The maps, for those who read them besides the figures.
+    pub(super) fn ebpf(&mut self) -> &mut aya::Ebpf {
+        &mut self.programs.ebpf
+    }
+
+    /// The topology that the programs know.
+    #[must_use]
+    pub const fn topology(&self) -> &Topology {
+        &self.books.topology
+    }
+
+    /// The name of the device of a slot, which it keeps when it is created again.
+    #[must_use]
+    pub fn name_of(&self, slot: u16) -> Option<&str> {
+        self.books.slots.iter().find(|(_, s)| s.index == slot).map(|(name, _)| name.as_str())
+    }
+
+    /// The slot of a device that is or was watched.
+    #[must_use]
+    pub fn slot(&self, name: &str) -> Option<u16> {
+        self.books.slots.get(name).map(|slot| slot.index)
     }
 
     /// Makes maps and hooks fit a topology.

@@ -1,0 +1,210 @@
+//! Telling of single packets: judged by the same rule as those that are counted, and counted nowhere.
+
+use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_ringbuf_output};
+use aya_ebpf::programs::TcContext;
+use observer_common::abi::{BlockFacts, BlockKey, Events, PeerFacts, Totals, link};
+use observer_common::account::{Observation, Site, Tables, count, look};
+use observer_common::address::Address;
+use observer_common::event::{Event, Flow, STEPS, Wanted, Why, tell, whys};
+use observer_common::kind::Direction;
+use observer_common::packet::{Packet as _, ip_length};
+use observer_common::path::{PathKey, PathStats, Stranger, VNI_NONE};
+
+use crate::maps::{FIELDS, FILTER, FLOWS, SCRATCH_SIZE, TOLD, TRACE, Told, WANTED};
+use crate::packet::{Copied, Direct, copy_length};
+use crate::tables::{Maps, config, device, in_hand};
+use crate::tc::{frame, load, load_from_network_header};
+
+/// The kernel's maps for reading, and nothing to add to.
+struct Judge;
+
+impl Tables for Judge {
+    #[inline(always)]
+    fn totals(&mut self, _index: u32) -> Option<&mut Totals> {
+        None
+    }
+
+    #[inline(always)]
+    fn events(&mut self, _index: u32) -> Option<&mut Events> {
+        None
+    }
+
+    #[inline(always)]
+    fn path(&mut self, _key: &PathKey) -> Option<&mut PathStats> {
+        None
+    }
+
+    #[inline(always)]
+    fn add_path(&mut self, _key: &PathKey) -> Option<&mut PathStats> {
+        None
+    }
+
+    #[inline(always)]
+    fn peer(&self, address: &Address) -> Option<PeerFacts> {
+        Maps.peer(address)
+    }
+
+    #[inline(always)]
+    fn block(&self, key: &BlockKey) -> Option<BlockFacts> {
+        Maps.block(key)
+    }
+
+    #[inline(always)]
+    fn stranger(&mut self, _place: u32) -> Option<&mut Stranger> {
+        None
+    }
+
+    #[inline(always)]
+    fn size_class(&self, _length: u32) -> usize {
+        0
+    }
+}
+
+/// Nobody's path: what the last packet left there is not this one's.
+#[inline(always)]
+fn forget(seen: &mut Observation) {
+    seen.far = Address::UNSPECIFIED;
+    seen.key = PathKey { peer: Address::UNSPECIFIED, vni: VNI_NONE, slot: 0, direction: 0, class: 0 };
+}
+
+/// Judges an skb, and tells of it where that is wanted.
+#[inline(always)]
+pub fn watch(ctx: &TcContext, direction: Direction) {
+    let skb = ctx.skb.skb.cast_const();
+    // SAFETY: the context of the program; the verifier checks each access.
+    let ifindex = unsafe { (*skb).ifindex };
+    let Some(wanted) = WANTED.get(0) else { return };
+    let (Some(device), Some(config)) = (device(ifindex), config()) else { return };
+    let site = Site { device, direction, config };
+    if site.link() == link::NETWORK_HEADER {
+        return closer(ctx, direction);
+    }
+    let Some(seen) = in_hand() else { return };
+    seen.frame = frame(skb);
+    forget(seen);
+    let packet = Direct::new(ctx.data(), ctx.data_end());
+    if !look(&packet, &site, seen) && packet.length() < seen.frame.length {
+        return closer(ctx, direction);
+    }
+    count(&packet, &site, &mut Judge, seen);
+    packet.settle(seen);
+    if whys(seen) & wanted.why != 0 {
+        closer(ctx, direction);
+    }
+}
+
+/// Judges an skb from a copy of its first bytes, and sends it where it is wanted.
+///
+/// Not inlined: few packets come here. It judges once more, which costs what a parser costs and
+/// leaves one way for packets with and without their headers in the linear part.
+#[inline(never)]
+fn closer(ctx: &TcContext, direction: Direction) {
+    let skb = ctx.skb.skb;
+    // SAFETY: as above.
+    let ifindex = unsafe { (*skb).ifindex };
+    let Some(wanted) = WANTED.get(0) else { return };
+    let (Some(device), Some(config)) = (device(ifindex), config()) else { return };
+    let (Some(told), Some(seen)) = (TOLD.get_ptr_mut(0), in_hand()) else { return };
+    let site = Site { device, direction, config };
+    seen.frame = frame(skb.cast_const());
+    forget(seen);
+    // SAFETY: the value lives as long as the map, and is this CPU's own.
+    let bytes = unsafe { &raw mut (*told).bytes };
+    let inner_only = site.link() == link::NETWORK_HEADER;
+    let loaded =
+        if inner_only { load_from_network_header(skb, bytes) } else { load(skb, bytes, seen.frame.length) };
+    let Some(length) = loaded else { return };
+    let packet = Copied { start: bytes.cast_const().cast(), length };
+    if inner_only {
+        // The skb's length counts the outer headers too.
+        seen.frame.length = ip_length(&packet, seen.frame.length);
+    }
+    look(&packet, &site, seen);
+    count(&packet, &site, &mut Judge, seen);
+    packet.settle(seen);
+    let why = whys(seen) & wanted.why;
+    if why == 0 {
+        return;
+    }
+    let Some(fields) = FIELDS.get_ptr_mut(0) else { return };
+    // SAFETY: as above.
+    unsafe { (*fields).fill(&packet, seen, &site) };
+    // SAFETY: as above.
+    let event = unsafe { &mut (*told).event };
+    // All reasons, not only those that were asked for.
+    tell(event, seen, &site, whys(seen));
+    event.captured = length;
+    if passes(wanted.steps) {
+        send(ctx, why);
+    }
+}
+
+/// Whether the filter lets the packet through whose fields are in hand.
+#[inline(never)]
+fn passes(steps: u32) -> bool {
+    if steps == 0 {
+        return true;
+    }
+    let (Some(filter), Some(fields)) = (FILTER.get(0), FIELDS.get(0)) else { return false };
+    let Some(told) = TOLD.get_ptr_mut(0) else { return false };
+    // The stack of results lies in the map, where the time will stand: in a register the verifier
+    // would follow every value that it can take, which doubles with each step.
+    // SAFETY: the value lives as long as the map, and is this CPU's own.
+    let stack = unsafe { &raw mut (*told).event.time };
+    // SAFETY: as above.
+    unsafe { stack.write_volatile(0) };
+    for i in 0..STEPS {
+        if i as u32 >= steps {
+            break;
+        }
+        // SAFETY: as above.
+        unsafe { stack.write_volatile(filter[i].run(fields, stack.read_volatile())) };
+    }
+    // SAFETY: as above.
+    unsafe { stack.read_volatile() & 1 != 0 }
+}
+
+/// Sends the event in hand, as far as the rate allows.
+#[inline(never)]
+fn send(_ctx: &TcContext, why: u32) {
+    let (Some(wanted), Some(told)) = (WANTED.get(0), TOLD.get_ptr_mut(0)) else { return };
+    let Some(flow) = flow(why) else { return };
+    // SAFETY: a helper without arguments.
+    let now = unsafe { bpf_ktime_get_ns() };
+    if !flow.may(now, wanted) {
+        return;
+    }
+    // SAFETY: the value lives as long as the map, and is this CPU's own.
+    let event = unsafe { &mut (*told).event };
+    event.time = now;
+    let length = copy_length(shorter(event.captured, wanted));
+    event.captured = length;
+    const { assert!(size_of::<Told>() >= size_of::<Event>() + SCRATCH_SIZE) };
+    let size = size_of::<Event>() as u64 + u64::from(length);
+    // SAFETY: the value has room for so many bytes.
+    let result = unsafe { bpf_ringbuf_output((&raw const TRACE).cast_mut().cast(), told.cast(), size, 0) };
+    if result == 0 {
+        flow.sent += 1;
+    } else {
+        flow.lost += 1;
+    }
+}
+
+#[inline(always)]
+const fn shorter(captured: u32, wanted: &Wanted) -> u32 {
+    if captured < wanted.snap { captured } else { wanted.snap }
+}
+
+/// The counters of the first reason of a set.
+#[inline(always)]
+fn flow(why: u32) -> Option<&'static mut Flow> {
+    let mut first = 0;
+    for (i, reason) in Why::ALL.iter().enumerate() {
+        if why & reason.bit() != 0 {
+            first = i as u32;
+            break;
+        }
+    }
+    // SAFETY: the value lives as long as the map, and is this CPU's own.
+    FLOWS.get_ptr_mut(first).map(|flow| unsafe { &mut *flow })
+}

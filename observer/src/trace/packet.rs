@@ -1,0 +1,149 @@
+//! One packet, read with the parser that judged it in the kernel.
+
+use std::net::IpAddr;
+
+use observer_common::abi::{Config, DeviceFacts, role};
+use observer_common::account::{Observation, Site, look};
+use observer_common::address::Address;
+use observer_common::event::{Event, Why, id, ports};
+use observer_common::kind::Class;
+use observer_common::packet::{Frame, Ip, Malformed, Packet, Position, Slice, TooBig, too_big};
+
+/// One IP header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Source.
+    pub source: IpAddr,
+    /// Destination.
+    pub destination: IpAddr,
+    /// Ports, where the packet has any.
+    pub ports: Option<(u16, u16)>,
+    /// Protocol number.
+    pub protocol: u8,
+    /// The id that fragments share.
+    pub id: Option<u32>,
+    /// Fragmentation.
+    pub position: Position,
+    /// DF, or IPv6.
+    pub dont_fragment: bool,
+    /// L3 bytes that the header claims.
+    pub length: u32,
+}
+
+/// What is told of one packet.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// Where and why.
+    pub event: Event,
+    /// Name of the device.
+    pub device: String,
+    /// Nanoseconds since 1970.
+    pub time: u64,
+    /// The peer node.
+    pub peer: Option<IpAddr>,
+    /// The outer header.
+    pub outer: Option<Header>,
+    /// The inner header.
+    pub inner: Option<Header>,
+    /// A too-big message: its MTU, and source and destination of what it quotes.
+    pub too_big: Option<(u32, Option<(IpAddr, IpAddr)>)>,
+    /// The packet's first bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Reads what the kernel sent; `now` is what to add to its clock for nanoseconds since 1970.
+#[must_use]
+pub fn told(event: Event, bytes: &[u8], device: &str, config: &Config, clock: u64) -> Told {
+    let packet = Slice(bytes);
+    let facts = DeviceFacts {
+        ifindex: event.ifindex,
+        ingress_link: event.link,
+        egress_link: event.link,
+        role: role::OTHER,
+        ..DeviceFacts::default()
+    };
+    let site = Site { device: &facts, direction: event.direction(), config };
+    let mut seen = Observation::NOTHING;
+    seen.frame = Frame {
+        length: event.length,
+        gso_segs: event.gso_segs,
+        gso_size: event.gso_size,
+        tag_beside: event.tag_beside != 0,
+        zero_length_is_big: event.gso_size != 0,
+    };
+    look(&packet, &site, &mut seen);
+    let message = seen.too_big().and_then(|(at, protocol)| too_big(&packet, u32::from(at), protocol, config));
+    Told {
+        time: event.time.saturating_add(clock),
+        device: device.to_owned(),
+        peer: (event.peer != Address::UNSPECIFIED).then(|| ip(event.peer)),
+        outer: header(&packet, &seen.parsed.outer),
+        inner: header(&packet, &seen.parsed.inner),
+        too_big: message.map(|message| quoted(&message)),
+        bytes: bytes.to_vec(),
+        event,
+    }
+}
+
+fn ip(address: Address) -> IpAddr {
+    address.to_v4().map_or_else(|| IpAddr::from(address.octets()), IpAddr::from)
+}
+
+fn quoted(message: &TooBig) -> (u32, Option<(IpAddr, IpAddr)>) {
+    let quoted = &message.quoted;
+    let readable = quoted.class != Class::Malformed;
+    (message.mtu, readable.then(|| (ip(quoted.source), ip(quoted.destination))))
+}
+
+fn header<P: Packet>(packet: &P, header: &Ip) -> Option<Header> {
+    let (source, destination) = (header.source(packet)?, header.destination(packet)?);
+    let port = |number: u32| u16::try_from(number).unwrap_or(0);
+    let id = id(packet, header);
+    Some(Header {
+        source: ip(source),
+        destination: ip(destination),
+        ports: match ports(packet, header) {
+            (0, 0) => None,
+            (from, to) => Some((port(from), port(to))),
+        },
+        protocol: header.protocol,
+        // An IPv4 packet in one piece may have any id, 0 too.
+        id: (header.version == 4 || id != 0).then_some(id),
+        position: header.position,
+        dont_fragment: header.dont_fragment,
+        length: header.length,
+    })
+}
+
+impl Told {
+    /// Its reasons, the most telling first.
+    pub fn reasons(&self) -> impl Iterator<Item = Why> {
+        Why::ALL.iter().copied().filter(|why| self.event.is(*why))
+    }
+
+    /// Which header the first reason is about.
+    #[must_use]
+    pub fn layer(&self) -> &'static str {
+        let inner = |header: &Option<Header>| header.as_ref().is_some_and(|h| h.position != Position::Whole);
+        match self.reasons().next() {
+            Some(Why::Fragment) if !inner(&self.outer) && inner(&self.inner) => "inner",
+            _ => "outer",
+        }
+    }
+
+    /// The MTU that applies, bytes: the tunnel's room where that is what is exceeded, else the device's.
+    #[must_use]
+    pub fn mtu(&self) -> u32 {
+        if self.event.is(Why::WouldDrop) || self.event.is(Why::WouldFragment) {
+            self.event.tunnel_mtu
+        } else {
+            self.event.mtu
+        }
+    }
+
+    /// What was wrong with it.
+    #[must_use]
+    pub const fn malformed(&self) -> Malformed {
+        Malformed::from_index(self.event.malformed)
+    }
+}

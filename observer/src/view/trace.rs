@@ -1,0 +1,127 @@
+//! Single packets: a line each, as text or as JSON (docs/trace-json.md).
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use observer_common::event::Why;
+use observer_common::packet::{Malformed, Position};
+use serde_json::{Value, json};
+
+use super::units::time_of_day;
+use crate::trace::{Header, Told};
+
+/// Version of the JSON lines.
+pub const SCHEMA: &str = "observer-trace/1";
+
+const fn position(position: Position) -> &'static str {
+    match position {
+        Position::Whole => "whole",
+        Position::First => "first",
+        Position::Middle => "middle",
+        Position::Last => "last",
+        Position::Atomic => "atomic",
+    }
+}
+
+fn reasons(told: &Told) -> String {
+    told.reasons().map(Why::label).collect::<Vec<_>>().join(",")
+}
+
+fn ends(header: &Header) -> String {
+    let mut text = match header.ports {
+        Some((from, to)) => format!("{}:{from} > {}:{to}", header.source, header.destination),
+        None => format!("{} > {}", header.source, header.destination),
+    };
+    if header.position != Position::Whole {
+        let _ = write!(text, " {}", position(header.position));
+    }
+    if let Some(id) = header.id.filter(|id| *id != 0 || header.position != Position::Whole) {
+        let _ = write!(text, " id {id}");
+    }
+    if header.dont_fragment {
+        text += " DF";
+    }
+    text
+}
+
+/// One packet for people.
+#[must_use]
+pub fn text(told: &Told) -> String {
+    let event = &told.event;
+    let clock = time_of_day(Duration::from_nanos(told.time));
+    let clock = clock.trim_end_matches('Z');
+    let mut line = format!(
+        "{clock}.{:03} {} {} {} {} {}",
+        told.time / 1_000_000 % 1_000,
+        told.device,
+        event.direction().label(),
+        reasons(told),
+        told.layer(),
+        event.class().label(),
+    );
+    let _ = write!(line, " {} B, MTU {}", event.largest, told.mtu());
+    if event.segments > 1 {
+        let _ = write!(line, ", {} segments", event.segments);
+    }
+    if let Some((mtu, quoted)) = &told.too_big {
+        let _ = write!(line, ", says MTU {mtu}");
+        if let Some((source, destination)) = quoted {
+            let _ = write!(line, " for {source} > {destination}");
+        }
+    }
+    if told.malformed() != Malformed::None {
+        let _ = write!(line, ", {}", told.malformed().label());
+    }
+    if event.vni != 0 {
+        let _ = write!(line, ", vni {}", event.vni);
+    }
+    if let Some(peer) = told.peer {
+        let _ = write!(line, ", peer {peer}");
+    }
+    if let Some(outer) = &told.outer {
+        let _ = write!(line, " | {}", ends(outer));
+    }
+    if let Some(inner) = &told.inner {
+        let _ = write!(line, " | inner {}", ends(inner));
+    }
+    line
+}
+
+fn header(header: &Header) -> Value {
+    json!({
+        "source": header.source, "destination": header.destination,
+        "source_port": header.ports.map(|ports| ports.0), "destination_port": header.ports.map(|ports| ports.1),
+        "protocol": header.protocol, "id": header.id, "fragment": position(header.position),
+        "dont_fragment": header.dont_fragment, "length": header.length,
+    })
+}
+
+/// One packet for programs: an object on one line.
+#[must_use]
+pub fn json(told: &Told) -> String {
+    let event = &told.event;
+    json!({
+        "schema": SCHEMA,
+        "time_ns": told.time,
+        "device": told.device,
+        "direction": event.direction().label(),
+        "reasons": told.reasons().map(Why::label).collect::<Vec<_>>(),
+        "layer": told.layer(),
+        "encapsulation": event.class().label(),
+        "size": event.largest,
+        "segments": event.segments,
+        "mtu": told.mtu(),
+        "vni": (event.vni != 0).then_some(event.vni),
+        "peer": told.peer,
+        "foreign_peer": event.foreign & 1 != 0,
+        "foreign_vni": event.foreign & 2 != 0,
+        "malformed": (told.malformed() != Malformed::None).then(|| told.malformed().label()),
+        "outer": told.outer.as_ref().map(header),
+        "inner": told.inner.as_ref().map(header),
+        "too_big": told.too_big.as_ref().map(|(mtu, quoted)| json!({
+            "mtu": mtu,
+            "quoted_source": quoted.map(|q| q.0), "quoted_destination": quoted.map(|q| q.1),
+        })),
+    })
+    .to_string()
+}
