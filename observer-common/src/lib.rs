@@ -12,3 +12,4 @@ pub mod counters;
 pub mod kind;
 pub mod packet;
 pub mod path;
+pub mod price;

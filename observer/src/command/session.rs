@@ -63,6 +63,7 @@ pub fn options(attach: AttachArgs) -> Options {
             Some(IngressHook::Xdp) => Ingress::Xdp,
             Some(IngressHook::Tc) | None => Ingress::Tc,
         },
+        price: None,
         capacities: Capacities {
             paths: attach.max_paths.unwrap_or(default.paths),
             peers: attach.max_peers.unwrap_or(default.peers),

@@ -8,7 +8,7 @@ use super::output::Output;
 use super::session::{Signals, block_on, options};
 use crate::cli::{Format, StatArgs};
 use crate::config::Settings;
-use crate::kernel::Live;
+use crate::kernel::{Live, Options};
 use crate::model::Report;
 use crate::view::table::TableOptions;
 use crate::view::{csv, json, table};
@@ -25,7 +25,8 @@ pub fn run(args: &StatArgs, settings: &Settings) -> Result<()> {
     let attach = args.attach.clone().or(settings);
     block_on(async {
         let mut signals = Signals::new()?;
-        let mut live = Live::start(options(attach)).await?;
+        let options = Options { price: args.price.sample(), ..options(attach) };
+        let mut live = Live::start(options).await?;
         let result = tokio::select! {
             result = report(&mut live, args, interval, count, &mut output) => result,
             () = signals.any() => Ok(()),

@@ -14,6 +14,7 @@ use super::error::{KernelError, LiveError};
 use super::ledger::{Ledger, Names, tunnel_id};
 use super::load::{Capacities, Programs};
 use super::netlink::{self, Watcher};
+use super::price::Meter;
 use super::sys;
 use super::tables::Tables;
 use crate::snapshot::{Device, Fill, Hook, Path, PathId, Snapshot, Stranger, Totals, Tunnel, Vni};
@@ -32,6 +33,8 @@ const RETRY: Duration = Duration::from_secs(2);
 const TABLES: &str = "/tables";
 /// See above.
 const NODE: &str = "/node";
+/// See above.
+const PRICE: &str = "/price";
 /// How often every hook is looked at: a lost one is mended well within five seconds.
 const VERIFY: Duration = Duration::from_secs(2);
 
@@ -44,6 +47,8 @@ pub struct Options {
     pub ingress: Ingress,
     /// Capacities of the maps.
     pub capacities: Capacities,
+    /// Measure what encapsulation costs, one of so many packets; `None`: not at all.
+    pub price: Option<u32>,
 }
 
 /// A device that is watched, or was.
@@ -74,6 +79,7 @@ pub struct Live {
     /// Reasons why devices are not watched, by name.
     troubles: BTreeMap<String, String>,
     watcher: Watcher,
+    meter: Option<Meter>,
     /// The node has changed since it was read.
     dirty: bool,
     read_due: Instant,
@@ -120,6 +126,7 @@ impl Live {
             node: sys::node_name(),
             kernel: sys::release(),
             troubles: BTreeMap::new(),
+            meter: None,
             dirty: false,
             read_due: now + REREAD,
             verify_due: now + VERIFY,
@@ -127,6 +134,15 @@ impl Live {
         if let Err(error) = live.apply(topology, true).await {
             live.stop().await;
             return Err(error.into());
+        }
+        if let Some(sample) = live.options.price {
+            match Meter::start(sample, &live.topology) {
+                Ok(meter) => live.meter = Some(meter),
+                Err(error) => {
+                    live.stop().await;
+                    return Err(error.into());
+                }
+            }
         }
         live.started = Instant::now();
         Ok(live)
@@ -191,6 +207,7 @@ impl Live {
 
     /// Removes every hook and leaves the devices as they were found.
     pub async fn stop(&mut self) {
+        self.meter = None;
         self.hooks.detach_all().await;
     }
 
@@ -243,6 +260,16 @@ impl Live {
         self.watcher.set_tunnels(
             topology.watched.iter().filter(|w| w.role == Role::Tunnel).map(|w| w.device.ifindex),
         );
+        if let Some(meter) = &mut self.meter {
+            match meter.follow(&topology) {
+                Ok(()) => {
+                    self.troubles.remove(PRICE);
+                }
+                Err(error) => {
+                    self.troubles.insert(PRICE.to_owned(), error.to_string());
+                }
+            }
+        }
         self.topology = topology;
         Ok(())
     }
@@ -422,6 +449,7 @@ impl Live {
                 .collect(),
             routing: self.topology.routing(),
             programs: Vec::new(),
+            price: self.meter.as_ref().map(Meter::read).transpose()?,
             size_bounds: self.size_bounds.clone(),
             notes,
         })

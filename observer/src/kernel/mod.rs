@@ -1,6 +1,7 @@
 //! The kernel: programs, maps, hooks, netlink. Nothing above this module knows aya, netlink or libc.
 
 mod attach;
+pub mod btf;
 mod clsact;
 mod diagnostics;
 mod error;
@@ -8,6 +9,7 @@ mod ledger;
 mod live;
 mod load;
 pub mod netlink;
+mod price;
 pub mod sys;
 mod tables;
 

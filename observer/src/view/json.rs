@@ -36,6 +36,7 @@ pub fn report(report: &Report) -> Value {
             "blocks_capacity": report.fill.blocks_capacity,
         },
         "notes": report.notes,
+        "price": report.price.as_ref().map(super::price::json),
     })
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod fixture;
 mod grid;
 pub mod json;
 pub mod pcap;
+pub mod price;
 pub mod table;
 pub mod tui;
 pub mod units;

@@ -6,7 +6,7 @@ use observer_common::counters::{Event, FIRST_REASON};
 use observer_common::kind::Direction;
 
 use super::grid::{Cell, Column, Form, GAP, Tone, fit, layout};
-use super::{columns, units};
+use super::{columns, price as prices, units};
 use crate::model::{DeviceRow, Report};
 use crate::snapshot::{Hook, Stranger};
 
@@ -57,6 +57,7 @@ pub fn report(report: &Report, options: &TableOptions) -> String {
         }
     }
     malformed(&mut text, report, options);
+    price(&mut text, report, options, &form);
     if !report.notes.is_empty() {
         text.push('\n');
     }
@@ -95,6 +96,22 @@ fn paths(text: &mut String, report: &Report, options: &TableOptions, form: &Form
     section(text, options, &title, &columns::paths(), &lines, form);
 }
 
+/// What encapsulation costs, where it was asked for.
+fn price(text: &mut String, report: &Report, options: &TableOptions, form: &Form) {
+    let Some(price) = &report.price else { return };
+    let spans: Vec<_> = price.spans.iter().collect();
+    section(text, options, "Encapsulation", &prices::spans(), &spans, form);
+    let softirqs: Vec<_> = price.softirqs.iter().collect();
+    if !softirqs.is_empty() {
+        section(text, options, "Network softirqs, share of a CPU", &prices::softirqs(), &softirqs, form);
+    }
+    let tcp: Vec<_> = price.tcp.iter().collect();
+    section(text, options, "TCP by peer node", &prices::tcp(), &tcp, form);
+    for remark in prices::remarks(price) {
+        let _ = writeln!(text, "  {}", units::printable(&remark));
+    }
+}
+
 fn malformed(text: &mut String, report: &Report, options: &TableOptions) {
     let mut found = Vec::new();
     for device in &report.devices {
@@ -121,11 +138,11 @@ fn malformed(text: &mut String, report: &Report, options: &TableOptions) {
     section(text, options, "Malformed packets over the interval", &columns, &found, &form);
 }
 
-fn plain<T>(title: &'static str, cell: fn(&T, &Form) -> Cell) -> Column<T> {
+pub(super) fn plain<T>(title: &'static str, cell: fn(&T, &Form) -> Cell) -> Column<T> {
     Column { title, unit: |_| "", right: false, rank: 0, cell }
 }
 
-fn number<T>(title: &'static str, cell: fn(&T, &Form) -> Cell) -> Column<T> {
+pub(super) fn number<T>(title: &'static str, cell: fn(&T, &Form) -> Cell) -> Column<T> {
     Column { title, unit: |_| "", right: true, rank: 0, cell }
 }
 
