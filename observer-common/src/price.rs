@@ -2,8 +2,9 @@
 
 /// Values below this have a bucket of their own; above, each power of two has as many.
 pub const SUB_BUCKETS: u32 = 8;
-/// Buckets of a histogram: the last one takes everything from 2^31 on.
-pub const BUCKETS: usize = 8 * 30;
+/// Buckets of a histogram: 240 for values below 2^32, where all others go into the last of them; 256,
+/// so that a mask bounds the index.
+pub const BUCKETS: usize = 256;
 /// Tunnel devices that can be measured at once.
 pub const PRICE_SLOTS: u32 = 32;
 /// UDP ports of tunnels.
@@ -43,8 +44,7 @@ pub const fn bucket(value: u64) -> u32 {
     if rest >= 1 << 1 {
         power += 1;
     }
-    let index = (power - 2) * SUB_BUCKETS + ((value >> (power - 3)) & (SUB_BUCKETS - 1));
-    if index < BUCKETS as u32 { index } else { BUCKETS as u32 - 1 }
+    (power - 2) * SUB_BUCKETS + ((value >> (power - 3)) & (SUB_BUCKETS - 1))
 }
 
 /// The smallest value of a bucket.
@@ -207,16 +207,15 @@ mod tests {
         })) {
             let found = bucket(value);
             assert!(lower_bound(found) <= value, "{value} is below bucket {found}");
-            if (found as usize) < BUCKETS - 1 {
-                assert!(value < lower_bound(found + 1), "{value} is above bucket {found}");
-            }
+            assert!(value < lower_bound(found + 1), "{value} is above bucket {found}");
         }
-        assert_eq!(bucket(u64::MAX) as usize, BUCKETS - 1);
+        assert_eq!(bucket(u64::MAX), bucket(u64::from(u32::MAX)));
+        assert!((bucket(u64::MAX) as usize) < BUCKETS);
     }
 
     #[test]
     fn a_bucket_is_an_eighth_wide_at_most() {
-        for index in SUB_BUCKETS..BUCKETS as u32 - 1 {
+        for index in SUB_BUCKETS..240 {
             let (from, to) = (lower_bound(index), lower_bound(index + 1));
             assert!((to - from) * 8 <= from, "bucket {index}: {from} to {to}");
         }

@@ -4,7 +4,10 @@
 //! what the CPU is busy with, then by namespace and device. Nothing is ever changed.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 #![expect(missing_docs, reason = "the entry points' macros expand to functions without documentation")]
+
+use core::arch::asm;
 
 use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::helpers::bpf_probe_read_kernel;
@@ -15,7 +18,7 @@ use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use aya_ebpf::programs::{RawTracePointContext, XdpContext};
 use observer_common::address::Address;
 use observer_common::price::{
-    AtWork, BUCKETS, Discarded, LONGEST_BATCH, LONGEST_GAP, PRICE_SLOTS, PriceConfig, SpanStats, TcpStats,
+    AtWork, Discarded, LONGEST_BATCH, LONGEST_GAP, PRICE_SLOTS, PriceConfig, SpanStats, TcpStats,
     bucket,
 };
 
@@ -121,6 +124,16 @@ fn packets(skb: u64, config: &PriceConfig) -> u32 {
     read::<u32>(skb, config.skb_len).unwrap_or(size).div_ceil(size)
 }
 
+/// The place of a value in a histogram, as every kernel's verifier understands its bound.
+#[inline(always)]
+fn place(value: u64) -> usize {
+    let mut place = u64::from(bucket(value));
+    // By hand: the compiler knows the bound and would leave the mask out, and the verifier does not.
+    // SAFETY: arithmetic on one register.
+    unsafe { asm!("{0} &= 255", inout(reg) place, options(pure, nomem, nostack)) };
+    place as usize
+}
+
 /// Enters measured work: `skbs` buffers, which took `time` together.
 #[inline(always)]
 fn enter(slot: u32, direction: u32, skbs: u32, packets: u32, time: u64, gaps: u32, config: &PriceConfig) {
@@ -136,9 +149,9 @@ fn enter(slot: u32, direction: u32, skbs: u32, packets: u32, time: u64, gaps: u3
     span.gaps += u64::from(gaps);
     let own = u64::from(gaps) * u64::from(config.probe);
     let each = time.saturating_sub(own) / u64::from(skbs);
-    let place = bucket(each) as usize;
-    if place < BUCKETS {
-        span.buckets[place] += u64::from(skbs);
+    let place = place(each);
+    if let Some(count) = span.buckets.get_mut(place) {
+        *count += u64::from(skbs);
     }
 }
 
@@ -401,9 +414,9 @@ fn probe(sock: u64) -> Option<()> {
     }
     stats.samples += 1;
     stats.sum += u64::from(time);
-    let place = bucket(u64::from(time)) as usize;
-    if place < BUCKETS {
-        stats.buckets[place] += 1;
+    let place = place(u64::from(time));
+    if let Some(count) = stats.buckets.get_mut(place) {
+        *count += 1;
     }
     None
 }
@@ -444,9 +457,9 @@ pub fn price_gap_end(_ctx: RawTracePointContext) {
     let gaps = unsafe { &mut *gaps };
     gaps.skbs += 1;
     gaps.time += time;
-    let place = bucket(time) as usize;
-    if place < BUCKETS {
-        gaps.buckets[place] += 1;
+    let place = place(time);
+    if let Some(count) = gaps.buckets.get_mut(place) {
+        *count += 1;
     }
 }
 

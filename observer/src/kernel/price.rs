@@ -16,7 +16,7 @@ use observer_common::price::{
 
 use super::btf::Btf;
 use super::error::{KernelError, chain};
-use super::load::explain;
+use super::load::{explain, verifier_log_level};
 use super::tables::{Shared, failed};
 use crate::price::{Discarded, Price, Softirq, Span, TcpPath};
 use crate::topology::{Role, Topology, convert};
@@ -73,6 +73,7 @@ impl Meter {
         let config = offsets(&Btf::running()?, sample)?;
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("TCP_PATHS", TCP_PATHS)
+            .verifier_log_level(verifier_log_level())
             .load(OBJECT)
             .map_err(|error| explain("create", "the maps of the price", &error, None))?;
         let mut missing = Vec::new();
@@ -313,7 +314,10 @@ fn attach(
         return Err(format!("the object has no {name}"));
     };
     if program.fd().is_err() {
-        program.load().map_err(|error| chain(&error))?;
+        program.load().map_err(|error| {
+            log::debug!("{name}: {error}");
+            chain(&error)
+        })?;
     }
     program.attach(event).map_err(|error| chain(&error))
 }

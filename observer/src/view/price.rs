@@ -2,7 +2,7 @@
 //! (docs/price.md).
 
 use observer_common::kind::Direction;
-use observer_common::price::{BUCKETS, lower_bound};
+use observer_common::price::lower_bound;
 use serde_json::{Value, json};
 
 use super::grid::{Cell, Column, Form};
@@ -21,9 +21,9 @@ pub(super) fn spans<'a>() -> Vec<Column<&'a SpanRow>> {
         Column { unit: |_| "ns/skb", rank: 1, ..number("P50", |row, _| percentile(row.percentiles, 0)) },
         Column { unit: |_| "ns/skb", rank: 2, ..number("P90", |row, _| percentile(row.percentiles, 1)) },
         Column { unit: |_| "ns/skb", rank: 1, ..number("P99", |row, _| percentile(row.percentiles, 2)) },
-        Column { unit: |_| "of one", ..number("CPU", |row, _| share(row.cpu)) },
+        Column { unit: |_| "% of one", ..number("CPU", |row, _| share(row.cpu)) },
         Column { unit: |_| "skbs", rank: 3, ..number("MEASURED", |row, _| Cell::text(row.measured.0.to_string())) },
-        Column { unit: |_| "taken off", rank: 4, ..number("OWN", |row, _| share(row.own)) },
+        Column { unit: |_| "% taken off", rank: 4, ..number("OWN", |row, _| share(row.own)) },
     ]
 }
 
@@ -31,8 +31,8 @@ pub(super) fn spans<'a>() -> Vec<Column<&'a SpanRow>> {
 pub(super) fn softirqs<'a>() -> Vec<Column<&'a SoftirqRow>> {
     vec![
         number("CPU", |row, _| Cell::text(row.cpu.to_string())),
-        number("NET_RX", |row, _| share(row.receive)),
-        number("NET_TX", |row, _| share(row.transmit)),
+        Column { unit: |_| "%", ..number("NET_RX", |row, _| share(row.receive)) },
+        Column { unit: |_| "%", ..number("NET_TX", |row, _| share(row.transmit)) },
     ]
 }
 
@@ -168,12 +168,9 @@ fn percentiles(mean: Option<f64>, values: Option<[f64; 3]>) -> Value {
     }
 }
 
-/// Buckets that are not empty: `[from, to, count]`; of the last possible one, `to` is `null`.
+/// Buckets that are not empty: `[from, to, count]`.
 fn histogram(buckets: &[u64]) -> Value {
     let filled = (0_u32..).zip(buckets).filter(|(_, count)| **count != 0);
-    let bucket = |(index, count): (u32, &u64)| {
-        let to = ((index as usize) < BUCKETS - 1).then(|| lower_bound(index + 1));
-        json!([lower_bound(index), to, count])
-    };
+    let bucket = |(index, count): (u32, &u64)| json!([lower_bound(index), lower_bound(index + 1), count]);
     Value::Array(filled.map(bucket).collect())
 }
