@@ -18,8 +18,7 @@ use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use aya_ebpf::programs::{RawTracePointContext, XdpContext};
 use observer_common::address::Address;
 use observer_common::price::{
-    AtWork, Discarded, LONGEST_BATCH, LONGEST_GAP, PRICE_SLOTS, PriceConfig, SpanStats, TcpStats,
-    bucket,
+    AtWork, Discarded, LONGEST_BATCH, LONGEST_GAP, PRICE_SLOTS, PriceConfig, SpanStats, TcpStats, bucket,
 };
 
 /// Offsets and choices.

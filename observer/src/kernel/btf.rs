@@ -63,8 +63,12 @@ impl Btf {
         let (types_at, types_length, strings_at) = (header(8)?, header(12)?, header(16)?);
         let mut at = body.checked_add(types_at)?;
         let end = at.checked_add(types_length)?;
-        let mut btf =
-            Self { strings: body.checked_add(strings_at)?, types: Vec::new(), structs: BTreeMap::new(), data };
+        let mut btf = Self {
+            strings: body.checked_add(strings_at)?,
+            types: Vec::new(),
+            structs: BTreeMap::new(),
+            data,
+        };
         while at < end {
             btf.types.push(at);
             let number = u32::try_from(btf.types.len()).ok()?;
@@ -123,7 +127,9 @@ impl Btf {
             let at = *self.types.get(number.checked_sub(1)? as usize)?;
             match self.kind(at)? {
                 KIND_STRUCT | KIND_UNION => return Some(at),
-                KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_TYPE_TAG => number = word(&self.data, at + 8)?,
+                KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_TYPE_TAG => {
+                    number = word(&self.data, at + 8)?
+                }
                 _ => return None,
             }
         }

@@ -98,7 +98,9 @@ impl Meter {
         meter.follow(topology)?;
         for (name, event, unknown) in PROGRAMS {
             if let Err(cause) = attach(&mut meter.ebpf, name, event) {
-                meter.missing.push(format!("{unknown}: this kernel does not let {event} be watched ({cause})"));
+                meter
+                    .missing
+                    .push(format!("{unknown}: this kernel does not let {event} be watched ({cause})"));
             }
         }
         Ok(meter)
@@ -110,12 +112,18 @@ impl Meter {
     /// A table is full or cannot be written.
     pub fn follow(&mut self, topology: &Topology) -> Result<(), KernelError> {
         for (place, port) in self.config.ports.iter_mut().zip(
-            topology.vxlan_ports.iter().chain(&topology.geneve_ports).map(|port| port.to_be()).chain(std::iter::repeat(0)),
+            topology
+                .vxlan_ports
+                .iter()
+                .chain(&topology.geneve_ports)
+                .map(|port| port.to_be())
+                .chain(std::iter::repeat(0)),
         ) {
             *place = port;
         }
         let config = map(&mut self.ebpf, "PRICE_CONFIG")?;
-        let mut config = Array::<_, Shared<PriceConfig>>::try_from(config).map_err(failed("open", "PRICE_CONFIG"))?;
+        let mut config =
+            Array::<_, Shared<PriceConfig>>::try_from(config).map_err(failed("open", "PRICE_CONFIG"))?;
         config.set(0, Shared(self.config), 0).map_err(failed("write", "PRICE_CONFIG"))?;
         self.follow_tunnels(topology)?;
         self.follow_remotes(topology)
@@ -139,7 +147,8 @@ impl Meter {
             wanted.insert(watched.device.ifindex, *slot);
         }
         let tunnels = map(&mut self.ebpf, "PRICE_TUNNELS")?;
-        let mut tunnels = HashMap::<_, u32, u32>::try_from(tunnels).map_err(failed("open", "PRICE_TUNNELS"))?;
+        let mut tunnels =
+            HashMap::<_, u32, u32>::try_from(tunnels).map_err(failed("open", "PRICE_TUNNELS"))?;
         for gone in self.tunnels.keys().filter(|ifindex| !wanted.contains_key(ifindex)) {
             tunnels.remove(gone).map_err(failed("write", "PRICE_TUNNELS"))?;
         }
@@ -161,11 +170,13 @@ impl Meter {
             wanted.insert((convert::to_wire(address).0, u32::from(length)), place);
         }
         let remotes = map(&mut self.ebpf, "REMOTES")?;
-        let mut remotes = LpmTrie::<_, [u32; 4], u32>::try_from(remotes).map_err(failed("open", "REMOTES"))?;
+        let mut remotes =
+            LpmTrie::<_, [u32; 4], u32>::try_from(remotes).map_err(failed("open", "REMOTES"))?;
         for (address, bits) in self.remotes.keys().filter(|prefix| !wanted.contains_key(prefix)) {
             remotes.remove(&Key::new(*bits, *address)).map_err(failed("write", "REMOTES"))?;
         }
-        for (prefix, place) in wanted.iter().filter(|(prefix, place)| self.remotes.get(prefix) != Some(place)) {
+        for (prefix, place) in wanted.iter().filter(|(prefix, place)| self.remotes.get(prefix) != Some(place))
+        {
             remotes.insert(&Key::new(prefix.1, prefix.0), *place, 0).map_err(failed("write", "REMOTES"))?;
         }
         self.remotes = wanted;
@@ -299,7 +310,9 @@ fn per_cpu<'a, T: Copy + 'static>(
     ebpf: &'a Ebpf,
     name: &'static str,
 ) -> Result<PerCpuArray<&'a MapData, Shared<T>>, KernelError> {
-    let map = ebpf.map(name).ok_or_else(|| failed("find", name)(MapError::InvalidName { name: name.to_owned() }))?;
+    let map = ebpf
+        .map(name)
+        .ok_or_else(|| failed("find", name)(MapError::InvalidName { name: name.to_owned() }))?;
     let map: &'a aya::maps::Map = map;
     PerCpuArray::try_from(map).map_err(failed("open", name))
 }

@@ -22,7 +22,11 @@ pub(super) fn spans<'a>() -> Vec<Column<&'a SpanRow>> {
         Column { unit: |_| "ns/skb", rank: 2, ..number("P90", |row, _| percentile(row.percentiles, 1)) },
         Column { unit: |_| "ns/skb", rank: 1, ..number("P99", |row, _| percentile(row.percentiles, 2)) },
         Column { unit: |_| "% of one", ..number("CPU", |row, _| share(row.cpu)) },
-        Column { unit: |_| "skbs", rank: 3, ..number("MEASURED", |row, _| Cell::text(row.measured.0.to_string())) },
+        Column {
+            unit: |_| "skbs",
+            rank: 3,
+            ..number("MEASURED", |row, _| Cell::text(row.measured.0.to_string()))
+        },
         Column { unit: |_| "% taken off", rank: 4, ..number("OWN", |row, _| share(row.own)) },
     ]
 }

@@ -65,7 +65,8 @@ fn tunnel_is_measured(mode: &str, device: &str, class: Class) {
         assert_eq!((row.packet, row.percentiles, row.own), (None, None, None), "nothing is measured yet");
     }
     let count = DATAGRAMS.to_string();
-    let said = lab.traffic(&["--kind", "udp", "--from", "a1", "--to", "c1", "--size", "500", "--count", &count]);
+    let said =
+        lab.traffic(&["--kind", "udp", "--from", "a1", "--to", "c1", "--size", "500", "--count", &count]);
     assert_eq!(said["received"], DATAGRAMS, "{said}");
     for (watch, direction) in watches.iter().zip([Direction::Egress, Direction::Ingress]) {
         let report = wait_for("every datagram is measured", || {
