@@ -105,12 +105,16 @@ fn tunnel(device: u64, config: &PriceConfig) -> Option<u32> {
 }
 
 /// Packets that a buffer becomes on the wire.
-#[inline(always)]
+///
+/// With zero for what cannot be read, which no pointer is: of two options in one pattern LLVM makes a read
+/// of the stack that the verifier of 5.10 cannot follow. A function of its own for the same reason.
+#[inline(never)]
 fn packets(skb: u64, config: &PriceConfig) -> u32 {
-    let (Some(head), Some(end)) = (read::<u64>(skb, config.skb_head), read::<u32>(skb, config.skb_end))
-    else {
+    let head: u64 = read(skb, config.skb_head).unwrap_or(0);
+    if head == 0 {
         return 1;
-    };
+    }
+    let end: u32 = read(skb, config.skb_end).unwrap_or(0);
     let shared = head + u64::from(end);
     let segments: u16 = read(shared, config.gso_segs).unwrap_or(0);
     if segments != 0 {
