@@ -13,3 +13,4 @@ pub mod event;
 pub mod kind;
 pub mod packet;
 pub mod path;
+pub mod price;

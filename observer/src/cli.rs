@@ -118,9 +118,31 @@ pub struct StatArgs {
     /// Show bytes instead of bits
     #[arg(long)]
     pub bytes: bool,
+    /// Measure what encapsulation costs.
+    #[command(flatten)]
+    pub price: PriceArgs,
     /// How to print.
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+/// What encapsulation costs.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct PriceArgs {
+    /// Measure CPU time of encapsulation, TCP round-trip times and retransmissions (docs/price.md)
+    #[arg(long, env = "OBSERVER_PRICE", value_parser = clap::builder::BoolishValueParser::new())]
+    pub price: bool,
+    /// With --price: measure one of N packets or batches
+    #[arg(long, value_name = "N", default_value = "64", requires = "price", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub price_sample: u32,
+}
+
+impl PriceArgs {
+    /// One of how many is measured; `None`: none.
+    #[must_use]
+    pub fn sample(self) -> Option<u32> {
+        self.price.then_some(self.price_sample)
+    }
 }
 
 /// Options of `observer pcap`.

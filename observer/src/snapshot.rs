@@ -10,6 +10,7 @@ use observer_common::abi::SIZE_CLASSES;
 use observer_common::counters::{EVENTS, PATH_COUNTERS, TOTALS};
 use observer_common::kind::{Class, Direction};
 
+use crate::price::Price;
 use crate::topology::{Role, Scope};
 
 /// Everything that was counted up to one moment.
@@ -35,6 +36,8 @@ pub struct Snapshot {
     pub routing: Vec<Routing>,
     /// What the programs cost; empty where the kernel was not asked.
     pub programs: Vec<Program>,
+    /// What encapsulation costs; `None` where it was not asked for.
+    pub price: Option<Price>,
     /// Upper bounds (inclusive) of the packet-size classes, ascending; sizes beyond the last are one
     /// more class. Classes: `bounds.len() + 1`.
     pub size_bounds: Vec<u32>,

@@ -19,6 +19,8 @@ pub const DIR_VARIABLE: &str = "OBSERVER_TOOLCHAIN_DIR";
 pub const PROGRAMS: &str = "observer-ebpf";
 /// The object that the benchmark holds the programs against.
 pub const BENCH: &str = "observer-bench";
+/// The object that measures the price of encapsulation, loaded only where it is asked for.
+pub const PRICE: &str = "observer-price";
 
 const TARGET: &str = "bpfel-unknown-none";
 
@@ -164,7 +166,7 @@ impl Toolchain {
         if !output.status.success() {
             return Err(format!("building {PROGRAMS} failed: {}\n{said}", output.status));
         }
-        for name in [PROGRAMS, BENCH] {
+        for name in [PROGRAMS, BENCH, PRICE] {
             let (object, copy) = (dir.join(TARGET).join("release").join(name), out_dir.join(name));
             fs::copy(&object, &copy).map_err(|error| {
                 format!("cannot copy {} to {}: {error}", object.display(), copy.display())

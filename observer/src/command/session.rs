@@ -67,6 +67,7 @@ pub fn options(attach: AttachArgs) -> Options {
             Some(IngressHook::Xdp) => Ingress::Xdp,
             Some(IngressHook::Tc) | None => Ingress::Tc,
         },
+        price: None,
         capacities: Capacities {
             paths: attach.max_paths.unwrap_or(default.paths),
             peers: attach.max_peers.unwrap_or(default.peers),
@@ -89,13 +90,21 @@ pub enum Source {
 }
 
 impl Source {
-    /// Reads the exporter's maps where one watches what is wanted, and attaches otherwise.
+    /// Reads the exporter's maps where one watches what is wanted, and attaches otherwise; `price` as in
+    /// [`Options`].
     ///
     /// # Errors
     /// The maps cannot be read, or what could not be attached.
-    pub async fn open(attach: &AttachArgs, beside: &BesideArgs, settings: &Settings) -> Result<Self> {
-        let options = options(attach.clone().or(settings));
-        if let Some(directory) = beside.directory(settings.export.pin_path.as_deref())
+    pub async fn open(
+        attach: &AttachArgs,
+        beside: &BesideArgs,
+        settings: &Settings,
+        price: Option<u32>,
+    ) -> Result<Self> {
+        let options = Options { price, ..options(attach.clone().or(settings)) };
+        // An exporter does not measure what encapsulation costs.
+        if price.is_none()
+            && let Some(directory) = beside.directory(settings.export.pin_path.as_deref())
             && let Some(mut pinned) =
                 pinned::find(directory).context("an exporter is at work here; --own attaches besides")?
         {

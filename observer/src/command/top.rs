@@ -85,6 +85,7 @@ async fn serve(live: &mut Live, interval: Duration, feed: &Sender<Feed>) {
 fn as_stat(args: &TopArgs, interval: Duration) -> StatArgs {
     StatArgs {
         beside: crate::cli::BesideArgs::default(),
+        price: crate::cli::PriceArgs::default(),
         attach: args.attach.clone(),
         interval: Some(interval),
         count: Some(1),

@@ -171,7 +171,7 @@ impl Programs {
 }
 
 /// The verifier's whole log costs seconds; it is for those who asked for words.
-fn verifier_log_level() -> VerifierLogLevel {
+pub(super) fn verifier_log_level() -> VerifierLogLevel {
     if log::log_enabled!(log::Level::Debug) {
         VerifierLogLevel::DEBUG | VerifierLogLevel::STATS
     } else {

@@ -2,6 +2,7 @@
 
 mod attach;
 mod batch;
+pub mod btf;
 mod clsact;
 mod diagnostics;
 mod error;
@@ -11,6 +12,7 @@ mod load;
 pub mod netlink;
 pub mod pinned;
 mod pins;
+mod price;
 mod state;
 pub mod sys;
 mod tables;

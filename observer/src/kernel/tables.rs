@@ -25,13 +25,13 @@ use crate::topology::convert;
 /// A struct that both sides share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
-struct Shared<T>(T);
+pub(super) struct Shared<T>(pub(super) T);
 
 // SAFETY: the structs of `observer_common::abi` and `path` hold integers only, with explicit padding.
 unsafe impl<T: Copy + 'static> Pod for Shared<T> {}
 
 /// Why a map could not be used.
-fn failed(operation: &'static str, map: &'static str) -> impl Fn(MapError) -> KernelError {
+pub(super) fn failed(operation: &'static str, map: &'static str) -> impl Fn(MapError) -> KernelError {
     move |error| {
         KernelError::new(
             operation,

@@ -7,7 +7,7 @@ use observer_common::abi::SIZE_CLASSES;
 use observer_common::counters::{EVENTS, Event, Merge};
 use observer_common::kind::{Class, Direction};
 
-use super::{Figures, PathFigures};
+use super::{Figures, PathFigures, PriceReport};
 use crate::snapshot::{Device, Fill, Hook, Path, PathId, Routing, Snapshot, Stranger};
 use crate::topology::Scope;
 
@@ -34,6 +34,8 @@ pub struct Report {
     pub fill: Fill,
     /// Where pod blocks of other nodes are routed, as in the later snapshot.
     pub routing: Vec<Routing>,
+    /// What encapsulation cost; `None` where it was not asked for.
+    pub price: Option<PriceReport>,
     /// Upper bounds of the size classes, inclusive.
     pub size_bounds: Vec<u32>,
     /// What is incomplete or could not be measured, as sentences.
@@ -164,11 +166,27 @@ impl Report {
             }
             report.paths.push(PathRow { id: path.id.clone(), scope: path.scope, figures });
         }
+        report.price = later.price.as_ref().map(|price| {
+            let before = earlier.and_then(|e| e.price.as_ref());
+            PriceReport::between(before, price, interval, |device, direction| {
+                report.counted(device, direction)
+            })
+        });
         report.paths.sort_by(|a, b| {
             use observer_common::counters::PathCounter::WireBytes;
             b.figures.get(WireBytes).cmp(&a.figures.get(WireBytes)).then_with(|| a.id.cmp(&b.id))
         });
         report
+    }
+
+    /// Packets of a device and direction over the interval; `None` where not all were watched.
+    fn counted(&self, device: &str, direction: Direction) -> Option<u64> {
+        let row = self.devices.iter().find(|row| row.device.name == device)?;
+        let hook = row.device.hooks[direction as usize];
+        if matches!(hook, Hook::None | Hook::Lost) || row.gaps[direction as usize] {
+            return None;
+        }
+        Some(self.sum(|row| row.device == device && row.direction == direction).packets())
     }
 
     fn add_device(&mut self, before: Option<&Device>, device: &Device) {

@@ -342,6 +342,7 @@ prop_compose! {
                 .map(|(id, (packets, wire_bytes))| Stranger { id, packets, wire_bytes })
                 .collect(),
             fill,
+            price: None,
             routing: routing
                 .into_iter()
                 .map(|(ipv6, class, scope)| Routing { ipv6, class, scope, blocks: 1, peers: 2 })

@@ -203,6 +203,7 @@ pub(crate) fn snapshot(seconds: u64) -> Snapshot {
             Routing { ipv6: false, class: Class::Vxlan, scope: CrossSubnet, blocks: 1, peers: 1 },
         ],
         programs: Vec::new(),
+        price: None,
         size_bounds: BOUNDS.to_vec(),
         notes: Vec::new(),
     }

@@ -6,7 +6,7 @@ use observer_common::counters::{Event, FIRST_REASON};
 use observer_common::kind::Direction;
 
 use super::grid::{Cell, Column, Form, GAP, Tone, fit, layout};
-use super::{columns, units};
+use super::{columns, price as prices, units};
 use crate::model::{DeviceRow, Report};
 use crate::snapshot::{Hook, Stranger};
 
@@ -57,6 +57,7 @@ pub fn report(report: &Report, options: &TableOptions) -> String {
         }
     }
     malformed(&mut text, report, options);
+    price(&mut text, report, options, &form);
     if !report.notes.is_empty() {
         text.push('\n');
     }
@@ -93,6 +94,22 @@ fn paths(text: &mut String, report: &Report, options: &TableOptions, form: &Form
         "Paths".to_owned()
     };
     section(text, options, &title, &columns::paths(), &lines, form);
+}
+
+/// What encapsulation costs, where it was asked for.
+fn price(text: &mut String, report: &Report, options: &TableOptions, form: &Form) {
+    let Some(price) = &report.price else { return };
+    let spans: Vec<_> = price.spans.iter().collect();
+    section(text, options, "Encapsulation", &prices::spans(), &spans, form);
+    let softirqs: Vec<_> = price.softirqs.iter().collect();
+    if !softirqs.is_empty() {
+        section(text, options, "Network softirqs, share of a CPU", &prices::softirqs(), &softirqs, form);
+    }
+    let tcp: Vec<_> = price.tcp.iter().collect();
+    section(text, options, "TCP by peer node", &prices::tcp(), &tcp, form);
+    for remark in prices::remarks(price) {
+        let _ = writeln!(text, "  {}", units::printable(&remark));
+    }
 }
 
 fn malformed(text: &mut String, report: &Report, options: &TableOptions) {

@@ -12,6 +12,7 @@ mod fragments;
 mod hooks;
 mod input;
 mod lab;
+mod price;
 mod program;
 mod segments;
 mod signals;

@@ -111,6 +111,7 @@ impl Books {
             strangers: strangers(tables, &names)?,
             routing: self.routing.clone(),
             programs: Vec::new(),
+            price: None,
             size_bounds: self.size_bounds.clone(),
             notes: said,
         })

@@ -16,6 +16,7 @@ use super::error::{KernelError, LiveError};
 use super::load::{Capacities, Programs};
 use super::netlink::{self, Watcher};
 use super::pins::Pins;
+use super::price::Meter;
 use super::state::State;
 use super::sys;
 use super::tables::Tables;
@@ -37,6 +38,7 @@ const TABLES: &str = "/tables";
 /// See above.
 const NODE: &str = "/node";
 /// See above.
+const PRICE: &str = "/price";
 const STATE: &str = "/state";
 /// How often it is written down that we live: a gap is known as exactly.
 const ALIVE: Duration = Duration::from_secs(1);
@@ -56,6 +58,8 @@ pub struct Options {
     pub pins: Option<PathBuf>,
     /// Which programs are attached.
     pub purpose: Purpose,
+    /// Measure what encapsulation costs, one of so many packets; `None`: not at all.
+    pub price: Option<u32>,
 }
 
 /// The kernel as a source.
@@ -73,6 +77,7 @@ pub struct Live {
     /// Reasons why devices are not watched, by name.
     troubles: BTreeMap<String, String>,
     watcher: Watcher,
+    meter: Option<Meter>,
     /// The node has changed since it was read.
     dirty: bool,
     read_due: Instant,
@@ -126,6 +131,7 @@ impl Live {
             remembered,
             unsaved: false,
             troubles: BTreeMap::new(),
+            meter: None,
             dirty: false,
             read_due: now + REREAD,
             verify_due: now + VERIFY,
@@ -134,6 +140,15 @@ impl Live {
         if let Err(error) = live.begin(topology).await {
             live.stop().await;
             return Err(error.into());
+        }
+        if let Some(sample) = live.options.price {
+            match Meter::start(sample, &live.books.topology) {
+                Ok(meter) => live.meter = Some(meter),
+                Err(error) => {
+                    live.stop().await;
+                    return Err(error.into());
+                }
+            }
         }
         Ok(live)
     }
@@ -229,9 +244,10 @@ impl Live {
 
     /// Removes every hook and leaves the devices as they were found.
     pub async fn stop(&mut self) {
+        self.meter = None;
         self.hooks.detach_all().await;
         for slot in self.books.slots.values_mut() {
-            for hook in slot.hooks.iter_mut().filter(|hook| **hook != Hook::None) {
+            for hook in slot.hooks.iter_mut().filter(|hook| !matches!(hook, Hook::None | Hook::Gone)) {
                 *hook = Hook::Lost;
             }
         }
@@ -247,7 +263,9 @@ impl Live {
     /// # Errors
     /// A map could not be read.
     pub fn read(&self) -> Result<Snapshot, KernelError> {
-        self.books.snapshot(&self.tables, self.troubles.values().cloned())
+        let mut snapshot = self.books.snapshot(&self.tables, self.troubles.values().cloned())?;
+        snapshot.price = self.meter.as_ref().map(Meter::read).transpose()?;
+        Ok(snapshot)
     }
 
     /// Time in which nobody counted since counting began, over all who used these maps.
@@ -403,6 +421,16 @@ impl Live {
         self.watcher.set_tunnels(
             topology.watched.iter().filter(|w| w.role == Role::Tunnel).map(|w| w.device.ifindex),
         );
+        if let Some(meter) = &mut self.meter {
+            match meter.follow(&topology) {
+                Ok(()) => {
+                    self.troubles.remove(PRICE);
+                }
+                Err(error) => {
+                    self.troubles.insert(PRICE.to_owned(), error.to_string());
+                }
+            }
+        }
         self.books.routing = topology.routing();
         self.books.known = self.tables.known();
         self.books.topology = topology;

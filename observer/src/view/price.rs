@@ -1,0 +1,180 @@
+//! What encapsulation costs: the sections of the text table, and the `price` object of the JSON
+//! (docs/price.md).
+
+use observer_common::kind::Direction;
+use observer_common::price::lower_bound;
+use serde_json::{Value, json};
+
+use super::grid::{Cell, Column, Form};
+use super::table::{number, plain};
+use super::units;
+use crate::model::{PriceReport, SoftirqRow, SpanRow, TcpRow};
+
+/// Columns of encapsulation and decapsulation.
+pub(super) fn spans<'a>() -> Vec<Column<&'a SpanRow>> {
+    vec![
+        plain("DEVICE", |row, _| Cell::text(&row.device)),
+        plain("WORK", |row, _| Cell::text(work(row.direction))),
+        plain("ENCAP", |row, _| Cell::text(row.class.label())),
+        Column { unit: |_| "ns/packet", ..number("COST", |row, _| tenth(row.packet)) },
+        Column { unit: |_| "ns/skb", ..number("MEAN", |row, _| whole(row.skb)) },
+        Column { unit: |_| "ns/skb", rank: 1, ..number("P50", |row, _| percentile(row.percentiles, 0)) },
+        Column { unit: |_| "ns/skb", rank: 2, ..number("P90", |row, _| percentile(row.percentiles, 1)) },
+        Column { unit: |_| "ns/skb", rank: 1, ..number("P99", |row, _| percentile(row.percentiles, 2)) },
+        Column { unit: |_| "% of one", ..number("CPU", |row, _| share(row.cpu)) },
+        Column {
+            unit: |_| "skbs",
+            rank: 3,
+            ..number("MEASURED", |row, _| Cell::text(row.measured.0.to_string()))
+        },
+        Column { unit: |_| "% taken off", rank: 4, ..number("OWN", |row, _| share(row.own)) },
+    ]
+}
+
+/// Columns of CPUs.
+pub(super) fn softirqs<'a>() -> Vec<Column<&'a SoftirqRow>> {
+    vec![
+        number("CPU", |row, _| Cell::text(row.cpu.to_string())),
+        Column { unit: |_| "%", ..number("NET_RX", |row, _| share(row.receive)) },
+        Column { unit: |_| "%", ..number("NET_TX", |row, _| share(row.transmit)) },
+    ]
+}
+
+/// Columns of TCP by path.
+pub(super) fn tcp<'a>() -> Vec<Column<&'a TcpRow>> {
+    vec![
+        plain("PEER", |row, _| Cell::address(row.peer)),
+        plain("ENCAP", |row, _| Cell::text(row.class.label())),
+        Column { unit: |_| "ms", ..number("RTT", |row, _| milliseconds(row.mean)) },
+        Column { unit: |_| "ms", rank: 1, ..number("P50", |row, _| thousandth(row.percentiles, 0)) },
+        Column { unit: |_| "ms", rank: 2, ..number("P90", |row, _| thousandth(row.percentiles, 1)) },
+        Column { unit: |_| "ms", rank: 1, ..number("P99", |row, _| thousandth(row.percentiles, 2)) },
+        Column { rank: 3, ..number("SAMPLES", |row, _| Cell::text(row.samples.to_string())) },
+        Column { unit: |_| "segments", ..number("RESENT", resent) },
+    ]
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for sorting only")]
+fn resent(row: &&TcpRow, _: &Form) -> Cell {
+    Cell::number(row.retransmits as f64, row.retransmits.to_string()).notice_if_any()
+}
+
+/// What a direction means at a tunnel device.
+const fn work(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Ingress => "decapsulate",
+        Direction::Egress => "encapsulate",
+    }
+}
+
+fn cell(value: Option<f64>, text: impl Fn(f64) -> String) -> Cell {
+    value.map_or_else(Cell::unknown, |value| Cell::number(value, text(value)))
+}
+
+fn whole(value: Option<f64>) -> Cell {
+    cell(value, |value| format!("{value:.0}"))
+}
+
+fn tenth(value: Option<f64>) -> Cell {
+    cell(value, |value| if value < 100.0 { format!("{value:.1}") } else { format!("{value:.0}") })
+}
+
+fn milliseconds(value: Option<f64>) -> Cell {
+    cell(value, |value| format!("{value:.3}"))
+}
+
+fn share(value: Option<f64>) -> Cell {
+    cell(value, |value| units::percent(Some(value)))
+}
+
+fn percentile(values: Option<[f64; 3]>, index: usize) -> Cell {
+    whole(values.map(|values| values[index]))
+}
+
+fn thousandth(values: Option<[f64; 3]>, index: usize) -> Cell {
+    milliseconds(values.map(|values| values[index]))
+}
+
+/// Sentences below the sections.
+pub(super) fn remarks(report: &PriceReport) -> Vec<String> {
+    let mut remarks = vec![format!(
+        "measured one of {}; {} ns of each stretch are the measurement's own and taken off",
+        report.sample,
+        report.probe.as_nanos()
+    )];
+    let lost = [
+        (report.discarded.unsent, "entered a tunnel device and were not seen to leave it"),
+        (report.discarded.undelivered, "came in a tunnel and were not seen to arrive at its device"),
+        (report.discarded.interrupted, "stretches of work were interrupted"),
+        (report.discarded.unreadable, "fields of the kernel could not be read"),
+    ];
+    for (count, what) in lost.iter().filter(|(count, _)| *count != 0) {
+        remarks.push(format!("not measured: {count} {what}"));
+    }
+    remarks.extend(report.missing.iter().map(|missing| format!("not measured: {missing}")));
+    remarks
+}
+
+/// The `price` object.
+#[must_use]
+pub fn json(report: &PriceReport) -> Value {
+    json!({
+        "sample": report.sample,
+        "probe_nanoseconds": report.probe.as_nanos() as u64,
+        "encapsulation": report.spans.iter().map(span).collect::<Vec<_>>(),
+        "softirqs": report.softirqs.iter().map(|row| json!({
+            "cpu": row.cpu,
+            "net_rx_ratio": row.receive,
+            "net_tx_ratio": row.transmit,
+        })).collect::<Vec<_>>(),
+        "tcp": report.tcp.iter().map(tcp_row).collect::<Vec<_>>(),
+        "discarded": {
+            "unsent": report.discarded.unsent,
+            "undelivered": report.discarded.undelivered,
+            "interrupted": report.discarded.interrupted,
+            "unreadable": report.discarded.unreadable,
+        },
+        "missing": report.missing,
+    })
+}
+
+fn span(row: &SpanRow) -> Value {
+    json!({
+        "device": row.device,
+        "direction": row.direction.label(),
+        "encapsulation": row.class.label(),
+        "measured_skbs": row.measured.0,
+        "measured_packets": row.measured.1,
+        "nanoseconds_per_packet": row.packet,
+        "nanoseconds_per_skb": percentiles(row.skb, row.percentiles),
+        "cpu_ratio": row.cpu,
+        "own_ratio": row.own,
+        "histogram": histogram(&row.buckets),
+    })
+}
+
+fn tcp_row(row: &TcpRow) -> Value {
+    json!({
+        "peer": row.peer.to_string(),
+        "encapsulation": row.class.label(),
+        "samples": row.samples,
+        "round_trip_milliseconds": percentiles(row.mean, row.percentiles),
+        "retransmitted_segments": row.retransmits,
+        "histogram": histogram(&row.buckets),
+    })
+}
+
+/// `null` where nothing was measured.
+fn percentiles(mean: Option<f64>, values: Option<[f64; 3]>) -> Value {
+    match (mean, values) {
+        (Some(mean), Some([p50, p90, p99])) => json!({"mean": mean, "p50": p50, "p90": p90, "p99": p99}),
+        _ => Value::Null,
+    }
+}
+
+/// Buckets that are not empty: `[from, to, count]`.
+fn histogram(buckets: &[u64]) -> Value {
+    let filled = (0_u32..).zip(buckets).filter(|(_, count)| **count != 0);
+    let bucket = |(index, count): (u32, &u64)| json!([lower_bound(index), lower_bound(index + 1), count]);
+    Value::Array(filled.map(bucket).collect())
+}
