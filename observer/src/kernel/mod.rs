@@ -2,6 +2,7 @@
 
 mod attach;
 mod clsact;
+mod cost;
 mod diagnostics;
 mod error;
 mod ledger;
