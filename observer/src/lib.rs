@@ -10,6 +10,7 @@ pub mod command;
 pub mod config;
 pub mod kernel;
 pub mod model;
+pub mod recording;
 pub mod snapshot;
 pub mod source;
 pub mod topology;

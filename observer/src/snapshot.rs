@@ -97,6 +97,9 @@ pub enum Hook {
 }
 
 impl Hook {
+    /// Every state.
+    pub const ALL: [Self; 6] = [Self::None, Self::Tcx, Self::Clsact, Self::Xdp, Self::File, Self::Lost];
+
     /// The word that every view uses.
     #[must_use]
     pub const fn label(self) -> &'static str {

@@ -2,6 +2,7 @@
 
 mod output;
 mod pcap;
+mod play;
 mod probe;
 mod session;
 mod stat;

@@ -9,6 +9,7 @@ use observer_common::kind::{Class, Direction};
 use observer_common::path::VNI_NONE;
 
 use super::attach::{Hooks, Ingress, Place};
+use super::cost::Statistics;
 use super::diagnostics;
 use super::error::{KernelError, LiveError};
 use super::ledger::{Ledger, Names, tunnel_id};
@@ -63,6 +64,7 @@ pub struct Live {
     options: Options,
     programs: Programs,
     tables: Tables,
+    statistics: Statistics,
     hooks: Hooks,
     topology: Topology,
     slots: BTreeMap<String, Slot>,
@@ -110,6 +112,7 @@ impl Live {
             options,
             programs,
             tables,
+            statistics: Statistics::default(),
             hooks: Hooks::new(),
             watcher,
             topology: Topology::default(),
@@ -192,6 +195,15 @@ impl Live {
     /// Removes every hook and leaves the devices as they were found.
     pub async fn stop(&mut self) {
         self.hooks.detach_all().await;
+    }
+
+    /// Whether snapshots say what the programs cost. The kernel's BPF statistics, which cost 20 to 30 ns
+    /// per run themselves, are on only so long.
+    ///
+    /// # Errors
+    /// The kernel refused (before 5.8, or without `CAP_SYS_ADMIN`).
+    pub fn measure_programs(&mut self, on: bool) -> Result<(), KernelError> {
+        self.statistics.want(on)
     }
 
     /// The devices that are watched now, by name.
@@ -421,7 +433,7 @@ impl Live {
                 })
                 .collect(),
             routing: self.topology.routing(),
-            programs: Vec::new(),
+            programs: self.statistics.read(&self.programs),
             size_bounds: self.size_bounds.clone(),
             notes,
         })

@@ -3,6 +3,7 @@
 mod attach;
 mod batch;
 mod clsact;
+mod cost;
 mod diagnostics;
 mod error;
 mod ledger;

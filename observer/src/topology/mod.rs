@@ -37,6 +37,9 @@ pub enum Role {
 }
 
 impl Role {
+    /// Every role.
+    pub const ALL: [Self; 4] = [Self::Underlay, Self::Tunnel, Self::Workload, Self::Other];
+
     /// The word that every view uses.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -61,6 +64,9 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// Every scope.
+    pub const ALL: [Self; 3] = [Self::SameSubnet, Self::CrossSubnet, Self::Unknown];
+
     /// The word that every view uses.
     #[must_use]
     pub const fn label(self) -> &'static str {

@@ -7,29 +7,35 @@ use ratatui::widgets::{Block, Clear, Padding, Paragraph};
 
 use super::theme::Theme;
 
-const LINES: [(&str, &str); 22] = [
-    ("q Esc Ctrl-C", "quit (Esc clears a filter first)"),
+const LINES: [(&str, &str); 28] = [
+    ("q Esc Ctrl-C", "quit (Esc first closes a path or a filter)"),
     ("? h", "this help"),
-    ("p Space", "pause; the history goes on"),
-    ("1 2", "Overview, Paths"),
+    ("1 … 5", "Overview, Paths, Fragments, Sizes, Health"),
     ("Tab", "the other table"),
     ("↑ ↓ PgUp PgDn", "select a line; Home, End"),
+    ("Enter", "look into the selected path"),
     ("s > → / S < ←", "sort by the next / previous column"),
     ("r", "reverse the order"),
     ("/", "filter by words: device, peer, scope …"),
     ("b", "bits or bytes"),
-    ("t", "per second, or over the interval"),
+    ("t", "per second, counts, counts since the start"),
+    ("p Space", "pause; the history goes on"),
+    ("← → [ ]", "while paused: step through the history"),
+    ("+ -", "interval; of a recording the speed"),
+    ("m M v", "Sizes: another MTU; IPv4 or IPv6 outside"),
+    ("c", "Health: measure what the programs cost"),
+    ("x", "mouse: wheel and clicks on tabs, or the terminal's"),
     ("Ctrl-L", "draw the screen again"),
-    ("", ""),
     ("OVERHEAD %", "bytes of tunnel headers / L3 bytes"),
     ("FRAGM", "fragments, outer and inner"),
     ("OVERSIZED", "larger than the device's MTU"),
+    ("O. I.", "fragments of the outer, of the inner packet"),
     ("W.FRAG", "the tunnel would have to fragment them"),
     ("W.DROP", "the same with DF: it would drop them"),
     ("TOO BIG", "ICMP signals over the interval (their MTU)"),
     ("external", "underlay traffic that is no pod's"),
     ("–", "unknown or not measured; never zero"),
-    ("·", "in the curve: nothing known"),
+    ("·", "in a curve: nothing known"),
 ];
 
 /// Draws the help in the middle.

@@ -1,0 +1,399 @@
+//! What is written is read again, exactly; what is broken is refused by its line.
+
+use std::io::{self, BufReader, Cursor, Write};
+use std::time::Duration;
+
+use observer_common::abi::SIZE_CLASSES;
+use observer_common::counters::{EVENTS, PATH_COUNTERS, TOTALS};
+use observer_common::kind::{Class, Direction};
+use proptest::collection::{btree_map, btree_set, vec};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::{End, Header, Recording, Writer};
+use crate::snapshot::{
+    Device, Fill, Hook, Path, PathId, Program, Routing, Snapshot, Stranger, Totals, Tunnel, Vni,
+};
+use crate::source::Source as _;
+use crate::topology::{Role, Scope};
+use crate::view::fixture;
+
+fn header() -> Header {
+    Header {
+        observer: "0.1.0".to_owned(),
+        node: "edge-ams-03".to_owned(),
+        origin: "6.12".to_owned(),
+        created: Duration::new(1_795_348_800, 1),
+        interval: Duration::from_millis(500),
+        options: [("devices".to_owned(), serde_json::json!(["eth0"]))].into_iter().collect(),
+    }
+}
+
+fn written(snapshots: &[Snapshot], end: Option<End>) -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new(), &header()).expect("memory");
+    for snapshot in snapshots {
+        writer.snapshot(snapshot.clone()).expect("memory");
+    }
+    // A bare end is cut off again where there was none.
+    let text = writer.end(end.unwrap_or(End::Done)).expect("memory");
+    match end {
+        Some(_) => text,
+        None => {
+            let length = text[..text.len() - 1].iter().rposition(|byte| *byte == b'\n').expect("lines");
+            text[..=length].to_vec()
+        }
+    }
+}
+
+fn recording(bytes: &[u8]) -> Recording {
+    Recording::read("test.json", BufReader::new(Cursor::new(bytes.to_vec()))).expect("a header")
+}
+
+fn complaint(bytes: &[u8]) -> String {
+    match Recording::read("test.json", Cursor::new(bytes.to_vec())) {
+        Err(error) => error.to_string(),
+        Ok(recording) => {
+            let failed = recording.filter_map(Result::err).next();
+            failed.expect("something to complain about").to_string()
+        }
+    }
+}
+
+fn fixtures() -> Vec<Snapshot> {
+    vec![fixture::snapshot(10), fixture::lost(11, 10), fixture::snapshot(12), fixture::snapshot(5)]
+}
+
+#[test]
+fn a_recording_is_what_was_recorded() {
+    let bytes = written(&fixtures(), Some(End::Done));
+    let mut recording = recording(&bytes);
+    assert_eq!(*recording.header(), header());
+    let read: Vec<Snapshot> = recording.by_ref().map(|snapshot| snapshot.expect("readable")).collect();
+    assert_eq!(read, fixtures());
+    assert_eq!((recording.flaw(), recording.snapshots()), (None, 4));
+    assert!(recording.snapshot().expect_err("it is over").to_string().contains("has ended"));
+}
+
+#[test]
+fn lines_hold_what_changed() {
+    let snapshots: Vec<Snapshot> = (0..20).map(fixture::snapshot).collect();
+    let bytes = written(&snapshots, Some(End::Done));
+    let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
+    assert!(lines[3].len() * 4 < lines[1].len() * 3, "{} of {}", lines[3].len(), lines[1].len());
+    let same = vec![fixture::snapshot(7); 3];
+    let bytes = written(&same, Some(End::Done));
+    let last = bytes.split(|byte| *byte == b'\n').nth(3).expect("a line").to_vec();
+    assert_eq!(String::from_utf8(last).expect("text"), r#"{"taken":[1795348807,0],"counting":[7,0]}"#);
+}
+
+#[test]
+fn a_cut_is_no_damage_wherever_it_is() {
+    let bytes = written(&fixtures()[..2], Some(End::Interrupted));
+    let first = bytes.iter().position(|byte| *byte == b'\n').expect("a header");
+    let mut ends = Vec::new();
+    for length in first + 1..bytes.len() {
+        let mut recording = recording(&bytes[..length]);
+        let read: Vec<Snapshot> = recording.by_ref().map(|snapshot| snapshot.expect("a cut")).collect();
+        assert_eq!(read, fixtures()[..read.len()]);
+        ends.push((read.len(), recording.flaw()));
+    }
+    assert_eq!(
+        ends[0],
+        (0, Some("test.json has no end: whoever wrote it was killed, or is still writing".to_owned()))
+    );
+    assert_eq!(
+        ends[1],
+        (0, Some("test.json is cut off in line 2: 0 snapshots before it were read".to_owned()))
+    );
+    let (read, flaw) = ends.last().expect("cuts");
+    assert_eq!((*read, flaw.as_deref()), (2, None));
+    // The header is cut: nothing is known.
+    assert!(complaint(&bytes[..first - 1]).contains("line 1"));
+}
+
+#[test]
+fn what_is_no_recording_is_refused() {
+    let cases: [(&[u8], &str); 5] = [
+        (b"", "it is empty"),
+        (b"\xd4\xc3\xb2\xa1 a capture\n", "line 1 is no JSON object with the schema observer-recording/1"),
+        (b"[1]\n", "line 1 is no JSON object"),
+        (br#"{"schema":"observer-stat/1"}"#, "line 1 has the schema `observer-stat/1` instead of"),
+        (
+            br#"{"schema":"observer-recording/2","new":true}"#,
+            "its form is observer-recording/2, and this Observer reads up to observer-recording/1; read it \
+             with the Observer that wrote it, or a newer one",
+        ),
+    ];
+    for (bytes, expected) in cases {
+        let said = complaint(bytes);
+        assert!(
+            said.starts_with("cannot read the recording test.json: ") && said.contains(expected),
+            "{said}"
+        );
+    }
+    let missing = Recording::open(std::path::Path::new("/nonexistent/x.json")).err().expect("not there");
+    assert!(missing.to_string().contains("/nonexistent/x.json"));
+}
+
+#[test]
+fn damage_names_its_line_and_cause() {
+    let good = String::from_utf8(written(&fixtures(), Some(End::Done))).expect("text");
+    // the line to change, what to change in it, the complaint
+    let cases = [
+        (
+            2,
+            r#""direction":"egress""#,
+            r#""direction":"sideways""#,
+            "`sideways` is no direction that is known",
+        ),
+        (2, r#""at":1"#, r#""at":99"#, "a new row has place 99 in a table of 1 rows"),
+        (3, r#""added":[["#, r#""added":[[900,"#, "counters for"),
+        (3, r#""added":[[0,"#, r#""added":[[900,"#, "row 900 is not in a table of"),
+        (3, r#""taken""#, r#""token""#, "a snapshot lacks `taken` or `counting`"),
+        (3, r#""taken":[1795348811,0]"#, r#""taken":[1795348811,1000000000]"#, "a billion nanoseconds"),
+        (4, "{", "#", "expected value (column 1)"),
+        (2, r#""name":"eth0""#, r#""name":"eth9""#, "device eth0 is not listed"),
+    ];
+    for (line, from, to, expected) in cases {
+        let mut lines: Vec<String> = good.lines().map(str::to_owned).collect();
+        assert!(lines[line - 1].contains(from), "{from} in {}", lines[line - 1]);
+        lines[line - 1] = lines[line - 1].replacen(from, to, 1);
+        let said = complaint((lines.join("\n") + "\n").as_bytes());
+        assert!(said.contains(&format!("line {line}: ")) && said.contains(expected), "{said}");
+        assert!(said.contains("the file is damaged"), "{said}");
+    }
+    let twice = good.clone() + &good;
+    assert!(complaint(twice.as_bytes()).contains("line 7: it stands behind the end"));
+    let unended = good.lines().take(4).map(|line| format!("{line}\n")).collect::<String>() + "\0\0\n";
+    assert!(complaint(unended.as_bytes()).contains("line 5: "));
+}
+
+#[test]
+fn fields_and_counters_of_later_versions_are_ignored() {
+    let text = String::from_utf8(written(&fixtures(), Some(End::Done))).expect("text");
+    let text = text
+        .replace(r#"{"schema""#, r#"{"later":[1],"schema""#)
+        .replace(r#"{"taken""#, r#"{"later":{"a":null},"taken""#)
+        .replace(r#""role":"#, r#""later":3,"role":"#)
+        .replace(r#""columns":["largest_bytes"]"#, r#""columns":["smallest_bytes"]"#);
+    let read: Vec<Snapshot> =
+        recording(text.as_bytes()).map(|snapshot| snapshot.expect("readable")).collect();
+    assert_eq!(read, fixtures());
+    let unknown = text.replacen(r#""columns":["packets","#, r#""columns":["parcels","#, 1);
+    let read = recording(unknown.as_bytes()).next().expect("a line").expect("readable");
+    assert!(read.devices[0].totals.iter().all(|totals| totals.counters[0] == 0));
+    assert_eq!(read.devices[0].totals[0].counters[1], fixtures()[0].devices[0].totals[0].counters[1]);
+}
+
+/// Counts flushes, and fails from a byte on.
+struct Disk {
+    flushes: usize,
+    room: usize,
+}
+
+impl Write for Disk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.room == 0 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let taken = bytes.len().min(self.room);
+        self.room -= taken;
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.flushes += 1;
+        Ok(())
+    }
+}
+
+#[test]
+fn every_line_leaves_at_once_and_a_full_disk_is_an_error() {
+    let mut writer = Writer::new(Disk { flushes: 0, room: 1 << 20 }, &header()).expect("room");
+    for second in 0..3 {
+        writer.snapshot(fixture::snapshot(second)).expect("room");
+    }
+    assert_eq!(writer.end(End::Done).expect("room").flushes, 5);
+    let mut writer = Writer::new(Disk { flushes: 0, room: 2_000 }, &header()).expect("room");
+    let full = writer.snapshot(fixture::snapshot(1)).expect_err("no room");
+    assert_eq!(full.kind(), io::ErrorKind::StorageFull);
+}
+
+#[test]
+fn a_minute_of_ten_thousand_paths_stays_small() {
+    let snapshots = |second: u64| {
+        let mut snapshot = fixture::snapshot(second);
+        let template = snapshot.paths[0].clone();
+        snapshot.paths = (0..10_000_u32)
+            .map(|n| {
+                let mut path = template.clone();
+                path.id.peer = std::net::Ipv4Addr::from(0x0a00_0000 + n).into();
+                path.counters[0] = 1_000_000 + second * 137;
+                path.counters[1] = 800_000_000 + second * 150_137;
+                path.counters[2] = 790_000_000 + second * 148_137;
+                path.counters[3] = 780_000_000 + second * 141_137;
+                path
+            })
+            .collect();
+        snapshot
+    };
+    let bytes = written(&[snapshots(0), snapshots(1), snapshots(2)], Some(End::Done));
+    let lines: Vec<usize> = bytes.split(|byte| *byte == b'\n').map(<[u8]>::len).collect();
+    // The first has who they are, the others what was added: 60 of them are below 25 MB.
+    assert!(lines[1] < 2_500_000 && lines[3] < 400_000, "{lines:?}");
+}
+
+fn direction() -> impl Strategy<Value = Direction> {
+    select(&Direction::ALL[..])
+}
+
+fn class() -> impl Strategy<Value = Class> {
+    select(&Class::ALL[..])
+}
+
+/// Mostly small numbers, some of the largest.
+fn counter() -> impl Strategy<Value = u64> {
+    prop_oneof![4 => 0..50_u64, 1 => any::<u64>()]
+}
+
+fn counters<const N: usize>() -> impl Strategy<Value = [u64; N]> {
+    vec(prop_oneof![3 => Just(0), 1 => counter()], N).prop_map(|values| values.try_into().expect("N"))
+}
+
+fn duration() -> impl Strategy<Value = Duration> {
+    (0..1_u64 << 40, 0..1_000_000_000_u32).prop_map(|(seconds, nanos)| Duration::new(seconds, nanos))
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![Just("eth0".to_owned()), any::<String>()]
+}
+
+prop_compose! {
+    fn id()(
+        device in "[a-c]", direction in direction(), class in class(),
+        vni in prop_oneof![Just(Vni::None), Just(Vni::Foreign), any::<u32>().prop_map(Vni::Own)],
+        peer in any::<std::net::IpAddr>(),
+    ) -> PathId {
+        PathId { device, direction, class, vni, peer }
+    }
+}
+
+prop_compose! {
+    fn device()(
+        kind in text(), role in select(&Role::ALL[..]), mtu in any::<u32>(),
+        tunnel in proptest::option::of((class(), any::<u32>(), any::<Option<u32>>(), any::<Option<u32>>())),
+        hooks in (select(&Hook::ALL[..]), select(&Hook::ALL[..])),
+        losses in any::<[u64; 2]>(),
+        totals in btree_map((direction(), class()), (counters::<TOTALS>(), counters::<SIZE_CLASSES>()), 0..5),
+        events in (counters::<EVENTS>(), counters::<EVENTS>()),
+    ) -> Device {
+        Device {
+            name: String::new(),
+            kind,
+            role,
+            mtu,
+            tunnel: tunnel.map(|(class, overhead, underlay_mtu, vni)| Tunnel { class, overhead, underlay_mtu, vni }),
+            hooks: [hooks.0, hooks.1],
+            losses,
+            totals: totals
+                .into_iter()
+                .map(|((direction, class), (counters, sizes))| Totals { direction, class, counters, sizes })
+                .collect(),
+            events: [events.0, events.1],
+        }
+    }
+}
+
+prop_compose! {
+    fn fill()(n in any::<[u64; 6]>()) -> Fill {
+        Fill {
+            paths: n[0], paths_capacity: n[1], peers: n[2],
+            peers_capacity: n[3], blocks: n[4], blocks_capacity: n[5],
+        }
+    }
+}
+
+prop_compose! {
+    fn snapshot()(
+        times in (duration(), duration()),
+        words in (text(), text()),
+        devices in btree_map("[a-d]", device(), 0..4),
+        paths in btree_map(id(), (select(&Scope::ALL[..]), counters::<PATH_COUNTERS>()), 0..6),
+        strangers in btree_map(id(), (counter(), counter()), 0..4),
+        fill in fill(),
+        routing in btree_set((any::<bool>(), class(), select(&Scope::ALL[..])), 0..4),
+        programs in btree_map(text(), (counter(), any::<u64>()), 0..3),
+        size_bounds in vec(any::<u32>(), 0..4),
+        notes in vec(text(), 0..3),
+    ) -> Snapshot {
+        let named = |(name, device): (String, Device)| Device { name, ..device };
+        let program = |(name, (runs, nanos)): (String, (u64, u64))| {
+            Program { name, runs, run_time: Duration::from_nanos(nanos) }
+        };
+        Snapshot {
+            taken: times.0,
+            counting: times.1,
+            node: words.0,
+            origin: words.1,
+            devices: devices.into_iter().map(named).collect(),
+            paths: paths.into_iter().map(|(id, (scope, counters))| Path { id, scope, counters }).collect(),
+            strangers: strangers
+                .into_iter()
+                .map(|(id, (packets, wire_bytes))| Stranger { id, packets, wire_bytes })
+                .collect(),
+            fill,
+            routing: routing
+                .into_iter()
+                .map(|(ipv6, class, scope)| Routing { ipv6, class, scope, blocks: 1, peers: 2 })
+                .collect(),
+            programs: programs.into_iter().map(program).collect(),
+            size_bounds,
+            notes,
+        }
+    }
+}
+
+/// As time goes on: most rows count on, some come, rarely one goes or begins anew.
+fn grown(mut earlier: Snapshot, other: Snapshot, step: u64) -> Snapshot {
+    match step % 4 {
+        0 => return other,
+        1 => earlier.paths.extend(other.paths),
+        2 => earlier.paths.truncate(1),
+        _ => earlier.devices.reverse(),
+    }
+    for path in &mut earlier.paths {
+        path.counters[(step % 16) as usize] = path.counters[(step % 16) as usize].saturating_add(step);
+    }
+    earlier
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_snapshots_come_back(seeds in vec((snapshot(), any::<u64>()), 1..5)) {
+        let mut snapshots: Vec<Snapshot> = Vec::new();
+        for (seed, step) in seeds {
+            let next = match snapshots.last() {
+                Some(last) => grown(last.clone(), seed, step),
+                None => seed,
+            };
+            snapshots.push(next);
+        }
+        let bytes = written(&snapshots, None);
+        let mut recording = recording(&bytes);
+        let read: Result<Vec<Snapshot>, _> = recording.by_ref().collect();
+        prop_assert_eq!(read.expect("readable"), snapshots);
+        prop_assert!(recording.flaw().is_some());
+    }
+
+    #[test]
+    fn no_bytes_make_the_reader_panic(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut bytes = written(&fixtures(), Some(End::Done));
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        if let Ok(recording) = Recording::read("test.json", Cursor::new(bytes)) {
+            recording.for_each(drop);
+        }
+    }
+}
