@@ -43,7 +43,8 @@ pub fn run(args: &Args) -> Result<()> {
     })?;
     match why_not_privileged() {
         None => {
-            step("privileged tests on this kernel", privileged)?;
+            step("privileged tests on this kernel", || privileged("privileged"))?;
+            step("top in a terminal", || privileged("terminal"))?;
             step("captures against tshark and the programs", oracle)?;
             if !args.no_vm {
                 kernels(ci)?;
@@ -87,11 +88,11 @@ fn why_not_privileged() -> Option<String> {
 }
 
 /// One at a time: labs of the same name would meet.
-fn privileged() -> Result<()> {
+fn privileged(target: &str) -> Result<()> {
     let xtask = std::env::current_exe().context("cannot find the running xtask")?;
     shell::run(
         shell::cargo()
-            .args(["test", "--package", "observer", "--features", "privileged", "--test", "privileged"])
+            .args(["test", "--package", "observer", "--features", "privileged", "--test", target])
             // What a test skips, and why, must be seen.
             .args(["--", "--test-threads=1", "--nocapture"])
             .env("OBSERVER_XTASK", xtask),

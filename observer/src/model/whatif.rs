@@ -19,6 +19,12 @@ pub struct Share {
 }
 
 impl Share {
+    /// What holds whichever of the two is true.
+    #[must_use]
+    pub fn either(self, other: Self) -> Self {
+        Self::between(self.least.min(other.least), self.most.max(other.most), self.packets)
+    }
+
     const fn between(least: u64, most: u64, packets: u64) -> Self {
         Self { exact: least == most, least, most, packets }
     }

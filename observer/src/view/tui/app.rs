@@ -1,6 +1,6 @@
 //! The state of `observer top`. Pure: no clock, no terminal, no kernel.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use super::detail::Detail;
@@ -91,6 +91,8 @@ pub struct App {
     pub(super) views: [View; Focus::ALL.len()],
     pub(super) detail: Option<Detail>,
     pub(super) help: bool,
+    /// First line of the help that is shown; drawing knows how far it can go.
+    pub(super) help_top: Cell<usize>,
     pub(super) filter: String,
     pub(super) filtering: bool,
     pub(super) measure: Measure,
@@ -131,6 +133,7 @@ impl App {
             views: [View::default(); Focus::ALL.len()],
             detail: None,
             help: false,
+            help_top: Cell::new(0),
             filter: String::new(),
             filtering: false,
             measure: Measure::default(),

@@ -20,6 +20,12 @@ use crate::snapshot::PathId;
 use crate::view::grid::{Form, Tone, fit};
 use crate::view::{columns, units};
 
+/// Lines that two curves with their words need at least.
+const CURVES: usize = 4;
+/// Widths of a figure's name and of a figure; the same where the screen is narrow.
+const WIDTHS: (usize, usize) = (26, 16);
+const NARROW: (usize, usize) = (16, 12);
+
 /// The path that is looked at, and wire bytes per second of its two directions.
 #[derive(Debug)]
 pub(super) struct Detail {
@@ -55,11 +61,15 @@ pub(super) fn draw(app: &App, detail: &Detail, report: &Report, theme: Theme, fr
     let lines = report.path_lines();
     let of = |id: &PathId| lines.iter().find(|line| line.path.id == *id);
     let both = [of(&detail.ids[0]), of(&detail.ids[1])];
-    let mut text = head(detail, both, theme);
-    text.extend(figures(both, &app.form(report), theme));
-    text.push(Line::raw(""));
+    let widths = if usize::from(area.width) < WIDTHS.0 + 2 * WIDTHS.1 { NARROW } else { WIDTHS };
+    let mut text = head(detail, both, widths, theme);
+    text.extend(figures(both, &app.form(report), widths, theme));
     let sizes = "sizes: kept by device and encapsulation, not by path; of a path only the largest packet";
     text.push(Line::styled(sizes, theme.dim()));
+    // An empty line only where both curves have room beside it.
+    if usize::from(area.height) > text.len() + CURVES {
+        text.insert(text.len() - 1, Line::raw(""));
+    }
     let height = u16::try_from(text.len()).unwrap_or(u16::MAX);
     let [upper, lower] = Layout::vertical([Constraint::Max(height), Constraint::Min(0)]).areas(area);
     frame.render_widget(Text::from(text), upper);
@@ -72,7 +82,12 @@ pub(super) fn draw(app: &App, detail: &Detail, report: &Report, theme: Theme, fr
     }
 }
 
-fn head(detail: &Detail, both: [Option<&PathLine>; 2], theme: Theme) -> Vec<Line<'static>> {
+fn head(
+    detail: &Detail,
+    both: [Option<&PathLine>; 2],
+    (name, figure): (usize, usize),
+    theme: Theme,
+) -> Vec<Line<'static>> {
     let id = &detail.ids[0];
     let scope = both.iter().flatten().next().map_or("not in these figures", |line| line.path.scope.label());
     vec![
@@ -86,12 +101,17 @@ fn head(detail: &Detail, both: [Option<&PathLine>; 2], theme: Theme) -> Vec<Line
             Span::raw(format!("  on {}", units::printable(&id.device))),
             Span::styled("   Esc closes", theme.dim()),
         ]),
-        Line::styled(format!("{:<26}{:>16}{:>16}", "", "INGRESS", "EGRESS"), theme.dim()),
+        Line::styled(format!("{:<name$}{:>figure$}{:>figure$}", "", "INGRESS", "EGRESS"), theme.dim()),
     ]
 }
 
 /// One figure of both directions.
-fn figures(both: [Option<&PathLine>; 2], form: &Form, theme: Theme) -> Vec<Line<'static>> {
+fn figures(
+    both: [Option<&PathLine>; 2],
+    form: &Form,
+    (width, figure): (usize, usize),
+    theme: Theme,
+) -> Vec<Line<'static>> {
     // A maximum is since the start, whatever the interval.
     let whole = Form { rates: false, ..*form };
     let mut rows: Vec<(&str, [(String, Tone); 2])> = Vec::new();
@@ -144,9 +164,9 @@ fn figures(both: [Option<&PathLine>; 2], form: &Form, theme: Theme) -> Vec<Line<
     let mut lines: Vec<Line> = rows
         .into_iter()
         .map(|(name, cells)| {
-            let mut spans = vec![Span::raw(format!("{name:<26}"))];
+            let mut spans = vec![Span::raw(fit(name, width, false))];
             for (text, tone) in cells {
-                spans.push(Span::styled(fit(&text, 16, true), theme.tone(tone)));
+                spans.push(Span::styled(fit(&text, figure, true), theme.tone(tone)));
             }
             Line::from(spans)
         })

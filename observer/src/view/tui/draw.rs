@@ -41,7 +41,7 @@ impl App {
         footer::draw_warnings(warnings, frame, warning);
         footer::draw(self, theme, frame, bottom);
         if self.help {
-            help::draw(theme, frame, area);
+            help::draw(&self.help_top, theme, frame, area);
         }
     }
 

@@ -24,6 +24,7 @@ const KEYS: [(&str, &str); 10] = [
     ("+-", "pace"),
 ];
 const PATH_KEYS: [(&str, &str); 1] = [("Enter", "look into")];
+const DETAIL_KEYS: [(&str, &str); 1] = [("Esc", "back to the table")];
 const PAUSED_KEYS: [(&str, &str); 2] = [("←→", "step"), ("p", "go on")];
 const HEALTH_KEYS: [(&str, &str); 1] = [("c", "program cost")];
 const SIZES_KEYS: [(&str, &str); 2] = [("m", "MTU"), ("v", "IPv4/IPv6")];
@@ -79,6 +80,7 @@ fn keys(app: &App, theme: Theme, width: u16) -> Line<'static> {
     }
     let here: &[(&str, &str)] = match (app.paused, app.tab) {
         (true, _) => &PAUSED_KEYS,
+        _ if app.detail.is_some() => &DETAIL_KEYS,
         (_, Tab::Health) if app.options.origin == Origin::Live => &HEALTH_KEYS,
         (_, Tab::Sizes) => &SIZES_KEYS,
         _ if matches!(app.focus, Focus::Paths | Focus::FragmentedPaths) => &PATH_KEYS,

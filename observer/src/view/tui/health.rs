@@ -159,7 +159,7 @@ fn cost(app: &App, theme: Theme) -> Vec<Line<'static>> {
         lines.push(Line::styled(program_line("all", runs, time, app.costs.interval), theme.strong()));
     }
     if app.options.statistics || !programs.is_empty() {
-        let note = "20 to 30 ns of each run are the kernel's own measuring, and end when it is off (c)";
+        let note = "of each run 20 to 30 ns are the measuring itself; c ends it";
         lines.push(Line::styled(note, theme.dim()));
     }
     lines.push(process(app));
@@ -187,7 +187,7 @@ fn process(app: &App) -> Line<'static> {
         Some(now.cpu.checked_sub(earlier.cpu)?.as_secs_f64() / passed.as_secs_f64())
     });
     Line::raw(format!(
-        "this process        {} of a core, {} resident, history {} of {}",
+        "this process        {} of a core, {} RAM, history {}/{}",
         units::ratio(share),
         units::bytes(now.memory),
         units::bytes(app.ring.bytes()),

@@ -1,5 +1,7 @@
 //! The help, over everything else.
 
+use std::cell::Cell;
+
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Flex, Layout, Rect};
 use ratatui::text::{Line, Span, Text};
@@ -38,18 +40,22 @@ const LINES: [(&str, &str); 28] = [
     ("·", "in a curve: nothing known"),
 ];
 
-/// Draws the help in the middle.
-pub(super) fn draw(theme: Theme, frame: &mut Frame, area: Rect) {
+/// Draws the help in the middle, from line `top` on, which is brought back to what can be shown.
+pub(super) fn draw(top: &Cell<usize>, theme: Theme, frame: &mut Frame, area: Rect) {
     let height = u16::try_from(LINES.len()).unwrap_or(u16::MAX) + 2;
     let [area] = Layout::vertical([Constraint::Max(height)]).flex(Flex::Center).areas(area);
-    let [area] = Layout::horizontal([Constraint::Max(64)]).flex(Flex::Center).areas(area);
+    let [area] = Layout::horizontal([Constraint::Max(70)]).flex(Flex::Center).areas(area);
+    let room = usize::from(area.height.saturating_sub(2));
+    top.set(top.get().min(LINES.len().saturating_sub(room)));
+    let title = if room < LINES.len() { " Keys and words, ↑ ↓ for more " } else { " Keys and words " };
     let lines: Vec<Line> = LINES
         .iter()
+        .skip(top.get())
         .map(|(key, meaning)| {
             Line::from(vec![Span::styled(format!("{key:<15}"), theme.strong()), Span::raw(*meaning)])
         })
         .collect();
-    let block = Block::bordered().title(" Keys and words ").padding(Padding::horizontal(1));
+    let block = Block::bordered().title(title).padding(Padding::horizontal(1));
     frame.render_widget(Clear, area);
     frame.render_widget(Paragraph::new(Text::from(lines)).block(block), area);
 }

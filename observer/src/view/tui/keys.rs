@@ -41,14 +41,7 @@ impl App {
             return self.on_filter_key(key.code);
         }
         if self.help {
-            return match key.code {
-                KeyCode::Char('q') => Action::Quit,
-                KeyCode::Esc | KeyCode::Enter | KeyCode::Char('?' | 'h') => {
-                    self.help = false;
-                    Action::Redraw
-                }
-                _ => Action::None,
-            };
+            return self.on_help_key(key.code);
         }
         match key.code {
             KeyCode::Char('q') => Action::Quit,
@@ -72,6 +65,23 @@ impl App {
             }
             code => self.on_table_key(code),
         }
+    }
+
+    fn on_help_key(&mut self, code: KeyCode) -> Action {
+        let top = self.help_top.get();
+        match code {
+            KeyCode::Char('q') => return Action::Quit,
+            KeyCode::Esc | KeyCode::Enter | KeyCode::Char('?' | 'h') => {
+                self.help = false;
+                self.help_top.set(0);
+            }
+            KeyCode::Up | KeyCode::Char('k') => self.help_top.set(top.saturating_sub(1)),
+            KeyCode::Down | KeyCode::Char('j') => self.help_top.set(top.saturating_add(1)),
+            KeyCode::PageUp | KeyCode::Home => self.help_top.set(0),
+            KeyCode::PageDown | KeyCode::End => self.help_top.set(usize::MAX),
+            _ => return Action::None,
+        }
+        Action::Redraw
     }
 
     fn on_table_key(&mut self, code: KeyCode) -> Action {

@@ -4,7 +4,7 @@
 use super::app::{App, Measure, View};
 use super::tab::Focus;
 use super::{fragments, health};
-use crate::model::{DeviceRow, Line, PathLine, Report};
+use crate::model::{DeviceRow, Line, PathLine, Report, State};
 use crate::view::columns;
 use crate::view::grid::Column;
 
@@ -79,7 +79,7 @@ impl App {
         match focus {
             Focus::Sizes => lines.retain(|line| line.row.is_some()),
             Focus::Fragments => {
-                lines.retain(|line| line.row.is_none() || fragments::any(line));
+                lines.retain(|line| line.state != State::Measured || fragments::any(line));
                 return self.ordered(lines, &fragments::lines(), columns::line_words, focus, report);
             }
             _ => {}

@@ -20,6 +20,8 @@ const USUAL: [u32; 6] = [1_500, 1_480, 1_450, 1_400, 1_280, 9_000];
 /// Ways of carrying that are compared.
 const PLANS: [Class; 7] =
     [Class::None, Class::Ipip, Class::Ip6In6, Class::Vxlan, Class::Geneve, Class::Gre, Class::Wireguard];
+/// Width of the histogram with its labels: a bar need not be longer.
+const HISTOGRAM: u16 = 86;
 /// Width of the what-if beside the histogram.
 const BESIDE: u16 = 40;
 
@@ -56,7 +58,7 @@ pub(super) fn draw(app: &App, report: &Report, theme: Theme, frame: &mut Frame, 
         (halves[0], halves[1])
     } else {
         let halves: [Rect; 2] =
-            Layout::horizontal([Constraint::Min(0), Constraint::Length(beside)]).areas(body);
+            Layout::horizontal([Constraint::Max(HISTOGRAM), Constraint::Length(beside)]).areas(body);
         (halves[0], halves[1])
     };
     let text = histogram(report, line, row, theme, left);
@@ -144,16 +146,12 @@ fn histogram(report: &Report, line: &Line, row: &Row, theme: Theme, area: Rect) 
     let (bars, hidden) = shorten(bars(report, line, row), usize::from(area.height.saturating_sub(1)));
     let width = usize::from(area.width.saturating_sub(24)).min(60);
     let header = format!("{:>7}  {:>6}  {:>5}", "BYTES", "SHARE", "COUNT");
-    let more = if hidden == 0 { String::new() } else { format!("  ({hidden} empty sizes left out)") };
+    let more = if hidden == 0 { String::new() } else { format!("  {hidden} empty hidden") };
     let mut text = vec![Text::styled(header + &more, theme.dim())];
     for bar in bars {
         text.push(match bar {
             Bar::Mtu { mtu, whose } => Text::styled(
-                crate::view::grid::fit(
-                    &format!("── MTU {mtu} {whose} {}", "─".repeat(60)),
-                    usize::from(area.width.saturating_sub(2)),
-                    false,
-                ),
+                ruled(&format!("── MTU {mtu} {whose} "), usize::from(area.width.saturating_sub(2))),
                 theme.curve(),
             ),
             Bar::Sizes { label, count } => {
@@ -175,6 +173,12 @@ fn histogram(report: &Report, line: &Line, row: &Row, theme: Theme, area: Rect) 
     text
 }
 
+/// A text, drawn on as a line up to the width.
+fn ruled(text: &str, width: usize) -> String {
+    let rest = width.saturating_sub(text.chars().count());
+    crate::view::grid::fit(&(text.to_owned() + &"─".repeat(rest)), width, false)
+}
+
 fn whatif(app: &App, report: &Report, row: &Row, theme: Theme) -> Vec<Text<'static>> {
     let mtus = App::plan_mtus(report);
     let mtu = mtus.get(app.plan_mtu % mtus.len().max(1)).copied().unwrap_or(1_500);
@@ -183,14 +187,16 @@ fn whatif(app: &App, report: &Report, row: &Row, theme: Theme) -> Vec<Text<'stat
         Text::styled(format!("Would not fit MTU {mtu} over {family}"), theme.strong()),
         Text::styled("m M another MTU, v IPv4 or IPv6", theme.dim()),
     ];
-    // Of the nodes' addresses in this encapsulation: those of the paths.
-    let over_ipv6 = report
-        .paths
-        .iter()
-        .find(|path| path.id.class == row.class)
-        .is_some_and(|path| path.id.peer.is_ipv6());
-    let now = Carriage { class: row.class, over_ipv6 };
-    if now.overhead().is_none() {
+    // Of the nodes' addresses in this encapsulation: those of the paths. A line may hold both families.
+    let mut peers = report.paths.iter().filter(|path| path.id.class == row.class).map(|path| path.id.peer);
+    let carriage = |over_ipv6| Carriage { class: row.class, over_ipv6 };
+    let now: Vec<Carriage> = [false, true]
+        .into_iter()
+        .filter(|over_ipv6| peers.clone().any(|peer| peer.is_ipv6() == *over_ipv6))
+        .map(carriage)
+        .collect();
+    let now = if peers.next().is_none() { vec![carriage(false)] } else { now };
+    if now.iter().any(|now| now.overhead().is_none()) {
         let why = format!("{} is no pod traffic", row.class.label());
         text.push(Text::styled(why, theme.dim()));
         return text;
@@ -198,9 +204,13 @@ fn whatif(app: &App, report: &Report, row: &Row, theme: Theme) -> Vec<Text<'stat
     for class in PLANS {
         let plan = Carriage { class, over_ipv6: app.plan_ipv6 };
         let Some(overhead) = plan.overhead() else { continue };
-        let Some(share) = would_not_fit(&report.size_bounds, &row.sizes, now, mtu, plan) else { continue };
+        let shares = now
+            .iter()
+            .filter_map(|now| would_not_fit(&report.size_bounds, &row.sizes, *now, mtu, plan));
+        let Some(share) = shares.reduce(Share::either) else { continue };
         let tone = if share.most == 0 { Tone::Plain } else { Tone::Notice };
-        let mark = if class == row.class && over_ipv6 == app.plan_ipv6 { "now" } else { "" };
+        let mark = if class == row.class && (class == Class::None || now.iter().any(|now| now.over_ipv6 == app.plan_ipv6))
+        { "now" } else { "" };
         text.push(Text::from(vec![
             Span::raw(format!("{:<10} +{overhead:<3} ", class.label())),
             Span::styled(format!("{:<17}", said(share)), theme.tone(tone)),
