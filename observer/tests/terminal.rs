@@ -2,6 +2,7 @@
 
 extern crate observer;
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use aya::programs::{SchedClassifier, TcAttachType};
@@ -14,12 +15,13 @@ use lab::{Lab, output, wait_for, within};
 
 /// A tmux server of its own with one pane, in which a command runs.
 struct Terminal {
-    socket: String,
+    socket: PathBuf,
 }
 
 impl Terminal {
     fn start(command: &Command, width: u16, height: u16) -> Self {
-        let terminal = Self { socket: format!("observer-test-{}", std::process::id()) };
+        let socket = std::env::temp_dir().join(format!("observer-tmux-{}", std::process::id()));
+        let terminal = Self { socket };
         let (width, height) = (width.to_string(), height.to_string());
         let mut tmux = terminal.tmux(&["new-session", "-d", "-x", &width, "-y", &height]);
         // The pane stays when the command has ended, so that its exit code can be read.
@@ -30,7 +32,7 @@ impl Terminal {
 
     fn tmux(&self, arguments: &[&str]) -> Command {
         let mut tmux = Command::new("tmux");
-        tmux.args(["-u", "-f", "/dev/null", "-L", &self.socket]).args(arguments);
+        tmux.args(["-u", "-f", "/dev/null", "-S"]).arg(&self.socket).args(arguments);
         tmux
     }
 
@@ -73,6 +75,7 @@ impl Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         drop(self.tmux(&["kill-server"]).output());
+        drop(std::fs::remove_file(&self.socket));
     }
 }
 
@@ -111,7 +114,7 @@ fn every_screen_shows_what_was_sent_and_nothing_stays() {
     terminal.press(&["Escape"]);
     terminal.shows(&["▸ Paths"]);
     terminal.press(&["3"]);
-    terminal.shows(&["▸ Fragments by device and encapsulation", "eth0 egress ipip 100 100"]);
+    terminal.shows(&["▸ Fragments by device and encapsulation", "eth0 egress ipip 100 0 100"]);
     terminal.press(&["4"]);
     terminal.shows(&["Would not fit MTU 1460 over IPv4", "↑ ↓ change"]);
     terminal.press(&["m"]);

@@ -204,13 +204,17 @@ fn whatif(app: &App, report: &Report, row: &Row, theme: Theme) -> Vec<Text<'stat
     for class in PLANS {
         let plan = Carriage { class, over_ipv6: app.plan_ipv6 };
         let Some(overhead) = plan.overhead() else { continue };
-        let shares = now
-            .iter()
-            .filter_map(|now| would_not_fit(&report.size_bounds, &row.sizes, *now, mtu, plan));
+        let shares =
+            now.iter().filter_map(|now| would_not_fit(&report.size_bounds, &row.sizes, *now, mtu, plan));
         let Some(share) = shares.reduce(Share::either) else { continue };
         let tone = if share.most == 0 { Tone::Plain } else { Tone::Notice };
-        let mark = if class == row.class && (class == Class::None || now.iter().any(|now| now.over_ipv6 == app.plan_ipv6))
-        { "now" } else { "" };
+        let mark = if class == row.class
+            && (class == Class::None || now.iter().any(|now| now.over_ipv6 == app.plan_ipv6))
+        {
+            "now"
+        } else {
+            ""
+        };
         text.push(Text::from(vec![
             Span::raw(format!("{:<10} +{overhead:<3} ", class.label())),
             Span::styled(format!("{:<17}", said(share)), theme.tone(tone)),
