@@ -281,4 +281,12 @@ mod tests {
         let (a, b) = (Share::between(1, 2, 10), Share::between(3, 3, 5));
         assert_eq!(a.and(b), Share { exact: false, least: 4, most: 5, packets: 15 });
     }
+
+    #[test]
+    fn of_two_families_both_bounds_hold() {
+        let (ipv4, ipv6) = (Share::between(3, 3, 10), Share::between(1, 5, 10));
+        assert_eq!(ipv4.either(ipv6).ratios(), Share::between(1, 5, 10).ratios());
+        assert!(!ipv4.either(Share::between(4, 4, 10)).exact);
+        assert!(ipv4.either(ipv4).exact);
+    }
 }

@@ -376,3 +376,18 @@ fn ten_thousand_paths_are_drawn() {
     eprintln!("drawn in {:?}", start.elapsed());
     assert!(shown.contains("10.0.39.15") && shown.contains("of 10000"), "{shown}");
 }
+
+#[test]
+fn the_help_can_be_read_to_its_end_on_every_screen() {
+    for height in [10, 24, 50] {
+        let mut app = app();
+        press(&mut app, KeyCode::Char('?'));
+        assert!(screen(&app, 80, height).contains("q Esc Ctrl-C"));
+        press(&mut app, KeyCode::End);
+        assert!(screen(&app, 80, height).contains("in a curve: nothing known"));
+        // One line back is one key, however far End went.
+        let end = app.help_top.get();
+        press(&mut app, KeyCode::Up);
+        assert_eq!(app.help_top.get(), end.saturating_sub(1));
+    }
+}
