@@ -17,7 +17,7 @@ fn main() -> Result<(), tui::TuiError> {
     let asked = |word: &str| std::env::args().any(|argument| argument == word);
     let (panics, fails) = (asked("--panic"), asked("--fail"));
     if asked("--panic-screen") {
-        let mut session = tui::terminal::Session::enter()?;
+        let mut session = tui::terminal::Session::enter(false)?;
         session.draw(|frame| frame.render_widget("soon", frame.area()))?;
         thread::sleep(Duration::from_secs(1));
         panic!("asked for with --panic-screen");
@@ -39,5 +39,6 @@ fn main() -> Result<(), tui::TuiError> {
     });
     let options =
         Options { colour: std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()), ..Options::default() };
-    tui::run(&receive, options)
+    let (asks, _asked) = std::sync::mpsc::channel();
+    tui::run(&receive, &asks, options)
 }

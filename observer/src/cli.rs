@@ -73,17 +73,33 @@ pub enum Command {
   sudo observer top                       everything that carries or makes tunnel packets
   sudo observer top eth0 tunl0            these devices only
   sudo observer top --interval 0.5        twice a second
-  sudo observer top --once                print one table and exit")]
+  sudo observer top --once                print one table and exit
+  observer top --replay incident.obs      play a recording")]
 pub struct TopArgs {
     /// What to attach to.
     #[command(flatten)]
     pub attach: AttachArgs,
+    /// Beside an exporter.
+    #[command(flatten)]
+    pub beside: BesideArgs,
     /// Seconds between two updates [default: 1]
     #[arg(long, short = 'n', value_name = "SECONDS", value_parser = seconds, env = "OBSERVER_INTERVAL")]
     pub interval: Option<Duration>,
     /// Print one table over one interval and exit
     #[arg(long)]
     pub once: bool,
+    /// Play a recording instead of watching this node; `-` is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["once", "statistics"])]
+    pub replay: Option<std::path::PathBuf>,
+    /// Play it so many times as fast as it happened
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = speed, requires = "replay")]
+    pub speed: f64,
+    /// Ask the kernel what the programs cost, which costs some 25 ns per run (key c on the Health screen)
+    #[arg(long = "stats")]
+    pub statistics: bool,
+    /// Take clicks and the wheel (key x)
+    #[arg(long)]
+    pub mouse: bool,
 }
 
 /// Options of `observer stat`.
@@ -299,6 +315,14 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
         return Err(format!("`{text}` is not between 0.1 and 86400 seconds"));
     }
     Ok(Duration::from_secs_f64(number))
+}
+
+/// Reads how fast a recording is played.
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(factor) if (0.01..=10_000.0).contains(&factor) => Ok(factor),
+        _ => Err(format!("`{text}` is no factor between 0.01 and 10000")),
+    }
 }
 
 #[cfg(test)]

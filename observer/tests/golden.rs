@@ -170,7 +170,7 @@ fn screen(app: &App, width: u16, height: u16) -> String {
 }
 
 fn app(lost: bool) -> App {
-    let mut app = App::new(Options { bits: true, colour: false });
+    let mut app = App::new(Options { colour: false, ..Options::default() });
     for second in 100..170 {
         app.on_snapshot(fixture::snapshot(second));
     }
@@ -187,11 +187,19 @@ fn press(app: &mut App, code: KeyCode) {
 
 #[test]
 fn screens() {
-    for (name, width, height) in [("80x24", 80, 24), ("120x40", 120, 40), ("40x10", 40, 10)] {
+    for (name, width, height) in
+        [("80x24", 80, 24), ("120x40", 120, 40), ("40x10", 40, 10), ("200x50", 200, 50)]
+    {
         let mut app = app(false);
         compare(&format!("top-overview-{name}.txt"), &screen(&app, width, height));
         press(&mut app, KeyCode::Char('2'));
         compare(&format!("top-paths-{name}.txt"), &screen(&app, width, height));
+        press(&mut app, KeyCode::Enter);
+        compare(&format!("top-path-{name}.txt"), &screen(&app, width, height));
+        for (key, tab) in [('3', "fragments"), ('4', "sizes"), ('5', "health")] {
+            press(&mut app, KeyCode::Char(key));
+            compare(&format!("top-{tab}-{name}.txt"), &screen(&app, width, height));
+        }
         press(&mut app, KeyCode::Char('?'));
         compare(&format!("top-help-{name}.txt"), &screen(&app, width, height));
     }

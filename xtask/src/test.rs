@@ -48,7 +48,8 @@ pub fn run(args: &Args) -> Result<()> {
     step("pages in a browser", pages)?;
     match why_not_privileged() {
         None => {
-            step("privileged tests on this kernel", privileged)?;
+            step("privileged tests on this kernel", || privileged("privileged"))?;
+            step("top in a terminal", || privileged("terminal"))?;
             step("captures against tshark and the programs", oracle)?;
             step("the doctor on BIRD's routes", bird)?;
             step("a switch of modes, predicted and measured", walkthrough)?;
@@ -107,11 +108,11 @@ fn pages() -> Result<()> {
 }
 
 /// One at a time: labs of the same name would meet.
-fn privileged() -> Result<()> {
+fn privileged(target: &str) -> Result<()> {
     let xtask = std::env::current_exe().context("cannot find the running xtask")?;
     shell::run(
         shell::cargo()
-            .args(["test", "--package", "observer", "--features", "privileged", "--test", "privileged"])
+            .args(["test", "--package", "observer", "--features", "privileged", "--test", target])
             // What a test skips, and why, must be seen.
             .args(["--", "--test-threads=1", "--nocapture"])
             .env("OBSERVER_XTASK", xtask),

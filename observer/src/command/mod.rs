@@ -6,6 +6,7 @@ pub mod doctor;
 mod export;
 mod output;
 mod pcap;
+mod play;
 mod probe;
 mod record;
 mod replay;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 
@@ -126,6 +126,18 @@ impl Source {
             Self::Live(live) => live.read()?,
             Self::Pinned(pinned) => pinned.read()?,
         })
+    }
+
+    /// Whether snapshots say what the programs cost.
+    ///
+    /// # Errors
+    /// The kernel refused, or the programs are another process's.
+    pub fn measure_programs(&mut self, on: bool) -> Result<()> {
+        match self {
+            Self::Live(live) => Ok(live.measure_programs(on)?),
+            Self::Pinned(_) if on => bail!("the programs are the exporter's: --own attaches some of our own"),
+            Self::Pinned(_) => Ok(()),
+        }
     }
 
     /// Waits until `due`, and meanwhile takes care of what is ours.

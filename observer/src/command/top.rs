@@ -1,90 +1,159 @@
 //! `observer top`.
 
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 
-use super::session::{Signals, block_on, options};
-use super::stat;
+use super::session::{Signals, Source, block_on};
+use super::{play, stat};
 use crate::cli::{Format, OutputArgs, StatArgs, TopArgs};
 use crate::config::Settings;
-use crate::kernel::{Live, Options};
-use crate::view::tui::{self, Feed};
+use crate::view::tui::{self, Ask, Feed, Origin, Process};
 
 /// Runs `observer top`.
 ///
 /// # Errors
-/// What could not be attached or shown.
+/// What could not be attached, read or shown.
 pub fn run(args: &TopArgs, settings: &Settings) -> Result<()> {
     let interval = args.interval.or(settings.interval.map(|i| i.0)).unwrap_or(Duration::from_secs(1));
     if args.once {
         return stat::run(&as_stat(args, interval), settings);
     }
-    let attach = options(args.attach.clone().or(settings));
+    let screens = tui::Options {
+        colour: super::output::wants_colour(),
+        interval,
+        speed: args.speed,
+        statistics: args.statistics,
+        mouse: args.mouse,
+        ..tui::Options::default()
+    };
+    if let Some(path) = &args.replay {
+        let recording = crate::recording::Recording::open(path)?;
+        let screens = tui::Options { origin: Origin::Recording, ..screens };
+        return with_screens(screens, move |feed, asks, started| {
+            stop_on_signals(feed.clone())?;
+            play::play(recording, screens.speed, &feed, &asks, &started);
+            Ok(())
+        });
+    }
+    let (attach, beside, settings) = (args.attach.clone(), args.beside.clone(), settings.clone());
+    with_screens(screens, move |feed, asks, started| {
+        block_on(async {
+            let mut signals = Signals::new()?;
+            let mut source = Source::open(&attach, &beside, &settings, None).await?;
+            let _ = started.send(());
+            if screens.statistics {
+                measure_programs(&mut source, true, &feed);
+            }
+            tokio::select! {
+                () = serve(&mut source, interval, &feed, &asks) => {}
+                () = signals.any() => {
+                    let _ = feed.send(Feed::Stop);
+                }
+            }
+            source.stop().await;
+            Ok(())
+        })
+    })
+}
+
+/// Shows what `read` feeds, which runs in a thread of its own, so that drawing never waits for it. It says
+/// when it has started; before that nothing is shown, and it ends when nobody listens any more.
+fn with_screens(
+    screens: tui::Options,
+    read: impl FnOnce(Sender<Feed>, Receiver<Ask>, Sender<()>) -> Result<()> + Send + 'static,
+) -> Result<()> {
     let (feed, screen) = channel();
+    let (asks, asked) = channel();
     let (started, attached) = channel();
-    // The kernel is read in a thread of its own: drawing never waits for it.
     let reader = std::thread::Builder::new()
         .name("reader".to_owned())
-        .spawn(move || block_on(read(attach, interval, feed, started)))
-        .context("cannot start the thread that reads the kernel")?;
+        .spawn(move || read(feed, asked, started))
+        .context("cannot start the thread that reads")?;
     let shown = match attached.recv() {
-        Ok(()) => tui::run(
-            &screen,
-            tui::Options { colour: super::output::wants_colour(), ..tui::Options::default() },
-        ),
-        // It ended before it was attached, and says why below.
+        Ok(()) => tui::run(&screen, &asks, screens),
+        // It ended before it had started, and says why below.
         Err(_) => Ok(()),
     };
-    // The reader notices that nobody listens, detaches and ends.
     drop(screen);
-    let read = reader.join().map_err(|_| anyhow!("the thread that reads the kernel panicked"))?;
+    drop(asks);
+    let read = reader.join().map_err(|_| anyhow!("the thread that reads panicked"))?;
     read?;
     Ok(shown?)
 }
 
-async fn read(attach: Options, interval: Duration, feed: Sender<Feed>, started: Sender<()>) -> Result<()> {
-    let mut signals = Signals::new()?;
-    let mut live = Live::start(attach).await?;
-    let _ = started.send(());
-    tokio::select! {
-        () = serve(&mut live, interval, &feed) => {}
-        () = signals.any() => {
-            let _ = feed.send(Feed::Stop);
-        }
-    }
-    live.stop().await;
-    Ok(())
+/// A signal ends the screens in good order; the thread that waits for it ends with the process.
+fn stop_on_signals(feed: Sender<Feed>) -> Result<()> {
+    let wait = move || {
+        block_on(async {
+            Signals::new()?.any().await;
+            Ok(())
+        })
+        .map(|()| feed.send(Feed::Stop))
+    };
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(wait)
+        .map(drop)
+        .context("cannot start the thread that waits for signals")
 }
 
 /// Hands over a snapshot every interval, until nobody listens.
-async fn serve(live: &mut Live, interval: Duration, feed: &Sender<Feed>) {
-    let mut due = Instant::now();
+async fn serve(source: &mut Source, mut interval: Duration, feed: &Sender<Feed>, asks: &Receiver<Ask>) {
+    let begun = Instant::now();
+    let mut due = begun;
     loop {
-        let next = match live.read() {
+        let next = match source.read() {
             Ok(snapshot) => Feed::Snapshot(Box::new(snapshot)),
             Err(error) => Feed::Failed(error.to_string()),
         };
         if feed.send(next).is_err() {
             return;
         }
+        if let Some(process) = own_cost(begun.elapsed()) {
+            let _ = feed.send(Feed::Process(process));
+        }
+        let read = due;
         due += interval;
-        // In short steps, so that the end of the screen is noticed soon.
+        // In short steps, so that the end of the screen and what it asks for are noticed soon.
         while Instant::now() < due {
+            match asks.try_recv() {
+                Ok(Ask::Interval(asked)) => {
+                    interval = asked;
+                    due = read + interval;
+                }
+                Ok(Ask::Statistics(on)) => measure_programs(source, on, feed),
+                Ok(Ask::Speed(_) | Ask::Hold(_) | Ask::Step) | Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => return,
+            }
             let step = due.min(Instant::now() + Duration::from_millis(100));
-            if let Err(error) = live.care_until(step).await
+            if let Err(error) = source.care_until(step).await
                 && feed.send(Feed::Failed(error.to_string())).is_err()
             {
                 return;
             }
         }
+        // After a change of the interval or a stop of the process there is nothing to catch up with.
+        due = due.max(Instant::now().checked_sub(interval).unwrap_or(due));
     }
+}
+
+fn measure_programs(source: &mut Source, on: bool, feed: &Sender<Feed>) {
+    if let Err(error) = source.measure_programs(on) {
+        let _ = feed.send(Feed::Refused(error.to_string()));
+    }
+}
+
+/// What this process has used; `None` where /proc does not say.
+fn own_cost(at: Duration) -> Option<Process> {
+    let (cpu, memory) = crate::kernel::sys::own_cost()?;
+    Some(Process { at, cpu, memory })
 }
 
 fn as_stat(args: &TopArgs, interval: Duration) -> StatArgs {
     StatArgs {
-        beside: crate::cli::BesideArgs::default(),
+        beside: args.beside.clone(),
         price: crate::cli::PriceArgs::default(),
         attach: args.attach.clone(),
         interval: Some(interval),

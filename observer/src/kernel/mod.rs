@@ -4,6 +4,7 @@ mod attach;
 mod batch;
 pub mod btf;
 mod clsact;
+mod cost;
 mod diagnostics;
 mod error;
 mod ledger;

@@ -104,6 +104,24 @@ pub fn monotonic() -> std::time::Duration {
     std::time::Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
+/// CPU time (user and system) and resident bytes of this process; `None` where the kernel does not say.
+pub fn own_cost() -> Option<(std::time::Duration, u64)> {
+    // SAFETY: all zeros is a value of the struct, and the call fills it.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        (libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) == 0).then_some(usage)?
+    };
+    let time = |time: libc::timeval| {
+        let micros = time.tv_sec.checked_mul(1_000_000)?.checked_add(time.tv_usec)?;
+        Some(std::time::Duration::from_micros(u64::try_from(micros).ok()?))
+    };
+    let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = pages.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    // SAFETY: the call has no memory of ours.
+    let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok()?;
+    Some((time(usage.ru_utime)? + time(usage.ru_stime)?, pages * page))
+}
+
 const BPF_LINK_CREATE: libc::c_int = 28;
 const BPF_XDP: u32 = 37;
 const BPF_TCX_INGRESS: u32 = 46;

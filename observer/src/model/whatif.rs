@@ -19,6 +19,12 @@ pub struct Share {
 }
 
 impl Share {
+    /// What holds whichever of the two is true.
+    #[must_use]
+    pub fn either(self, other: Self) -> Self {
+        Self::between(self.least.min(other.least), self.most.max(other.most), self.packets)
+    }
+
     const fn between(least: u64, most: u64, packets: u64) -> Self {
         Self { exact: least == most, least, most, packets }
     }
@@ -274,5 +280,13 @@ mod tests {
         assert_eq!(would_not_fit(&BOUNDS, &sizes, Carriage::over_ipv4(Class::NonIp), 1500, vxlan), None);
         let (a, b) = (Share::between(1, 2, 10), Share::between(3, 3, 5));
         assert_eq!(a.and(b), Share { exact: false, least: 4, most: 5, packets: 15 });
+    }
+
+    #[test]
+    fn of_two_families_both_bounds_hold() {
+        let (ipv4, ipv6) = (Share::between(3, 3, 10), Share::between(1, 5, 10));
+        assert_eq!(ipv4.either(ipv6).ratios(), Share::between(1, 5, 10).ratios());
+        assert!(!ipv4.either(Share::between(4, 4, 10)).exact);
+        assert!(ipv4.either(ipv4).exact);
     }
 }

@@ -85,7 +85,10 @@ impl Expression {
     /// # Errors
     /// The word that is wrong, and what could stand there.
     pub fn parse(text: &str) -> Result<Self, FilterError> {
-        let spaced = text.replace('(', " ( ").replace(')', " ) ").replace('!', " ! ");
+        let mut spaced = text.to_owned();
+        for sign in ["(", ")", "!", "&&", "||"] {
+            spaced = spaced.replace(sign, &format!(" {sign} "));
+        }
         let mut words = Words { words: spaced.split_whitespace().collect(), next: 0, depth: 0 };
         let expression = words.or()?;
         match words.peek() {

@@ -27,11 +27,11 @@ pub(crate) fn encapsulation(line: &Line) -> Cell {
     }
 }
 
-fn total(line: &Line, form: &Form, counter: Total) -> Cell {
+pub(crate) fn total(line: &Line, form: &Form, counter: Total) -> Cell {
     form.count(line.state, line.figures().map(|figures| figures.get(counter)))
 }
 
-fn no_unit(_: &Form) -> &'static str {
+pub(crate) fn no_unit(_: &Form) -> &'static str {
     ""
 }
 
@@ -39,7 +39,7 @@ fn percent_unit(_: &Form) -> &'static str {
     "%"
 }
 
-fn column<T>(
+pub(crate) fn column<T>(
     title: &'static str,
     unit: fn(&Form) -> &'static str,
     right: bool,
@@ -82,12 +82,12 @@ pub(crate) fn lines<'a>() -> Vec<Column<Line<'a>>> {
     ]
 }
 
-fn counter(line: &PathLine, form: &Form, counter: PathCounter) -> Cell {
+pub(crate) fn counter(line: &PathLine, form: &Form, counter: PathCounter) -> Cell {
     form.count(line.state, Some(line.path.figures.get(counter)))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for sorting only")]
-fn too_big(line: &PathLine) -> Cell {
+pub(crate) fn too_big(line: &PathLine) -> Cell {
     let figures = &line.path.figures;
     let (count, mtu) = (figures.get(PathCounter::TooBig), figures.get(PathCounter::TooBigMtu));
     let text = match (count, mtu) {
@@ -99,7 +99,7 @@ fn too_big(line: &PathLine) -> Cell {
     Cell::number(count as f64, text).notice_if_any()
 }
 
-fn path_encapsulation(line: &PathLine) -> Cell {
+pub(crate) fn path_encapsulation(line: &PathLine) -> Cell {
     let class = line.path.id.class.label();
     match line.state {
         State::Measured => Cell::text(class),

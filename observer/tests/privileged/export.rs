@@ -241,11 +241,20 @@ fn a_second_exporter_is_refused_and_readers_attach_nothing() {
     let mut third = Exporter::start(&netns, &pins, 9_475);
     wait_for("an answer", || third.get("/healthz", "").filter(|(status, _)| *status == 200));
     assert!(third.sent() >= sent, "totals of a device that is gone");
-    let (status, why) = third.get("/readyz", "").expect("an answer");
-    assert!(status == 503 && why.contains("vxlan.calico"), "{status} {why}");
-    make_vxlan(&lab, &netns);
+    // It is gone, not lost: the exporter is ready without it.
     third.wait_ready();
+    assert_eq!(third.sum("observer_hook_attached", &GONE), 0.0);
+    make_vxlan(&lab, &netns);
+    wait_for("the hooks on the new device", || hooked(&third, 2.0));
     assert!(third.sent() >= sent, "totals of a device that came back");
+}
+
+/// The labels of the device that these tests take away.
+const GONE: [&str; 1] = ["device=\"vxlan.calico\""];
+
+/// Whether so many of its directions are watched.
+fn hooked(exporter: &Exporter, hooks: f64) -> Option<()> {
+    (exporter.sum("observer_hook_attached", &GONE) == hooks).then_some(())
 }
 
 /// Makes node-a's VXLAN device anew.
@@ -288,9 +297,9 @@ fn nobody_with_three_capabilities_can_do_it() {
     lab.traffic(&["--kind", "udp", "--from", "a1", "--to", "c1", "--count", "50", "--size", "200"]);
     wait_for("the packets", || Some(exporter.sent()).filter(|sent| *sent >= 50));
     output(Command::new("ip").args(["-n", &netns, "link", "delete", "vxlan.calico"]));
-    wait_for("the loss", || exporter.get("/readyz", "").filter(|(status, _)| *status == 503));
+    wait_for("the device to be gone", || hooked(&exporter, 0.0));
     make_vxlan(&lab, &netns);
-    exporter.wait_ready();
+    wait_for("the hooks on the new device", || hooked(&exporter, 2.0));
     let hash = bcrypt::hash("pw", 4).expect("a hash");
     fs::write(web.path(), format!("basic_auth_users:\n  u: {hash}\n")).expect("write");
     exporter.signal(libc::SIGHUP);

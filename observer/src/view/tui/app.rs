@@ -1,68 +1,62 @@
 //! The state of `observer top`. Pure: no clock, no terminal, no kernel.
 
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+use super::detail::Detail;
+use super::feed::{Origin, Process};
 use super::history::{History, KEPT, Tick};
-use crate::model::{Line, PathLine, Report};
-use crate::snapshot::Snapshot;
-use crate::view::columns;
-use crate::view::grid::{Column, Form};
+use super::order::Orders;
+use super::ring::Ring;
+use super::tab::{Focus, Tab};
+use crate::model::Report;
+use crate::snapshot::{Program, Snapshot};
+use crate::view::grid::Form;
 use crate::view::units;
 
 /// How the screens start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
     /// Bits; otherwise bytes.
     pub bits: bool,
     /// Colours; otherwise bold, dim and reverse only.
     pub colour: bool,
+    /// Where figures come from.
+    pub origin: Origin,
+    /// How far apart live figures are.
+    pub interval: Duration,
+    /// How much faster than it happened a recording is played.
+    pub speed: f64,
+    /// The kernel's BPF statistics are asked for.
+    pub statistics: bool,
+    /// Clicks and the wheel are for the screens; otherwise the terminal selects text with them.
+    pub mouse: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { bits: true, colour: true }
-    }
-}
-
-/// A screen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Tab {
-    /// Devices, their traffic, the first paths and the trend.
-    #[default]
-    Overview,
-    /// Paths, all of the screen.
-    Paths,
-}
-
-impl Tab {
-    /// Every tab, in the order of their keys.
-    pub const ALL: [Self; 2] = [Self::Overview, Self::Paths];
-
-    /// Its title.
-    #[must_use]
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::Overview => "Overview",
-            Self::Paths => "Paths",
-        }
-    }
-
-    /// The tables that it shows.
-    #[must_use]
-    pub const fn tables(self) -> &'static [Focus] {
-        match self {
-            Self::Overview => &[Focus::Traffic, Focus::Paths],
-            Self::Paths => &[Focus::Paths],
+        Self {
+            bits: true,
+            colour: true,
+            origin: Origin::Live,
+            interval: Duration::from_secs(1),
+            speed: 1.0,
+            statistics: false,
+            mouse: false,
         }
     }
 }
 
-/// A table that keys act on.
+/// What the figures cover.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Focus {
-    /// By device, direction and encapsulation.
+pub(super) enum Measure {
+    /// The last interval, as rates.
     #[default]
-    Traffic,
-    /// Paths.
-    Paths,
+    PerSecond,
+    /// The last interval, as counts.
+    Interval,
+    /// All that the source counted.
+    Total,
 }
 
 /// How one table is shown.
@@ -76,26 +70,50 @@ pub(super) struct View {
     pub(super) selected: usize,
 }
 
+/// What the programs cost between two snapshots; empty where it was not measured in both.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Costs {
+    pub(super) programs: Vec<Program>,
+    pub(super) interval: Duration,
+}
+
 /// Everything that the screens show.
 pub struct App {
     pub(super) options: Options,
     pub(super) report: Option<Report>,
+    /// Counts the reports that were shown, so that what was derived from one is not used for another.
+    pub(super) serial: u64,
     pub(super) history: History,
+    pub(super) ring: Ring,
+    pub(super) orders: RefCell<Orders>,
     pub(super) tab: Tab,
     pub(super) focus: Focus,
-    pub(super) views: [View; 2],
+    pub(super) views: [View; Focus::ALL.len()],
+    pub(super) detail: Option<Detail>,
     pub(super) help: bool,
+    /// First line of the help that is shown; drawing knows how far it can go.
+    pub(super) help_top: Cell<usize>,
     pub(super) filter: String,
     pub(super) filtering: bool,
-    pub(super) rates: bool,
-    /// The report covers all that the source counted, because it is the first.
+    pub(super) measure: Measure,
+    /// The report covers all that the source counted.
     pub(super) since_start: bool,
     /// Why the last read failed.
     pub(super) failure: Option<String>,
+    /// What was refused, or that the end is reached.
+    pub(super) remark: Option<String>,
     pub(super) paused: bool,
-    /// Ticks since the pause began.
+    /// How many reports before the newest the shown one is.
     pub(super) behind: usize,
-    previous: Option<Snapshot>,
+    pub(super) costs: Costs,
+    /// The last two readings of this process, the newer one last.
+    pub(super) process: [Option<Process>; 2],
+    /// What-if: number of the MTU in the list, and the outer family.
+    pub(super) plan_mtu: usize,
+    pub(super) plan_ipv6: bool,
+    pub(super) previous: Option<Snapshot>,
+    /// The next tick is to be shown although the screen is paused.
+    pub(super) stepping: bool,
     ended: bool,
 }
 
@@ -106,19 +124,30 @@ impl App {
         Self {
             options,
             report: None,
+            serial: 0,
             history: History::default(),
+            ring: Ring::default(),
+            orders: RefCell::default(),
             tab: Tab::default(),
             focus: Focus::default(),
-            views: [View::default(); 2],
+            views: [View::default(); Focus::ALL.len()],
+            detail: None,
             help: false,
+            help_top: Cell::new(0),
             filter: String::new(),
             filtering: false,
-            rates: true,
+            measure: Measure::default(),
             since_start: false,
             failure: None,
+            remark: None,
             paused: false,
             behind: 0,
+            costs: Costs::default(),
+            process: [None; 2],
+            plan_mtu: 0,
+            plan_ipv6: false,
             previous: None,
+            stepping: false,
             ended: false,
         }
     }
@@ -126,25 +155,62 @@ impl App {
     /// Takes new figures. While paused, only the history goes on.
     pub fn on_snapshot(&mut self, snapshot: Snapshot) {
         self.failure = None;
-        let first = self.previous.is_none();
-        let report = match &self.previous {
-            Some(previous) => Report::between(previous, &snapshot),
-            None => Report::total(&snapshot),
+        let Some(previous) = self.previous.take() else {
+            self.show(Report::total(&snapshot), true);
+            self.previous = Some(snapshot);
+            return;
         };
-        if !first {
-            self.history.push(Tick::of(&report));
-        }
-        if self.paused && self.report.is_some() {
-            self.behind = (self.behind + usize::from(!first)).min(KEPT);
-        } else {
-            self.show(report, first);
+        let report = Report::between(&previous, &snapshot);
+        self.costs = costs(&previous, &snapshot, report.interval);
+        self.history.push(Tick::of(&report));
+        self.ring.push(&report);
+        if let Some(detail) = &mut self.detail {
+            detail.push(&report);
         }
         self.previous = Some(snapshot);
+        if self.paused && !self.stepping {
+            self.behind = (self.behind + 1).min(KEPT);
+        } else {
+            self.stepping = false;
+            self.behind = 0;
+            self.show_newest(report);
+        }
+    }
+
+    fn show_newest(&mut self, report: Report) {
+        match &self.previous {
+            Some(snapshot) if self.measure == Measure::Total => self.show(Report::total(snapshot), true),
+            _ => self.show(report, false),
+        }
+    }
+
+    /// What is to be shown was chosen anew: a report of the history, or another measure.
+    pub(super) fn show_again(&mut self) {
+        if let Some(report) = self.ring.report(self.behind) {
+            if self.behind == 0 { self.show_newest(report) } else { self.show(report, false) }
+        }
+    }
+
+    /// What this process has used.
+    pub fn on_process(&mut self, process: Process) {
+        self.process = [self.process[1], Some(process)];
     }
 
     /// The source could not be read: the last figures stay, marked as stale.
     pub fn on_failure(&mut self, why: String) {
         self.failure = Some(why);
+    }
+
+    /// The kernel's statistics were refused.
+    pub fn on_refused(&mut self, what: String) {
+        self.options.statistics = false;
+        self.remark = Some(what);
+    }
+
+    /// A recording is over, as was to be expected.
+    pub fn on_done(&mut self, what: String) {
+        self.ended = true;
+        self.remark = Some(what);
     }
 
     /// Nothing more will come. Whether that is news.
@@ -160,95 +226,23 @@ impl App {
     fn show(&mut self, report: Report, since_start: bool) {
         self.report = Some(report);
         self.since_start = since_start;
+        self.serial += 1;
         self.clamp();
     }
 
     /// The selection stays inside its table.
     pub(super) fn clamp(&mut self) {
-        for focus in [Focus::Traffic, Focus::Paths] {
-            let count = self.count(focus);
-            let view = &mut self.views[focus as usize];
+        for focus in self.tab.tables() {
+            let count = self.count(*focus);
+            let view = &mut self.views[*focus as usize];
             view.selected = view.selected.min(count.saturating_sub(1));
         }
     }
 
     /// In which form figures are shown.
     pub(super) fn form(&self, report: &Report) -> Form {
-        Form { rates: self.rates, bits: self.options.bits, interval: report.interval }
-    }
-
-    /// How many lines a table has, filtered.
-    pub(super) fn count(&self, focus: Focus) -> usize {
-        match (&self.report, focus) {
-            (None, _) => 0,
-            (Some(report), Focus::Traffic) => self.filtered_traffic(report).len(),
-            (Some(report), Focus::Paths) if self.filter.is_empty() => report.paths.len(),
-            (Some(report), Focus::Paths) => self.filtered_paths(report).len(),
-        }
-    }
-
-    /// How many columns a table has.
-    pub(super) fn columns(focus: Focus) -> usize {
-        match focus {
-            Focus::Traffic => columns::lines().len(),
-            Focus::Paths => columns::paths().len(),
-        }
-    }
-
-    /// Title of the column that a table is sorted by.
-    pub(super) fn sorted_by(&self, focus: Focus) -> Option<&'static str> {
-        let index = self.views[focus as usize].sort?;
-        match focus {
-            Focus::Traffic => columns::lines().get(index).map(|column| column.title),
-            Focus::Paths => columns::paths().get(index).map(|column| column.title),
-        }
-    }
-
-    /// Lines by device, direction and encapsulation, filtered and sorted.
-    pub(super) fn traffic<'a>(&self, report: &'a Report) -> Vec<Line<'a>> {
-        self.sorted(self.filtered_traffic(report), &columns::lines(), Focus::Traffic, report)
-    }
-
-    /// Paths, filtered and sorted.
-    pub(super) fn paths<'a>(&self, report: &'a Report) -> Vec<PathLine<'a>> {
-        self.sorted(self.filtered_paths(report), &columns::paths(), Focus::Paths, report)
-    }
-
-    fn filtered_traffic<'a>(&self, report: &'a Report) -> Vec<Line<'a>> {
-        let mut lines = report.lines();
-        lines.retain(|line| self.matches(|| columns::line_words(line)));
-        lines
-    }
-
-    fn filtered_paths<'a>(&self, report: &'a Report) -> Vec<PathLine<'a>> {
-        let mut lines = report.path_lines();
-        lines.retain(|line| self.matches(|| columns::path_words(line)));
-        lines
-    }
-
-    /// Every word of the filter is in the text.
-    fn matches(&self, text: impl FnOnce() -> String) -> bool {
-        if self.filter.is_empty() {
-            return true;
-        }
-        let text = text().to_lowercase();
-        self.filter.to_lowercase().split_whitespace().all(|word| text.contains(word))
-    }
-
-    fn sorted<T>(&self, mut lines: Vec<T>, columns: &[Column<T>], focus: Focus, report: &Report) -> Vec<T> {
-        let view = self.views[focus as usize];
-        let Some(column) = view.sort.and_then(|index| columns.get(index)) else {
-            if view.reverse {
-                lines.reverse();
-            }
-            return lines;
-        };
-        let form = self.form(report);
-        let mut keyed: Vec<_> = lines.into_iter().map(|line| ((column.cell)(&line, &form), line)).collect();
-        // Numbers: largest first; texts: from the first.
-        let descending = column.right != view.reverse;
-        keyed.sort_by(|(a, _), (b, _)| if descending { b.compare(a) } else { a.compare(b) });
-        keyed.into_iter().map(|(_, line)| line).collect()
+        let rates = self.measure == Measure::PerSecond;
+        Form { rates, bits: self.options.bits, interval: report.interval }
     }
 
     /// What the figures cover, in words.
@@ -256,4 +250,16 @@ impl App {
         let interval = units::duration(report.interval);
         if self.since_start { format!("{interval} since start") } else { interval }
     }
+}
+
+fn costs(earlier: &Snapshot, later: &Snapshot, interval: Duration) -> Costs {
+    let programs = later.programs.iter().filter_map(|program| {
+        let before = earlier.programs.iter().find(|before| before.name == program.name)?;
+        Some(Program {
+            name: program.name.clone(),
+            runs: program.runs.saturating_sub(before.runs),
+            run_time: program.run_time.saturating_sub(before.run_time),
+        })
+    });
+    Costs { programs: programs.collect(), interval }
 }

@@ -3,9 +3,10 @@
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 
-use super::app::{App, Focus, Tab};
+use super::app::App;
+use super::tab::{Focus, Tab};
 use super::theme::Theme;
-use super::{footer, header, help, listing, trend};
+use super::{detail, footer, fragments, header, health, help, listing, sizes, trend};
 use crate::model::Report;
 use crate::view::columns;
 
@@ -32,18 +33,26 @@ impl App {
         header::draw(self, theme, frame, top);
         match &self.report {
             None => header::waiting(theme, frame, body),
-            Some(report) if small => self.table(self.focus, report, theme, frame, body),
+            Some(report) if small && self.detail.is_none() && self.tab != Tab::Sizes => {
+                self.table(self.focus, report, theme, frame, body);
+            }
             Some(report) => self.body(report, theme, frame, body),
         }
         footer::draw_warnings(warnings, frame, warning);
         footer::draw(self, theme, frame, bottom);
         if self.help {
-            help::draw(theme, frame, area);
+            help::draw(&self.help_top, theme, frame, area);
         }
     }
 
     fn body(&self, report: &Report, theme: Theme, frame: &mut Frame, area: Rect) {
+        if let Some(path) = &self.detail {
+            return detail::draw(self, path, report, theme, frame, area);
+        }
         match self.tab {
+            Tab::Fragmentation => fragments::draw(self, report, theme, frame, area),
+            Tab::Sizes => sizes::draw(self, report, theme, frame, area),
+            Tab::Health => health::draw(self, report, theme, frame, area),
             Tab::Paths => self.table(Focus::Paths, report, theme, frame, area),
             Tab::Overview => self.overview(report, theme, frame, area),
         }
@@ -60,45 +69,58 @@ impl App {
         .areas(area);
         frame.render_widget(ratatui::text::Text::from(devices), devices_area);
         trend::draw(self, theme, frame, trend_area);
-        let (traffic, paths) =
-            split(tables.height, self.count(Focus::Traffic), self.count(Focus::Paths), self.focus);
+        let (traffic, paths) = split(
+            tables.height,
+            self.count(Focus::Traffic),
+            self.count(Focus::Paths),
+            self.focus == Focus::Paths,
+        );
         let [upper, lower] =
             Layout::vertical([Constraint::Length(traffic), Constraint::Length(paths)]).areas(tables);
         self.table(Focus::Traffic, report, theme, frame, upper);
         self.table(Focus::Paths, report, theme, frame, lower);
     }
 
-    fn table(&self, focus: Focus, report: &Report, theme: Theme, frame: &mut Frame, area: Rect) {
+    pub(super) fn table(&self, focus: Focus, report: &Report, theme: Theme, frame: &mut Frame, area: Rect) {
         match focus {
-            Focus::Traffic => {
-                let lines = self.traffic(report);
+            Focus::Traffic | Focus::Sizes => {
+                let lines = self.traffic(focus, report);
                 listing::draw(self, focus, &columns::lines(), &lines, theme, frame, area);
             }
             Focus::Paths => {
-                let lines = self.paths(report);
+                let lines = self.paths(focus, report);
                 listing::draw(self, focus, &columns::paths(), &lines, theme, frame, area);
+            }
+            Focus::Fragments => {
+                let lines = self.traffic(focus, report);
+                listing::draw(self, focus, &fragments::lines(), &lines, theme, frame, area);
+            }
+            Focus::FragmentedPaths => {
+                let lines = self.paths(focus, report);
+                listing::draw(self, focus, &fragments::paths(), &lines, theme, frame, area);
+            }
+            Focus::Hooks => {
+                let lines = self.hooks(report);
+                listing::draw(self, focus, &health::hooks(), &lines, theme, frame, area);
             }
         }
     }
 }
 
 /// Heights of the two tables: what both need, if there is room; otherwise the focused one gets more.
-fn split(height: u16, traffic: usize, paths: usize, focus: Focus) -> (u16, u16) {
+pub(super) fn split(height: u16, traffic: usize, paths: usize, lower_focused: bool) -> (u16, u16) {
     let need = |lines: usize| u16::try_from(lines).unwrap_or(u16::MAX).saturating_add(TABLE_HEAD);
     let (first, second) = (need(traffic), need(paths));
     if first.saturating_add(second) <= height {
         return (first, height - first);
     }
     let focused = height - height * 2 / 5;
-    match focus {
-        Focus::Traffic => {
-            let upper = first.min(focused.max(height.saturating_sub(second)));
-            (upper, height - upper)
-        }
-        Focus::Paths => {
-            let lower = second.min(focused.max(height.saturating_sub(first)));
-            (height - lower, lower)
-        }
+    if lower_focused {
+        let lower = second.min(focused.max(height.saturating_sub(first)));
+        (height - lower, lower)
+    } else {
+        let upper = first.min(focused.max(height.saturating_sub(second)));
+        (upper, height - upper)
     }
 }
 
@@ -108,12 +130,12 @@ mod tests {
 
     #[test]
     fn heights_are_shared_and_used_up() {
-        assert_eq!(split(40, 10, 5, Focus::Traffic), (13, 27));
-        assert_eq!(split(20, 100, 100, Focus::Traffic), (12, 8));
-        assert_eq!(split(20, 100, 100, Focus::Paths), (8, 12));
-        assert_eq!(split(20, 100, 2, Focus::Traffic), (15, 5));
+        assert_eq!(split(40, 10, 5, false), (13, 27));
+        assert_eq!(split(20, 100, 100, false), (12, 8));
+        assert_eq!(split(20, 100, 100, true), (8, 12));
+        assert_eq!(split(20, 100, 2, false), (15, 5));
         for height in 0..10 {
-            let (upper, lower) = split(height, 7, 7, Focus::Paths);
+            let (upper, lower) = split(height, 7, 7, true);
             assert_eq!(upper + lower, height);
         }
     }

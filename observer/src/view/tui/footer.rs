@@ -5,28 +5,38 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span, Text};
 
 use super::app::App;
+use super::feed::Origin;
+use super::tab::{Focus, Tab};
 use super::theme::Theme;
 use crate::view::grid::{Tone, fit};
 use crate::view::units;
 
-const KEYS: [(&str, &str); 9] = [
+const KEYS: [(&str, &str); 10] = [
     ("q", "quit"),
     ("?", "help"),
     ("p", "pause"),
-    ("1 2", "screen"),
-    ("Tab", "table"),
+    ("1-5", "screen"),
+    ("/", "filter"),
     ("s", "sort"),
     ("r", "reverse"),
-    ("/", "filter"),
-    ("b", "bits/bytes"),
+    ("Tab", "table"),
+    ("t", "rates/counts"),
+    ("+-", "pace"),
 ];
+const PATH_KEYS: [(&str, &str); 1] = [("Enter", "look into")];
+const DETAIL_KEYS: [(&str, &str); 1] = [("Esc", "back to the table")];
+const PAUSED_KEYS: [(&str, &str); 2] = [("←→", "step"), ("p", "go on")];
+const HEALTH_KEYS: [(&str, &str); 1] = [("c", "program cost")];
+const SIZES_KEYS: [(&str, &str); 2] = [("m", "MTU"), ("v", "IPv4/IPv6")];
 
 /// What is wrong, most important first, a line each.
 pub(super) fn warnings(app: &App, theme: Theme, width: u16) -> Vec<Line<'static>> {
     let failure = app.failure.iter().map(|why| format!("stale: {}", units::printable(why)));
     let notes = app.report.iter().flat_map(|report| &report.notes);
     let notes = notes.map(|note| format!("incomplete: {}", units::printable(note)));
+    let remark = app.remark.iter().map(|remark| units::printable(remark));
     failure
+        .chain(remark)
         .chain(notes)
         .map(|text| {
             let text = fit(&text, usize::from(width), false);
@@ -68,13 +78,24 @@ fn keys(app: &App, theme: Theme, width: u16) -> Line<'static> {
         room = room.saturating_sub(text.chars().count());
         spans.push(Span::styled(text, theme.tone(Tone::Notice)));
     }
-    for (key, meaning) in KEYS {
-        let needed = key.len() + meaning.len() + 3;
+    let here: &[(&str, &str)] = match (app.paused, app.tab) {
+        (true, _) => &PAUSED_KEYS,
+        _ if app.detail.is_some() => &DETAIL_KEYS,
+        (_, Tab::Health) if app.options.origin == Origin::Live => &HEALTH_KEYS,
+        (_, Tab::Sizes) => &SIZES_KEYS,
+        _ if matches!(app.focus, Focus::Paths | Focus::FragmentedPaths) => &PATH_KEYS,
+        _ => &[],
+    };
+    for (key, meaning) in here.iter().chain(&KEYS) {
+        if app.paused && *meaning == "pause" {
+            continue;
+        }
+        let needed = key.chars().count() + meaning.len() + 3;
         if needed > room {
             break;
         }
         room -= needed;
-        spans.push(Span::styled(key, theme.reverse()));
+        spans.push(Span::styled(*key, theme.reverse()));
         spans.push(Span::raw(format!(" {meaning}  ")));
     }
     Line::from(spans)

@@ -4,7 +4,9 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span, Text};
 
-use super::app::{App, Tab};
+use super::app::{App, Measure};
+use super::feed::Origin;
+use super::tab::Tab;
 use super::theme::Theme;
 use crate::model::{DeviceRow, Report};
 use crate::snapshot::Hook;
@@ -34,9 +36,15 @@ fn node(app: &App, theme: Theme, width: u16) -> Line<'static> {
         spans.push(Span::styled("  STALE", theme.tone(Tone::Alarm)));
     }
     if app.paused {
-        spans.push(Span::styled("  PAUSED", theme.tone(Tone::Notice)));
+        let behind = if app.behind == 0 { String::new() } else { format!(" −{}", app.behind) };
+        spans.push(Span::styled(format!("  PAUSED{behind}"), theme.tone(Tone::Notice)));
     }
-    let facts = [units::time_of_day(report.taken), app.covers(report), units::printable(&report.origin)];
+    let pace = match app.options.origin {
+        Origin::Live => format!("every {}", units::duration(app.options.interval)),
+        Origin::Recording => format!("recording, {}×", app.options.speed),
+    };
+    let facts =
+        [units::time_of_day(report.taken), app.covers(report), pace, units::printable(&report.origin)];
     let mut room = usize::from(width).saturating_sub(Line::from(spans.clone()).width());
     for fact in facts {
         let needed = fact.chars().count() + 2;
@@ -51,14 +59,25 @@ fn node(app: &App, theme: Theme, width: u16) -> Line<'static> {
 fn tabs(app: &App, theme: Theme) -> Line<'static> {
     let mut spans = Vec::new();
     for (index, tab) in Tab::ALL.into_iter().enumerate() {
-        let text = format!(" {} {} ", index + 1, tab.title());
+        let text = tab_label(index, tab);
         spans.push(Span::styled(text, if tab == app.tab { theme.reverse() } else { theme.dim() }));
         spans.push(Span::raw(" "));
     }
-    let form = if app.rates { "per second" } else { "over the interval" };
+    let form = match app.measure {
+        Measure::PerSecond => "per second",
+        Measure::Interval => "counts",
+        Measure::Total if app.since_start => "since start",
+        // The history has intervals only.
+        Measure::Total => "counts",
+    };
     let unit = if app.options.bits { "bits" } else { "bytes" };
-    spans.push(Span::styled(format!("  {unit}, {form}"), theme.dim()));
+    spans.push(Span::styled(format!(" {unit}, {form}"), theme.dim()));
     Line::from(spans)
+}
+
+/// A tab as it is written.
+pub(super) fn tab_label(index: usize, tab: Tab) -> String {
+    format!(" {} {} ", index + 1, tab.title())
 }
 
 /// Underlay and tunnel devices, a line each while they fit, and how many others there are.

@@ -1,5 +1,7 @@
 //! The help, over everything else.
 
+use std::cell::Cell;
+
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Flex, Layout, Rect};
 use ratatui::text::{Line, Span, Text};
@@ -7,43 +9,53 @@ use ratatui::widgets::{Block, Clear, Padding, Paragraph};
 
 use super::theme::Theme;
 
-const LINES: [(&str, &str); 22] = [
-    ("q Esc Ctrl-C", "quit (Esc clears a filter first)"),
+const LINES: [(&str, &str); 28] = [
+    ("q Esc Ctrl-C", "quit (Esc first closes a path or a filter)"),
     ("? h", "this help"),
-    ("p Space", "pause; the history goes on"),
-    ("1 2", "Overview, Paths"),
+    ("1 … 5", "Overview, Paths, Fragments, Sizes, Health"),
     ("Tab", "the other table"),
     ("↑ ↓ PgUp PgDn", "select a line; Home, End"),
+    ("Enter", "look into the selected path"),
     ("s > → / S < ←", "sort by the next / previous column"),
     ("r", "reverse the order"),
     ("/", "filter by words: device, peer, scope …"),
     ("b", "bits or bytes"),
-    ("t", "per second, or over the interval"),
+    ("t", "per second, counts, counts since the start"),
+    ("p Space", "pause; the history goes on"),
+    ("← → [ ]", "while paused: step through the history"),
+    ("+ -", "interval; of a recording the speed"),
+    ("m M v", "Sizes: another MTU; IPv4 or IPv6 outside"),
+    ("c", "Health: measure what the programs cost"),
+    ("x", "mouse: wheel and clicks on tabs, or the terminal's"),
     ("Ctrl-L", "draw the screen again"),
-    ("", ""),
     ("OVERHEAD %", "bytes of tunnel headers / L3 bytes"),
     ("FRAGM", "fragments, outer and inner"),
     ("OVERSIZED", "larger than the device's MTU"),
+    ("O. I.", "fragments of the outer, of the inner packet"),
     ("W.FRAG", "the tunnel would have to fragment them"),
     ("W.DROP", "the same with DF: it would drop them"),
     ("TOO BIG", "ICMP signals over the interval (their MTU)"),
     ("external", "underlay traffic that is no pod's"),
     ("–", "unknown or not measured; never zero"),
-    ("·", "in the curve: nothing known"),
+    ("·", "in a curve: nothing known"),
 ];
 
-/// Draws the help in the middle.
-pub(super) fn draw(theme: Theme, frame: &mut Frame, area: Rect) {
+/// Draws the help in the middle, from line `top` on, which is brought back to what can be shown.
+pub(super) fn draw(top: &Cell<usize>, theme: Theme, frame: &mut Frame, area: Rect) {
     let height = u16::try_from(LINES.len()).unwrap_or(u16::MAX) + 2;
     let [area] = Layout::vertical([Constraint::Max(height)]).flex(Flex::Center).areas(area);
-    let [area] = Layout::horizontal([Constraint::Max(64)]).flex(Flex::Center).areas(area);
+    let [area] = Layout::horizontal([Constraint::Max(70)]).flex(Flex::Center).areas(area);
+    let room = usize::from(area.height.saturating_sub(2));
+    top.set(top.get().min(LINES.len().saturating_sub(room)));
+    let title = if room < LINES.len() { " Keys and words, ↑ ↓ for more " } else { " Keys and words " };
     let lines: Vec<Line> = LINES
         .iter()
+        .skip(top.get())
         .map(|(key, meaning)| {
             Line::from(vec![Span::styled(format!("{key:<15}"), theme.strong()), Span::raw(*meaning)])
         })
         .collect();
-    let block = Block::bordered().title(" Keys and words ").padding(Padding::horizontal(1));
+    let block = Block::bordered().title(title).padding(Padding::horizontal(1));
     frame.render_widget(Clear, area);
     frame.render_widget(Paragraph::new(Text::from(lines)).block(block), area);
 }

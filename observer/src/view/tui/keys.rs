@@ -2,10 +2,13 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::app::{App, Tab};
+use super::app::{App, Measure};
+use super::detail::Detail;
+use super::feed::{Ask, Origin};
+use super::tab::{Focus, Tab};
 
 /// What the loop has to do after a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Action {
     /// Nothing changed.
     None,
@@ -13,6 +16,10 @@ pub enum Action {
     Redraw,
     /// Draw again in full, because something else wrote on the terminal.
     Clear,
+    /// Draw again, and ask the thread that reads.
+    Ask(Ask),
+    /// Draw again, and take clicks and wheel or leave them to the terminal.
+    Mouse(bool),
     /// Leave.
     Quit,
 }
@@ -34,34 +41,63 @@ impl App {
             return self.on_filter_key(key.code);
         }
         if self.help {
-            return match key.code {
-                KeyCode::Char('q') => Action::Quit,
-                KeyCode::Esc | KeyCode::Enter | KeyCode::Char('?' | 'h') => {
-                    self.help = false;
-                    Action::Redraw
-                }
-                _ => Action::None,
-            };
+            return self.on_help_key(key.code);
         }
         match key.code {
             KeyCode::Char('q') => Action::Quit,
+            KeyCode::Esc if self.detail.take().is_some() => Action::Redraw,
             KeyCode::Esc if self.filter.is_empty() => Action::Quit,
+            KeyCode::Char(' ' | 'p') => self.pause(),
+            KeyCode::Char('[') => self.step_back(),
+            KeyCode::Char(']') => self.step_on(),
+            KeyCode::Left if self.paused => self.step_back(),
+            KeyCode::Right if self.paused => self.step_on(),
+            KeyCode::Char('+' | '=') => self.change_pace(true),
+            KeyCode::Char('-') => self.change_pace(false),
+            KeyCode::Char('c') if self.tab == Tab::Health && self.options.origin == Origin::Live => {
+                self.options.statistics = !self.options.statistics;
+                self.remark = None;
+                Action::Ask(Ask::Statistics(self.options.statistics))
+            }
+            KeyCode::Char('x') => {
+                self.options.mouse = !self.options.mouse;
+                Action::Mouse(self.options.mouse)
+            }
             code => self.on_table_key(code),
         }
+    }
+
+    fn on_help_key(&mut self, code: KeyCode) -> Action {
+        let top = self.help_top.get();
+        match code {
+            KeyCode::Char('q') => return Action::Quit,
+            KeyCode::Esc | KeyCode::Enter | KeyCode::Char('?' | 'h') => {
+                self.help = false;
+                self.help_top.set(0);
+            }
+            KeyCode::Up | KeyCode::Char('k') => self.help_top.set(top.saturating_sub(1)),
+            KeyCode::Down | KeyCode::Char('j') => self.help_top.set(top.saturating_add(1)),
+            KeyCode::PageUp | KeyCode::Home => self.help_top.set(0),
+            KeyCode::PageDown | KeyCode::End => self.help_top.set(usize::MAX),
+            _ => return Action::None,
+        }
+        Action::Redraw
     }
 
     fn on_table_key(&mut self, code: KeyCode) -> Action {
         match code {
             KeyCode::Esc => self.filter.clear(),
             KeyCode::Char('?' | 'h') => self.help = true,
-            KeyCode::Char(' ' | 'p') => self.pause(),
             KeyCode::Char('/') => self.filtering = true,
             KeyCode::Char('b') => self.options.bits = !self.options.bits,
-            KeyCode::Char('t') => self.rates = !self.rates,
-            KeyCode::Char('1') => self.open(Tab::Overview),
-            KeyCode::Char('2') => self.open(Tab::Paths),
+            KeyCode::Char('t') => self.next_measure(),
+            KeyCode::Char(digit @ '1'..='5') => self.open(Tab::ALL[digit as usize - '1' as usize]),
             KeyCode::Tab => self.focus_by(1),
             KeyCode::BackTab => self.focus_by(-1),
+            KeyCode::Enter => return self.look_into(),
+            KeyCode::Char('m') if self.tab == Tab::Sizes => self.plan_by(1),
+            KeyCode::Char('M') if self.tab == Tab::Sizes => self.plan_by(-1),
+            KeyCode::Char('v') if self.tab == Tab::Sizes => self.plan_ipv6 = !self.plan_ipv6,
             KeyCode::Char('s' | '>') | KeyCode::Right => self.sort_by(1),
             KeyCode::Char('S' | '<') | KeyCode::Left => self.sort_by(-1),
             KeyCode::Char('r') => {
@@ -97,14 +133,36 @@ impl App {
         Action::Redraw
     }
 
-    /// Pausing keeps what is shown; going on shows the next figures that come.
-    fn pause(&mut self) {
-        self.paused = !self.paused;
-        self.behind = 0;
+    fn next_measure(&mut self) {
+        self.measure = match self.measure {
+            Measure::PerSecond => Measure::Interval,
+            Measure::Interval => Measure::Total,
+            Measure::Total => Measure::PerSecond,
+        };
+        self.show_again();
     }
 
-    fn open(&mut self, tab: Tab) {
+    /// Looks into the selected path.
+    fn look_into(&mut self) -> Action {
+        if !matches!(self.focus, Focus::Paths | Focus::FragmentedPaths) {
+            return Action::None;
+        }
+        let Some(report) = &self.report else { return Action::None };
+        let selected = self.views[self.focus as usize].selected;
+        let id = self.paths(self.focus, report).get(selected).map(|line| line.path.id.clone());
+        let Some(id) = id else { return Action::None };
+        self.detail = Some(Detail::new(&id, &self.ring));
+        Action::Redraw
+    }
+
+    fn plan_by(&mut self, step: isize) {
+        let count = self.report.as_ref().map_or(1, |report| Self::plan_mtus(report).len().max(1));
+        self.plan_mtu = self.plan_mtu.wrapping_add_signed(step + count.cast_signed()) % count;
+    }
+
+    pub(super) fn open(&mut self, tab: Tab) {
         self.tab = tab;
+        self.detail = None;
         if !tab.tables().contains(&self.focus) {
             self.focus = tab.tables()[0];
         }
@@ -126,7 +184,7 @@ impl App {
         view.reverse = false;
     }
 
-    fn select_by(&mut self, step: isize) {
+    pub(super) fn select_by(&mut self, step: isize) {
         let view = &mut self.views[self.focus as usize];
         view.selected = view.selected.saturating_add_signed(step);
     }

@@ -5,8 +5,9 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span, Text};
 
-use super::app::{App, Focus};
+use super::app::App;
 use super::draw::TABLE_HEAD;
+use super::tab::Focus;
 use super::theme::Theme;
 use crate::view::grid::{Cell, Column, GAP, Layout, fit, layout};
 
@@ -68,10 +69,7 @@ fn title(
     count: usize,
     width: u16,
 ) -> Line<'static> {
-    let name = match focus {
-        Focus::Traffic => "Traffic by device and encapsulation",
-        Focus::Paths => "Paths",
-    };
+    let name = focus.title();
     let focused = app.focus == focus;
     let mark = if focused { "▸ " } else { "  " };
     let mut spans = vec![Span::raw(mark), Span::styled(name, theme.title(focused))];

@@ -5,39 +5,38 @@
 //! caller's, so that redrawing never waits for the kernel.
 
 mod app;
+mod detail;
 mod draw;
+mod feed;
 mod footer;
+mod fragments;
 mod header;
+mod health;
 mod help;
 mod history;
 mod keys;
 mod listing;
+mod mouse;
+mod order;
+mod ring;
+mod sizes;
+mod tab;
 pub mod terminal;
 #[cfg(test)]
 mod tests;
 mod theme;
+mod time;
 mod trend;
 
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::Duration;
 
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 
-pub use app::{App, Focus, Options, Tab};
+pub use app::{App, Options};
+pub use feed::{Ask, Feed, Origin, Process};
 pub use keys::Action;
-
-use crate::snapshot::Snapshot;
-
-/// What the caller's threads tell the screen.
-#[derive(Clone, Debug)]
-pub enum Feed {
-    /// New figures.
-    Snapshot(Box<Snapshot>),
-    /// The source could not be read; a sentence. The last figures stay, marked as stale.
-    Failed(String),
-    /// Leave, as after `q` (on SIGTERM, for example).
-    Stop,
-}
+pub use tab::{Focus, Tab};
 
 /// The screen could not be shown.
 #[derive(Debug, thiserror::Error)]
@@ -53,52 +52,69 @@ pub struct TuiError {
 const TICK: Duration = Duration::from_millis(50);
 
 /// Shows the screens until a key, the feed or a failure ends them. The terminal is as it was afterwards,
-/// whatever happens.
+/// whatever happens. What the user wants of the source goes to `asks`.
 ///
 /// # Errors
 /// No terminal, or it went away.
-pub fn run(feed: &Receiver<Feed>, options: Options) -> Result<(), TuiError> {
-    let mut session = terminal::Session::enter()?;
+pub fn run(feed: &Receiver<Feed>, asks: &Sender<Ask>, options: Options) -> Result<(), TuiError> {
+    let mut session = terminal::Session::enter(options.mouse)?;
     let mut app = App::new(options);
     let mut redraw = true;
     loop {
-        loop {
-            match feed.try_recv() {
-                Ok(Feed::Snapshot(snapshot)) => app.on_snapshot(*snapshot),
-                Ok(Feed::Failed(why)) => app.on_failure(why),
-                Ok(Feed::Stop) => return Ok(()),
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => {
-                    if app.on_end() {
-                        redraw = true;
-                    }
-                    break;
-                }
-            }
-            redraw = true;
+        match take(feed, &mut app) {
+            Taken::Stop => return Ok(()),
+            Taken::Something => redraw = true,
+            Taken::Nothing => {}
         }
         if redraw {
             session.draw(|frame| app.draw(frame))?;
             redraw = false;
         }
         while event::poll(if redraw { Duration::ZERO } else { TICK }).map_err(reading)? {
-            match event::read().map_err(reading)? {
-                Event::Key(key) if key.kind != KeyEventKind::Release => match app.on_key(key) {
-                    Action::Quit => return Ok(()),
-                    Action::Redraw => redraw = true,
-                    Action::Clear => {
-                        session.clear()?;
-                        redraw = true;
-                    }
-                    Action::None => {}
-                },
-                Event::Resize(..) => redraw = true,
-                _ => {}
+            let action = match event::read().map_err(reading)? {
+                Event::Key(key) if key.kind != KeyEventKind::Release => app.on_key(key),
+                Event::Mouse(mouse) => app.on_mouse(mouse),
+                Event::Resize(..) => Action::Redraw,
+                _ => Action::None,
+            };
+            match action {
+                Action::None => continue,
+                Action::Quit => return Ok(()),
+                Action::Redraw => {}
+                Action::Clear => session.clear()?,
+                Action::Mouse(on) => session.mouse(on)?,
+                // A source that has ended wants nothing more.
+                Action::Ask(ask) => drop(asks.send(ask)),
             }
-            if redraw {
-                break;
+            redraw = true;
+            break;
+        }
+    }
+}
+
+enum Taken {
+    Nothing,
+    Something,
+    Stop,
+}
+
+/// Takes all that has come.
+fn take(feed: &Receiver<Feed>, app: &mut App) -> Taken {
+    let mut taken = Taken::Nothing;
+    loop {
+        match feed.try_recv() {
+            Ok(Feed::Snapshot(snapshot)) => app.on_snapshot(*snapshot),
+            Ok(Feed::Process(process)) => app.on_process(process),
+            Ok(Feed::Failed(why)) => app.on_failure(why),
+            Ok(Feed::Refused(what)) => app.on_refused(what),
+            Ok(Feed::Ended(what)) => app.on_done(what),
+            Ok(Feed::Stop) => return Taken::Stop,
+            Err(TryRecvError::Empty) => return taken,
+            Err(TryRecvError::Disconnected) => {
+                return if app.on_end() { Taken::Something } else { taken };
             }
         }
+        taken = Taken::Something;
     }
 }
 

@@ -8,6 +8,7 @@ use std::thread;
 
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::{Hide, Show};
+use ratatui::crossterm::event::{DisableMouseCapture, EnableMouseCapture};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
@@ -29,11 +30,11 @@ pub struct Session {
 }
 
 impl Session {
-    /// Takes the terminal.
+    /// Takes the terminal, with `mouse` its clicks and wheel too.
     ///
     /// # Errors
     /// Standard output is no terminal, or it refuses.
-    pub fn enter() -> Result<Self, TuiError> {
+    pub fn enter(mouse: bool) -> Result<Self, TuiError> {
         let failed = |operation| move |cause| TuiError { operation, cause };
         if !stdout().is_terminal() || !io::stdin().is_terminal() {
             let cause = io::Error::other("standard input or output is no terminal");
@@ -55,7 +56,11 @@ impl Session {
         let previous: Arc<Hook> = Arc::from(panic::take_hook());
         let kept_back = Arc::new(Mutex::new(Vec::new()));
         install(Arc::clone(&previous), Arc::clone(&kept_back));
-        Ok(Self { terminal, previous, kept_back })
+        let mut session = Self { terminal, previous, kept_back };
+        if mouse {
+            session.mouse(true)?;
+        }
+        Ok(session)
     }
 
     /// Draws one frame, at the size that the terminal has now.
@@ -65,6 +70,16 @@ impl Session {
     pub fn draw(&mut self, render: impl FnOnce(&mut Frame)) -> Result<(), TuiError> {
         let drawn = self.terminal.draw(render);
         drawn.map(|_| ()).map_err(|cause| TuiError { operation: "drawing", cause })
+    }
+
+    /// Takes clicks and the wheel, or leaves them to the terminal.
+    ///
+    /// # Errors
+    /// The terminal went away.
+    pub fn mouse(&mut self, on: bool) -> Result<(), TuiError> {
+        let done =
+            if on { execute!(stdout(), EnableMouseCapture) } else { execute!(stdout(), DisableMouseCapture) };
+        done.map_err(|cause| TuiError { operation: "switching the mouse", cause })
     }
 
     /// Empties the screen, so that the next frame is drawn in full.
@@ -112,5 +127,5 @@ fn restore() {
         return;
     }
     let _ = disable_raw_mode();
-    let _ = execute!(stdout(), LeaveAlternateScreen, Show);
+    let _ = execute!(stdout(), DisableMouseCapture, LeaveAlternateScreen, Show);
 }

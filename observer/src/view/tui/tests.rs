@@ -1,16 +1,20 @@
 //! Keys in, state out; and screens of every size on a test backend.
 
+use std::time::Duration;
+
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
-use super::app::{App, Focus, Options, Tab};
+use super::app::{App, Options};
+use super::feed::{Ask, Origin, Process};
 use super::keys::Action;
-use crate::snapshot::Hook;
+use super::tab::{Focus, Tab};
+use crate::snapshot::{Hook, Program};
 use crate::view::fixture;
 
 fn app() -> App {
-    let mut app = App::new(Options { bits: true, colour: false });
+    let mut app = App::new(Options { colour: false, ..Options::default() });
     for second in 100..130 {
         app.on_snapshot(fixture::snapshot(second));
     }
@@ -35,7 +39,7 @@ fn screen(app: &App, width: u16, height: u16) -> String {
 
 fn peers(app: &App) -> Vec<String> {
     let report = app.report.as_ref().expect("a report");
-    app.paths(report).iter().map(|line| line.path.id.peer.to_string()).collect()
+    app.paths(Focus::Paths, report).iter().map(|line| line.path.id.peer.to_string()).collect()
 }
 
 #[test]
@@ -201,6 +205,157 @@ fn no_size_is_too_small() {
 }
 
 #[test]
+fn a_pause_steps_through_the_history_and_back() {
+    let mut app = app();
+    let taken = |app: &App| app.report.as_ref().expect("a report").taken.as_secs();
+    let newest = taken(&app);
+    press(&mut app, KeyCode::Char('['));
+    press(&mut app, KeyCode::Left);
+    assert_eq!((app.paused, app.behind, taken(&app)), (true, 2, newest - 2));
+    app.on_snapshot(fixture::snapshot(130));
+    assert_eq!((app.behind, taken(&app)), (3, newest - 2), "the history goes on below");
+    press(&mut app, KeyCode::Right);
+    assert_eq!((app.behind, taken(&app)), (2, newest - 1));
+    assert!(screen(&app, 80, 24).contains("PAUSED −2"));
+    for _ in 0..100 {
+        press(&mut app, KeyCode::Left);
+    }
+    assert_eq!(app.behind, 29, "as far as it goes");
+    press(&mut app, KeyCode::Char('p'));
+    assert_eq!((app.paused, app.behind, taken(&app)), (false, 0, newest + 1));
+}
+
+#[test]
+fn a_recording_is_held_stepped_and_sped_up() {
+    let mut app = App::new(Options { origin: Origin::Recording, ..Options::default() });
+    for second in 100..110 {
+        app.on_snapshot(fixture::snapshot(second));
+    }
+    assert_eq!(press(&mut app, KeyCode::Char('+')), Action::Ask(Ask::Speed(2.0)));
+    assert_eq!(press(&mut app, KeyCode::Char('-')), Action::Ask(Ask::Speed(1.0)));
+    assert_eq!(press(&mut app, KeyCode::Char(' ')), Action::Ask(Ask::Hold(true)));
+    assert_eq!(press(&mut app, KeyCode::Right), Action::Ask(Ask::Step));
+    app.on_snapshot(fixture::snapshot(110));
+    assert_eq!(app.behind, 0, "the step is shown");
+    press(&mut app, KeyCode::Left);
+    assert_eq!(press(&mut app, KeyCode::Right), Action::Redraw, "that one is known already");
+    assert_eq!(press(&mut app, KeyCode::Char(' ')), Action::Ask(Ask::Hold(false)));
+    app.on_done("it ends here".to_owned());
+    assert!(!app.on_end());
+    let shown = screen(&app, 80, 24);
+    assert!(shown.contains("it ends here") && !shown.contains("STALE"), "{shown}");
+}
+
+#[test]
+fn the_interval_follows_the_keys() {
+    let mut app = app();
+    let ask = |milliseconds| Action::Ask(Ask::Interval(Duration::from_millis(milliseconds)));
+    assert_eq!(press(&mut app, KeyCode::Char('+')), ask(2_000));
+    assert_eq!(press(&mut app, KeyCode::Char('-')), ask(1_000));
+    for _ in 0..4 {
+        press(&mut app, KeyCode::Char('-'));
+    }
+    assert_eq!(app.options.interval, Duration::from_millis(100));
+    assert_eq!(press(&mut app, KeyCode::Char('-')), Action::None);
+}
+
+#[test]
+fn counts_since_the_start_are_those_of_the_source() {
+    let mut app = app();
+    press(&mut app, KeyCode::Char('t'));
+    assert!(screen(&app, 80, 24).contains("bits, counts"));
+    press(&mut app, KeyCode::Char('t'));
+    assert!(app.since_start && screen(&app, 80, 24).contains("since start"));
+    assert_eq!(app.report.as_ref().expect("a report").interval, Duration::from_secs(129));
+    app.on_snapshot(fixture::snapshot(130));
+    assert_eq!(app.report.as_ref().expect("a report").interval, Duration::from_secs(130));
+    press(&mut app, KeyCode::Char('['));
+    assert!(!app.since_start, "the history has intervals only");
+}
+
+#[test]
+fn a_path_is_looked_into_and_closed() {
+    let mut app = app();
+    press(&mut app, KeyCode::Char('2'));
+    typed(&mut app, "/10.2.0.13");
+    press(&mut app, KeyCode::Enter);
+    press(&mut app, KeyCode::Enter);
+    let shown = screen(&app, 80, 24);
+    for words in ["10.2.0.13", "vxlan", "VNI 4096", "1500", "not by path", "29 ticks"] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    app.on_snapshot(fixture::snapshot(130));
+    assert!(screen(&app, 80, 24).contains("30 ticks"));
+    let mut without = fixture::snapshot(131);
+    without.paths.clear();
+    app.on_snapshot(without);
+    assert!(screen(&app, 80, 24).contains("not in these figures"), "gone is not zero");
+    assert_eq!(press(&mut app, KeyCode::Esc), Action::Redraw);
+    assert!(app.detail.is_none() && app.filter == "10.2.0.13");
+}
+
+#[test]
+fn what_would_not_fit_follows_the_chosen_mtu() {
+    let mut app = app();
+    press(&mut app, KeyCode::Char('4'));
+    typed(&mut app, "/egress vxlan underlay");
+    press(&mut app, KeyCode::Enter);
+    let fits = screen(&app, 120, 40);
+    assert!(fits.contains("Would not fit MTU 1500 over IPv4") && fits.contains("── MTU 1450 vxlan.calico"));
+    let line =
+        |shown: &str, word: &str| shown.lines().find(|line| line.contains(word)).expect("a plan").to_owned();
+    assert!(line(&fits, "vxlan      +50").contains("0.00 %"), "{fits}");
+    press(&mut app, KeyCode::Char('m'));
+    let shown = screen(&app, 120, 40);
+    assert!(shown.contains("MTU 1480") && !line(&shown, "vxlan      +50").contains("0.00 %"), "{shown}");
+    press(&mut app, KeyCode::Char('v'));
+    assert!(screen(&app, 120, 40).contains("vxlan      +70"));
+}
+
+#[test]
+fn the_cost_is_not_measured_until_it_is() {
+    let mut app = app();
+    press(&mut app, KeyCode::Char('5'));
+    let shown = screen(&app, 120, 40);
+    assert!(shown.contains("programs            not measured") && shown.contains("this process        not"));
+    assert_eq!(press(&mut app, KeyCode::Char('c')), Action::Ask(Ask::Statistics(true)));
+    for second in [130, 132] {
+        let mut snapshot = fixture::snapshot(second);
+        let runs = second * 1_000;
+        let run_time = Duration::from_nanos(runs * 250);
+        snapshot.programs.push(Program { name: "tc_egress".to_owned(), runs, run_time });
+        app.on_snapshot(snapshot);
+        let cpu = Duration::from_millis(second * 5);
+        app.on_process(Process { at: Duration::from_secs(second), cpu, memory: 12_000_000 });
+    }
+    let shown = screen(&app, 120, 40);
+    let line = shown.lines().find(|line| line.contains("tc_egress")).expect("its line");
+    assert!(line.contains("1.00k") && line.contains("250") && line.contains("0.03"), "{line}");
+    assert!(shown.contains("20 to 30 ns") && shown.contains("0.50 % of a core, 12.0 MB"), "{shown}");
+    app.on_refused("cannot switch on the statistics: no".to_owned());
+    assert!(!app.options.statistics && screen(&app, 120, 40).contains("cannot switch on"));
+}
+
+#[test]
+fn clicks_and_the_wheel_do_what_keys_do() {
+    let mut app = app();
+    assert_eq!(press(&mut app, KeyCode::Char('x')), Action::Mouse(true));
+    let event = |kind, column, row| MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE };
+    let click = MouseEventKind::Down(MouseButton::Left);
+    let shown = screen(&app, 80, 24);
+    let tabs = shown.lines().nth(1).expect("the tabs");
+    for tab in Tab::ALL {
+        let place = tabs.find(tab.title()).expect("its title") - 1;
+        app.on_mouse(event(click, u16::try_from(place).expect("narrow"), 1));
+        assert_eq!(app.tab, tab);
+    }
+    assert_eq!(app.on_mouse(event(click, 79, 5)), Action::None);
+    press(&mut app, KeyCode::Char('2'));
+    app.on_mouse(event(MouseEventKind::ScrollDown, 5, 5));
+    assert_eq!(app.views[Focus::Paths as usize].selected, 3);
+}
+
+#[test]
 fn ten_thousand_paths_are_drawn() {
     let mut many = fixture::snapshot(130);
     let path = many.paths[0].clone();
@@ -220,4 +375,19 @@ fn ten_thousand_paths_are_drawn() {
     let shown = screen(&app, 120, 40);
     eprintln!("drawn in {:?}", start.elapsed());
     assert!(shown.contains("10.0.39.15") && shown.contains("of 10000"), "{shown}");
+}
+
+#[test]
+fn the_help_can_be_read_to_its_end_on_every_screen() {
+    for height in [10, 24, 50] {
+        let mut app = app();
+        press(&mut app, KeyCode::Char('?'));
+        assert!(screen(&app, 80, height).contains("q Esc Ctrl-C"));
+        press(&mut app, KeyCode::End);
+        assert!(screen(&app, 80, height).contains("in a curve: nothing known"));
+        // One line back is one key, however far End went.
+        let end = app.help_top.get();
+        press(&mut app, KeyCode::Up);
+        assert_eq!(app.help_top.get(), end.saturating_sub(1));
+    }
 }

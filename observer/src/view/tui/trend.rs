@@ -15,7 +15,7 @@ const TICKS: usize = 120;
 /// Width of the words beside the curve.
 const WORDS: u16 = 30;
 /// The curve's resolution.
-const FULL: u64 = 10_000;
+pub(super) const FULL: u64 = 10_000;
 
 /// Draws words and curve, or words only where the screen is narrow.
 pub(super) fn draw(app: &App, theme: Theme, frame: &mut Frame, area: Rect) {
@@ -27,7 +27,9 @@ pub(super) fn draw(app: &App, theme: Theme, frame: &mut Frame, area: Rect) {
         return;
     }
     let width = usize::from(curve_area.width);
-    let bars = bars(&ticks[ticks.len().saturating_sub(width)..]);
+    let ratios: Vec<Option<f64>> =
+        ticks[ticks.len().saturating_sub(width)..].iter().map(|tick| tick.ratio).collect();
+    let bars = scaled(&ratios);
     let sparkline = Sparkline::default()
         .data(bars)
         .max(FULL)
@@ -45,26 +47,28 @@ fn words(app: &App, ticks: &[Tick], theme: Theme) -> Vec<Line<'static>> {
     let most = known().reduce(f64::max);
     let least = known().reduce(f64::min);
     let last = ticks.last().copied().unwrap_or_default();
-    let rate = |bytes: Option<f64>| match (bytes, app.options.bits) {
-        (None, _) => units::UNKNOWN.to_owned(),
-        (Some(bytes), true) => units::bit_rate(bytes),
-        (Some(bytes), false) => units::si_unit(bytes, "B/s"),
-    };
+    let shown =
+        |bytes: Option<f64>| bytes.map_or_else(|| units::UNKNOWN.to_owned(), |bytes| rate(app, bytes));
     vec![
         Line::from(vec![
             Span::raw("overhead "),
             Span::styled(units::ratio(now), theme.strong()),
             Span::raw(incomplete),
         ]),
-        Line::styled(format!("{} of {}", rate(last.overhead), rate(last.wire)), theme.dim()),
+        Line::styled(format!("{} of {}", shown(last.overhead), shown(last.wire)), theme.dim()),
         Line::styled(format!("range {} to {}", units::percent(least), units::ratio(most)), theme.dim()),
     ]
 }
 
-/// Bars from 0 to the largest ratio; what is unknown is a gap, what is there is never invisible.
-fn bars(ticks: &[Tick]) -> Vec<SparklineBar> {
-    let most = ticks.iter().filter_map(|tick| tick.ratio).fold(0.0, f64::max);
-    ticks.iter().map(|tick| SparklineBar::from(tick.ratio.map(|ratio| height(ratio, most)))).collect()
+/// Bars from 0 to the largest value; what is unknown is a gap, what is there is never invisible.
+pub(super) fn scaled(values: &[Option<f64>]) -> Vec<SparklineBar> {
+    let most = values.iter().flatten().copied().fold(0.0, f64::max);
+    values.iter().map(|value| SparklineBar::from(value.map(|value| height(value, most)))).collect()
+}
+
+/// Bytes per second in the unit that was chosen.
+pub(super) fn rate(app: &App, bytes: f64) -> String {
+    if app.options.bits { units::bit_rate(bytes) } else { units::si_unit(bytes, "B/s") }
 }
 
 #[expect(

@@ -1,0 +1,92 @@
+//! `observer top --replay`: a recording, in its own time.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use crate::recording::Recording;
+use crate::snapshot::Snapshot;
+use crate::view::tui::{Ask, Feed};
+
+/// A gap in the recording is waited for no longer than this.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// How a recording is played.
+struct Player<'a> {
+    asks: &'a Receiver<Ask>,
+    speed: f64,
+    held: bool,
+    steps: usize,
+}
+
+/// Hands over the snapshots of a recording, until it ends or nobody listens.
+pub fn play(
+    mut recording: Recording,
+    speed: f64,
+    feed: &Sender<Feed>,
+    asks: &Receiver<Ask>,
+    started: &Sender<()>,
+) {
+    let _ = started.send(());
+    let mut player = Player { asks, speed, held: false, steps: 0 };
+    let mut earlier: Option<Duration> = None;
+    loop {
+        let next = match recording.next_snapshot() {
+            Ok(Some(snapshot)) => snapshot,
+            Ok(None) => {
+                let end = recording.flaw().unwrap_or_else(|| format!("{} ends here", recording.file()));
+                let _ = feed.send(Feed::Ended(end));
+                break;
+            }
+            Err(error) => {
+                let _ = feed.send(Feed::Failed(error.to_string()));
+                break;
+            }
+        };
+        if let Some(earlier) = earlier
+            && !player.wait(next.taken.saturating_sub(earlier))
+        {
+            return;
+        }
+        earlier = Some(next.taken);
+        if !send(feed, next) {
+            return;
+        }
+    }
+    // The screens stay until they are left; steps at the end find nothing more.
+    while player.asks.recv().is_ok() {}
+}
+
+fn send(feed: &Sender<Feed>, snapshot: Snapshot) -> bool {
+    feed.send(Feed::Snapshot(Box::new(snapshot))).is_ok()
+}
+
+impl Player<'_> {
+    /// Waits until the next snapshot is due; whether anybody is still there.
+    fn wait(&mut self, apart: Duration) -> bool {
+        let begun = Instant::now();
+        loop {
+            if self.steps > 0 {
+                self.steps -= 1;
+                return true;
+            }
+            let due = apart.div_f64(self.speed).min(LONGEST_WAIT);
+            let left = due.saturating_sub(begun.elapsed());
+            if !self.held && left.is_zero() {
+                return true;
+            }
+            let asked = if self.held {
+                self.asks.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                self.asks.recv_timeout(left)
+            };
+            match asked {
+                Ok(Ask::Speed(speed)) => self.speed = speed,
+                Ok(Ask::Hold(held)) => self.held = held,
+                Ok(Ask::Step) => self.steps += 1,
+                Ok(Ask::Interval(_) | Ask::Statistics(_)) => {}
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! One path, both directions: its figures and its recent past.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use observer_common::counters::PathCounter;
+use observer_common::kind::Direction;
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span, Text};
+use ratatui::widgets::Sparkline;
+
+use super::app::App;
+use super::history::KEPT;
+use super::ring::Ring;
+use super::theme::Theme;
+use super::trend;
+use crate::model::{PathFigures, PathLine, Report, State, per_second};
+use crate::snapshot::PathId;
+use crate::view::grid::{Form, Tone, fit};
+use crate::view::{columns, units};
+
+/// Lines that two curves with their words need at least.
+const CURVES: usize = 4;
+/// Widths of a figure's name and of a figure; the same where the screen is narrow.
+const WIDTHS: (usize, usize) = (26, 16);
+const NARROW: (usize, usize) = (16, 12);
+
+/// The path that is looked at, and wire bytes per second of its two directions.
+#[derive(Debug)]
+pub(super) struct Detail {
+    /// By [`Direction`].
+    pub(super) ids: [PathId; 2],
+    rates: VecDeque<[Option<f64>; 2]>,
+}
+
+impl Detail {
+    /// Looks the past up in the history.
+    pub(super) fn new(id: &PathId, ring: &Ring) -> Self {
+        let ids = Direction::ALL.map(|direction| PathId { direction, ..id.clone() });
+        let rates = ring.paths(&ids).map(|(interval, figures)| rates(interval, figures)).collect();
+        Self { ids, rates }
+    }
+
+    pub(super) fn push(&mut self, report: &Report) {
+        let find = |id: &PathId| report.paths.iter().find(|path| path.id == *id).map(|path| path.figures);
+        let now = rates(report.interval, [find(&self.ids[0]), find(&self.ids[1])]);
+        if self.rates.len() == KEPT {
+            self.rates.pop_front();
+        }
+        self.rates.push_back(now);
+    }
+}
+
+fn rates(interval: Duration, figures: [Option<PathFigures>; 2]) -> [Option<f64>; 2] {
+    figures.map(|figures| per_second(figures?.get(PathCounter::WireBytes), interval))
+}
+
+/// Draws it instead of the tables.
+pub(super) fn draw(app: &App, detail: &Detail, report: &Report, theme: Theme, frame: &mut Frame, area: Rect) {
+    let lines = report.path_lines();
+    let of = |id: &PathId| lines.iter().find(|line| line.path.id == *id);
+    let both = [of(&detail.ids[0]), of(&detail.ids[1])];
+    let widths = if usize::from(area.width) < WIDTHS.0 + 2 * WIDTHS.1 { NARROW } else { WIDTHS };
+    let mut text = head(detail, both, widths, theme);
+    text.extend(figures(both, &app.form(report), widths, theme));
+    let sizes = "sizes: kept by device and encapsulation, not by path; of a path only the largest packet";
+    text.push(Line::styled(sizes, theme.dim()));
+    // An empty line only where both curves have room beside it.
+    if usize::from(area.height) > text.len() + CURVES {
+        text.insert(text.len() - 1, Line::raw(""));
+    }
+    let height = u16::try_from(text.len()).unwrap_or(u16::MAX);
+    let [upper, lower] = Layout::vertical([Constraint::Max(height), Constraint::Min(0)]).areas(area);
+    frame.render_widget(Text::from(text), upper);
+    if lower.height < 2 {
+        return;
+    }
+    let halves: [Rect; 2] = Layout::vertical([Constraint::Fill(1), Constraint::Fill(1)]).areas(lower);
+    for direction in Direction::ALL {
+        curve(app, detail, direction, theme, frame, halves[direction as usize]);
+    }
+}
+
+fn head(
+    detail: &Detail,
+    both: [Option<&PathLine>; 2],
+    (name, figure): (usize, usize),
+    theme: Theme,
+) -> Vec<Line<'static>> {
+    let id = &detail.ids[0];
+    let scope = both.iter().flatten().next().map_or("not in these figures", |line| line.path.scope.label());
+    vec![
+        Line::from(vec![
+            Span::styled(format!("▸ {}", id.peer), theme.title(true)),
+            Span::raw(format!("  {}  {scope}", id.class.label())),
+            Span::raw(match id.vni {
+                crate::snapshot::Vni::None => String::new(),
+                vni => format!("  VNI {}", columns::vni(vni)),
+            }),
+            Span::raw(format!("  on {}", units::printable(&id.device))),
+            Span::styled("   Esc closes", theme.dim()),
+        ]),
+        Line::styled(format!("{:<name$}{:>figure$}{:>figure$}", "", "INGRESS", "EGRESS"), theme.dim()),
+    ]
+}
+
+/// One figure of both directions.
+fn figures(
+    both: [Option<&PathLine>; 2],
+    form: &Form,
+    (width, figure): (usize, usize),
+    theme: Theme,
+) -> Vec<Line<'static>> {
+    // A maximum is since the start, whatever the interval.
+    let whole = Form { rates: false, ..*form };
+    let mut rows: Vec<(&str, [(String, Tone); 2])> = Vec::new();
+    for (index, column) in columns::paths().iter().enumerate().skip(6) {
+        let name = match column.title {
+            "PACKETS" => "packets",
+            "WIRE" => "on the wire",
+            "OVERHEAD" if index == 8 => "overhead",
+            "OVERHEAD" => "overhead share",
+            "FRAGM" => "fragments",
+            "OVERSIZED" => "oversized",
+            "W.FRAG" => "would be fragmented",
+            "W.DROP" => "would be dropped",
+            "TOO BIG" => "too-big signals (MTU)",
+            other => other,
+        };
+        let unit = match column.title {
+            "TOO BIG" => "",
+            _ => (column.unit)(form),
+        };
+        let cells = both.map(|line| match line {
+            Some(line) => {
+                let cell = (column.cell)(line, form);
+                let known = cell.text != units::UNKNOWN && !unit.is_empty();
+                let gap = if unit == "/s" { "" } else { " " };
+                (if known { format!("{}{gap}{unit}", cell.text) } else { cell.text }, cell.tone)
+            }
+            None => (units::UNKNOWN.to_owned(), Tone::Plain),
+        });
+        rows.push((name, cells));
+    }
+    for (name, counter) in [
+        ("outer fragments, first", PathCounter::OuterFirst),
+        ("  middle", PathCounter::OuterMiddle),
+        ("  last", PathCounter::OuterLast),
+        ("inner fragments", PathCounter::Inner),
+    ] {
+        rows.push((name, both.map(|line| cell(line, form, counter))));
+    }
+    rows.push((
+        "largest packet so far, B",
+        both.map(|line| match line {
+            Some(line) if line.path.figures.get(PathCounter::Largest) != 0 => {
+                cell(Some(line), &whole, PathCounter::Largest)
+            }
+            _ => (units::UNKNOWN.to_owned(), Tone::Plain),
+        }),
+    ));
+    let lost = both.iter().flatten().any(|line| line.state != State::Measured);
+    let mut lines: Vec<Line> = rows
+        .into_iter()
+        .map(|(name, cells)| {
+            let mut spans = vec![Span::raw(fit(name, width, false))];
+            for (text, tone) in cells {
+                spans.push(Span::styled(fit(&text, figure, true), theme.tone(tone)));
+            }
+            Line::from(spans)
+        })
+        .collect();
+    if lost {
+        let why = "a hook is lost: what it did not see is unknown";
+        lines.push(Line::styled(why, theme.tone(Tone::Alarm)));
+    }
+    lines
+}
+
+fn cell(line: Option<&PathLine>, form: &Form, counter: PathCounter) -> (String, Tone) {
+    line.map_or((units::UNKNOWN.to_owned(), Tone::Plain), |line| {
+        let cell = columns::counter(line, form, counter);
+        let unit = form.count_unit();
+        let text = if cell.text == units::UNKNOWN { cell.text } else { format!("{}{unit}", cell.text) };
+        (text, cell.tone)
+    })
+}
+
+fn curve(app: &App, detail: &Detail, direction: Direction, theme: Theme, frame: &mut Frame, area: Rect) {
+    let [words, graph] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
+    let end = detail.rates.len().saturating_sub(app.behind);
+    let begin = end.saturating_sub(usize::from(area.width));
+    let rates: Vec<Option<f64>> =
+        detail.rates.range(begin..end).map(|rates| rates[direction as usize]).collect();
+    let most = rates.iter().flatten().copied().reduce(f64::max);
+    let scale = most.map_or_else(|| units::UNKNOWN.to_owned(), |most| trend::rate(app, most));
+    let label = format!("{}: on the wire, up to {scale}, {} ticks", direction.label(), rates.len());
+    frame.render_widget(Line::styled(label, theme.dim()), words);
+    let bars = trend::scaled(&rates);
+    let sparkline = Sparkline::default()
+        .data(bars)
+        .max(trend::FULL)
+        .absent_value_symbol("·")
+        .absent_value_style(theme.dim())
+        .style(theme.curve());
+    frame.render_widget(sparkline, graph);
+}

@@ -1,0 +1,196 @@
+//! The screen of Observer's own health: hooks, tables, losses, what was malformed, own cost.
+
+use std::time::Duration;
+
+use observer_common::counters::{Event, FIRST_REASON};
+use observer_common::kind::Direction;
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span, Text};
+
+use super::app::App;
+use super::feed::Origin;
+use super::tab::Focus;
+use super::theme::Theme;
+use crate::model::{DeviceRow, Report};
+use crate::snapshot::Hook;
+use crate::view::columns::{column, no_unit};
+use crate::view::grid::{Cell, Column, Tone};
+use crate::view::units;
+
+fn hook(row: &DeviceRow, direction: Direction) -> Cell {
+    match row.device.hooks[direction as usize] {
+        Hook::Lost => Cell::text("LOST").tone(Tone::Alarm),
+        hook => Cell::text(hook.label()),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for sorting only")]
+fn number(count: u64) -> Cell {
+    Cell::number(count as f64, count.to_string()).notice_if_any()
+}
+
+fn event(row: &DeviceRow, which: Event) -> Cell {
+    number(Direction::ALL.iter().map(|direction| row.events[*direction as usize][which as usize]).sum())
+}
+
+fn malformed(row: &DeviceRow) -> u64 {
+    row.events.iter().map(|events| events[FIRST_REASON..].iter().sum::<u64>()).sum()
+}
+
+/// Hooks by device.
+pub(super) fn hooks<'a>() -> Vec<Column<&'a DeviceRow>> {
+    vec![
+        column("DEVICE", no_unit, false, 0, |row, _| Cell::text(&row.device.name)),
+        column("ROLE", no_unit, false, 5, |row, _| Cell::text(row.device.role.label())),
+        column("MTU", no_unit, true, 3, |row, _| match row.device.mtu {
+            0 => Cell::unknown(),
+            mtu => Cell::number(f64::from(mtu), mtu.to_string()),
+        }),
+        column("INGRESS", no_unit, false, 0, |row, _| hook(row, Direction::Ingress)),
+        column("EGRESS", no_unit, false, 0, |row, _| hook(row, Direction::Egress)),
+        column("LOSSES", |_| "ever", true, 1, |row, _| number(row.device.losses.iter().sum())),
+        column("MALFORMED", |_| "now", true, 2, |row, _| number(malformed(row))),
+        column("NO ROOM", |_| "paths", true, 4, |row, _| event(row, Event::PathOverflow)),
+        column("NO ROOM", |_| "strangers", true, 6, |row, _| event(row, Event::StrangerOverflow)),
+    ]
+}
+
+/// The words that a filter looks at.
+pub(super) fn words(row: &&DeviceRow) -> String {
+    let [ingress, egress] = row.device.hooks.map(Hook::label);
+    format!("{} {} {ingress} {egress}", row.device.name, row.device.role.label())
+}
+
+/// Draws the screen.
+pub(super) fn draw(app: &App, report: &Report, theme: Theme, frame: &mut Frame, area: Rect) {
+    let mut text = fill(report, theme, area.width);
+    text.push(malformed_line(report, theme));
+    text.push(Line::raw(""));
+    text.extend(cost(app, theme));
+    let below = u16::try_from(text.len()).unwrap_or(u16::MAX);
+    let hooks = u16::try_from(app.count(Focus::Hooks)).unwrap_or(u16::MAX).saturating_add(4);
+    let upper = hooks.min(area.height.saturating_sub(below).max(5)).min(area.height);
+    let [upper, lower] = Layout::vertical([Constraint::Length(upper), Constraint::Min(0)]).areas(area);
+    app.table(Focus::Hooks, report, theme, frame, upper);
+    frame.render_widget(Text::from(text), lower);
+}
+
+fn fill(report: &Report, theme: Theme, width: u16) -> Vec<Line<'static>> {
+    let fill = report.fill;
+    [
+        ("paths", fill.paths, fill.paths_capacity),
+        ("peers", fill.peers, fill.peers_capacity),
+        ("pod blocks", fill.blocks, fill.blocks_capacity),
+    ]
+    .into_iter()
+    .map(|(name, used, room)| table_fill(name, used, room, theme, width))
+    .collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share is shown with three digits")]
+fn table_fill(name: &str, used: u64, room: u64, theme: Theme, width: u16) -> Line<'static> {
+    let label = format!("table of {name:<10}  ");
+    if room == 0 {
+        return Line::raw(format!("{label}{used}, its size is not known"));
+    }
+    let share = used as f64 / room as f64;
+    let tone = match share {
+        share if share >= 0.95 => Tone::Alarm,
+        share if share >= 0.8 => Tone::Notice,
+        _ => Tone::Plain,
+    };
+    let mut spans = vec![Span::raw(label)];
+    if width >= 70 {
+        let cells = usize::try_from(used.saturating_mul(20).div_ceil(room)).unwrap_or(20).min(20);
+        spans.push(Span::styled(format!("[{}{}] ", "#".repeat(cells), ".".repeat(20 - cells)), theme.dim()));
+    }
+    let word = if tone == Tone::Plain { "" } else { "  nearly full" };
+    let text = format!("{used} of {room}, {}{word}", units::ratio(Some(share)));
+    spans.push(Span::styled(text, theme.tone(tone)));
+    Line::from(spans)
+}
+
+fn malformed_line(report: &Report, theme: Theme) -> Line<'static> {
+    let reasons: Vec<String> = Event::ALL
+        .into_iter()
+        .skip(FIRST_REASON)
+        .filter_map(|reason| {
+            let of = |row: &DeviceRow| row.events.iter().map(|events| events[reason as usize]).sum::<u64>();
+            let count: u64 = report.devices.iter().map(of).sum();
+            (count != 0).then(|| format!("{count} {}", reason.label()))
+        })
+        .collect();
+    if reasons.is_empty() {
+        return Line::styled("malformed           none in these figures", theme.dim());
+    }
+    Line::from(vec![
+        Span::raw("malformed           "),
+        Span::styled(reasons.join(", "), theme.tone(Tone::Notice)),
+    ])
+}
+
+fn cost(app: &App, theme: Theme) -> Vec<Line<'static>> {
+    let mut lines = vec![Line::styled("  Own cost", theme.title(false))];
+    let programs = &app.costs.programs;
+    if programs.is_empty() {
+        let how = match (app.options.origin, app.options.statistics) {
+            (Origin::Recording, _) => "the recording does not have it",
+            (Origin::Live, false) => "c asks the kernel for it",
+            (Origin::Live, true) => "waiting for two readings",
+        };
+        lines.push(Line::raw(format!("programs            not measured ({how})")));
+    } else {
+        lines.push(Line::styled(
+            "program                      runs/s   ns/run   CPU, % of a core",
+            theme.dim(),
+        ));
+        let (mut runs, mut time) = (0, Duration::ZERO);
+        for program in programs {
+            lines.push(Line::raw(program_line(
+                &program.name,
+                program.runs,
+                program.run_time,
+                app.costs.interval,
+            )));
+            runs += program.runs;
+            time += program.run_time;
+        }
+        lines.push(Line::styled(program_line("all", runs, time, app.costs.interval), theme.strong()));
+    }
+    if app.options.statistics || !programs.is_empty() {
+        let note = "of each run 20 to 30 ns are the measuring itself; c ends it";
+        lines.push(Line::styled(note, theme.dim()));
+    }
+    lines.push(process(app));
+    lines
+}
+
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+fn program_line(name: &str, runs: u64, time: Duration, interval: Duration) -> String {
+    let rate = crate::model::per_second(runs, interval).map_or_else(unknown, units::si);
+    let each = if runs == 0 { unknown() } else { units::si(time.as_nanos() as f64 / runs as f64) };
+    let share = (!interval.is_zero()).then(|| time.as_secs_f64() / interval.as_secs_f64());
+    format!("{:<24}  {rate:>9}  {each:>7}  {:>17}", units::printable(name), units::percent(share))
+}
+
+fn unknown() -> String {
+    units::UNKNOWN.to_owned()
+}
+
+fn process(app: &App) -> Line<'static> {
+    let [earlier, Some(now)] = app.process else {
+        return Line::raw("this process        not measured");
+    };
+    let share = earlier.and_then(|earlier| {
+        let passed = now.at.checked_sub(earlier.at).filter(|passed| !passed.is_zero())?;
+        Some(now.cpu.checked_sub(earlier.cpu)?.as_secs_f64() / passed.as_secs_f64())
+    });
+    Line::raw(format!(
+        "this process        {} of a core, {} RAM, history {}/{}",
+        units::ratio(share),
+        units::bytes(now.memory),
+        units::bytes(app.ring.bytes()),
+        units::bytes(super::ring::BUDGET as u64)
+    ))
+}

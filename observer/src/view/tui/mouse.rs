@@ -1,0 +1,37 @@
+//! Clicks and the wheel.
+
+use ratatui::crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
+
+use super::app::App;
+use super::keys::Action;
+use super::tab::Tab;
+
+/// Lines that the wheel moves.
+const WHEEL: isize = 3;
+/// The line of the screen with the tabs.
+const TABS: u16 = 1;
+
+impl App {
+    /// Takes a click or a turn of the wheel.
+    pub fn on_mouse(&mut self, event: MouseEvent) -> Action {
+        if self.help || self.filtering {
+            return Action::None;
+        }
+        match event.kind {
+            MouseEventKind::ScrollUp => self.select_by(-WHEEL),
+            MouseEventKind::ScrollDown => self.select_by(WHEEL),
+            MouseEventKind::Down(MouseButton::Left) if event.row == TABS => {
+                let mut from = 0;
+                let tab = Tab::ALL.into_iter().enumerate().find(|(index, tab)| {
+                    from += super::header::tab_label(*index, *tab).chars().count() + 1;
+                    usize::from(event.column) < from
+                });
+                let Some((_, tab)) = tab else { return Action::None };
+                self.open(tab);
+            }
+            _ => return Action::None,
+        }
+        self.clamp();
+        Action::Redraw
+    }
+}

@@ -1,0 +1,166 @@
+//! Which lines of a table are shown, and in which order. Filtering and sorting look at every line, so
+//! that is done once for a report, not once for a frame.
+
+use super::app::{App, Measure, View};
+use super::tab::Focus;
+use super::{fragments, health};
+use crate::model::{DeviceRow, Line, PathLine, Report, State};
+use crate::view::columns;
+use crate::view::grid::Column;
+
+/// What an order was derived from.
+#[derive(Clone, Debug, PartialEq)]
+struct Key {
+    serial: u64,
+    filter: String,
+    sort: Option<usize>,
+    reverse: bool,
+    measure: Measure,
+}
+
+/// The order of each table, by [`Focus`].
+#[derive(Debug, Default)]
+pub(super) struct Orders([Option<(Key, Vec<u32>)>; Focus::ALL.len()]);
+
+/// The title, unit and alignment of a table's columns.
+macro_rules! columns_of {
+    ($focus:expr, $columns:ident => $do:expr) => {
+        match $focus {
+            Focus::Traffic | Focus::Sizes => {
+                let $columns = columns::lines();
+                $do
+            }
+            Focus::Paths => {
+                let $columns = columns::paths();
+                $do
+            }
+            Focus::Fragments => {
+                let $columns = fragments::lines();
+                $do
+            }
+            Focus::FragmentedPaths => {
+                let $columns = fragments::paths();
+                $do
+            }
+            Focus::Hooks => {
+                let $columns = health::hooks();
+                $do
+            }
+        }
+    };
+}
+
+impl App {
+    /// How many lines a table has, filtered.
+    pub(super) fn count(&self, focus: Focus) -> usize {
+        let Some(report) = &self.report else { return 0 };
+        match focus {
+            Focus::Paths if self.filter.is_empty() => report.paths.len(),
+            Focus::Paths | Focus::FragmentedPaths => self.paths(focus, report).len(),
+            Focus::Traffic | Focus::Fragments | Focus::Sizes => self.traffic(focus, report).len(),
+            Focus::Hooks => self.hooks(report).len(),
+        }
+    }
+
+    /// How many columns a table has.
+    pub(super) fn columns(focus: Focus) -> usize {
+        columns_of!(focus, columns => columns.len())
+    }
+
+    /// Title of the column that a table is sorted by.
+    pub(super) fn sorted_by(&self, focus: Focus) -> Option<&'static str> {
+        let index = self.views[focus as usize].sort?;
+        columns_of!(focus, columns => columns.get(index).map(|column| column.title))
+    }
+
+    /// Lines by device, direction and encapsulation, filtered and sorted.
+    pub(super) fn traffic<'a>(&self, focus: Focus, report: &'a Report) -> Vec<Line<'a>> {
+        let mut lines = report.lines();
+        match focus {
+            Focus::Sizes => lines.retain(|line| line.row.is_some()),
+            Focus::Fragments => {
+                lines.retain(|line| line.state != State::Measured || fragments::any(line));
+                return self.ordered(lines, &fragments::lines(), columns::line_words, focus, report);
+            }
+            _ => {}
+        }
+        self.ordered(lines, &columns::lines(), columns::line_words, focus, report)
+    }
+
+    /// Paths, filtered and sorted.
+    pub(super) fn paths<'a>(&self, focus: Focus, report: &'a Report) -> Vec<PathLine<'a>> {
+        let mut lines = report.path_lines();
+        if focus == Focus::FragmentedPaths {
+            lines.retain(fragments::path_any);
+            return self.ordered(lines, &fragments::paths(), columns::path_words, focus, report);
+        }
+        self.ordered(lines, &columns::paths(), columns::path_words, focus, report)
+    }
+
+    /// Devices, filtered and sorted.
+    pub(super) fn hooks<'a>(&self, report: &'a Report) -> Vec<&'a DeviceRow> {
+        let lines = report.devices.iter().collect();
+        self.ordered(lines, &health::hooks(), health::words, Focus::Hooks, report)
+    }
+
+    fn ordered<T: Copy>(
+        &self,
+        lines: Vec<T>,
+        columns: &[Column<T>],
+        words: fn(&T) -> String,
+        focus: Focus,
+        report: &Report,
+    ) -> Vec<T> {
+        let view = self.views[focus as usize];
+        if self.filter.is_empty() && view.sort.is_none() && !view.reverse {
+            return lines;
+        }
+        let key = Key {
+            serial: self.serial,
+            filter: self.filter.clone(),
+            sort: view.sort,
+            reverse: view.reverse,
+            measure: self.measure,
+        };
+        let mut orders = self.orders.borrow_mut();
+        let slot = &mut orders.0[focus as usize];
+        if slot.as_ref().is_none_or(|(known, _)| *known != key) {
+            *slot = Some((key, self.order(&lines, columns, words, view, report)));
+        }
+        let numbers = slot.iter().flat_map(|(_, numbers)| numbers);
+        numbers.filter_map(|number| lines.get(*number as usize).copied()).collect()
+    }
+
+    fn order<T>(
+        &self,
+        lines: &[T],
+        columns: &[Column<T>],
+        words: fn(&T) -> String,
+        view: View,
+        report: &Report,
+    ) -> Vec<u32> {
+        let filter = self.filter.to_lowercase();
+        let filter: Vec<&str> = filter.split_whitespace().collect();
+        let matching = |line: &T| {
+            // Every word of the filter is in the text.
+            filter.is_empty() || {
+                let text = words(line).to_lowercase();
+                filter.iter().all(|word| text.contains(word))
+            }
+        };
+        let chosen = (0_u32..).zip(lines).filter(|(_, line)| matching(line));
+        let Some(column) = view.sort.and_then(|index| columns.get(index)) else {
+            let mut numbers: Vec<u32> = chosen.map(|(number, _)| number).collect();
+            if view.reverse {
+                numbers.reverse();
+            }
+            return numbers;
+        };
+        let form = self.form(report);
+        let mut keyed: Vec<_> = chosen.map(|(number, line)| ((column.cell)(line, &form), number)).collect();
+        // Numbers: largest first; texts: from the first.
+        let descending = column.right != view.reverse;
+        keyed.sort_by(|(a, _), (b, _)| if descending { b.compare(a) } else { a.compare(b) });
+        keyed.into_iter().map(|(_, number)| number).collect()
+    }
+}

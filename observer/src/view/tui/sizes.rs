@@ -1,0 +1,235 @@
+//! The screen of sizes: the histogram of one line with the MTUs drawn, and what would not fit.
+
+use observer_common::kind::Class;
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line as Text, Span};
+
+use super::app::App;
+use super::tab::Focus;
+use super::theme::Theme;
+use crate::model::whatif::{Carriage, Share, would_not_fit};
+use crate::model::{Line, Report, Row};
+use crate::topology::Role;
+use crate::view::columns;
+use crate::view::grid::Tone;
+use crate::view::units;
+
+/// MTUs that are asked about besides those of the node's underlays.
+const USUAL: [u32; 6] = [1_500, 1_480, 1_450, 1_400, 1_280, 9_000];
+/// Ways of carrying that are compared.
+const PLANS: [Class; 7] =
+    [Class::None, Class::Ipip, Class::Ip6In6, Class::Vxlan, Class::Geneve, Class::Gre, Class::Wireguard];
+/// Width of the histogram with its labels: a bar need not be longer.
+const HISTOGRAM: u16 = 86;
+/// Width of the what-if beside the histogram.
+const BESIDE: u16 = 40;
+
+impl App {
+    /// MTUs that the what-if offers: the underlays' own first.
+    pub(super) fn plan_mtus(report: &Report) -> Vec<u32> {
+        let own = report.devices.iter().filter(|row| row.device.role == Role::Underlay);
+        let mut mtus = Vec::new();
+        for mtu in own.map(|row| row.device.mtu).chain(USUAL) {
+            if mtu != 0 && !mtus.contains(&mtu) {
+                mtus.push(mtu);
+            }
+        }
+        mtus
+    }
+}
+
+/// Draws the screen.
+pub(super) fn draw(app: &App, report: &Report, theme: Theme, frame: &mut Frame, area: Rect) {
+    let lines = app.traffic(Focus::Sizes, report);
+    let selected = app.views[Focus::Sizes as usize].selected;
+    let Some((line, row)) = lines.get(selected).and_then(|line| Some((line, line.row?))) else {
+        frame.render_widget(
+            Text::styled("  nothing was counted, or nothing matches the filter", theme.dim()),
+            area,
+        );
+        return;
+    };
+    let [title, body] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
+    frame.render_widget(head(line, selected, lines.len(), theme), title);
+    let beside = if area.width >= 40 + BESIDE { BESIDE } else { 0 };
+    let (left, right) = if beside == 0 {
+        let halves: [Rect; 2] = Layout::vertical([Constraint::Fill(1), Constraint::Max(10)]).areas(body);
+        (halves[0], halves[1])
+    } else {
+        let halves: [Rect; 2] =
+            Layout::horizontal([Constraint::Max(HISTOGRAM), Constraint::Length(beside)]).areas(body);
+        (halves[0], halves[1])
+    };
+    let text = histogram(report, line, row, theme, left);
+    frame.render_widget(ratatui::text::Text::from(text), left);
+    frame.render_widget(ratatui::text::Text::from(whatif(app, report, row, theme)), right);
+}
+
+fn head(line: &Line, selected: usize, count: usize, theme: Theme) -> Text<'static> {
+    let name = units::printable(&line.device.device.name);
+    Text::from(vec![
+        Span::styled(
+            format!("▸ {name} {} {}", line.direction.label(), columns::encapsulation(line).text),
+            theme.title(true),
+        ),
+        Span::styled(format!("  {} of {count}, ↑ ↓ change", selected + 1), theme.dim()),
+    ])
+}
+
+/// A line of the histogram: sizes up to a bound, or an MTU between two of them.
+enum Bar {
+    Sizes { label: String, count: u64 },
+    Mtu { mtu: u32, whose: String },
+}
+
+fn bars(report: &Report, line: &Line, row: &Row) -> Vec<Bar> {
+    let mut mtus: Vec<(u32, String)> = report
+        .devices
+        .iter()
+        .filter(|d| d.device.mtu != 0)
+        .filter(|d| {
+            d.device.name == line.device.device.name || matches!(d.device.role, Role::Underlay | Role::Tunnel)
+        })
+        .map(|d| (d.device.mtu, units::printable(&d.device.name)))
+        .collect();
+    mtus.sort();
+    let bounds = &report.size_bounds;
+    let mut bars: Vec<Bar> = Vec::new();
+    let mut drawn = mtus.into_iter().peekable();
+    for (index, count) in row.sizes.iter().take(bounds.len() + 1).enumerate() {
+        // An MTU that is no bound stands before the class that it divides.
+        let bound = bounds.get(index).copied();
+        while let Some((mtu, whose)) = drawn.next_if(|(mtu, _)| bound.is_some_and(|bound| *mtu < bound)) {
+            push_mtu(&mut bars, mtu, whose);
+        }
+        let label = match (bound, bounds.last()) {
+            (Some(bound), _) => format!("≤ {bound}"),
+            (None, Some(last)) => format!("> {last}"),
+            (None, None) => "any".to_owned(),
+        };
+        bars.push(Bar::Sizes { label, count: *count });
+        while let Some((mtu, whose)) = drawn.next_if(|(mtu, _)| Some(*mtu) == bound) {
+            push_mtu(&mut bars, mtu, whose);
+        }
+    }
+    drawn.for_each(|(mtu, whose)| push_mtu(&mut bars, mtu, whose));
+    bars
+}
+
+fn push_mtu(bars: &mut Vec<Bar>, mtu: u32, whose: String) {
+    match bars.last_mut() {
+        Some(Bar::Mtu { mtu: last, whose: names }) if *last == mtu => {
+            names.push_str(", ");
+            names.push_str(&whose);
+        }
+        _ => bars.push(Bar::Mtu { mtu, whose }),
+    }
+}
+
+/// Where there is no room for all, sizes without a packet go first; the rest is said.
+fn shorten(mut bars: Vec<Bar>, room: usize) -> (Vec<Bar>, usize) {
+    let mut hidden = 0;
+    while bars.len() > room {
+        let empty = bars.iter().position(|bar| matches!(bar, Bar::Sizes { count: 0, .. }));
+        let Some(place) = empty else { break };
+        bars.remove(place);
+        hidden += 1;
+    }
+    (bars, hidden)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share is shown with three digits")]
+fn histogram(report: &Report, line: &Line, row: &Row, theme: Theme, area: Rect) -> Vec<Text<'static>> {
+    let packets: u64 = row.sizes.iter().sum();
+    let most = row.sizes.iter().copied().max().unwrap_or(0).max(1);
+    let (bars, hidden) = shorten(bars(report, line, row), usize::from(area.height.saturating_sub(1)));
+    let width = usize::from(area.width.saturating_sub(24)).min(60);
+    let header = format!("{:>7}  {:>6}  {:>5}", "BYTES", "SHARE", "COUNT");
+    let more = if hidden == 0 { String::new() } else { format!("  {hidden} empty hidden") };
+    let mut text = vec![Text::styled(header + &more, theme.dim())];
+    for bar in bars {
+        text.push(match bar {
+            Bar::Mtu { mtu, whose } => Text::styled(
+                ruled(&format!("── MTU {mtu} {whose} "), usize::from(area.width.saturating_sub(2))),
+                theme.curve(),
+            ),
+            Bar::Sizes { label, count } => {
+                let share = (packets != 0).then(|| count as f64 / packets as f64);
+                let cells =
+                    usize::try_from(u128::from(count) * width as u128 / u128::from(most)).unwrap_or(0);
+                let cells = if count == 0 { 0 } else { cells.max(1) };
+                Text::from(vec![
+                    Span::raw(format!(
+                        "{label:>7}  {:>6}  {:>5} ",
+                        units::percent(share),
+                        units::si(count as f64)
+                    )),
+                    Span::styled("█".repeat(cells), theme.curve()),
+                ])
+            }
+        });
+    }
+    text
+}
+
+/// A text, drawn on as a line up to the width.
+fn ruled(text: &str, width: usize) -> String {
+    let rest = width.saturating_sub(text.chars().count());
+    crate::view::grid::fit(&(text.to_owned() + &"─".repeat(rest)), width, false)
+}
+
+fn whatif(app: &App, report: &Report, row: &Row, theme: Theme) -> Vec<Text<'static>> {
+    let mtus = App::plan_mtus(report);
+    let mtu = mtus.get(app.plan_mtu % mtus.len().max(1)).copied().unwrap_or(1_500);
+    let family = if app.plan_ipv6 { "IPv6" } else { "IPv4" };
+    let mut text = vec![
+        Text::styled(format!("Would not fit MTU {mtu} over {family}"), theme.strong()),
+        Text::styled("m M another MTU, v IPv4 or IPv6", theme.dim()),
+    ];
+    // Of the nodes' addresses in this encapsulation: those of the paths. A line may hold both families.
+    let mut peers = report.paths.iter().filter(|path| path.id.class == row.class).map(|path| path.id.peer);
+    let carriage = |over_ipv6| Carriage { class: row.class, over_ipv6 };
+    let now: Vec<Carriage> = [false, true]
+        .into_iter()
+        .filter(|over_ipv6| peers.clone().any(|peer| peer.is_ipv6() == *over_ipv6))
+        .map(carriage)
+        .collect();
+    let now = if peers.next().is_none() { vec![carriage(false)] } else { now };
+    if now.iter().any(|now| now.overhead().is_none()) {
+        let why = format!("{} is no pod traffic", row.class.label());
+        text.push(Text::styled(why, theme.dim()));
+        return text;
+    }
+    for class in PLANS {
+        let plan = Carriage { class, over_ipv6: app.plan_ipv6 };
+        let Some(overhead) = plan.overhead() else { continue };
+        let shares =
+            now.iter().filter_map(|now| would_not_fit(&report.size_bounds, &row.sizes, *now, mtu, plan));
+        let Some(share) = shares.reduce(Share::either) else { continue };
+        let tone = if share.most == 0 { Tone::Plain } else { Tone::Notice };
+        let mark = if class == row.class
+            && (class == Class::None || now.iter().any(|now| now.over_ipv6 == app.plan_ipv6))
+        {
+            "now"
+        } else {
+            ""
+        };
+        text.push(Text::from(vec![
+            Span::raw(format!("{:<10} +{overhead:<3} ", class.label())),
+            Span::styled(format!("{:<17}", said(share)), theme.tone(tone)),
+            Span::styled(mark, theme.dim()),
+        ]));
+    }
+    text.push(Text::styled("of the packets that were seen here", theme.dim()));
+    text
+}
+
+/// The share in words: exact, or the two numbers that it lies between.
+fn said(share: Share) -> String {
+    match share.ratios() {
+        None => units::UNKNOWN.to_owned(),
+        Some((least, _)) if share.exact => units::ratio(Some(least)),
+        Some((least, most)) => format!("{} to {}", units::percent(Some(least)), units::ratio(Some(most))),
+    }
+}

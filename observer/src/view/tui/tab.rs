@@ -1,0 +1,83 @@
+//! Screens, and the tables on them.
+
+/// A screen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tab {
+    /// Devices, their traffic, the first paths and the trend.
+    #[default]
+    Overview,
+    /// Paths, all of the screen.
+    Paths,
+    /// Fragments by device and by path.
+    Fragmentation,
+    /// Sizes, and what would not fit.
+    Sizes,
+    /// Hooks, tables, losses, own cost.
+    Health,
+}
+
+impl Tab {
+    /// Every tab, in the order of their keys.
+    pub const ALL: [Self; 5] = [Self::Overview, Self::Paths, Self::Fragmentation, Self::Sizes, Self::Health];
+
+    /// Its title.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Overview => "Overview",
+            Self::Paths => "Paths",
+            Self::Fragmentation => "Fragments",
+            Self::Sizes => "Sizes",
+            Self::Health => "Health",
+        }
+    }
+
+    /// The tables that it shows.
+    #[must_use]
+    pub const fn tables(self) -> &'static [Focus] {
+        match self {
+            Self::Overview => &[Focus::Traffic, Focus::Paths],
+            Self::Paths => &[Focus::Paths],
+            Self::Fragmentation => &[Focus::Fragments, Focus::FragmentedPaths],
+            Self::Sizes => &[Focus::Sizes],
+            Self::Health => &[Focus::Hooks],
+        }
+    }
+}
+
+/// A table that keys act on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Focus {
+    /// By device, direction and encapsulation.
+    #[default]
+    Traffic,
+    /// Paths.
+    Paths,
+    /// Fragments by device, direction and encapsulation.
+    Fragments,
+    /// Paths with fragments, or with packets that do not fit.
+    FragmentedPaths,
+    /// Whose sizes are shown.
+    Sizes,
+    /// Hooks by device.
+    Hooks,
+}
+
+impl Focus {
+    /// Every table.
+    pub const ALL: [Self; 6] =
+        [Self::Traffic, Self::Paths, Self::Fragments, Self::FragmentedPaths, Self::Sizes, Self::Hooks];
+
+    /// Its title.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Traffic => "Traffic by device and encapsulation",
+            Self::Paths => "Paths",
+            Self::Fragments => "Fragments by device and encapsulation",
+            Self::FragmentedPaths => "Paths with fragments or packets too big",
+            Self::Sizes => "Sizes",
+            Self::Hooks => "Hooks",
+        }
+    }
+}

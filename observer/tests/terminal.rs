@@ -1,0 +1,135 @@
+//! `observer top` in a real terminal (tmux) on a node of a lab: keys in, screens out, nothing left behind.
+
+extern crate observer;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use aya::programs::{SchedClassifier, TcAttachType};
+
+#[expect(dead_code, reason = "the privileged tests use the rest")]
+#[path = "privileged/lab.rs"]
+mod lab;
+
+use lab::{Lab, output, wait_for, within};
+
+/// A tmux server of its own with one pane, in which a command runs.
+struct Terminal {
+    socket: PathBuf,
+}
+
+impl Terminal {
+    fn start(command: &Command, width: u16, height: u16) -> Self {
+        let socket = std::env::temp_dir().join(format!("observer-tmux-{}", std::process::id()));
+        let terminal = Self { socket };
+        let (width, height) = (width.to_string(), height.to_string());
+        let mut tmux = terminal.tmux(&["new-session", "-d", "-x", &width, "-y", &height]);
+        // The pane stays when the command has ended, so that its exit code can be read.
+        tmux.arg("--").arg(command.get_program()).args(command.get_args());
+        output(tmux.args([";", "set-option", "-g", "remain-on-exit", "on"]));
+        terminal
+    }
+
+    fn tmux(&self, arguments: &[&str]) -> Command {
+        let mut tmux = Command::new("tmux");
+        tmux.args(["-u", "-f", "/dev/null", "-S"]).arg(&self.socket).args(arguments);
+        tmux
+    }
+
+    fn press(&self, keys: &[&str]) {
+        output(self.tmux(&["send-keys"]).args(keys));
+    }
+
+    fn screen(&self) -> String {
+        output(&mut self.tmux(&["capture-pane", "-p"]))
+    }
+
+    /// Waits until every text is in some line of the screen, whatever the space between its words.
+    fn shows(&self, texts: &[&str]) {
+        let mut last = String::new();
+        let missing = |screen: &str| {
+            let lines: Vec<String> =
+                screen.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+            texts.iter().any(|text| !lines.iter().any(|line| line.contains(text)))
+        };
+        let start = std::time::Instant::now();
+        while start.elapsed() < lab::BOUND {
+            last = self.screen();
+            if !missing(&last) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("{texts:?} did not all appear within {:?}; the screen:\n{last}", lab::BOUND);
+    }
+
+    /// Waits for the end of the command and returns its exit code.
+    fn ended(&self) -> String {
+        wait_for("the end of the command", || {
+            let said = output(&mut self.tmux(&["display", "-p", "#{pane_dead} #{pane_dead_status}"]));
+            said.trim().strip_prefix("1 ").map(str::to_owned)
+        })
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        drop(self.tmux(&["kill-server"]).output());
+        drop(std::fs::remove_file(&self.socket));
+    }
+}
+
+/// Programs on both directions of the devices of a node, TCX and clsact.
+fn hooks(lab: &Lab) -> usize {
+    let filters = |side| lab.exec("node-a", &["tc", "filter", "show", "dev", "eth0", side]);
+    let clsact = ["ingress", "egress"].into_iter().filter(|side| filters(side).contains("bpf")).count();
+    // Kernels before 6.6 have no TCX to ask for.
+    let tcx = within(&lab.netns("node-a"), || {
+        let of = |side| SchedClassifier::query_tcx("eth0", side).map_or(0, |(_, programs)| programs.len());
+        of(TcAttachType::Ingress) + of(TcAttachType::Egress)
+    });
+    clsact + tcx
+}
+
+#[test]
+fn every_screen_shows_what_was_sent_and_nothing_stays() {
+    // The underlay is smaller than the tunnel believes: each of these datagrams becomes two tunnel fragments.
+    let lab = Lab::up("ipip-always", &["--underlay-mtu", "1460"]);
+    assert_eq!(hooks(&lab), 0, "the lab begins without programs");
+    let command = lab.command("node-a", &[env!("CARGO_BIN_EXE_observer"), "top", "--interval", "0.5"]);
+    let terminal = Terminal::start(&command, 80, 24);
+    terminal.shows(&["1 Overview", "eth0 underlay MTU 1460", "Traffic by device and encapsulation"]);
+    assert_eq!(hooks(&lab), 2, "both directions of eth0");
+
+    let sent = lab.traffic(&["--kind", "udp", "--size", "1440", "--from", "a2", "--to", "c1"]);
+    assert_eq!(sent["sent"], 100, "{sent}");
+    // Counts since the start stand still once all is sent.
+    terminal.press(&["t", "t"]);
+    terminal.shows(&["since start", "eth0 egress ipip 200", "MTU too big: 1440 fits 1460"]);
+    terminal.press(&["2"]);
+    terminal.shows(&["▸ Paths", "cross-subnet egress ipip"]);
+    terminal.press(&["Enter"]);
+    terminal.shows(&["on eth0 Esc closes", "fragments – 200", "largest packet so far"]);
+    // Escape and a digit at once would be Alt and the digit.
+    terminal.press(&["Escape"]);
+    terminal.shows(&["▸ Paths"]);
+    terminal.press(&["3"]);
+    terminal.shows(&["▸ Fragments by device and encapsulation", "eth0 egress ipip 100 0 100"]);
+    terminal.press(&["4"]);
+    terminal.shows(&["Would not fit MTU 1460 over IPv4", "↑ ↓ change"]);
+    terminal.press(&["m"]);
+    terminal.shows(&["Would not fit MTU 1500 over IPv4"]);
+    terminal.press(&["5"]);
+    terminal.shows(&["▸ Hooks", "eth0 underlay 1460", "table of paths", "Own cost"]);
+    terminal.press(&["p"]);
+    terminal.shows(&["PAUSED"]);
+    terminal.press(&["["]);
+    terminal.shows(&["PAUSED −1"]);
+    terminal.press(&["?"]);
+    terminal.shows(&["Keys and words", "q Esc Ctrl-C quit"]);
+    terminal.press(&["End"]);
+    terminal.shows(&["· in a curve: nothing known"]);
+    terminal.press(&["q"]);
+    assert_eq!(terminal.ended(), "0", "{}", terminal.screen());
+    assert_eq!(hooks(&lab), 0, "programs stay behind");
+}
