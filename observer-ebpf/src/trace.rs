@@ -140,6 +140,7 @@ fn closer(ctx: &TcContext, direction: Direction) {
 }
 
 /// Whether the filter lets the packet through whose fields are in hand.
+#[expect(clippy::needless_range_loop, reason = "the verifier follows a loop over indices")]
 #[inline(never)]
 fn passes(steps: u32) -> bool {
     if steps == 0 {

@@ -97,7 +97,7 @@ fn print(
     let config = live.topology().config();
     let mut out = io::stdout().lock();
     while *shown < most
-        && let Some(bytes) = trace.next()
+        && let Some(bytes) = trace.take()
     {
         let Some((event, packet)) = Event::split(&bytes) else { continue };
         let device = live.name_of(event.slot).unwrap_or("?");

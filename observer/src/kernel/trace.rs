@@ -94,7 +94,7 @@ impl Trace {
     }
 
     /// The next event's bytes, if one is there.
-    pub fn next(&mut self) -> Option<Vec<u8>> {
+    pub fn take(&mut self) -> Option<Vec<u8>> {
         self.ring.get_mut().next().map(|item| item.to_vec())
     }
 
