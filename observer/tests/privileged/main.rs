@@ -17,4 +17,5 @@ mod program;
 mod segments;
 mod signals;
 mod sizes;
+mod trace;
 mod watch;

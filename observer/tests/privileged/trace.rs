@@ -76,16 +76,17 @@ fn fragments_equal_snmp_and_the_tunnel_is_named() {
     let (lines, said) = trace(&lab, "node-a", &["--rate", "1", "--why", "fragment"], &udp);
     assert!(lines.len() < 50, "{}", lines.len());
     assert!(!said.contains(" 0 suppressed by the rate limit, "), "{said}");
-    let attached = output(Command::new("ip").args(["netns", "exec", &a, "tc", "filter", "show", "dev", "eth0", "egress"]));
+    let attached = output(
+        Command::new("ip").args(["netns", "exec", &a, "tc", "filter", "show", "dev", "eth0", "egress"]),
+    );
     assert!(!attached.contains("trace_"), "{attached}");
 }
 
 #[test]
 fn what_must_not_be_fragmented_and_its_signal_are_told() {
     let lab = Lab::up("vxlan-always", &["--no-offloads", "--underlay-mtu", "1460"]);
-    let udp = [
-        "--kind", "udp", "--from", "a2", "--to", "c1", "--count", "5", "--size", "1400", "--dont-fragment",
-    ];
+    let udp =
+        ["--kind", "udp", "--from", "a2", "--to", "c1", "--count", "5", "--size", "1400", "--dont-fragment"];
     let (lines, said) = trace(&lab, "node-a", &["--rate", "0", "--why", "would-drop"], &udp);
     assert!(with(&lines, "would-drop", "egress", "vxlan.calico") > 0, "{said}");
     assert!(lines.iter().all(|line| line["outer"]["dont_fragment"] == true));
