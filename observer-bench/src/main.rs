@@ -171,9 +171,10 @@ fn measure(part: Part, cli: &Cli, exceeded: &mut Vec<String>) -> Result<Section>
             veth::measure(veth::Effort { rounds: choose(3, 9), frames: choose(300_000, 2_000_000) as u32 })
         }
         Part::Iperf => iperf::measure(iperf::Effort { rounds: choose(2, 7), seconds: choose(1, 4) as u32 }),
-        Part::User => {
-            user::measure(&cli.observer, user::Effort { starts: choose(2, 7), seconds: choose(3, 15) as u32 })
-        }
+        Part::User => user::measure(
+            &cli.observer,
+            user::Effort { starts: choose(2, 7), scrapes: choose(5, 31), seconds: choose(3, 15) as u32 },
+        ),
         Part::Pcap => {
             let packets = choose(50_000, 300_000) as u32;
             pcap::measure(&cli.observer, pcap::Effort { rounds: choose(2, 3), packets })

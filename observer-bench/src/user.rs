@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::net::Ipv4Addr;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -30,6 +31,12 @@ const ROOM: u32 = 16_384;
 const PEERS: [u8; 4] = [172, 16, 0, 0];
 /// Most of one CPU that it may need at 10,000 paths, in percent.
 const CPU_BUDGET: f64 = 1.0;
+/// Most that a scrape of 10,000 paths may take, in milliseconds.
+const SCRAPE_BUDGET: f64 = 50.0;
+/// Peers that an exporter exports one by one where nothing else is said.
+const EXPORTED: u32 = 100;
+/// Where the exporter listens, in the benchmark's own namespace.
+const EXPORTER: &str = "127.0.0.1:9475";
 /// Most memory, in MB.
 const MEMORY_BUDGET: f64 = 40.0;
 /// How long a program may take until it reports.
@@ -40,6 +47,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Effort {
     /// Starts.
     pub starts: usize,
+    /// Scrapes.
+    pub scrapes: usize,
     /// Seconds that a program is watched.
     pub seconds: u32,
 }
@@ -186,6 +195,76 @@ impl Site<'_> {
     }
 }
 
+/// What scrapes of an exporter cost.
+struct Scraped {
+    paths: u32,
+    /// Peers that are exported one by one; the others' paths are summed.
+    peers: u32,
+    /// Milliseconds, the median.
+    latency: f64,
+    /// Bytes of an answer.
+    bytes: usize,
+    resident: f64,
+    peak: f64,
+}
+
+impl Site<'_> {
+    /// Starts an exporter that exports so many peers, and scrapes it.
+    fn scrape(&mut self, paths: u32, peers: u32, scrapes: usize) -> Result<Scraped> {
+        self.write_config(paths)?;
+        let options = format!("export far --no-pin --listen {EXPORTER} --peers-exported {peers}");
+        let child = self.command(&options).stdin(Stdio::null()).spawn().context("cannot start observer")?;
+        let running = Running(child);
+        let id = running.0.id();
+        let start = Instant::now();
+        while self.pair.netns.run(|| get("/readyz")).is_err() {
+            if start.elapsed() > PATIENCE {
+                bail!("observer export does not answer");
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let (mut latencies, mut bytes) = (Vec::new(), 0);
+        for _ in 0..scrapes {
+            self.pump(paths)?;
+            let begun = Instant::now();
+            let answer = self.pair.netns.run(|| get("/metrics"))?;
+            latencies.push(begun.elapsed().as_secs_f64() * 1e3);
+            let known =
+                answer.lines().filter(|line| line.starts_with("observer_path_packets_total{")).count();
+            // Those that are summed are one row more.
+            let rows = if peers < paths { peers + 1 } else { paths };
+            if known != rows as usize {
+                bail!("a scrape should have {rows} rows of paths: {known}");
+            }
+            bytes = answer.len();
+        }
+        let (resident, peak) = process::memory(id)?;
+        drop(running);
+        let mb = |bytes: u64| bytes as f64 / 1e6;
+        Ok(Scraped {
+            paths,
+            peers,
+            latency: median(&latencies),
+            bytes,
+            resident: mb(resident),
+            peak: mb(peak),
+        })
+    }
+}
+
+/// Asks the exporter, and returns what it answers with 200.
+fn get(path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(EXPORTER).context("cannot connect to observer export")?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {EXPORTER}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).context("cannot ask observer export")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).context("cannot read the answer of observer export")?;
+    if !answer.starts_with("HTTP/1.1 200 ") {
+        bail!("observer export refuses {path}: {}", answer.lines().next().unwrap_or_default());
+    }
+    Ok(answer)
+}
+
 /// Measures all of them.
 ///
 /// # Errors
@@ -208,6 +287,7 @@ pub fn measure(observer: &Path, effort: Effort) -> Result<Section> {
     clock::pin(clock::all_cpus())?;
     let mut measured = Vec::new();
     let mut starts = Vec::new();
+    let mut scraped = Vec::new();
     for paths in PATHS {
         for command in Command::ALL {
             let one = site.watch(command, paths, effort.seconds)?;
@@ -219,13 +299,29 @@ pub fn measure(observer: &Path, effort: Effort) -> Result<Section> {
             );
             measured.push(one);
         }
+        for peers in [EXPORTED, paths] {
+            if peers > paths {
+                continue;
+            }
+            let one = site.scrape(paths, peers, effort.scrapes)?;
+            eprintln!(
+                "bench: a scrape of {paths} paths, {peers} peers {:.1} ms, {:.1} MB",
+                one.latency, one.peak
+            );
+            scraped.push(one);
+        }
         starts.push((paths, site.startup(paths, effort.starts)?));
     }
     clock::pin_to_one()?;
-    Ok(section(&measured, &starts, effort))
+    Ok(section(&measured, &scraped, &starts, effort))
 }
 
-fn section(measured: &[Measured], starts: &[(u32, (f64, f64))], effort: Effort) -> Section {
+fn section(
+    measured: &[Measured],
+    scraped: &[Scraped],
+    starts: &[(u32, (f64, f64))],
+    effort: Effort,
+) -> Section {
     let dash = || "–".to_owned();
     let mut rows = Vec::new();
     let mut data = Vec::new();
@@ -246,6 +342,22 @@ fn section(measured: &[Measured], starts: &[(u32, (f64, f64))], effort: Effort) 
             "memory_budget_mb": MEMORY_BUDGET,
         }));
     }
+    for s in scraped {
+        rows.push(vec![
+            format!("export, {} peers, a scrape", grouped(u64::from(s.peers))),
+            grouped(u64::from(s.paths)),
+            format!("{:.1} ms, {} kB", s.latency, grouped(s.bytes as u64 / 1_000)),
+            verdict(s.latency, SCRAPE_BUDGET),
+            format!("{:.1} MB", s.resident),
+            format!("{:.1} MB", s.peak),
+            verdict(s.peak, MEMORY_BUDGET),
+        ]);
+        data.push(json!({
+            "command": "export", "paths": s.paths, "peers_exported": s.peers, "scrape_ms": s.latency, "answer_bytes": s.bytes,
+            "scrape_budget_ms": SCRAPE_BUDGET, "resident_mb": s.resident, "peak_mb": s.peak,
+            "memory_budget_mb": MEMORY_BUDGET,
+        }));
+    }
     for (peers, (wall, cpu)) in starts {
         rows.push(vec![
             "start to first report".to_owned(),
@@ -263,9 +375,9 @@ fn section(measured: &[Measured], starts: &[(u32, (f64, f64))], effort: Effort) 
     let about = format!(
         "The whole program on a veth, interval 1 s, watched for {} s while every path carries packets each \
          second; CPU time by the kernel's account of the process. Budgets: {CPU_BUDGET} % of one CPU, \
-         {MEMORY_BUDGET} MB at 10,000 paths. Start: a run that reports once, without its interval, \
+         {MEMORY_BUDGET} MB at 10,000 paths; a scrape of all of them {SCRAPE_BUDGET} ms, median of {}. Start: a run that reports once, without its interval, \
          median of {}.",
-        effort.seconds, effort.starts,
+        effort.seconds, effort.scrapes, effort.starts,
     );
     Section {
         name: "user",
@@ -275,8 +387,6 @@ fn section(measured: &[Measured], starts: &[(u32, (f64, f64))], effort: Effort) 
         rows,
         data: data.into(),
         bars: Vec::new(),
-        missing: vec![
-            "`observer export` and its scrape latency: the benchmark does not know it yet".to_owned(),
-        ],
+        missing: Vec::new(),
     }
 }

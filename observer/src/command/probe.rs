@@ -10,7 +10,14 @@ use crate::kernel::{Capacities, Programs, entry};
 /// The kernel refused one.
 pub fn run() -> Result<()> {
     let mut programs = Programs::load(Capacities::default())?;
-    for name in [entry::INGRESS, entry::EGRESS, entry::XDP, entry::XDP_FRAGS] {
+    for name in [
+        entry::INGRESS,
+        entry::EGRESS,
+        entry::XDP,
+        entry::XDP_FRAGS,
+        entry::TRACE_INGRESS,
+        entry::TRACE_EGRESS,
+    ] {
         let Some(cost) = programs.cost(name)? else {
             println!("{name}: not for this kernel");
             continue;

@@ -21,7 +21,7 @@ const NOBODY: u32 = 65_534;
 /// CAP_NET_ADMIN, CAP_PERFMON, CAP_BPF.
 const THREE: &str = "000000c000001000";
 /// How long the kills go on at most: loading programs takes seconds on a slow machine.
-const KILLING: Duration = Duration::from_secs(60);
+const KILLING: Duration = Duration::from_secs(90);
 
 /// A BPF file system of the test's own.
 struct BpfFs(tempfile::TempDir);
