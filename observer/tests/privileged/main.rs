@@ -14,6 +14,7 @@ mod input;
 mod lab;
 mod price;
 mod program;
+mod record;
 mod segments;
 mod signals;
 mod sizes;
