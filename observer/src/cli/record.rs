@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{AttachArgs, seconds};
+use super::{AttachArgs, BesideArgs, seconds};
 
 /// Options of `observer record`.
 #[derive(Debug, Args)]
@@ -19,6 +19,9 @@ pub struct RecordArgs {
     /// What to attach to.
     #[command(flatten)]
     pub attach: AttachArgs,
+    /// Beside an exporter.
+    #[command(flatten)]
+    pub beside: BesideArgs,
     /// How long to record, in seconds [default: until Ctrl-C]
     #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
     pub length: Option<Duration>,

@@ -9,10 +9,9 @@ use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 
-use super::session::{Signals, block_on, options};
+use super::session::{Signals, Source, block_on};
 use crate::cli::{AttachArgs, RecordArgs};
 use crate::config::Settings;
-use crate::kernel::Live;
 use crate::model::Report;
 use crate::recording::{End, Header, Writer};
 use crate::snapshot::Snapshot;
@@ -36,9 +35,9 @@ pub fn run(args: &RecordArgs, settings: &Settings) -> Result<()> {
     refuse_to_overwrite(args)?;
     block_on(async {
         let mut signals = Signals::new()?;
-        let mut live = Live::start(options(attach.clone())).await?;
+        let mut source = Source::open(&args.attach, &args.beside, settings, None).await?;
         let result = async {
-            let first = live.read()?;
+            let first = source.read()?;
             let to = Counted { to: open(args)?, bytes: 0 };
             let writer = Writer::new(to, &header(&first));
             let mut recorder = Recorder {
@@ -54,13 +53,13 @@ pub fn run(args: &RecordArgs, settings: &Settings) -> Result<()> {
                 return Ok(());
             }
             let end = tokio::select! {
-                end = recorder.go_on(&mut live, interval, args.length) => end,
+                end = recorder.go_on(&mut source, interval, args.length) => end,
                 () = signals.any() => Ok(End::Interrupted),
             };
-            recorder.finish(&live, end)
+            recorder.finish(&mut source, end)
         }
         .await;
-        live.stop().await;
+        source.stop().await;
         result
     })
 }
@@ -76,14 +75,19 @@ struct Recorder<'a> {
 
 impl Recorder<'_> {
     /// Writes a snapshot every interval until the time is over.
-    async fn go_on(&mut self, live: &mut Live, interval: Duration, length: Option<Duration>) -> Result<End> {
+    async fn go_on(
+        &mut self,
+        source: &mut Source,
+        interval: Duration,
+        length: Option<Duration>,
+    ) -> Result<End> {
         let over = length.map(|length| self.started + length);
         let mut due = self.started;
         loop {
             due += interval;
             let next = over.map_or(due, |over| due.min(over));
-            live.care_until(next).await?;
-            if !self.write(live.read()?)? {
+            source.care_until(next).await?;
+            if !self.write(source.read()?)? {
                 return Ok(End::Interrupted);
             }
             if over.is_some_and(|over| next >= over) {
@@ -107,13 +111,13 @@ impl Recorder<'_> {
     }
 
     /// Ends the recording. After an interruption with what happened since the last snapshot.
-    fn finish(mut self, live: &Live, end: Result<End>) -> Result<()> {
+    fn finish(mut self, source: &mut Source, end: Result<End>) -> Result<()> {
         let reason = match &end {
             Ok(reason) => *reason,
             Err(_) => End::Failed,
         };
         if reason == End::Interrupted
-            && let Ok(last) = live.read()
+            && let Ok(last) = source.read()
         {
             self.write(last)?;
         }

@@ -230,6 +230,21 @@ fn a_second_exporter_is_refused_and_readers_attach_nothing() {
     let packets = row.and_then(|row| row["counters"]["packets"].as_u64());
     assert!(packets.is_some_and(|packets| packets >= sent), "{packets:?} of {sent}");
 
+    // So do the recorder and the doctor, without hooks of their own.
+    let record = ["record", "--for", "0.3", "--interval", "0.1", "--output", "-"];
+    let doctor = ["doctor", "--for", "0.2", "--format", "json"];
+    for asked in [record.as_slice(), doctor.as_slice()] {
+        let beside = ["--log", "info", "--pin-path", pins.to_str().expect("a path")];
+        let command = [&[OBSERVER], asked, beside.as_slice()].concat();
+        let said = lab.command("node-a", &command).output().expect("observer");
+        let (told, said) = (said.status.code(), String::from_utf8_lossy(&said.stderr).into_owned());
+        assert!(matches!(told, Some(0 | 1)), "{asked:?} {told:?}: {said}");
+        assert!(
+            said.contains("read from the exporter's maps") && said.contains(&process),
+            "{asked:?}: {said}"
+        );
+    }
+
     // Other capacities are refused, and the totals stay.
     first.kill();
     let other = exporter(&netns, &pins, 9_475, &["--max-paths", "64"]).output().expect("observer");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::advice::plan::Target;
-use crate::cli::{OutputArgs, Prefix, prefix, seconds};
+use crate::cli::{BesideArgs, OutputArgs, Prefix, prefix, seconds};
 
 /// Options of `observer doctor`.
 #[derive(Debug, Args)]
@@ -24,6 +24,9 @@ pub struct DoctorArgs {
     /// Seconds to measure the wire
     #[arg(long = "for", value_name = "SECONDS", value_parser = seconds, default_value = "3", env = "OBSERVER_DOCTOR_FOR")]
     pub duration: Duration,
+    /// Beside an exporter.
+    #[command(flatten)]
+    pub beside: BesideArgs,
     /// Do not measure the wire: devices, routes and files only
     #[arg(long)]
     pub no_wire: bool,

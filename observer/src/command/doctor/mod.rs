@@ -6,18 +6,18 @@ pub use args::{DoctorArgs, PlanTarget};
 
 use std::io::{ErrorKind, IsTerminal as _};
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
 
 use super::output::Output;
-use super::session::{Signals, block_on, options};
+use super::session::{Signals, Source, block_on};
 use crate::advice::plan::{Plan, plan};
 use crate::advice::{Facts, FelixFile, diagnose};
 use crate::calico::{self, Calico};
 use crate::cli::{AttachArgs, Format};
 use crate::config::Settings;
-use crate::kernel::{Live, netlink, sys};
+use crate::kernel::{netlink, sys};
 use crate::kubernetes::{Client, Credentials};
 use crate::model::Report;
 use crate::topology::Choice;
@@ -43,7 +43,7 @@ pub fn run(args: &DoctorArgs, settings: &Settings) -> Result<bool> {
         let mut due = Instant::now();
         let mut found = false;
         for nth in 0_u64.. {
-            match look(args, &attach, &mut signals).await {
+            match look(args, &attach, settings, &mut signals).await {
                 Ok(None) => break,
                 Ok(Some(facts)) => found = report(args, &facts, nth != 0, &mut output)?,
                 // What fails once, an API server for example, may be there the next time.
@@ -64,12 +64,17 @@ pub fn run(args: &DoctorArgs, settings: &Settings) -> Result<bool> {
 }
 
 /// One look at the node; `None` where a signal came before its end.
-async fn look(args: &DoctorArgs, attach: &AttachArgs, signals: &mut Signals) -> Result<Option<Facts>> {
+async fn look(
+    args: &DoctorArgs,
+    attach: &AttachArgs,
+    settings: &Settings,
+    signals: &mut Signals,
+) -> Result<Option<Facts>> {
     let (calico, notes) = declared(args)?;
     let wire = if args.no_wire {
         None
     } else {
-        let Some(report) = measure(args.duration, attach, signals).await? else { return Ok(None) };
+        let Some(report) = measure(args, attach, settings, signals).await? else { return Ok(None) };
         Some(report)
     };
     let choice = Choice {
@@ -88,24 +93,32 @@ async fn look(args: &DoctorArgs, attach: &AttachArgs, signals: &mut Signals) -> 
     Ok(Some(facts))
 }
 
-/// Attaches, measures, and always detaches; `None` where a signal came before the time was over.
-async fn measure(duration: Duration, attach: &AttachArgs, signals: &mut Signals) -> Result<Option<Report>> {
+/// Measures by an exporter's maps, or attaches and always detaches; `None` where a signal came before the time was over.
+async fn measure(
+    args: &DoctorArgs,
+    attach: &AttachArgs,
+    settings: &Settings,
+    signals: &mut Signals,
+) -> Result<Option<Report>> {
+    let duration = args.duration;
     if std::io::stderr().is_terminal() {
         eprintln!("observer: measuring the wire for {}", units::duration(duration));
     }
-    let mut live = Live::start(options(attach.clone()))
+    // Its devices are the doctor's own choice: the settings give no others.
+    let settings = Settings { devices: Vec::new(), workloads: false, ..settings.clone() };
+    let mut source = Source::open(attach, &args.beside, &settings, None)
         .await
         .context("the wire cannot be measured (--no-wire looks at the rest)")?;
     let measured = async {
-        let before = live.read()?;
-        live.care_until(Instant::now() + duration).await?;
-        anyhow::Ok(Some(Report::between(&before, &live.read()?)))
+        let before = source.read()?;
+        source.care_until(Instant::now() + duration).await?;
+        anyhow::Ok(Some(Report::between(&before, &source.read()?)))
     };
     let result = tokio::select! {
         result = measured => result,
         () = signals.any() => Ok(None),
     };
-    live.stop().await;
+    source.stop().await;
     result
 }
 
