@@ -16,6 +16,7 @@ pub mod kernel;
 pub mod kubernetes;
 pub mod model;
 pub mod path_name;
+pub mod pem;
 pub mod price;
 pub mod recording;
 pub mod snapshot;

@@ -84,6 +84,18 @@ impl Position {
         }
     }
 
+    /// The word that every view uses; `None` where it is no fragment header's.
+    #[must_use]
+    pub const fn label(self) -> Option<&'static str> {
+        match self {
+            Self::Whole => None,
+            Self::First => Some("first"),
+            Self::Middle => Some("middle"),
+            Self::Last => Some("last"),
+            Self::Atomic => Some("atomic"),
+        }
+    }
+
     /// Whether the bytes behind the IP header are not the start of the payload.
     #[inline(always)]
     #[must_use]

@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use observer_common::account::Observation;
-use observer_common::address::Address;
 use observer_common::kind::{Class, Direction};
 use observer_common::packet::{Ip, Malformed, Packet, Position, TooBig};
+
+use crate::topology::convert::from_wire;
 
 /// One IP header of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,11 +97,6 @@ pub(super) fn may_be_notable(seen: &Observation) -> bool {
         || seen.parsed.too_big_at != 0
 }
 
-/// An address as people write it.
-pub(super) fn ip(address: Address) -> IpAddr {
-    address.to_v4().map_or_else(|| IpAddr::from(address.octets()), IpAddr::from)
-}
-
 /// One IP header; `None` where none was read.
 pub(super) fn layer<P: Packet>(packet: &P, header: &Ip) -> Option<Layer> {
     if header.version == 0 {
@@ -119,8 +115,8 @@ pub(super) fn layer<P: Packet>(packet: &P, header: &Ip) -> Option<Layer> {
         protocol: header.protocol,
         position: header.position,
         fragment_offset: fragment.unwrap_or(0),
-        source: header.source(packet).map(ip),
-        destination: header.destination(packet).map(ip),
+        source: header.source(packet).map(from_wire),
+        destination: header.destination(packet).map(from_wire),
     })
 }
 
@@ -129,6 +125,7 @@ pub(super) fn signal(message: &TooBig) -> Signal {
     let quoted = &message.quoted;
     let vni = (quoted.vni != 0).then_some(quoted.vni);
     let readable = quoted.class != Class::Malformed;
-    let quoted = readable.then(|| (ip(quoted.source), ip(quoted.destination), quoted.class, vni));
+    let quoted =
+        readable.then(|| (from_wire(quoted.source), from_wire(quoted.destination), quoted.class, vni));
     Signal { version: message.version, mtu: message.mtu, quoted }
 }

@@ -8,9 +8,9 @@ use observer_common::kind::{Class, Direction};
 
 use super::Record;
 use super::counter::Device;
-use super::event::ip;
 use super::tables::{CaptureTables, SIZE_BOUNDS};
 use crate::model::{Figures, PathFigures};
+use crate::topology::convert::from_wire;
 
 /// What was read of one file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -111,8 +111,8 @@ impl Summary {
             .paths()
             .map(|(who, stats)| PathSummary {
                 device: devices[usize::from(who.slot)].name.clone(),
-                source: ip(who.source),
-                destination: ip(who.destination),
+                source: from_wire(who.source),
+                destination: from_wire(who.destination),
                 class: Class::from_index(who.class).unwrap_or(Class::None),
                 vni: who.vni,
                 figures: PathFigures(stats.0),

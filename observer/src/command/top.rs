@@ -9,6 +9,7 @@ use super::session::{Signals, Source, block_on};
 use super::{play, stat};
 use crate::cli::{Format, OutputArgs, StatArgs, TopArgs};
 use crate::config::Settings;
+use crate::kernel::sys;
 use crate::view::tui::{self, Ask, Feed, Origin, Process};
 
 /// Runs `observer top`.
@@ -147,7 +148,7 @@ fn measure_programs(source: &mut Source, on: bool, feed: &Sender<Feed>) {
 
 /// What this process has used; `None` where /proc does not say.
 fn own_cost(at: Duration) -> Option<Process> {
-    let (cpu, memory) = crate::kernel::sys::own_cost()?;
+    let (cpu, memory) = (sys::own_cpu()?, sys::own_memory()?);
     Some(Process { at, cpu, memory })
 }
 

@@ -11,7 +11,8 @@ use hyper::{Method, Request, Response, StatusCode};
 use observer_common::abi::LAYOUT;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::{Ask, Reading, process};
+use super::{Ask, Reading};
+use crate::kernel::sys;
 use crate::model::Report;
 use crate::view::json;
 use crate::view::prometheus::{self, Form, Own, Scrape};
@@ -75,8 +76,8 @@ impl Answers {
             Err(why) => return plain(StatusCode::SERVICE_UNAVAILABLE, why),
         };
         let own = Own {
-            cpu: process::cpu(),
-            resident: process::resident().unwrap_or(0),
+            cpu: sys::own_cpu(),
+            resident: sys::own_memory(),
             reading: began.elapsed(),
             unwatched: reading.unwatched,
             layout: LAYOUT,

@@ -5,7 +5,6 @@
 mod auth;
 mod http;
 pub mod notify;
-mod process;
 pub mod sandbox;
 mod server;
 mod tls;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use ureq::Agent;
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{RootCerts, TlsConfig};
 
 use super::answer::Answer;
 use super::error::FleetError;
@@ -204,15 +204,7 @@ fn certificates(path: &Path) -> Result<RootCerts, FleetError> {
         remedy: "it must hold certificates in PEM form",
     };
     let pem = fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let mut found = Vec::new();
-    for item in parse_pem(&pem) {
-        if let PemItem::Certificate(certificate) = item.map_err(|error| wrong(error.to_string()))? {
-            found.push(certificate);
-        }
-    }
-    if found.is_empty() {
-        return Err(wrong("it holds no certificate".to_owned()));
-    }
+    let found = crate::pem::certificates(&pem).map_err(|error| wrong(error.to_string()))?;
     Ok(RootCerts::new_with_certs(&found))
 }
 

@@ -104,8 +104,8 @@ pub fn monotonic() -> std::time::Duration {
     std::time::Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// CPU time (user and system) and resident bytes of this process; `None` where the kernel does not say.
-pub fn own_cost() -> Option<(std::time::Duration, u64)> {
+/// CPU time (user and system) of this process; `None` where the kernel does not say.
+pub fn own_cpu() -> Option<std::time::Duration> {
     // SAFETY: all zeros is a value of the struct, and the call fills it.
     let usage = unsafe {
         let mut usage: libc::rusage = std::mem::zeroed();
@@ -115,11 +115,16 @@ pub fn own_cost() -> Option<(std::time::Duration, u64)> {
         let micros = time.tv_sec.checked_mul(1_000_000)?.checked_add(time.tv_usec)?;
         Some(std::time::Duration::from_micros(u64::try_from(micros).ok()?))
     };
+    Some(time(usage.ru_utime)? + time(usage.ru_stime)?)
+}
+
+/// Resident memory of this process, bytes; `None` where /proc does not say.
+pub fn own_memory() -> Option<u64> {
     let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = pages.split_ascii_whitespace().nth(1)?.parse().ok()?;
     // SAFETY: the call has no memory of ours.
     let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok()?;
-    Some((time(usage.ru_utime)? + time(usage.ru_stime)?, pages * page))
+    Some(pages * page)
 }
 
 const BPF_LINK_CREATE: libc::c_int = 28;

@@ -5,14 +5,16 @@ mod credentials;
 
 pub use credentials::Credentials;
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use ureq::Agent;
-use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{ClientCert, PrivateKey, RootCerts, TlsConfig};
 
 use crate::calico::{Calico, parse};
+use crate::pem;
 
 /// Longer than this no request may take.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -192,29 +194,19 @@ fn escape(token: &str) -> String {
 
 fn tls(credentials: &Credentials) -> Result<TlsConfig, KubernetesError> {
     let remedy = "it should hold PEM; see the kubeconfig or the mounted service account";
-    let wrong =
-        |what: &'static str| move |error: ureq::Error| KubernetesError::new("use", what, error, remedy);
+    let wrong = |what: &'static str, error: &dyn Display| KubernetesError::new("use", what, error, remedy);
     let mut config = TlsConfig::builder().disable_verification(credentials.insecure);
     if let Some(ca) = &credentials.ca {
-        let certificates = certificates(ca).map_err(wrong("the CA certificate"))?;
+        let certificates = pem::certificates(ca).map_err(|error| wrong("the CA certificate", &error))?;
         config = config.root_certs(RootCerts::Specific(Arc::new(certificates)));
     }
     if let Some((certificate, key)) = &credentials.client {
-        let chain = certificates(certificate).map_err(wrong("the client certificate"))?;
-        let key = PrivateKey::from_pem(key).map_err(wrong("the client key"))?;
+        let chain =
+            pem::certificates(certificate).map_err(|error| wrong("the client certificate", &error))?;
+        let key = PrivateKey::from_pem(key).map_err(|error| wrong("the client key", &error))?;
         config = config.client_cert(Some(ClientCert::new_with_certs(&chain, key)));
     }
     Ok(config.build())
-}
-
-fn certificates(pem: &[u8]) -> Result<Vec<Certificate<'static>>, ureq::Error> {
-    let mut list = Vec::new();
-    for item in parse_pem(pem) {
-        if let PemItem::Certificate(certificate) = item? {
-            list.push(certificate);
-        }
-    }
-    Ok(list)
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use observer_common::event::{Event, Why, id, ports};
 use observer_common::kind::Class;
 use observer_common::packet::{Frame, Ip, Malformed, Packet, Position, Slice, TooBig, too_big};
 
+use crate::topology::convert::from_wire;
+
 /// One IP header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -76,7 +78,7 @@ pub fn told(event: Event, bytes: &[u8], device: &str, config: &Config, clock: u6
     Told {
         time: event.time.saturating_add(clock),
         device: device.to_owned(),
-        peer: (event.peer != Address::UNSPECIFIED).then(|| ip(event.peer)),
+        peer: (event.peer != Address::UNSPECIFIED).then(|| from_wire(event.peer)),
         outer: header(&packet, &seen.parsed.outer),
         inner: header(&packet, &seen.parsed.inner),
         too_big: message.map(|message| quoted(&message)),
@@ -85,14 +87,10 @@ pub fn told(event: Event, bytes: &[u8], device: &str, config: &Config, clock: u6
     }
 }
 
-fn ip(address: Address) -> IpAddr {
-    address.to_v4().map_or_else(|| IpAddr::from(address.octets()), IpAddr::from)
-}
-
 fn quoted(message: &TooBig) -> (u32, Option<(IpAddr, IpAddr)>) {
     let quoted = &message.quoted;
     let readable = quoted.class != Class::Malformed;
-    (message.mtu, readable.then(|| (ip(quoted.source), ip(quoted.destination))))
+    (message.mtu, readable.then(|| (from_wire(quoted.source), from_wire(quoted.destination))))
 }
 
 fn header<P: Packet>(packet: &P, header: &Ip) -> Option<Header> {
@@ -100,8 +98,8 @@ fn header<P: Packet>(packet: &P, header: &Ip) -> Option<Header> {
     let port = |number: u32| u16::try_from(number).unwrap_or(0);
     let id = id(packet, header);
     Some(Header {
-        source: ip(source),
-        destination: ip(destination),
+        source: from_wire(source),
+        destination: from_wire(destination),
         ports: match ports(packet, header) {
             (0, 0) => None,
             (from, to) => Some((port(from), port(to))),

@@ -13,15 +13,8 @@ use crate::trace::{Header, Told};
 /// Version of the JSON lines.
 pub const SCHEMA: &str = "observer-trace/1";
 
-const fn position(position: Position) -> &'static str {
-    match position {
-        Position::Whole => "whole",
-        Position::First => "first",
-        Position::Middle => "middle",
-        Position::Last => "last",
-        Position::Atomic => "atomic",
-    }
-}
+/// What is no fragment.
+const WHOLE: &str = "whole";
 
 fn reasons(told: &Told) -> String {
     told.reasons().map(Why::label).collect::<Vec<_>>().join(",")
@@ -33,7 +26,7 @@ fn ends(header: &Header) -> String {
         None => format!("{} > {}", header.source, header.destination),
     };
     if header.position != Position::Whole {
-        let _ = write!(text, " {}", position(header.position));
+        let _ = write!(text, " {}", header.position.label().unwrap_or(WHOLE));
     }
     if let Some(id) = header.id.filter(|id| *id != 0 || header.position != Position::Whole) {
         let _ = write!(text, " id {id}");
@@ -91,7 +84,7 @@ fn header(header: &Header) -> Value {
     json!({
         "source": header.source, "destination": header.destination,
         "source_port": header.ports.map(|ports| ports.0), "destination_port": header.ports.map(|ports| ports.1),
-        "protocol": header.protocol, "id": header.id, "fragment": position(header.position),
+        "protocol": header.protocol, "id": header.id, "fragment": header.position.label().unwrap_or(WHOLE),
         "dont_fragment": header.dont_fragment, "length": header.length,
     })
 }

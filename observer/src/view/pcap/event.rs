@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use observer_common::packet::{Malformed, Position};
+use observer_common::packet::Malformed;
 use serde_json::{Value, json};
 
 use crate::capture::{Event, Layer};
@@ -32,16 +32,6 @@ pub fn event(event: &Event, format: Format) -> String {
     }
 }
 
-const fn position(position: Position) -> Option<&'static str> {
-    match position {
-        Position::Whole => None,
-        Position::First => Some("first"),
-        Position::Middle => Some("middle"),
-        Position::Last => Some("last"),
-        Position::Atomic => Some("atomic"),
-    }
-}
-
 fn malformed(reason: Malformed) -> Option<&'static str> {
     (reason != Malformed::None).then(|| reason.label())
 }
@@ -55,7 +45,7 @@ fn json(event: &Event) -> Value {
                 "protocol": layer.protocol,
                 "source": layer.source.map(|address| address.to_string()),
                 "destination": layer.destination.map(|address| address.to_string()),
-                "fragment": position(layer.position),
+                "fragment": layer.position.label(),
                 "fragment_offset": layer.fragment_offset,
             })
         })
@@ -94,7 +84,7 @@ fn csv(event: &Event) -> String {
     let ends = |layer: &Option<Layer>| {
         let address = |address: Option<std::net::IpAddr>| address.map_or_else(String::new, |a| a.to_string());
         let layer = layer.as_ref();
-        let fragment = layer.and_then(|layer| position(layer.position));
+        let fragment = layer.and_then(|layer| layer.position.label());
         [
             layer.map_or_else(String::new, |layer| address(layer.source)),
             layer.map_or_else(String::new, |layer| address(layer.destination)),
@@ -140,7 +130,7 @@ fn text(event: &Event) -> String {
     let _ = write!(line, ", {} B", event.l3_bytes);
     for (name, layer) in [("outer", &event.outer), ("inner", &event.inner)] {
         let Some(layer) = layer else { continue };
-        if let Some(position) = position(layer.position) {
+        if let Some(position) = layer.position.label() {
             let _ = write!(line, ", {name} IPv{} {position} fragment", layer.version);
             let _ = write!(line, " at {}", layer.fragment_offset);
             if name == "inner" {

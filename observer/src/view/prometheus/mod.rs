@@ -26,10 +26,10 @@ use write::Writer;
 /// What the exporter knows besides the snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Own {
-    /// CPU time of this process.
-    pub cpu: Duration,
-    /// Resident memory, bytes.
-    pub resident: u64,
+    /// CPU time of this process, where it is known.
+    pub cpu: Option<Duration>,
+    /// Resident memory, bytes, where it is known.
+    pub resident: Option<u64>,
     /// How long reading the maps took.
     pub reading: Duration,
     /// Time in which nobody counted, since counting began.
@@ -202,8 +202,14 @@ fn own(to: &mut DescriptorEncoder, scrape: &Scrape) -> Result<(), Error> {
     for program in &snapshot.programs {
         seconds.counter(&[("program", program.name.as_str())], program.run_time.as_secs_f64())?;
     }
-    Writer::start(to, &f::CPU_SECONDS)?.only_counter(own.cpu.as_secs_f64())?;
-    Writer::start(to, &f::RESIDENT)?.only_gauge(own.resident)?;
+    let mut cpu = Writer::start(to, &f::CPU_SECONDS)?;
+    if let Some(time) = own.cpu {
+        cpu.only_counter(time.as_secs_f64())?;
+    }
+    let mut resident = Writer::start(to, &f::RESIDENT)?;
+    if let Some(bytes) = own.resident {
+        resident.only_gauge(bytes)?;
+    }
     Writer::start(to, &f::SCRAPE_SECONDS)?.only_gauge(own.reading.as_secs_f64())?;
     let layout = own.layout.to_string();
     let kernel = snapshot.origin.trim_start_matches("Linux ");

@@ -18,7 +18,13 @@ fn scrape() -> Scrape {
         run_time: Duration::from_micros(3),
     }];
     let paths = Selection::default().choose(&snapshot.paths, 2);
-    let own = Own { unwatched: Duration::from_millis(1_500), layout: 1, ..Own::default() };
+    let own = Own {
+        cpu: Some(Duration::from_secs(2)),
+        resident: Some(20 << 20),
+        unwatched: Duration::from_millis(1_500),
+        layout: 1,
+        ..Own::default()
+    };
     Scrape { snapshot, paths, own }
 }
 

@@ -46,7 +46,8 @@ fn words(app: &App, ticks: &[Tick], theme: Theme) -> Vec<Line<'static>> {
     let known = || ticks.iter().filter_map(|tick| tick.ratio);
     let most = known().reduce(f64::max);
     let least = known().reduce(f64::min);
-    let last = ticks.last().copied().unwrap_or_default();
+    // Of what is shown, as the ratio is: that may be all since the start, or a step of the history.
+    let last = app.report.as_ref().map(Tick::of).unwrap_or_default();
     let shown =
         |bytes: Option<f64>| bytes.map_or_else(|| units::UNKNOWN.to_owned(), |bytes| rate(app, bytes));
     vec![
