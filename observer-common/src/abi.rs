@@ -6,7 +6,7 @@ use crate::counters::{EVENTS, TOTALS};
 use crate::kind::{Class, Direction};
 
 /// Changes whenever the layout of any map changes; pinned maps of another version are refused.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 
 /// Devices that can be watched at once: by default, and at most.
 pub const DEFAULT_SLOTS: u32 = 32;
@@ -133,6 +133,11 @@ pub struct Config {
     pub usual_udp_class: u32,
     /// The VNI of that tunnel, or [`crate::path::VNI_NONE`].
     pub usual_udp_vni: u32,
+    /// Changes whenever a path was removed, so that no CPU goes on with a key that it remembers; never 0
+    /// where paths are counted. [`crate::path::BusyPath`].
+    pub generation: u32,
+    /// Explicit padding, zero.
+    pub reserved: u32,
     /// UDP destination ports in wire order; 0 ends a list.
     pub vxlan_ports: [u16; PORTS],
     /// The same for Geneve.
@@ -152,6 +157,8 @@ impl Config {
         vnis: [4096, 0x00ca_11c0, 0, 0, 0, 0, 0, 0],
         usual_udp_class: Class::None as u32,
         usual_udp_vni: 0,
+        generation: 1,
+        reserved: 0,
         vxlan_ports: [4789_u16.to_be(), 0, 0, 0],
         geneve_ports: [6081_u16.to_be(), 0, 0, 0],
         // 51820 and 51821: Calico's WireGuard for IPv4 and IPv6 (felix/config: WireguardListeningPort).

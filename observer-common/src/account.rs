@@ -11,8 +11,8 @@ use crate::address::Address;
 use crate::counters::{Event, FIRST_REASON, PathCounter, Total};
 use crate::kind::{Class, Direction};
 use crate::packet::{
-    Cleared, Frame, Ip, Malformed, Packet, Parsed, Position, WIREGUARD_AROUND, clear, header_end, parse,
-    too_big,
+    Cleared, Frame, Ip, Malformed, Packet, Parsed, Position, WIREGUARD_AROUND, clear, clear_behind,
+    header_end, parse, too_big,
 };
 use crate::path::{PathKey, PathStats, Stranger, VNI_FOREIGN, VNI_NONE};
 
@@ -283,7 +283,8 @@ impl Observation {
     }
 }
 
-const _: () = assert!(size_of::<Verdict>().is_multiple_of(8));
+const _: () = assert!(size_of::<Verdict>().is_multiple_of(8) && size_of::<Sizes>().is_multiple_of(8));
+const _: () = assert!(core::mem::offset_of!(Verdict, sizes) == 0);
 // SAFETY: aligned to 8, the size above; integers, booleans, and an enum whose first variant is 0.
 unsafe impl Cleared for Verdict {}
 
@@ -292,7 +293,8 @@ unsafe impl Cleared for Verdict {}
 #[inline(always)]
 pub fn look<P: Packet>(packet: &P, site: &Site<'_>, seen: &mut Observation) -> bool {
     clear(&mut seen.parsed);
-    clear(&mut seen.verdict);
+    // All but the sizes, which are weighed anyhow.
+    clear_behind::<_, Sizes>(&mut seen.verdict);
     parse(packet, &seen.frame, site.link(), site.config, &mut seen.parsed);
     packet.settle(seen);
     let short = seen.verdict.sizes.weigh(packet, &seen.frame, &seen.parsed);
@@ -375,6 +377,14 @@ fn on_underlay<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &mut T
         Direction::Egress => parsed.outer.destination(packet),
     };
     let Some(far) = far else { return };
+    // Most of an edge node's packets end here. Whether a later fragment is a tunnel's is not known yet.
+    if !(parsed.class.is_tunnel()
+        || parsed.udp_later_fragment
+        || may_be_pod(&far, parsed.outer.version, site.config))
+    {
+        seen.verdict.class = Class::External;
+        return;
+    }
     seen.far = far;
     seen.key = PathKey {
         peer: far,
@@ -389,6 +399,9 @@ fn on_underlay<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &mut T
     }
     if seen.verdict.class.is_tunnel() {
         tunnel_path(site, tables, seen);
+    } else if seen.parsed.udp_later_fragment && !may_be_pod(&seen.far, seen.parsed.outer.version, site.config)
+    {
+        seen.verdict.class = Class::External;
     } else {
         native_path(site, tables, seen);
     }
@@ -452,14 +465,10 @@ fn tunnel_path<T: Tables>(site: &Site<'_>, tables: &mut T, seen: &mut Observatio
     }
 }
 
-/// Counts a packet without encapsulation for the path of its pod block, or as external.
+/// Counts a packet without encapsulation that may be a pod's for the path of its block, or as external.
 #[inline(always)]
 fn native_path<T: Tables>(site: &Site<'_>, tables: &mut T, seen: &mut Observation) {
     let Observation { parsed, verdict, key, far, block, .. } = seen;
-    if !may_be_pod(far, parsed.outer.version, site.config) {
-        verdict.class = Class::External;
-        return;
-    }
     // One prefix length, as Calico has it unless addresses were borrowed: the block's path is the
     // proof that the block is known, and one look-up is all.
     let [first, second, ..] = &site.config.lengths;
@@ -660,6 +669,10 @@ fn add_totals(totals: &mut Totals, parsed: &Parsed, verdict: &Verdict) {
     if parsed.outer.position != Position::Whole {
         let (v4, v6) = (Total::OuterV4First, Total::OuterV6First);
         add_fragment(counters, &parsed.outer, v4, v6);
+    }
+    // What follows is only ever found in tunnel packets.
+    if !verdict.class.is_tunnel() {
+        return;
     }
     if parsed.inner.position != Position::Whole {
         let (v4, v6) = (Total::InnerV4First, Total::InnerV6First);

@@ -25,6 +25,7 @@ const NEXT: i32 = -1;
 
 /// TC ingress of a watched device.
 #[classifier]
+#[inline(always)]
 pub fn observer_in(ctx: TcContext) -> i32 {
     tc::observe(&ctx, Direction::Ingress);
     NEXT
@@ -32,6 +33,7 @@ pub fn observer_in(ctx: TcContext) -> i32 {
 
 /// TC egress of a watched device.
 #[classifier]
+#[inline(always)]
 pub fn observer_out(ctx: TcContext) -> i32 {
     tc::observe(&ctx, Direction::Egress);
     NEXT
@@ -39,6 +41,7 @@ pub fn observer_out(ctx: TcContext) -> i32 {
 
 /// TC ingress of a device whose packets are told of one by one.
 #[classifier]
+#[inline(always)]
 pub fn trace_in(ctx: TcContext) -> i32 {
     trace::watch(&ctx, Direction::Ingress);
     NEXT
@@ -46,6 +49,7 @@ pub fn trace_in(ctx: TcContext) -> i32 {
 
 /// TC egress of such a device.
 #[classifier]
+#[inline(always)]
 pub fn trace_out(ctx: TcContext) -> i32 {
     trace::watch(&ctx, Direction::Egress);
     NEXT
@@ -53,6 +57,7 @@ pub fn trace_out(ctx: TcContext) -> i32 {
 
 /// XDP ingress of an underlay device.
 #[xdp]
+#[inline(always)]
 pub fn observer_xdp(ctx: XdpContext) -> u32 {
     xdp::observe(&ctx);
     xdp_action::XDP_PASS
@@ -60,6 +65,7 @@ pub fn observer_xdp(ctx: XdpContext) -> u32 {
 
 /// The same for devices whose MTU makes the driver use several buffers a frame (kernel ≥ 5.18).
 #[xdp(frags)]
+#[inline(always)]
 pub fn observer_xdp_fr(ctx: XdpContext) -> u32 {
     xdp::observe_frags(&ctx);
     xdp_action::XDP_PASS

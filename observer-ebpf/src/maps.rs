@@ -1,7 +1,7 @@
 //! Every map, with its size and why.
 
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, RingBuf};
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf, Stack};
 use observer_common::abi::{
     BlockFacts, BlockKey, CLASS_STRIDE, Config, DEFAULT_BLOCKS, DEFAULT_PATHS, DEFAULT_PEERS, DEFAULT_SLOTS,
     DEVICE_TABLE, DeviceFacts, Events, PeerFacts, SIZE_TABLE, STRANGERS, Totals,
@@ -9,7 +9,7 @@ use observer_common::abi::{
 use observer_common::account::Observation;
 use observer_common::address::Address;
 use observer_common::event::{Event, Fields, Flow, STEPS, Step, WHYS, Wanted};
-use observer_common::path::{PathKey, PathStats, Stranger};
+use observer_common::path::{PATH_SETS, PEER_WORDS, PathKey, PathSet, PathStats, Stranger};
 
 /// From an interface index, modulo the size and a few places further, to the facts of its device.
 /// An array: the look-up is inlined, and four times as many places as devices keep probing short.
@@ -32,9 +32,28 @@ pub static TOTALS: PerCpuArray<Totals> = PerCpuArray::with_max_entries(DEFAULT_S
 #[map]
 pub static EVENTS: PerCpuArray<Events> = PerCpuArray::with_max_entries(DEFAULT_SLOTS * 2, 0);
 
-/// Paths. A plain hash: an LRU would silently evict peers under a flood. Only known peers enter.
+/// From a path to the index of its counters. A plain hash: an LRU would silently evict peers under a
+/// flood. Only known peers enter.
 #[map]
-pub static PATHS: PerCpuHashMap<PathKey, PathStats> = PerCpuHashMap::with_max_entries(DEFAULT_PATHS, 0);
+pub static PATHS: HashMap<PathKey, u32> = HashMap::with_max_entries(DEFAULT_PATHS, 0);
+
+/// Counters of paths. An array beside the hash, because a CPU that remembers the index need not hash.
+#[map]
+pub static PATH_STATS: PerCpuArray<PathStats> = PerCpuArray::with_max_entries(DEFAULT_PATHS, 0);
+
+/// Indices into `PATH_STATS` that no path has. User space fills it, the lowest on top, so that the used
+/// ones stand together.
+#[map]
+pub static FREE_PATHS: Stack<u32> = Stack::with_max_entries(DEFAULT_PATHS, 0);
+
+/// Busy paths by [`observer_common::path::path_set`]: what is found here costs no look-up of a hash.
+#[map]
+pub static PATH_CACHE: PerCpuArray<PathSet> = PerCpuArray::with_max_entries(PATH_SETS, 0);
+
+/// Which addresses may be those of peers or of paths ([`observer_common::path::peer_bit`]): it spares
+/// what a flood of spoofed senders would look up in vain.
+#[map]
+pub static PEER_FILTER: Array<[u64; PEER_WORDS]> = Array::with_max_entries(1, 0);
 
 /// Addresses of known nodes.
 #[map]

@@ -7,10 +7,12 @@ use observer_common::abi::{
 };
 use observer_common::account::{Observation, Tables};
 use observer_common::address::Address;
-use observer_common::path::{PathKey, PathStats, Stranger};
+use observer_common::kind::Class;
+use observer_common::path::{BusyPath, PathKey, PathStats, Stranger, path_set, peer_bit};
 
 use crate::maps::{
-    BLOCKS, CONFIG, DEVICES, EVENTS, IN_HAND, PATHS, PEERS, SIZE_CLASS, STRANGER_TABLE, TOTALS,
+    BLOCKS, CONFIG, DEVICES, EVENTS, FREE_PATHS, IN_HAND, PATH_CACHE, PATH_STATS, PATHS, PEER_FILTER, PEERS,
+    SIZE_CLASS, STRANGER_TABLE, TOTALS,
 };
 
 /// Turns the pointer that a look-up gave into a reference.
@@ -24,9 +26,6 @@ macro_rules! reference {
         }
     };
 }
-
-/// A value of zeros to enter new paths with.
-static NEW_PATH: PathStats = PathStats::ZERO;
 
 /// The facts of a watched device.
 #[inline(always)]
@@ -52,6 +51,62 @@ pub fn in_hand() -> Option<&'static mut Observation> {
     reference!(IN_HAND.get_ptr_mut(0))
 }
 
+/// Stands for no index: none of an array's.
+const NOWHERE: u32 = u32::MAX;
+
+/// Where the counters of a path stand that is known already: as this CPU remembers it, or by the hash.
+#[inline(always)]
+fn index(key: &PathKey) -> Option<u32> {
+    let words = key.words();
+    let generation = config()?.generation;
+    let set = PATH_CACHE.get(path_set(&words))?;
+    for busy in set {
+        if busy.is(&words, generation) {
+            return Some(busy.index);
+        }
+    }
+    // Not asked before: what is in the cache is a peer's.
+    if key.class != Class::None as u8 && !may_be_peer(&key.peer) {
+        return None;
+    }
+    let index = look_up(key);
+    if index == NOWHERE { None } else { Some(index) }
+}
+
+/// Looks a path up in the hash, and remembers where it stands. Not inlined: the programs do it in many
+/// places, and seldom.
+#[inline(never)]
+fn look_up(key: &PathKey) -> u32 {
+    // SAFETY: an index is one word, and is read at once.
+    let Some(index) = PATHS.get_ptr(key).map(|index| unsafe { *index }) else { return NOWHERE };
+    let words = key.words();
+    if let (Some(set), Some(config)) = (reference!(PATH_CACHE.get_ptr_mut(path_set(&words))), config()) {
+        let [first, second] = set;
+        *second = *first;
+        *first = BusyPath { key: words, index, generation: config.generation };
+    }
+    index
+}
+
+/// Enters a path; [`NOWHERE`] where there is no room.
+#[inline(never)]
+fn enter(key: &PathKey) -> u32 {
+    if let Ok(Some(index)) = FREE_PATHS.pop() {
+        // Another CPU may have entered it meanwhile: the look-up decides, not the result.
+        if PATHS.insert(key, index, u64::from(BPF_NOEXIST)).is_err() {
+            let _ = FREE_PATHS.push(index, 0);
+        }
+    }
+    look_up(key)
+}
+
+/// False for an address that was never a peer's.
+#[inline(always)]
+fn may_be_peer(address: &Address) -> bool {
+    let (word, bit) = peer_bit(address);
+    PEER_FILTER.get(0).and_then(|filter| filter.get(word)).is_some_and(|word| word & bit != 0)
+}
+
 /// The kernel's maps.
 pub struct Maps;
 
@@ -68,22 +123,21 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn path(&mut self, key: &PathKey) -> Option<&mut PathStats> {
-        reference!(PATHS.get_ptr_mut(key))
+        let index = index(key)?;
+        reference!(PATH_STATS.get_ptr_mut(index))
     }
 
     #[inline(always)]
     fn add_path(&mut self, key: &PathKey) -> Option<&mut PathStats> {
-        // Another CPU may have entered it meanwhile: the look-up decides, not the result.
-        #[expect(
-            clippy::needless_borrows_for_generic_args,
-            reason = "by value it would be copied to the stack, a quarter of which that is"
-        )]
-        let _ = PATHS.insert(key, &NEW_PATH, u64::from(BPF_NOEXIST));
-        self.path(key)
+        let index = enter(key);
+        reference!(PATH_STATS.get_ptr_mut(index))
     }
 
     #[inline(always)]
     fn peer(&self, address: &Address) -> Option<PeerFacts> {
+        if !may_be_peer(address) {
+            return None;
+        }
         // SAFETY: user space may replace the value meanwhile; both words are read at once at most
         // torn between two configurations of the same peer.
         PEERS.get_ptr(address).map(|facts| unsafe { *facts })

@@ -117,8 +117,14 @@ impl Position {
 /// a BPF program.
 #[inline(always)]
 pub(crate) fn clear<T: Cleared>(value: &mut T) {
+    clear_behind::<T, ()>(value);
+}
+
+/// Makes all words of a struct zero but those of its first field, a `First`.
+#[inline(always)]
+pub(crate) fn clear_behind<T: Cleared, First>(value: &mut T) {
     let words = (&raw mut *value).cast::<u64>();
-    for i in 0..const { size_of::<T>() / size_of::<u64>() } {
+    for i in const { size_of::<First>() / size_of::<u64>() }..const { size_of::<T>() / size_of::<u64>() } {
         // SAFETY: the struct consists of so many words, and zero is a value of each of its fields.
         unsafe { words.add(i).write_volatile(0) };
     }

@@ -23,29 +23,55 @@ const WIREGUARD_TAG: u32 = 16;
 /// What a message has around its packet.
 pub const WIREGUARD_AROUND: u32 = WIREGUARD_HEADER + WIREGUARD_TAG;
 
+/// Lowest and highest bits of the four ports of a word.
+const ONES: u64 = 0x0001_0001_0001_0001;
+const HIGHS: u64 = ONES << 15;
+
+/// Not 0 where one of the list is `port`.
+///
+/// All four at once. A part of the difference that is 0 has its highest bit set by the subtraction and not
+/// before; another part can be marked wrongly only by the borrow of such a one.
 #[inline(always)]
-fn listed(ports: &[u16; PORTS], port: u16) -> bool {
+const fn matches(ports: &[u16; PORTS], port: u16) -> u64 {
+    // SAFETY: eight bytes of integers; a copy has any alignment.
+    let ports: u64 = unsafe { core::mem::transmute(*ports) };
+    let difference = ports ^ (port as u64).wrapping_mul(ONES);
+    difference.wrapping_sub(ONES) & !difference & HIGHS
+}
+
+#[inline(always)]
+const fn listed(ports: &[u16; PORTS], port: u16) -> bool {
     // Port 0 is never a tunnel's, and it fills unused places.
-    ((ports[0] == port) | (ports[1] == port) | (ports[2] == port) | (ports[3] == port)) && port != 0
+    matches(ports, port) != 0 && port != 0
 }
 
 /// Looks whether the UDP datagram behind the outer header is a tunnel's, and what it announces.
 #[inline(always)]
 pub(super) fn tunnel<P: Packet>(packet: &P, parsed: &mut Parsed, config: &Config) -> Carried {
     let at = u32::from(parsed.outer.payload);
-    let header = if at + UDP > parsed.outer.end() { None } else { packet.read::<Udp>(at) };
-    let Some(header) = header else {
+    // Both ports as one word: LLVM would read and join them piece by piece.
+    let header = if at + UDP > parsed.outer.end() { None } else { packet.read::<[u32; 2]>(at) };
+    let Some([ports, _]) = header else {
         parsed.stop(Malformed::TruncatedTransport);
         return Carried::NOTHING;
     };
     let at = at + UDP;
-    if listed(&config.vxlan_ports, header.destination) {
+    let [a, b, c, d] = ports.to_ne_bytes();
+    let (source, destination) = (u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d]));
+    if listed(&config.vxlan_ports, destination) {
         return vxlan(packet, parsed, at);
     }
-    if listed(&config.geneve_ports, header.destination) {
+    // Most datagrams are nobody's tunnel: one comparison for them.
+    let others = matches(&config.geneve_ports, destination)
+        | matches(&config.wireguard_ports, destination)
+        | matches(&config.wireguard_ports, source);
+    if others == 0 {
+        return Carried::NOTHING;
+    }
+    if listed(&config.geneve_ports, destination) {
         return geneve(packet, parsed, at);
     }
-    if listed(&config.wireguard_ports, header.destination) || listed(&config.wireguard_ports, header.source) {
+    if listed(&config.wireguard_ports, destination) || listed(&config.wireguard_ports, source) {
         wireguard(packet, parsed, at);
     }
     Carried::NOTHING
@@ -173,4 +199,27 @@ fn wireguard<P: Packet>(packet: &P, parsed: &mut Parsed, at: u32) {
         parsed.stop(Malformed::TruncatedTunnel);
     }
     parsed.inner_length = parsed.inner_length.saturating_sub(around);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_ports_at_once_are_four_ports_one_by_one() {
+        let interesting = [0, 1, 2, 0x7fff, 0x8000, 0x8001, 0xfffe, u16::MAX, 4_789, 4_789_u16.to_be()];
+        for a in interesting {
+            for b in interesting {
+                for c in interesting {
+                    for port in interesting {
+                        for list in [[a, b, c, 0], [0, a, b, c], [c, c, a, b]] {
+                            let one_by_one = list.contains(&port);
+                            assert_eq!(matches(&list, port) != 0, one_by_one, "{port} in {list:?}");
+                            assert_eq!(listed(&list, port), one_by_one && port != 0, "{port} in {list:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Whole per-CPU hashes in few system calls: `BPF_MAP_LOOKUP_BATCH` (Linux 5.6), which no library in use
+//! Whole maps in few system calls: `BPF_MAP_LOOKUP_BATCH` (Linux 5.6), which no library in use
 //! makes. One by one, an entry costs two calls.
 
 use std::io;
@@ -29,7 +29,7 @@ struct Attr {
     flags: u64,
 }
 
-/// Reads a per-CPU hash.
+/// Reads a map from its start.
 pub struct Batch<K, V> {
     map: OwnedFd,
     cpus: usize,
@@ -39,28 +39,34 @@ pub struct Batch<K, V> {
 }
 
 impl<K: Pod, V: Pod> Batch<K, V> {
-    /// A reader of the map behind `map`, whose values exist `cpus` times; `key` and `value` fill the room.
+    /// A reader of the map behind `map`, whose values exist `cpus` times (once in a map that is not
+    /// per-CPU); `key` and `value` fill the room.
     pub fn new(map: OwnedFd, cpus: usize, key: K, value: V) -> Self {
-        const { assert!(size_of::<V>().is_multiple_of(8), "the kernel rounds values up to 8 bytes") };
+        assert!(
+            cpus <= 1 || size_of::<V>().is_multiple_of(8),
+            "the kernel rounds these values up to 8 bytes"
+        );
         let entries = (MEMORY / (size_of::<V>() * cpus.max(1))).max(LEAST);
         Self { map, cpus, keys: vec![key; entries], values: vec![value; entries * cpus] }
     }
 
-    /// Hands every entry to `each`, with its value on each CPU; false where the kernel cannot do that.
+    /// Hands every entry to `each`, or the first `most`, with its value on each CPU; false where the kernel
+    /// cannot do that.
     ///
     /// An entry that is entered meanwhile may be missing, none is handed over twice.
     ///
     /// # Errors
     /// The kernel's own.
-    pub fn read(&mut self, mut each: impl FnMut(&K, &[V])) -> io::Result<bool> {
+    pub fn read(&mut self, most: usize, mut each: impl FnMut(&K, &[V])) -> io::Result<bool> {
         // Where the next call goes on: the kernel's own, a bucket number.
         let mut place = [0_u64; 4];
         let mut first = true;
-        loop {
-            let (count, result) = self.call(&mut place, first);
+        let mut left = most;
+        while left > 0 {
+            let (count, result) = self.call(&mut place, first, left);
             match result {
                 Err(libc::EINVAL | libc::EOPNOTSUPP | ENOTSUPP) if first => return Ok(false),
-                Err(libc::ENOSPC) if self.keys.len() < MOST => {
+                Err(libc::ENOSPC) if self.keys.len() < MOST.min(left) => {
                     let (key, value) = (self.keys[0], self.values[0]);
                     self.keys.resize(self.keys.len() * 2, key);
                     self.values.resize(self.values.len() * 2, value);
@@ -74,21 +80,24 @@ impl<K: Pod, V: Pod> Batch<K, V> {
                 each(key, values);
             }
             if result.is_err() {
-                return Ok(true);
+                break;
             }
             first = false;
+            left -= count;
         }
+        Ok(true)
     }
 
-    /// One call from `place` on: how many entries it gave, and `ENOENT` where they were the last.
-    fn call(&mut self, place: &mut [u64; 4], first: bool) -> (usize, Result<(), i32>) {
+    /// One call from `place` on for at most `most` entries: how many it gave, and `ENOENT` where they were
+    /// the last.
+    fn call(&mut self, place: &mut [u64; 4], first: bool, most: usize) -> (usize, Result<(), i32>) {
         let before = *place;
         let mut attr = Attr {
             in_batch: if first { 0 } else { (&raw const before) as u64 },
             out_batch: place.as_mut_ptr() as u64,
             keys: self.keys.as_mut_ptr() as u64,
             values: self.values.as_mut_ptr() as u64,
-            count: u32::try_from(self.keys.len()).unwrap_or(u32::MAX),
+            count: u32::try_from(self.keys.len().min(most)).unwrap_or(u32::MAX),
             map: self.map.as_raw_fd().cast_unsigned(),
             element_flags: 0,
             flags: 0,

@@ -102,6 +102,8 @@ impl Programs {
             .map_max_entries("TOTALS", capacities.slots * 2 * CLASS_STRIDE)
             .map_max_entries("EVENTS", capacities.slots * 2)
             .map_max_entries("PATHS", capacities.paths)
+            .map_max_entries("PATH_STATS", capacities.paths)
+            .map_max_entries("FREE_PATHS", capacities.paths)
             .map_max_entries("PEERS", capacities.peers)
             .map_max_entries("BLOCKS", capacities.blocks)
             .map_max_entries("TRACE", capacities.trace)

@@ -11,6 +11,7 @@ mod ledger;
 mod live;
 mod load;
 pub mod netlink;
+mod paths;
 pub mod pinned;
 mod pins;
 mod price;

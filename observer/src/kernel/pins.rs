@@ -26,12 +26,24 @@ use super::state::State;
 use super::sys;
 
 /// Maps with what was counted, which the next owner takes over.
-const COUNTED: [&str; 5] = ["TOTALS", "EVENTS", "PATHS", "STRANGER_TABLE", "BLOCKS"];
+const COUNTED: [&str; 7] =
+    ["TOTALS", "EVENTS", "PATHS", "PATH_STATS", "FREE_PATHS", "STRANGER_TABLE", "BLOCKS"];
 /// Maps that every owner fills anew; pinned for those who read.
 const FILLED: [&str; 4] = ["DEVICES", "CONFIG", "SIZE_CLASS", "PEERS"];
 /// Maps of the programs that are pinned.
-pub(super) const MAPS: [&str; 9] =
-    ["TOTALS", "EVENTS", "PATHS", "STRANGER_TABLE", "BLOCKS", "DEVICES", "CONFIG", "SIZE_CLASS", "PEERS"];
+pub(super) const MAPS: [&str; 11] = [
+    "TOTALS",
+    "EVENTS",
+    "PATHS",
+    "PATH_STATS",
+    "FREE_PATHS",
+    "STRANGER_TABLE",
+    "BLOCKS",
+    "DEVICES",
+    "CONFIG",
+    "SIZE_CLASS",
+    "PEERS",
+];
 const STATE: &str = "STATE";
 const NEXT: &str = "STATE_next";
 const ALIVE: &str = "ALIVE";

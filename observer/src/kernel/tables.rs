@@ -1,12 +1,10 @@
 //! The maps, typed: what user space writes for the programs, and what it reads of them.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::os::fd::AsFd as _;
 use std::path::Path;
 
-use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
 use aya::util::nr_cpus;
 use aya::{Ebpf, Pod};
 use observer_common::abi::{
@@ -14,12 +12,12 @@ use observer_common::abi::{
     STRANGERS, Totals, events_index, totals_index,
 };
 use observer_common::address::Address;
-use observer_common::counters::{Event, PathCounter, Total};
+use observer_common::counters::{Event, Total};
 use observer_common::kind::{Class, Direction};
-use observer_common::path::{PathKey, PathStats, Stranger};
+use observer_common::path::{PEER_WORDS, PathKey, PathStats, Stranger, peer_bit};
 
-use super::batch::Batch;
 use super::error::{KernelError, chain};
+use super::paths::Paths;
 use crate::topology::convert;
 
 /// A struct that both sides share.
@@ -49,9 +47,9 @@ pub struct Tables {
     size_class: Array<MapData, Shared<[u8; SIZE_TABLE]>>,
     totals: PerCpuArray<MapData, Shared<Totals>>,
     events: PerCpuArray<MapData, Shared<Events>>,
-    paths: PerCpuHashMap<MapData, Shared<PathKey>, Shared<PathStats>>,
-    /// The same, whole; `None` where the kernel cannot do that.
-    all_paths: RefCell<Option<Batch<Shared<PathKey>, Shared<PathStats>>>>,
+    paths: Paths,
+    /// `None` for those who only read.
+    peer_filter: Option<Array<MapData, Shared<[u64; PEER_WORDS]>>>,
     peers: HashMap<MapData, Shared<Address>, Shared<PeerFacts>>,
     blocks: HashMap<MapData, Shared<BlockKey>, Shared<BlockFacts>>,
     strangers: PerCpuArray<MapData, Shared<Stranger>>,
@@ -59,6 +57,11 @@ pub struct Tables {
     places: BTreeMap<u32, u32>,
     /// Peers and blocks that are entered.
     known: (usize, usize),
+    /// What was last written to `CONFIG`.
+    current: Config,
+    /// What was last written to `PEER_FILTER`. Bits are only ever added: a node that is no peer any more
+    /// may have paths.
+    filter: Box<[u64; PEER_WORDS]>,
 }
 
 macro_rules! take {
@@ -73,7 +76,14 @@ impl Tables {
     /// # Errors
     /// A map is missing or of another kind: the object is not ours.
     pub fn take(ebpf: &mut Ebpf) -> Result<Self, KernelError> {
-        Self::from(|name| ebpf.take_map(name).ok_or(MapError::InvalidName { name: name.to_owned() }))
+        let mut map = |name: &'static str| {
+            ebpf.take_map(name).ok_or_else(|| MapError::InvalidName { name: name.to_owned() })
+        };
+        let mut tables = Self::from(&mut map, true)?;
+        tables.peer_filter = Some(take!(map, "PEER_FILTER"));
+        let paths = tables.paths.keys()?;
+        tables.may_be_peers(paths.iter().map(|(key, _)| &key.peer))?;
+        Ok(tables)
     }
 
     /// Opens the maps that another process has pinned in a directory.
@@ -81,25 +91,28 @@ impl Tables {
     /// # Errors
     /// A map is missing, of another kind, or not ours to read.
     pub fn open(directory: &Path) -> Result<Self, KernelError> {
-        Self::from(|name| Map::from_map_data(MapData::from_pin(directory.join(name))?))
+        Self::from(|name| Map::from_map_data(MapData::from_pin(directory.join(name))?), false)
     }
 
-    fn from(mut map: impl FnMut(&'static str) -> Result<Map, MapError>) -> Result<Self, KernelError> {
-        let paths = map("PATHS").map_err(failed("open", "PATHS"))?;
-        let all_paths = RefCell::new(batch(&paths));
+    fn from(
+        mut map: impl FnMut(&'static str) -> Result<Map, MapError>,
+        owner: bool,
+    ) -> Result<Self, KernelError> {
         Ok(Self {
             devices: take!(map, "DEVICES"),
             config: take!(map, "CONFIG"),
             size_class: take!(map, "SIZE_CLASS"),
             totals: take!(map, "TOTALS"),
             events: take!(map, "EVENTS"),
-            paths: paths.try_into().map_err(failed("open", "PATHS"))?,
-            all_paths,
+            paths: Paths::open(&mut map, owner)?,
+            peer_filter: None,
             peers: take!(map, "PEERS"),
             blocks: take!(map, "BLOCKS"),
             strangers: take!(map, "STRANGER_TABLE"),
             places: BTreeMap::new(),
             known: (0, 0),
+            current: Config::DEFAULT,
+            filter: Box::new([0; PEER_WORDS]),
         })
     }
 
@@ -147,7 +160,29 @@ impl Tables {
     /// # Errors
     /// The map cannot be written.
     pub fn set_config(&mut self, config: &Config) -> Result<(), KernelError> {
-        self.config.set(0, Shared(*config), 0).map_err(failed("write", "CONFIG"))
+        self.current = Config { generation: self.current.generation, ..*config };
+        self.config.set(0, Shared(self.current), 0).map_err(failed("write", "CONFIG"))
+    }
+
+    /// Makes every CPU forget which paths it remembers.
+    fn forget_paths(&mut self) -> Result<(), KernelError> {
+        self.current.generation = self.current.generation.wrapping_add(1).max(1);
+        self.config.set(0, Shared(self.current), 0).map_err(failed("write", "CONFIG"))
+    }
+
+    /// Lets packets from and to these addresses be looked up.
+    fn may_be_peers<'a>(&mut self, peers: impl Iterator<Item = &'a Address>) -> Result<(), KernelError> {
+        let before = self.filter.clone();
+        for peer in peers {
+            let (word, bit) = peer_bit(peer);
+            self.filter[word] |= bit;
+        }
+        match &mut self.peer_filter {
+            Some(map) if before != self.filter => {
+                map.set(0, Shared(*self.filter), 0).map_err(failed("write", "PEER_FILTER"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Sets the bounds of the size classes: ascending, inclusive upper bounds, at most 31.
@@ -180,6 +215,9 @@ impl Tables {
         peers: &BTreeMap<Address, PeerFacts>,
         blocks: &BTreeMap<BlockKey, BlockFacts>,
     ) -> Result<(), KernelError> {
+        self.paths.recycle()?;
+        // Before they are entered, so that none is ever missed.
+        self.may_be_peers(peers.keys().chain(blocks.values().map(|facts| &facts.peer)))?;
         replace(&mut self.peers, peers, "PEERS")?;
         replace(&mut self.blocks, blocks, "BLOCKS")?;
         self.known = (peers.len(), blocks.len());
@@ -225,35 +263,19 @@ impl Tables {
     /// # Errors
     /// The map cannot be read.
     pub fn paths(&self) -> Result<Vec<(PathKey, PathStats)>, KernelError> {
-        let mut paths = Vec::new();
-        if let Some(all) = self.all_paths.borrow_mut().as_mut() {
-            let read = all.read(|Shared(key), values| paths.push((*key, sum(values))));
-            if read.map_err(|error| failed("read", "PATHS")(MapError::IoError(error)))? {
-                return Ok(paths);
-            }
-        }
-        self.all_paths.replace(None);
-        for entry in self.paths.iter() {
-            let (Shared(key), values) = match entry {
-                Ok(entry) => entry,
-                // The entry went away between two calls.
-                Err(MapError::KeyNotFound) => continue,
-                Err(error) => return Err(failed("read", "PATHS")(error)),
-            };
-            paths.push((key, sum(&values)));
-        }
-        Ok(paths)
+        self.paths.read()
     }
 
-    /// Removes a path.
+    /// Removes paths.
     ///
     /// # Errors
     /// The map cannot be written.
-    pub fn remove_path(&mut self, key: &PathKey) -> Result<(), KernelError> {
-        match self.paths.remove(&Shared(*key)) {
-            Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
-            Err(error) => Err(failed("write", "PATHS")(error)),
+    pub fn remove_paths(&mut self, keys: &[PathKey]) -> Result<(), KernelError> {
+        if keys.is_empty() {
+            return Ok(());
         }
+        keys.iter().try_for_each(|key| self.paths.remove(key))?;
+        self.forget_paths()
     }
 
     /// The node that each pod block is entered with.
@@ -310,10 +332,9 @@ impl Tables {
                 }
             }
         }
-        let paths: Vec<_> = self.paths.keys().filter_map(Result::ok).collect();
-        for path in paths {
-            self.paths.remove(&path).map_err(failed("write", "PATHS"))?;
-        }
+        let paths: Vec<_> = self.paths.keys()?.into_iter().map(|(key, _)| key).collect();
+        self.remove_paths(&paths)?;
+        self.paths.recycle()?;
         let nobody = PathKey { peer: Address::UNSPECIFIED, vni: 0, slot: 0, direction: 0, class: 0 };
         for place in 0..STRANGERS {
             let free = Shared(Stranger { key: nobody, packets: 0, wire_bytes: 0 });
@@ -328,25 +349,6 @@ impl Tables {
     pub const fn known(&self) -> (usize, usize) {
         self.known
     }
-}
-
-/// A path's counters, all CPUs together.
-fn sum(values: &[Shared<PathStats>]) -> PathStats {
-    let mut sum = PathStats::ZERO;
-    for Shared(value) in values {
-        for counter in PathCounter::ALL {
-            counter.merge().add(&mut sum.0[counter as usize], value.0[counter as usize]);
-        }
-    }
-    sum
-}
-
-/// A reader of all paths; `None` where that cannot be had, and they are read one by one.
-fn batch(paths: &Map) -> Option<Batch<Shared<PathKey>, Shared<PathStats>>> {
-    let Map::PerCpuHashMap(data) = paths else { return None };
-    let map = data.fd().as_fd().try_clone_to_owned().ok()?;
-    let key = PathKey { peer: Address::UNSPECIFIED, vni: 0, slot: 0, direction: 0, class: 0 };
-    Some(Batch::new(map, nr_cpus().ok()?, Shared(key), Shared(PathStats::ZERO)))
 }
 
 fn cannot_reset(error: std::io::Error) -> KernelError {

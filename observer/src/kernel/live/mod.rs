@@ -459,7 +459,7 @@ impl Live {
         let mut ledger = std::mem::take(&mut self.books.ledger);
         let gone = ledger.assign(homes, &raw, &self.books.names());
         self.books.ledger = ledger;
-        gone.iter().try_for_each(|key| self.tables.remove_path(key))
+        self.tables.remove_paths(&gone)
     }
 
     /// Stops watching a device that is gone; its totals stay.
