@@ -60,6 +60,9 @@ impl Why {
     }
 }
 
+/// The direction of a packet that is on no device's way.
+pub const UNKNOWN_DIRECTION: u8 = 2;
+
 /// Which reasons hold, as a set of [`Why::bit`].
 #[inline(always)]
 #[must_use]
@@ -87,8 +90,10 @@ pub fn whys(seen: &Observation) -> u32 {
     set
 }
 
-/// Bytes of a packet that follow an event, at most.
+/// Bytes of a packet that follow an event: enough for every header that is read.
 pub const SNAP: usize = 512;
+/// The same where more are asked for, at most: a jumbo frame and some.
+pub const LONGEST_SNAP: usize = 16_384;
 
 /// One packet. Integers in host byte order, but for the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +125,7 @@ pub struct Event {
     pub captured: u32,
     /// The device's slot.
     pub slot: u16,
-    /// [`Direction`] as a number.
+    /// [`Direction`] as a number, or [`UNKNOWN_DIRECTION`].
     pub direction: u8,
     /// [`Class`] as a number.
     pub class: u8,
@@ -134,9 +139,14 @@ pub struct Event {
     pub foreign: u8,
     /// The peer node, [`Address::UNSPECIFIED`] where none is known.
     pub peer: Address,
+    /// Of a VLAN tag beside the data: its priority and id.
+    pub vlan_tci: u16,
+    /// See above: its Ethertype, in host byte order.
+    pub vlan_protocol: u16,
 }
 
 const _: () = assert!(size_of::<Event>() == 80);
+const _: () = assert!(Direction::Ingress as u8 == 0 && Direction::Egress as u8 == 1);
 
 /// What user space asks for; without it nothing is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -144,7 +154,8 @@ const _: () = assert!(size_of::<Event>() == 80);
 pub struct Wanted {
     /// Reasons, by [`Why::bit`].
     pub why: u32,
-    /// Bytes of each packet that are wanted, at most [`SNAP`].
+    /// Bytes of each packet that are wanted, at most [`LONGEST_SNAP`]. What is above [`SNAP`] needs the
+    /// larger buffers, one for each CPU.
     pub snap: u32,
     /// Nanoseconds between two events of a reason on a CPU, in the long run; 0 for no limit.
     pub every: u64,
@@ -424,10 +435,14 @@ impl Event {
         Class::from_index(self.class).unwrap_or(Class::Malformed)
     }
 
-    /// The direction.
+    /// The direction; `None` where it is not known.
     #[must_use]
-    pub const fn direction(&self) -> Direction {
-        if self.direction == Direction::Ingress as u8 { Direction::Ingress } else { Direction::Egress }
+    pub const fn direction(&self) -> Option<Direction> {
+        match self.direction {
+            0 => Some(Direction::Ingress),
+            1 => Some(Direction::Egress),
+            _ => None,
+        }
     }
 }
 

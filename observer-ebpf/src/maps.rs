@@ -8,7 +8,7 @@ use observer_common::abi::{
 };
 use observer_common::account::Observation;
 use observer_common::address::Address;
-use observer_common::event::{Event, Fields, Flow, STEPS, Step, WHYS, Wanted};
+use observer_common::event::{Event, Fields, Flow, LONGEST_SNAP, STEPS, Step, WHYS, Wanted};
 use observer_common::path::{PathKey, PathStats, Stranger};
 
 /// From an interface index, modulo the size and a few places further, to the facts of its device.
@@ -76,6 +76,21 @@ pub struct Told {
 /// The event in hand: it is too large for the stack.
 #[map]
 pub static TOLD: PerCpuArray<Told> = PerCpuArray::with_max_entries(1, 0);
+
+/// An event with more of the packet behind it than its headers.
+#[repr(C)]
+pub struct Longer {
+    /// Where and why.
+    pub event: Event,
+    /// The packet's first bytes.
+    pub bytes: [u8; LONGEST_SNAP],
+}
+
+/// Such events in hand, by CPU. An array and not one for each CPU: `observer trace` loads it with as many
+/// places as there are CPUs where it wants more than [`SCRATCH_SIZE`] bytes, and with one that nobody uses
+/// otherwise.
+#[map]
+pub static LONGER: Array<Longer> = Array::with_max_entries(1, 0);
 
 /// What `observer trace` wants to be told of; zeros: nothing.
 #[map]

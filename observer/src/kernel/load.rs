@@ -53,6 +53,9 @@ pub struct Capacities {
     pub blocks: u32,
     /// Bytes of the ring buffer of single packets: a power of two of pages.
     pub trace: u32,
+    /// Buffers for packets of which more than their headers is wanted: one for each CPU, or a single one
+    /// that nobody uses.
+    pub longer: u32,
 }
 
 impl Default for Capacities {
@@ -63,6 +66,7 @@ impl Default for Capacities {
             peers: DEFAULT_PEERS,
             blocks: DEFAULT_BLOCKS,
             trace: DEFAULT_TRACE,
+            longer: 1,
         }
     }
 }
@@ -105,6 +109,7 @@ impl Programs {
             .map_max_entries("PEERS", capacities.peers)
             .map_max_entries("BLOCKS", capacities.blocks)
             .map_max_entries("TRACE", capacities.trace)
+            .map_max_entries("LONGER", capacities.longer)
             .verifier_log_level(verifier_log_level())
             .load(OBJECT)
             .map_err(|error| explain("create", "the BPF maps", &error, errno_of_ebpf(&error)))?;
@@ -126,10 +131,9 @@ impl Programs {
         if name == entry::XDP_FRAGS && sys::version().is_none_or(|version| version < XDP_FRAGS) {
             return Ok(None);
         }
-        let info = if matches!(self.ebpf.program(name), Some(Program::Xdp(_))) {
-            self.xdp(name)?.info()
-        } else {
-            self.classifier(name)?.info()
+        let info = match self.ebpf.program(name) {
+            Some(Program::Xdp(_)) => self.xdp(name)?.info(),
+            _ => self.classifier(name)?.info(),
         };
         let info = info.map_err(|error| refused(name, &error))?;
         let walked = info.verified_instruction_count();

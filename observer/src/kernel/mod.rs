@@ -24,5 +24,5 @@ pub use error::{KernelError, LiveError};
 pub use live::{Live, Options};
 pub use load::{Capacities, Programs, entry};
 pub use pinned::Pinned;
-pub use tables::Tables;
+pub use tables::{Tables, possible_cpus};
 pub use trace::{Tally, Trace};
