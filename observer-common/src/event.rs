@@ -32,6 +32,8 @@ macro_rules! whys {
 }
 
 whys! {
+    /// The kernel dropped it.
+    Drop = 7, "drop";
     /// It must not be fragmented and does not fit through its tunnel.
     WouldDrop = 0, "would-drop";
     /// It does not fit through its tunnel unless it is fragmented.
@@ -58,9 +60,20 @@ impl Why {
     pub const fn bit(self) -> u32 {
         1 << self as u32
     }
+
+    /// Its place among [`Why::ALL`], where its rate is counted.
+    #[inline(always)]
+    #[must_use]
+    pub const fn place(self) -> u32 {
+        let mut place = 0;
+        while place < WHYS && Self::ALL[place] as u32 != self as u32 {
+            place += 1;
+        }
+        place as u32
+    }
 }
 
-/// The direction of a packet that is on no device's way.
+/// The direction of a packet that the kernel dropped: it was on no device's way.
 pub const UNKNOWN_DIRECTION: u8 = 2;
 
 /// Which reasons hold, as a set of [`Why::bit`].
@@ -143,9 +156,15 @@ pub struct Event {
     pub vlan_tci: u16,
     /// See above: its Ethertype, in host byte order.
     pub vlan_protocol: u16,
+    /// Where the kernel dropped it; 0 where it did not.
+    pub location: u64,
+    /// The kernel's number of the reason; its meaning is the running kernel's own.
+    pub reason: u32,
+    /// Explicit padding.
+    pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<Event>() == 80);
+const _: () = assert!(size_of::<Event>() == 96);
 const _: () = assert!(Direction::Ingress as u8 == 0 && Direction::Egress as u8 == 1);
 
 /// What user space asks for; without it nothing is told.

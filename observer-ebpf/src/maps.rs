@@ -8,8 +8,11 @@ use observer_common::abi::{
 };
 use observer_common::account::Observation;
 use observer_common::address::Address;
+use observer_common::drops::DropConfig;
 use observer_common::event::{Event, Fields, Flow, LONGEST_SNAP, STEPS, Step, WHYS, Wanted};
 use observer_common::path::{PathKey, PathStats, Stranger};
+
+use crate::drops::Dropped;
 
 /// From an interface index, modulo the size and a few places further, to the facts of its device.
 /// An array: the look-up is inlined, and four times as many places as devices keep probing short.
@@ -111,3 +114,12 @@ pub static FLOWS: PerCpuArray<Flow> = PerCpuArray::with_max_entries(WHYS as u32,
 /// Events on their way to user space. One page; `observer trace` loads it larger.
 #[map]
 pub static TRACE: RingBuf = RingBuf::with_byte_size(4_096, 0);
+
+/// Which drops are told of, and how the kernel's structs are read; zeros: none.
+#[map]
+pub static DROP_CONFIG: Array<DropConfig> = Array::with_max_entries(1, 0);
+
+/// A dropped packet in hand: drops happen in the middle of everything, so nothing of it is shared with the
+/// programs at TC.
+#[map]
+pub static DROPPED: PerCpuArray<Dropped> = PerCpuArray::with_max_entries(1, 0);

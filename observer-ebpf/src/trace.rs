@@ -136,6 +136,8 @@ fn closer(ctx: &TcContext, direction: Direction) {
     // All reasons, not only those that were asked for.
     tell(event, seen, &site, whys(seen));
     event.captured = length;
+    event.location = 0;
+    event.reason = 0;
     // SAFETY: the context of the program.
     let (tci, protocol) = unsafe { ((*skb).vlan_tci, (*skb).vlan_proto) };
     event.vlan_tci = tci as u16;

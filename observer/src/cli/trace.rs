@@ -79,6 +79,8 @@ pub enum WhyArg {
     Malformed,
     /// From or to a tunnel end or a VNI that the node does not know
     Foreign,
+    /// Dropped by the kernel: too big, in fragments, or in a tunnel
+    Drop,
 }
 
 impl WhyArg {
@@ -94,6 +96,7 @@ impl WhyArg {
             Self::TooBig => Why::TooBig.bit(),
             Self::Malformed => Why::Malformed.bit(),
             Self::Foreign => Why::Foreign.bit(),
+            Self::Drop => Why::Drop.bit(),
         }
     }
 }

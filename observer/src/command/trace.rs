@@ -5,15 +5,15 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
-use observer_common::event::{Event, SNAP, Wanted};
+use observer_common::event::{Event, SNAP, Wanted, Why};
 
 use super::output::NewFile;
 use super::session::{Signals, block_on, options};
 use crate::cli::IngressHook;
 use crate::cli::trace::{TraceArgs, TraceFormat};
 use crate::config::Settings;
-use crate::kernel::{Capacities, Live, Options, Purpose, Trace, possible_cpus, sys};
-use crate::trace::{Expression, Told, compile, told};
+use crate::kernel::{Capacities, Drops, Live, Options, Purpose, Trace, possible_cpus, sys};
+use crate::trace::{Dropped, Expression, Told, compile, told};
 use crate::view::pcapng::Capture;
 use crate::view::trace as view;
 
@@ -90,7 +90,12 @@ async fn stream(
     signals: &mut Signals,
 ) -> Result<()> {
     let steps = filter.map(|filter| compile(filter, &|name| live.slot(name))).transpose()?;
-    let mut trace = Trace::start(live, wanted(args), &steps.unwrap_or_default())?;
+    let wanted = wanted(args);
+    let mut trace = Trace::start(live, wanted, &steps.unwrap_or_default())?;
+    let drops = if wanted.why & Why::Drop.bit() == 0 { Drops::default() } else { Drops::start(live) };
+    for missing in &drops.missing {
+        eprintln!("{missing}");
+    }
     eprintln!("Watching {}. Ctrl-C ends.", live.watched().collect::<Vec<_>>().join(", "));
     let clock = clock();
     let end = args.duration.map(|duration| Instant::now() + duration);
@@ -104,7 +109,7 @@ async fn stream(
             cared = live.care_until(due) => { cared?; end.is_some_and(|end| Instant::now() >= end) }
             () = signals.any() => true,
         };
-        let reading = show(&mut trace, live, sink, clock, most, &mut shown)?;
+        let reading = show(&mut trace, live, &drops, sink, clock, most, &mut shown)?;
         told_losses = losses(&trace, told_losses)?;
         if over || !reading || shown >= most {
             break;
@@ -119,6 +124,7 @@ async fn stream(
 fn show(
     trace: &mut Trace,
     live: &Live,
+    drops: &Drops,
     sink: &mut Sink<'_>,
     clock: u64,
     most: u64,
@@ -130,7 +136,12 @@ fn show(
     {
         let Some((event, packet)) = Event::split(&bytes) else { continue };
         let device = live.name_of(event.slot).unwrap_or("?");
-        let told = told(event, packet, device, &config, clock);
+        let mut told = told(event, packet, device, &config, clock);
+        if event.is(Why::Drop) {
+            let [reason, function] = [drops.reason(event.reason), drops.function(event.location)];
+            told.drop =
+                Some(Dropped { reason: reason.map(str::to_owned), function: function.map(str::to_owned) });
+        }
         if !sink.write(&told)? {
             return Ok(false);
         }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
+use aya::programs::{Program, ProgramError, RawTracePoint, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
 use observer_common::abi::{
@@ -34,6 +34,11 @@ pub mod entry {
     pub const TRACE_INGRESS: &str = "trace_in";
     /// TC egress of `observer trace`.
     pub const TRACE_EGRESS: &str = "trace_out";
+    /// `kfree_skb` of `observer trace`.
+    pub const TRACE_DROP: &str = "trace_drop";
+    /// The same on kernels that give no reason, before 5.17: a program that reads an argument that the
+    /// tracepoint has not is refused.
+    pub const TRACE_DROP_OLD: &str = "trace_drop_old";
     /// XDP, one buffer a frame.
     pub const XDP: &str = "observer_xdp";
     /// XDP, several buffers a frame.
@@ -133,6 +138,7 @@ impl Programs {
         }
         let info = match self.ebpf.program(name) {
             Some(Program::Xdp(_)) => self.xdp(name)?.info(),
+            Some(Program::RawTracePoint(_)) => self.raw_tracepoint(name)?.info(),
             _ => self.classifier(name)?.info(),
         };
         let info = info.map_err(|error| refused(name, &error))?;
@@ -148,6 +154,22 @@ impl Programs {
     pub fn classifier(&mut self, name: &'static str) -> Result<&mut SchedClassifier, KernelError> {
         match self.ebpf.program_mut(name) {
             Some(Program::SchedClassifier(program)) => {
+                if program.fd().is_err() {
+                    program.load().map_err(|error| refused(name, &error))?;
+                }
+                Ok(program)
+            }
+            _ => Err(missing(name)),
+        }
+    }
+
+    /// A program at a raw tracepoint, loaded.
+    ///
+    /// # Errors
+    /// Why the kernel refused it.
+    pub fn raw_tracepoint(&mut self, name: &'static str) -> Result<&mut RawTracePoint, KernelError> {
+        match self.ebpf.program_mut(name) {
+            Some(Program::RawTracePoint(program)) => {
                 if program.fd().is_err() {
                     program.load().map_err(|error| refused(name, &error))?;
                 }

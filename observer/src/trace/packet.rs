@@ -29,8 +29,19 @@ pub struct Told {
     pub inner: Option<Header>,
     /// The too-big message in it.
     pub too_big: Option<Signal>,
+    /// The kernel dropped it: its name for the reason, and the function, where they are known.
+    pub drop: Option<Dropped>,
     /// The packet's first bytes.
     pub bytes: Vec<u8>,
+}
+
+/// Why and where the kernel dropped a packet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// The kernel's name for the reason.
+    pub reason: Option<String>,
+    /// The function that dropped it.
+    pub function: Option<String>,
 }
 
 /// Reads what the kernel sent; `now` is what to add to its clock for nanoseconds since 1970.
@@ -62,6 +73,7 @@ pub fn told(event: Event, bytes: &[u8], device: &str, config: &Config, clock: u6
         outer: header(&packet, &seen.parsed.outer),
         inner: header(&packet, &seen.parsed.inner),
         too_big: message.as_ref().map(signal),
+        drop: None,
         bytes: bytes.to_vec(),
         event,
     }
@@ -83,10 +95,12 @@ impl Told {
         }
     }
 
-    /// The MTU that applies, bytes: the tunnel's room where that is what is exceeded, else the device's.
+    /// The MTU that applies, bytes: the tunnel's room where that is what is exceeded, else the device's. A
+    /// packet that the kernel dropped and that exceeds both met the device's first.
     #[must_use]
     pub fn mtu(&self) -> u32 {
-        if self.event.is(Why::WouldDrop) || self.event.is(Why::WouldFragment) {
+        let at_device = self.event.is(Why::Drop) && self.event.is(Why::Oversized);
+        if !at_device && (self.event.is(Why::WouldDrop) || self.event.is(Why::WouldFragment)) {
             self.event.tunnel_mtu
         } else {
             self.event.mtu

@@ -195,6 +195,9 @@ mod tests {
             peer: Address::from_v4([10, 10, 2, 13]),
             vlan_tci: 0,
             vlan_protocol: 0,
+            location: 0,
+            reason: 0,
+            reserved: 0,
         }
     }
 

@@ -71,6 +71,12 @@ pub fn summary(told: &Told) -> String {
     let event = &told.event;
     let mut line = format!("{} {} {}", reasons(told), told.layer(), event.class().label());
     let _ = write!(line, " {} B, MTU {}", event.largest, told.mtu());
+    if let Some(drop) = &told.drop {
+        let _ = write!(line, ", {}", drop.reason.as_deref().unwrap_or("no reason given"));
+        if let Some(function) = &drop.function {
+            let _ = write!(line, " in {function}");
+        }
+    }
     if event.segments > 1 {
         let _ = write!(line, ", {} segments", event.segments);
     }
@@ -121,6 +127,7 @@ pub fn json(told: &Told) -> String {
         "foreign_peer": event.foreign & 1 != 0,
         "foreign_vni": event.foreign & 2 != 0,
         "malformed": (told.malformed() != Malformed::None).then(|| told.malformed().label()),
+        "drop": told.drop.as_ref().map(|drop| json!({ "reason": drop.reason, "function": drop.function })),
         "outer": told.outer.as_ref().map(header),
         "inner": told.inner.as_ref().map(header),
         "too_big": told.too_big.as_ref().map(|signal| json!({

@@ -1,5 +1,7 @@
 //! `observer trace`: what it tells of, what it keeps back, and that nothing is left.
 
+mod drops;
+
 use std::process::Command;
 
 use serde_json::Value;
