@@ -32,6 +32,8 @@ macro_rules! whys {
 }
 
 whys! {
+    /// The kernel dropped it.
+    Drop = 7, "drop";
     /// It must not be fragmented and does not fit through its tunnel.
     WouldDrop = 0, "would-drop";
     /// It does not fit through its tunnel unless it is fragmented.
@@ -58,7 +60,21 @@ impl Why {
     pub const fn bit(self) -> u32 {
         1 << self as u32
     }
+
+    /// Its place among [`Why::ALL`], where its rate is counted.
+    #[inline(always)]
+    #[must_use]
+    pub const fn place(self) -> u32 {
+        let mut place = 0;
+        while place < WHYS && Self::ALL[place] as u32 != self as u32 {
+            place += 1;
+        }
+        place as u32
+    }
 }
+
+/// The direction of a packet that the kernel dropped: it was on no device's way.
+pub const UNKNOWN_DIRECTION: u8 = 2;
 
 /// Which reasons hold, as a set of [`Why::bit`].
 #[inline(always)]
@@ -87,8 +103,10 @@ pub fn whys(seen: &Observation) -> u32 {
     set
 }
 
-/// Bytes of a packet that follow an event, at most.
+/// Bytes of a packet that follow an event: enough for every header that is read.
 pub const SNAP: usize = 512;
+/// The same where more are asked for, at most: a jumbo frame and some.
+pub const LONGEST_SNAP: usize = 16_384;
 
 /// One packet. Integers in host byte order, but for the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +138,7 @@ pub struct Event {
     pub captured: u32,
     /// The device's slot.
     pub slot: u16,
-    /// [`Direction`] as a number.
+    /// [`Direction`] as a number, or [`UNKNOWN_DIRECTION`].
     pub direction: u8,
     /// [`Class`] as a number.
     pub class: u8,
@@ -134,9 +152,20 @@ pub struct Event {
     pub foreign: u8,
     /// The peer node, [`Address::UNSPECIFIED`] where none is known.
     pub peer: Address,
+    /// Of a VLAN tag beside the data: its priority and id.
+    pub vlan_tci: u16,
+    /// See above: its Ethertype, in host byte order.
+    pub vlan_protocol: u16,
+    /// Where the kernel dropped it; 0 where it did not.
+    pub location: u64,
+    /// The kernel's number of the reason; its meaning is the running kernel's own.
+    pub reason: u32,
+    /// Explicit padding.
+    pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<Event>() == 80);
+const _: () = assert!(size_of::<Event>() == 96);
+const _: () = assert!(Direction::Ingress as u8 == 0 && Direction::Egress as u8 == 1);
 
 /// What user space asks for; without it nothing is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -144,7 +173,8 @@ const _: () = assert!(size_of::<Event>() == 80);
 pub struct Wanted {
     /// Reasons, by [`Why::bit`].
     pub why: u32,
-    /// Bytes of each packet that are wanted, at most [`SNAP`].
+    /// Bytes of each packet that are wanted, at most [`LONGEST_SNAP`]. What is above [`SNAP`] needs the
+    /// larger buffers, one for each CPU.
     pub snap: u32,
     /// Nanoseconds between two events of a reason on a CPU, in the long run; 0 for no limit.
     pub every: u64,
@@ -424,10 +454,14 @@ impl Event {
         Class::from_index(self.class).unwrap_or(Class::Malformed)
     }
 
-    /// The direction.
+    /// The direction; `None` where it is not known.
     #[must_use]
-    pub const fn direction(&self) -> Direction {
-        if self.direction == Direction::Ingress as u8 { Direction::Ingress } else { Direction::Egress }
+    pub const fn direction(&self) -> Option<Direction> {
+        match self.direction {
+            0 => Some(Direction::Ingress),
+            1 => Some(Direction::Egress),
+            _ => None,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod abi;
 pub mod account;
 pub mod address;
 pub mod counters;
+pub mod drops;
 pub mod event;
 pub mod kind;
 pub mod packet;

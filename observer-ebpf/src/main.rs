@@ -7,6 +7,7 @@
 #![feature(asm_experimental_arch)]
 #![expect(missing_docs, reason = "the entry points' macros expand to functions without documentation")]
 
+mod drops;
 mod maps;
 mod packet;
 mod tables;
@@ -15,8 +16,8 @@ mod trace;
 mod xdp;
 
 use aya_ebpf::bindings::xdp_action;
-use aya_ebpf::macros::{classifier, xdp};
-use aya_ebpf::programs::{TcContext, XdpContext};
+use aya_ebpf::macros::{classifier, raw_tracepoint, xdp};
+use aya_ebpf::programs::{RawTracePointContext, TcContext, XdpContext};
 use observer_common::kind::Direction;
 
 /// `TC_ACT_UNSPEC`, which is `TCX_NEXT`: the next program decides. Any other value, `TC_ACT_OK` and
@@ -53,6 +54,18 @@ pub fn trace_in(ctx: TcContext) -> i32 {
 pub fn trace_out(ctx: TcContext) -> i32 {
     trace::watch(&ctx, Direction::Egress);
     NEXT
+}
+
+/// `kfree_skb(skb, location, reason)`: a packet is dropped (kernel ≥ 5.17).
+#[raw_tracepoint]
+pub fn trace_drop(ctx: RawTracePointContext) {
+    drops::dropped(ctx.arg(0), ctx.arg(1), Some(ctx.arg(2)));
+}
+
+/// `kfree_skb(skb, location)` of older kernels.
+#[raw_tracepoint]
+pub fn trace_drop_old(ctx: RawTracePointContext) {
+    drops::dropped(ctx.arg(0), ctx.arg(1), None);
 }
 
 /// XDP ingress of an underlay device.

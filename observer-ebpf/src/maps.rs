@@ -8,8 +8,11 @@ use observer_common::abi::{
 };
 use observer_common::account::Observation;
 use observer_common::address::Address;
-use observer_common::event::{Event, Fields, Flow, STEPS, Step, WHYS, Wanted};
+use observer_common::drops::DropConfig;
+use observer_common::event::{Event, Fields, Flow, LONGEST_SNAP, STEPS, Step, WHYS, Wanted};
 use observer_common::path::{PATH_SETS, PEER_WORDS, PathKey, PathSet, PathStats, Stranger};
+
+use crate::drops::Dropped;
 
 /// From an interface index, modulo the size and a few places further, to the facts of its device.
 /// An array: the look-up is inlined, and four times as many places as devices keep probing short.
@@ -96,6 +99,21 @@ pub struct Told {
 #[map]
 pub static TOLD: PerCpuArray<Told> = PerCpuArray::with_max_entries(1, 0);
 
+/// An event with more of the packet behind it than its headers.
+#[repr(C)]
+pub struct Longer {
+    /// Where and why.
+    pub event: Event,
+    /// The packet's first bytes.
+    pub bytes: [u8; LONGEST_SNAP],
+}
+
+/// Such events in hand, by CPU. An array and not one for each CPU: `observer trace` loads it with as many
+/// places as there are CPUs where it wants more than [`SCRATCH_SIZE`] bytes, and with one that nobody uses
+/// otherwise.
+#[map]
+pub static LONGER: Array<Longer> = Array::with_max_entries(1, 0);
+
 /// What `observer trace` wants to be told of; zeros: nothing.
 #[map]
 pub static WANTED: Array<Wanted> = Array::with_max_entries(1, 0);
@@ -115,3 +133,12 @@ pub static FLOWS: PerCpuArray<Flow> = PerCpuArray::with_max_entries(WHYS as u32,
 /// Events on their way to user space. One page; `observer trace` loads it larger.
 #[map]
 pub static TRACE: RingBuf = RingBuf::with_byte_size(4_096, 0);
+
+/// Which drops are told of, and how the kernel's structs are read; zeros: none.
+#[map]
+pub static DROP_CONFIG: Array<DropConfig> = Array::with_max_entries(1, 0);
+
+/// A dropped packet in hand: drops happen in the middle of everything, so nothing of it is shared with the
+/// programs at TC.
+#[map]
+pub static DROPPED: PerCpuArray<Dropped> = PerCpuArray::with_max_entries(1, 0);

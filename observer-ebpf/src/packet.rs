@@ -22,13 +22,19 @@ fn settled<T>(value: &mut T) {
 /// register that is compared must be the one that is passed on.
 #[inline(always)]
 pub fn copy_length(length: u32) -> u32 {
+    copy_length_of::<SCRATCH_SIZE>(length)
+}
+
+/// The same for a buffer of `ROOM` bytes.
+#[inline(always)]
+pub fn copy_length_of<const ROOM: usize>(length: u32) -> u32 {
     // One less, so that the sum is at least 1: verifiers before Linux 6.2 learn nothing from `!= 0`.
     // An empty packet becomes a long one here, and the helper refuses it.
     let mut last = u64::from(length).wrapping_sub(1);
     // SAFETY: it copies a register to itself.
     unsafe { asm!("{0} = {0}", inout(reg) last, options(pure, nomem, nostack)) };
-    if last > SCRATCH_SIZE as u64 - 1 {
-        last = SCRATCH_SIZE as u64 - 1;
+    if last > ROOM as u64 - 1 {
+        last = ROOM as u64 - 1;
     }
     last as u32 + 1
 }

@@ -1,22 +1,24 @@
 //! Telling of single packets: judged by the same rule as those that are counted, and counted nowhere.
 
-use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_ringbuf_output};
+use aya_ebpf::helpers::generated::{
+    bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_ringbuf_output, bpf_skb_load_bytes,
+};
 use aya_ebpf::programs::TcContext;
 use observer_common::abi::{BlockFacts, BlockKey, Events, PeerFacts, Totals, link};
 use observer_common::account::{Observation, Site, Tables, count, look};
 use observer_common::address::Address;
-use observer_common::event::{Event, Flow, STEPS, Wanted, Why, tell, whys};
+use observer_common::event::{Event, Fields, Flow, LONGEST_SNAP, STEPS, Wanted, Why, tell, whys};
 use observer_common::kind::Direction;
 use observer_common::packet::{Packet as _, ip_length};
 use observer_common::path::{PathKey, PathStats, Stranger, VNI_NONE};
 
-use crate::maps::{FIELDS, FILTER, FLOWS, SCRATCH_SIZE, TOLD, TRACE, Told, WANTED};
-use crate::packet::{Copied, Direct, copy_length};
+use crate::maps::{FIELDS, FILTER, FLOWS, LONGER, Longer, SCRATCH_SIZE, TOLD, TRACE, Told, WANTED};
+use crate::packet::{Copied, Direct, copy_length, copy_length_of};
 use crate::tables::{Maps, config, device, in_hand};
 use crate::tc::{frame, load, load_from_network_header};
 
 /// The kernel's maps for reading, and nothing to add to.
-struct Judge;
+pub struct Judge;
 
 impl Tables for Judge {
     #[inline(always)]
@@ -62,7 +64,7 @@ impl Tables for Judge {
 
 /// Nobody's path: what the last packet left there is not this one's.
 #[inline(always)]
-fn forget(seen: &mut Observation) {
+pub fn forget(seen: &mut Observation) {
     seen.far = Address::UNSPECIFIED;
     seen.key = PathKey { peer: Address::UNSPECIFIED, vni: VNI_NONE, slot: 0, direction: 0, class: 0 };
 }
@@ -134,25 +136,36 @@ fn closer(ctx: &TcContext, direction: Direction) {
     // All reasons, not only those that were asked for.
     tell(event, seen, &site, whys(seen));
     event.captured = length;
+    event.location = 0;
+    event.reason = 0;
+    // SAFETY: the context of the program.
+    let (tci, protocol) = unsafe { ((*skb).vlan_tci, (*skb).vlan_proto) };
+    event.vlan_tci = tci as u16;
+    event.vlan_protocol = u16::from_be(protocol as u16);
     if passes(wanted.steps) {
         send(ctx, why);
     }
 }
 
 /// Whether the filter lets the packet through whose fields are in hand.
-#[expect(clippy::needless_range_loop, reason = "the verifier follows a loop over indices")]
 #[inline(never)]
 fn passes(steps: u32) -> bool {
+    let (Some(fields), Some(told)) = (FIELDS.get(0), TOLD.get_ptr_mut(0)) else { return false };
+    // The stack of results lies where the time will stand.
+    // SAFETY: the value lives as long as the map, and is this CPU's own.
+    run_filter(steps, fields, unsafe { &raw mut (*told).event.time })
+}
+
+/// Carries the filter's steps out. The stack of results lies in a map: in a register the verifier would
+/// follow every value that it can take, which doubles with each step.
+#[expect(clippy::needless_range_loop, reason = "the verifier follows a loop over indices")]
+#[inline(always)]
+pub fn run_filter(steps: u32, fields: &Fields, stack: *mut u64) -> bool {
     if steps == 0 {
         return true;
     }
-    let (Some(filter), Some(fields)) = (FILTER.get(0), FIELDS.get(0)) else { return false };
-    let Some(told) = TOLD.get_ptr_mut(0) else { return false };
-    // The stack of results lies in the map, where the time will stand: in a register the verifier
-    // would follow every value that it can take, which doubles with each step.
-    // SAFETY: the value lives as long as the map, and is this CPU's own.
-    let stack = unsafe { &raw mut (*told).event.time };
-    // SAFETY: as above.
+    let Some(filter) = FILTER.get(0) else { return false };
+    // SAFETY: it points into a map's value.
     unsafe { stack.write_volatile(0) };
     for i in 0..STEPS {
         if i as u32 >= steps {
@@ -167,7 +180,7 @@ fn passes(steps: u32) -> bool {
 
 /// Sends the event in hand, as far as the rate allows.
 #[inline(never)]
-fn send(_ctx: &TcContext, why: u32) {
+fn send(ctx: &TcContext, why: u32) {
     let (Some(wanted), Some(told)) = (WANTED.get(0), TOLD.get_ptr_mut(0)) else { return };
     let Some(flow) = flow(why) else { return };
     // SAFETY: a helper without arguments.
@@ -178,22 +191,59 @@ fn send(_ctx: &TcContext, why: u32) {
     // SAFETY: the value lives as long as the map, and is this CPU's own.
     let event = unsafe { &mut (*told).event };
     event.time = now;
-    let length = copy_length(shorter(event.captured, wanted));
-    event.captured = length;
-    const { assert!(size_of::<Told>() >= size_of::<Event>() + SCRATCH_SIZE) };
-    let size = size_of::<Event>() as u64 + u64::from(length);
-    // SAFETY: the value has room for so many bytes.
-    let result = unsafe { bpf_ringbuf_output((&raw const TRACE).cast_mut().cast(), told.cast(), size, 0) };
-    if result == 0 {
+    let sent = match longer(ctx, event, wanted) {
+        Some(sent) => sent,
+        None => {
+            let length = copy_length(event.captured);
+            const { assert!(size_of::<Told>() >= size_of::<Event>() + SCRATCH_SIZE) };
+            // SAFETY: the value has room for so many bytes.
+            unsafe { output(told.cast(), length) }
+        }
+    };
+    if sent {
         flow.sent += 1;
     } else {
         flow.lost += 1;
     }
 }
 
+/// Sends an event with more of the packet, where more is wanted and there is more; otherwise `None`.
 #[inline(always)]
-const fn shorter(captured: u32, wanted: &Wanted) -> u32 {
-    if captured < wanted.snap { captured } else { wanted.snap }
+fn longer(ctx: &TcContext, event: &Event, wanted: &Wanted) -> Option<bool> {
+    let all = event.length;
+    if wanted.snap <= SCRATCH_SIZE as u32 || all <= SCRATCH_SIZE as u32 || event.link == link::NETWORK_HEADER
+    {
+        return None;
+    }
+    // SAFETY: a helper without arguments.
+    let longer = LONGER.get_ptr_mut(unsafe { bpf_get_smp_processor_id() })?;
+    let length = copy_length_of::<LONGEST_SNAP>(if all < wanted.snap { all } else { wanted.snap });
+    // SAFETY: the value is this CPU's own: programs at TC run with softirqs off. It has room for `length` bytes.
+    let loaded = unsafe {
+        bpf_skb_load_bytes(ctx.skb.skb.cast_const().cast(), 0, (&raw mut (*longer).bytes).cast(), length)
+    };
+    if loaded != 0 {
+        return None;
+    }
+    // SAFETY: as above.
+    unsafe {
+        (*longer).event = *event;
+        (*longer).event.captured = length;
+    }
+    const { assert!(size_of::<Longer>() >= size_of::<Event>() + LONGEST_SNAP) };
+    // SAFETY: as above.
+    Some(unsafe { output(longer.cast(), length) })
+}
+
+/// Sends an event and `length` bytes behind it; whether there was room.
+///
+/// # Safety
+/// So many bytes stand there.
+#[inline(always)]
+unsafe fn output(event: *mut core::ffi::c_void, length: u32) -> bool {
+    let size = size_of::<Event>() as u64 + u64::from(length);
+    // SAFETY: see above.
+    unsafe { bpf_ringbuf_output((&raw const TRACE).cast_mut().cast(), event, size, 0) == 0 }
 }
 
 /// The counters of the first reason of a set.

@@ -12,6 +12,7 @@ pub mod command;
 pub mod config;
 pub mod export;
 pub mod fleet;
+pub mod header;
 pub mod kernel;
 pub mod kubernetes;
 pub mod model;

@@ -15,6 +15,7 @@ use super::link::{self, Behind};
 use super::summary::{FileSummary, Summary};
 use super::tables::CaptureTables;
 use super::{Interface, Record};
+use crate::header;
 
 /// Devices that are kept apart; the rest share one.
 const MOST_DEVICES: usize = 1_024;
@@ -313,12 +314,12 @@ impl Counter {
             l3_bytes: verdict.sizes.l3,
             inner_bytes: verdict.sizes.inner,
             vni: vni_of(&self.seen).or(self.recalled_vni(parsed.udp_later_fragment, class)),
-            outer: event::layer(packet, &parsed.outer),
-            inner: event::layer(packet, &parsed.inner),
+            outer: header::header(packet, &parsed.outer),
+            inner: header::header(packet, &parsed.inner),
             malformed: Malformed::from_index(verdict.malformed),
             oversized: verdict.oversized != 0,
             nested: parsed.nested,
-            too_big: message.map(event::signal),
+            too_big: message.map(header::signal),
         }
     }
 

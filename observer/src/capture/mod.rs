@@ -15,7 +15,7 @@ pub mod tables;
 
 pub use counter::{Counter, Options, Wanted};
 pub use error::{CaptureError, Damage};
-pub use event::{Event, Layer, Signal};
+pub use event::Event;
 pub use progress::Progress;
 pub use records::{Interface, Record, Records};
 pub use summary::{DeviceSummary, FileSummary, PathSummary, Summary};

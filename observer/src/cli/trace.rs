@@ -1,9 +1,10 @@
 //! Options of `observer trace`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use observer_common::event::Why;
+use observer_common::event::{LONGEST_SNAP, Why};
 
 use super::{AttachArgs, seconds};
 
@@ -13,7 +14,9 @@ use super::{AttachArgs, seconds};
   sudo observer trace                     every packet that hurts, on every device
   sudo observer trace eth0 --why fragment,too-big
   sudo observer trace --filter 'peer 10.10.2.13 and not port 179' --count 20
-  sudo observer trace --format json | jq -r .reasons[]")]
+  sudo observer trace --format json | jq -r .reasons[]
+  sudo observer trace --pcapng big.pcapng --snap 1514        the packets, too
+  sudo observer trace --pcapng - | tshark -r -")]
 pub struct TraceArgs {
     /// What to attach to.
     #[command(flatten)]
@@ -33,9 +36,19 @@ pub struct TraceArgs {
     /// Packets a second of each reason on each CPU; the rest is counted; 0 for no limit
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub rate: u32,
-    /// How to print
-    #[arg(long, value_enum, default_value = "text")]
-    pub format: TraceFormat,
+    /// How to print [default: text]
+    #[arg(long, value_enum)]
+    pub format: Option<TraceFormat>,
+    /// Also write every packet that is printed to a capture file; `-` is standard output, and nothing is printed
+    #[arg(long, value_name = "FILE")]
+    pub pcapng: Option<PathBuf>,
+    /// Bytes of each packet in the capture file, 64 to 16384
+    #[arg(long, value_name = "N", default_value_t = 128, requires = "pcapng",
+          value_parser = clap::value_parser!(u32).range(64..=LONGEST_SNAP as i64))]
+    pub snap: u32,
+    /// Overwrite the capture file if it exists
+    #[arg(long, requires = "pcapng")]
+    pub force: bool,
 }
 
 /// How a packet is printed.
@@ -66,6 +79,8 @@ pub enum WhyArg {
     Malformed,
     /// From or to a tunnel end or a VNI that the node does not know
     Foreign,
+    /// Dropped by the kernel: too big, in fragments, or in a tunnel
+    Drop,
 }
 
 impl WhyArg {
@@ -81,6 +96,7 @@ impl WhyArg {
             Self::TooBig => Why::TooBig.bit(),
             Self::Malformed => Why::Malformed.bit(),
             Self::Foreign => Why::Foreign.bit(),
+            Self::Drop => Why::Drop.bit(),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Where reports go.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::cli::OutputArgs;
 
@@ -58,6 +58,47 @@ impl Output {
 #[must_use]
 pub fn wants_colour() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// A file that must not be there yet, unless it may be overwritten; `-` is standard output.
+#[derive(Clone, Copy, Debug)]
+pub struct NewFile<'a> {
+    path: &'a Path,
+    force: bool,
+}
+
+impl<'a> NewFile<'a> {
+    /// The file at a path.
+    ///
+    /// # Errors
+    /// It exists and may not be overwritten.
+    pub fn at(path: &'a Path, force: bool) -> Result<Self> {
+        if path != Path::new("-") && !force && path.exists() {
+            bail!("{} exists; name another file, or overwrite it with --force", path.display());
+        }
+        Ok(Self { path, force })
+    }
+
+    /// Creates it.
+    ///
+    /// # Errors
+    /// It cannot be created, or exists by now.
+    pub fn open(self) -> Result<Box<dyn Write>> {
+        if self.path == Path::new("-") {
+            return Ok(Box::new(io::stdout()));
+        }
+        let mut options = OpenOptions::new();
+        options.write(true);
+        if self.force {
+            options.create(true).truncate(true)
+        } else {
+            options.create_new(true)
+        };
+        let file = options.open(self.path).with_context(|| {
+            format!("cannot create {}; name a file in a directory that can be written", self.path.display())
+        })?;
+        Ok(Box::new(file))
+    }
 }
 
 fn create(path: &Path) -> Result<File> {

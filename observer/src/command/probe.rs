@@ -17,6 +17,8 @@ pub fn run() -> Result<()> {
         entry::XDP_FRAGS,
         entry::TRACE_INGRESS,
         entry::TRACE_EGRESS,
+        entry::TRACE_DROP,
+        entry::TRACE_DROP_OLD,
     ] {
         let Some(cost) = programs.cost(name)? else {
             println!("{name}: not for this kernel");

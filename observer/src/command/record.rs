@@ -1,14 +1,14 @@
 //! `observer record`.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 
+use super::output::NewFile;
 use super::session::{Signals, Source, block_on};
 use crate::cli::{AttachArgs, RecordArgs};
 use crate::config::Settings;
@@ -32,13 +32,13 @@ pub fn run(args: &RecordArgs, settings: &Settings) -> Result<()> {
         interval,
         options: words(&attach),
     };
-    refuse_to_overwrite(args)?;
+    let file = NewFile::at(&args.output, args.force)?;
     block_on(async {
         let mut signals = Signals::new()?;
         let mut source = Source::open(&args.attach, &args.beside, settings, None).await?;
         let result = async {
             let first = source.read()?;
-            let to = Counted { to: open(args)?, bytes: 0 };
+            let to = Counted { to: file.open()?, bytes: 0 };
             let writer = Writer::new(to, &header(&first));
             let mut recorder = Recorder {
                 writer: writer.with_context(|| failed(&args.output))?,
@@ -159,30 +159,6 @@ fn words(attach: &AttachArgs) -> Map<String, Value> {
         words.insert("ingress".to_owned(), format!("{hook:?}").to_lowercase().into());
     }
     words
-}
-
-fn refuse_to_overwrite(args: &RecordArgs) -> Result<()> {
-    if args.output != Path::new("-") && !args.force && args.output.exists() {
-        bail!("{} exists; name another file, or overwrite it with --force", args.output.display());
-    }
-    Ok(())
-}
-
-fn open(args: &RecordArgs) -> Result<Box<dyn Write>> {
-    if args.output == Path::new("-") {
-        return Ok(Box::new(io::stdout()));
-    }
-    let mut options = OpenOptions::new();
-    options.write(true);
-    if args.force {
-        options.create(true).truncate(true)
-    } else {
-        options.create_new(true)
-    };
-    let file: File = options.open(&args.output).with_context(|| {
-        format!("cannot create {}; name a file in a directory that can be written", args.output.display())
-    })?;
-    Ok(Box::new(file))
 }
 
 /// Counts what was written.

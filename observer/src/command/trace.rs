@@ -1,21 +1,26 @@
 //! `observer trace`.
 
-use std::io::{self, Write as _};
+use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
-use observer_common::event::{Event, SNAP, Wanted};
+use observer_common::event::{Event, SNAP, Wanted, Why};
 
+use super::output::NewFile;
 use super::session::{Signals, block_on, options};
 use crate::cli::IngressHook;
 use crate::cli::trace::{TraceArgs, TraceFormat};
 use crate::config::Settings;
-use crate::kernel::{Capacities, Live, Options, Purpose, Trace, sys};
-use crate::trace::{Expression, compile, told};
+use crate::kernel::{Capacities, Drops, Live, Options, Purpose, Trace, possible_cpus, sys};
+use crate::trace::{Dropped, Expression, Told, compile, told};
+use crate::view::pcapng::Capture;
 use crate::view::trace as view;
 
-/// Bytes of the ring buffer: some 4,000 packets' worth.
+/// Bytes of the ring buffer, at least: some 4,000 packets' worth of headers.
 const RING: u32 = 1 << 20;
+/// Packets of the longest snap length that it holds.
+const ROOM: u32 = 512;
 /// How often hooks are cared for and losses are told.
 const TICK: Duration = Duration::from_secs(1);
 /// Nanoseconds of a second.
@@ -27,26 +32,50 @@ const SECOND: u64 = 1_000_000_000;
 /// The filter is wrong, or what could not be attached, read or written.
 pub fn run(args: &TraceArgs, settings: &Settings) -> Result<()> {
     let filter = args.filter.as_deref().map(Expression::parse).transpose()?;
-    let attach = args.attach.clone().or(settings);
     if args.attach.ingress == Some(IngressHook::Xdp) {
         bail!("`trace` looks at TC only; leave `--ingress xdp` out");
     }
+    if settings.ingress == Some(IngressHook::Xdp) && args.attach.ingress.is_none() {
+        eprintln!("`ingress = \"xdp\"` of the configuration does not apply: `trace` looks at TC only.");
+    }
+    let attach = args.attach.clone().or(settings);
     let options = Options { purpose: Purpose::Trace, ingress: crate::kernel::Ingress::Tc, ..options(attach) };
     // Nothing is counted: no room for paths is needed.
-    let capacities = Capacities { trace: RING, paths: 1, ..options.capacities };
+    let capacities = Capacities { trace: ring(snap(args)), paths: 1, ..options.capacities };
+    let longer = if snap(args) > SNAP as u32 { possible_cpus()? } else { 1 };
+    let options = Options { capacities: Capacities { longer, ..capacities }, ..options };
+    // Before anything is attached: what cannot be written is known at once.
+    let mut sink = Sink::open(args)?;
     block_on(async {
         let mut signals = Signals::new()?;
-        let mut live = Live::start(Options { capacities, ..options }).await?;
-        let result = stream(&mut live, args, filter.as_ref(), &mut signals).await;
+        let mut live = match Live::start(options).await {
+            Ok(live) => live,
+            Err(error) => {
+                sink.forget();
+                return Err(error.into());
+            }
+        };
+        let result = stream(&mut live, args, filter.as_ref(), &mut sink, &mut signals).await;
         live.stop().await;
         result
     })
 }
 
+/// Bytes of a packet that the kernel sends: the headers in any case, which the lines are made of.
+fn snap(args: &TraceArgs) -> u32 {
+    if args.pcapng.is_some() { args.snap.max(SNAP as u32) } else { SNAP as u32 }
+}
+
+/// Bytes of a ring buffer for packets of that length.
+fn ring(snap: u32) -> u32 {
+    let event = snap.saturating_add(size_of::<Event>() as u32);
+    event.saturating_mul(ROOM).next_power_of_two().max(RING)
+}
+
 fn wanted(args: &TraceArgs) -> Wanted {
     Wanted {
         why: args.why.iter().fold(0, |set, why| set | why.bits()),
-        snap: SNAP as u32,
+        snap: snap(args),
         every: if args.rate == 0 { 0 } else { SECOND / u64::from(args.rate) },
         burst: args.rate,
         steps: 0,
@@ -57,10 +86,16 @@ async fn stream(
     live: &mut Live,
     args: &TraceArgs,
     filter: Option<&Expression>,
+    sink: &mut Sink<'_>,
     signals: &mut Signals,
 ) -> Result<()> {
     let steps = filter.map(|filter| compile(filter, &|name| live.slot(name))).transpose()?;
-    let mut trace = Trace::start(live, wanted(args), &steps.unwrap_or_default())?;
+    let wanted = wanted(args);
+    let mut trace = Trace::start(live, wanted, &steps.unwrap_or_default())?;
+    let drops = if wanted.why & Why::Drop.bit() == 0 { Drops::default() } else { Drops::start(live) };
+    for missing in &drops.missing {
+        eprintln!("{missing}");
+    }
     eprintln!("Watching {}. Ctrl-C ends.", live.watched().collect::<Vec<_>>().join(", "));
     let clock = clock();
     let end = args.duration.map(|duration| Instant::now() + duration);
@@ -74,7 +109,7 @@ async fn stream(
             cared = live.care_until(due) => { cared?; end.is_some_and(|end| Instant::now() >= end) }
             () = signals.any() => true,
         };
-        let reading = print(&mut trace, live, args.format, clock, most, &mut shown)?;
+        let reading = show(&mut trace, live, &drops, sink, clock, most, &mut shown)?;
         told_losses = losses(&trace, told_losses)?;
         if over || !reading || shown >= most {
             break;
@@ -85,34 +120,141 @@ async fn stream(
     Ok(())
 }
 
-/// Prints what is there; false where nobody reads any more.
-fn print(
+/// Shows what is there; false where nobody reads any more.
+fn show(
     trace: &mut Trace,
     live: &Live,
-    format: TraceFormat,
+    drops: &Drops,
+    sink: &mut Sink<'_>,
     clock: u64,
     most: u64,
     shown: &mut u64,
 ) -> Result<bool> {
     let config = live.topology().config();
-    let mut out = io::stdout().lock();
     while *shown < most
         && let Some(bytes) = trace.take()
     {
         let Some((event, packet)) = Event::split(&bytes) else { continue };
         let device = live.name_of(event.slot).unwrap_or("?");
-        let told = told(event, packet, device, &config, clock);
-        let line = match format {
-            TraceFormat::Text => view::text(&told),
-            TraceFormat::Json => view::json(&told),
-        };
-        match writeln!(out, "{line}") {
-            Ok(()) => *shown += 1,
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(false),
-            Err(error) => return Err(error).context("cannot write the packets"),
+        let mut told = told(event, packet, device, &config, clock);
+        if event.is(Why::Drop) {
+            let [reason, function] = [drops.reason(event.reason), drops.function(event.location)];
+            told.drop =
+                Some(Dropped { reason: reason.map(str::to_owned), function: function.map(str::to_owned) });
+        }
+        if !sink.write(&told)? {
+            return Ok(false);
+        }
+        *shown += 1;
+    }
+    sink.flush()
+}
+
+/// Where packets go.
+struct Sink<'a> {
+    /// Lines on standard output.
+    lines: Option<TraceFormat>,
+    file: Option<CaptureFile<'a>>,
+}
+
+impl<'a> Sink<'a> {
+    fn open(args: &'a TraceArgs) -> Result<Self> {
+        let to_stdout = args.pcapng.as_deref() == Some(Path::new("-"));
+        if to_stdout && args.format.is_some() {
+            bail!("standard output holds either lines or a capture file; leave out --format, or name a file");
+        }
+        let lines = (!to_stdout).then(|| args.format.unwrap_or(TraceFormat::Text));
+        let file = args.pcapng.as_deref().map(|path| CaptureFile::open(path, args.snap, args.force));
+        Ok(Self { lines, file: file.transpose()? })
+    }
+
+    /// Nothing came of it: a file that was made for it is taken away.
+    fn forget(&self) {
+        if let Some(file) = self.file.as_ref().filter(|file| file.ours) {
+            let _ = std::fs::remove_file(file.path);
         }
     }
-    Ok(true)
+
+    /// Writes a packet; false where nobody reads any more.
+    fn write(&mut self, told: &Told) -> Result<bool> {
+        let line = match self.lines {
+            Some(TraceFormat::Text) => Some(view::text(told)),
+            Some(TraceFormat::Json) => Some(view::json(told)),
+            None => None,
+        };
+        if let Some(line) = line {
+            let written = writeln!(io::stdout().lock(), "{line}");
+            if !reading(written).context("cannot write the packets")? {
+                return Ok(false);
+            }
+        }
+        match &mut self.file {
+            Some(file) => file.write(told),
+            None => Ok(true),
+        }
+    }
+
+    /// The same with what is still in hand.
+    fn flush(&mut self) -> Result<bool> {
+        match &mut self.file {
+            Some(file) => file.flush(),
+            None => Ok(true),
+        }
+    }
+}
+
+/// A capture file that is written.
+struct CaptureFile<'a> {
+    path: &'a Path,
+    /// It was not there before.
+    ours: bool,
+    capture: Capture,
+    to: BufWriter<Box<dyn Write>>,
+}
+
+impl<'a> CaptureFile<'a> {
+    /// Creates the file and writes how it begins.
+    fn open(path: &'a Path, snap: u32, force: bool) -> Result<Self> {
+        let to_stdout = path == Path::new("-");
+        if to_stdout && io::stdout().is_terminal() {
+            bail!("a capture file is not for a terminal; redirect standard output, or name a file");
+        }
+        let ours = !to_stdout && !path.exists();
+        let to = BufWriter::new(NewFile::at(path, force)?.open()?);
+        let (capture, start) = Capture::new(snap).context("cannot begin the capture file")?;
+        let mut file = Self { path, ours, capture, to };
+        let begun = file.to.write_all(&start).and_then(|()| file.to.flush());
+        begun.with_context(|| format!("cannot write to {}", path.display()))?;
+        Ok(file)
+    }
+
+    fn write(&mut self, told: &Told) -> Result<bool> {
+        let written = self.capture.packet(told).and_then(|block| self.to.write_all(&block));
+        self.still(written)
+    }
+
+    fn flush(&mut self) -> Result<bool> {
+        let flushed = self.to.flush();
+        self.still(flushed)
+    }
+
+    fn still(&self, result: io::Result<()>) -> Result<bool> {
+        reading(result).with_context(|| {
+            format!(
+                "cannot write the packets to {}; what was written before can be read",
+                self.path.display()
+            )
+        })
+    }
+}
+
+/// Whether somebody still reads.
+fn reading(result: io::Result<()>) -> io::Result<bool> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Tells what was kept back or lost since the last time; returns the sums.

@@ -98,6 +98,21 @@ impl Btf {
         (sum % 8 == 0).then_some(sum / 8)
     }
 
+    /// The names of an enum and their numbers; `None` where the kernel has no such enum.
+    #[must_use]
+    pub fn enumeration(&self, of: &str) -> Option<Vec<(String, u32)>> {
+        let named = |at: &&usize| {
+            self.kind(**at) == Some(KIND_ENUM)
+                && word(&self.data, **at).and_then(|name| self.name(name)) == Some(of)
+        };
+        let at = *self.types.iter().find(named)?;
+        let names = (0..self.members(at)?).map(|index| {
+            let member = at + 12 + index * 8;
+            Some((self.name(word(&self.data, member)?)?.to_owned(), word(&self.data, member + 4)?))
+        });
+        names.collect()
+    }
+
     /// A member's offset in bits, and its type.
     fn member(&self, number: u32, name: &str, depth: u32) -> Option<(u32, u32)> {
         let at = self.aggregate(number)?;
@@ -172,7 +187,7 @@ mod tests {
 
     /// A struct `outer` of a word and an anonymous union of a struct `inner`, whose second word is `deep`.
     fn example() -> Vec<u8> {
-        let strings = b"\0outer\0first\0inner\0deep\0int\0named\0";
+        let strings = b"\0outer\0first\0inner\0deep\0int\0named\0why\0TOO_BIG\0";
         let at = |name: &str| {
             let mut found = strings.split(|byte| *byte == 0).scan(0_u32, |at, part| {
                 let here = *at;
@@ -185,6 +200,7 @@ mod tests {
         types.extend([at("inner"), KIND_STRUCT << 24 | 2, 8, at("first"), 1, 0, at("deep"), 1, 32]);
         types.extend([0, KIND_UNION << 24 | 1, 8, at("named"), 2, 0]);
         types.extend([at("outer"), KIND_STRUCT << 24 | 2, 12, at("first"), 1, 0, 0, 3, 32]);
+        types.extend([at("why"), KIND_ENUM << 24 | 2, 4, at("first"), 0, at("TOO_BIG"), 93]);
         let length = types.len() as u32 * 4;
         let mut data = Vec::from(MAGIC.to_ne_bytes());
         data.extend([1, 0]);
@@ -204,6 +220,8 @@ mod tests {
         assert_eq!(btf.offset("inner", "deep"), Some(4));
         assert_eq!(btf.offset("outer", "deep"), None);
         assert_eq!(btf.offset("nobody", "deep"), None);
+        assert_eq!(btf.enumeration("why"), Some(vec![("first".to_owned(), 0), ("TOO_BIG".to_owned(), 93)]));
+        assert_eq!(btf.enumeration("outer"), None);
     }
 
     #[test]
@@ -212,7 +230,7 @@ mod tests {
         for length in 0..whole.len() {
             if let Some(btf) = Btf::parse(whole[..length].to_vec()) {
                 // Whatever was understood, nothing is read beyond the end.
-                let _ = btf.offset("outer", "named.deep");
+                let _ = (btf.offset("outer", "named.deep"), btf.enumeration("why"));
             }
         }
     }

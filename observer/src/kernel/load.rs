@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use aya::programs::{Program, ProgramError, SchedClassifier, Xdp};
+use aya::programs::{Program, ProgramError, RawTracePoint, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
 use observer_common::abi::{
@@ -34,6 +34,11 @@ pub mod entry {
     pub const TRACE_INGRESS: &str = "trace_in";
     /// TC egress of `observer trace`.
     pub const TRACE_EGRESS: &str = "trace_out";
+    /// `kfree_skb` of `observer trace`.
+    pub const TRACE_DROP: &str = "trace_drop";
+    /// The same on kernels that give no reason, before 5.17: a program that reads an argument that the
+    /// tracepoint has not is refused.
+    pub const TRACE_DROP_OLD: &str = "trace_drop_old";
     /// XDP, one buffer a frame.
     pub const XDP: &str = "observer_xdp";
     /// XDP, several buffers a frame.
@@ -53,6 +58,9 @@ pub struct Capacities {
     pub blocks: u32,
     /// Bytes of the ring buffer of single packets: a power of two of pages.
     pub trace: u32,
+    /// Buffers for packets of which more than their headers is wanted: one for each CPU, or a single one
+    /// that nobody uses.
+    pub longer: u32,
 }
 
 impl Default for Capacities {
@@ -63,6 +71,7 @@ impl Default for Capacities {
             peers: DEFAULT_PEERS,
             blocks: DEFAULT_BLOCKS,
             trace: DEFAULT_TRACE,
+            longer: 1,
         }
     }
 }
@@ -107,6 +116,7 @@ impl Programs {
             .map_max_entries("PEERS", capacities.peers)
             .map_max_entries("BLOCKS", capacities.blocks)
             .map_max_entries("TRACE", capacities.trace)
+            .map_max_entries("LONGER", capacities.longer)
             .verifier_log_level(verifier_log_level())
             .load(OBJECT)
             .map_err(|error| explain("create", "the BPF maps", &error, errno_of_ebpf(&error)))?;
@@ -128,10 +138,10 @@ impl Programs {
         if name == entry::XDP_FRAGS && sys::version().is_none_or(|version| version < XDP_FRAGS) {
             return Ok(None);
         }
-        let info = if matches!(self.ebpf.program(name), Some(Program::Xdp(_))) {
-            self.xdp(name)?.info()
-        } else {
-            self.classifier(name)?.info()
+        let info = match self.ebpf.program(name) {
+            Some(Program::Xdp(_)) => self.xdp(name)?.info(),
+            Some(Program::RawTracePoint(_)) => self.raw_tracepoint(name)?.info(),
+            _ => self.classifier(name)?.info(),
         };
         let info = info.map_err(|error| refused(name, &error))?;
         let walked = info.verified_instruction_count();
@@ -146,6 +156,22 @@ impl Programs {
     pub fn classifier(&mut self, name: &'static str) -> Result<&mut SchedClassifier, KernelError> {
         match self.ebpf.program_mut(name) {
             Some(Program::SchedClassifier(program)) => {
+                if program.fd().is_err() {
+                    program.load().map_err(|error| refused(name, &error))?;
+                }
+                Ok(program)
+            }
+            _ => Err(missing(name)),
+        }
+    }
+
+    /// A program at a raw tracepoint, loaded.
+    ///
+    /// # Errors
+    /// Why the kernel refused it.
+    pub fn raw_tracepoint(&mut self, name: &'static str) -> Result<&mut RawTracePoint, KernelError> {
+        match self.ebpf.program_mut(name) {
+            Some(Program::RawTracePoint(program)) => {
                 if program.fd().is_err() {
                     program.load().map_err(|error| refused(name, &error))?;
                 }

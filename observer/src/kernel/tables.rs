@@ -70,6 +70,17 @@ macro_rules! take {
     };
 }
 
+/// CPUs that this machine may have.
+///
+/// # Errors
+/// It does not say.
+pub fn possible_cpus() -> Result<u32, KernelError> {
+    let cpus = nr_cpus().map_err(|(_, error)| {
+        KernelError::new("count", "the possible CPUs", error.to_string(), "mount /sys")
+    })?;
+    Ok(u32::try_from(cpus).unwrap_or(u32::MAX))
+}
+
 impl Tables {
     /// Takes the maps out of a load.
     ///
@@ -315,9 +326,7 @@ impl Tables {
     /// # Errors
     /// A map cannot be written.
     pub fn reset(&mut self, slots: &[u16]) -> Result<(), KernelError> {
-        let cpus = nr_cpus().map_err(|(_, error)| {
-            KernelError::new("count", "the possible CPUs", error.to_string(), "mount /sys")
-        })?;
+        let cpus = possible_cpus()? as usize;
         for slot in slots {
             for direction in Direction::ALL {
                 let zero = PerCpuValues::try_from(vec![Shared(Events::ZERO); cpus]).map_err(cannot_reset)?;

@@ -52,28 +52,30 @@ impl Trace {
     /// A map is missing or cannot be written.
     pub fn start(live: &mut Live, wanted: Wanted, steps: &[Step]) -> Result<Self, KernelError> {
         let ebpf = live.ebpf();
-        let mut take = |name: &'static str| {
-            ebpf.take_map(name).ok_or_else(|| {
-                KernelError::new(
-                    "find",
-                    format!("map {name}"),
-                    "the built-in object has none",
-                    "build Observer again",
-                )
-            })
+        let missing = |name: &str| {
+            KernelError::new(
+                "find",
+                format!("map {name}"),
+                "the built-in object has none",
+                "build Observer again",
+            )
         };
+        let mut take = |name: &'static str| ebpf.take_map(name).ok_or_else(|| missing(name));
         let map = |error: MapError| trouble("open", "the maps of single packets", &error);
         let ring = RingBuf::try_from(take("TRACE")?).map_err(map)?;
         let flows = PerCpuArray::try_from(take("FLOWS")?).map_err(map)?;
-        let mut filter: Array<_, Value<[Step; STEPS]>> = Array::try_from(take("FILTER")?).map_err(map)?;
-        let mut asked: Array<_, Value<Wanted>> = Array::try_from(take("WANTED")?).map_err(map)?;
         let mut program = [Step::default(); STEPS];
         for (to, from) in program.iter_mut().zip(steps) {
             *to = *from;
         }
         let write = |error: MapError| trouble("write", "the filter of single packets", &error);
+        // Borrowed, not taken: programs that are loaded later need them open.
+        let filter = ebpf.map_mut("FILTER").ok_or_else(|| missing("FILTER"))?;
+        let mut filter: Array<_, Value<[Step; STEPS]>> = Array::try_from(filter).map_err(map)?;
         filter.set(0, Value(program), 0).map_err(write)?;
         // Last: with it the programs begin to send.
+        let asked = ebpf.map_mut("WANTED").ok_or_else(|| missing("WANTED"))?;
+        let mut asked: Array<_, Value<Wanted>> = Array::try_from(asked).map_err(map)?;
         let steps = u32::try_from(steps.len()).unwrap_or(0);
         asked.set(0, Value(Wanted { steps, ..wanted }), 0).map_err(write)?;
         // SAFETY: the ring buffer owns its descriptor, and keeps it open as long as it lives.

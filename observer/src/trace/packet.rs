@@ -5,32 +5,12 @@ use std::net::IpAddr;
 use observer_common::abi::{Config, DeviceFacts, role};
 use observer_common::account::{Observation, Site, look};
 use observer_common::address::Address;
-use observer_common::event::{Event, Why, id, ports};
-use observer_common::kind::Class;
-use observer_common::packet::{Frame, Ip, Malformed, Packet, Position, Slice, TooBig, too_big};
+use observer_common::event::{Event, Why};
+use observer_common::kind::Direction;
+use observer_common::packet::{Frame, Malformed, Position, Slice, too_big};
 
+use crate::header::{Header, Signal, header, signal};
 use crate::topology::convert::from_wire;
-
-/// One IP header.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
-    /// Source.
-    pub source: IpAddr,
-    /// Destination.
-    pub destination: IpAddr,
-    /// Ports, where the packet has any.
-    pub ports: Option<(u16, u16)>,
-    /// Protocol number.
-    pub protocol: u8,
-    /// The id that fragments share.
-    pub id: Option<u32>,
-    /// Fragmentation.
-    pub position: Position,
-    /// DF, or IPv6.
-    pub dont_fragment: bool,
-    /// L3 bytes that the header claims.
-    pub length: u32,
-}
 
 /// What is told of one packet.
 #[derive(Clone, Debug)]
@@ -47,10 +27,21 @@ pub struct Told {
     pub outer: Option<Header>,
     /// The inner header.
     pub inner: Option<Header>,
-    /// A too-big message: its MTU, and source and destination of what it quotes.
-    pub too_big: Option<(u32, Option<(IpAddr, IpAddr)>)>,
+    /// The too-big message in it.
+    pub too_big: Option<Signal>,
+    /// The kernel dropped it: its name for the reason, and the function, where they are known.
+    pub drop: Option<Dropped>,
     /// The packet's first bytes.
     pub bytes: Vec<u8>,
+}
+
+/// Why and where the kernel dropped a packet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// The kernel's name for the reason.
+    pub reason: Option<String>,
+    /// The function that dropped it.
+    pub function: Option<String>,
 }
 
 /// Reads what the kernel sent; `now` is what to add to its clock for nanoseconds since 1970.
@@ -64,7 +55,7 @@ pub fn told(event: Event, bytes: &[u8], device: &str, config: &Config, clock: u6
         role: role::OTHER,
         ..DeviceFacts::default()
     };
-    let site = Site { device: &facts, direction: event.direction(), config };
+    let site = Site { device: &facts, direction: Direction::Ingress, config };
     let mut seen = Observation::NOTHING;
     seen.frame = Frame {
         length: event.length,
@@ -81,36 +72,11 @@ pub fn told(event: Event, bytes: &[u8], device: &str, config: &Config, clock: u6
         peer: (event.peer != Address::UNSPECIFIED).then(|| from_wire(event.peer)),
         outer: header(&packet, &seen.parsed.outer),
         inner: header(&packet, &seen.parsed.inner),
-        too_big: message.map(|message| quoted(&message)),
+        too_big: message.as_ref().map(signal),
+        drop: None,
         bytes: bytes.to_vec(),
         event,
     }
-}
-
-fn quoted(message: &TooBig) -> (u32, Option<(IpAddr, IpAddr)>) {
-    let quoted = &message.quoted;
-    let readable = quoted.class != Class::Malformed;
-    (message.mtu, readable.then(|| (from_wire(quoted.source), from_wire(quoted.destination))))
-}
-
-fn header<P: Packet>(packet: &P, header: &Ip) -> Option<Header> {
-    let (source, destination) = (header.source(packet)?, header.destination(packet)?);
-    let port = |number: u32| u16::try_from(number).unwrap_or(0);
-    let id = id(packet, header);
-    Some(Header {
-        source: from_wire(source),
-        destination: from_wire(destination),
-        ports: match ports(packet, header) {
-            (0, 0) => None,
-            (from, to) => Some((port(from), port(to))),
-        },
-        protocol: header.protocol,
-        // An IPv4 packet in one piece may have any id, 0 too.
-        id: (header.version == 4 || id != 0).then_some(id),
-        position: header.position,
-        dont_fragment: header.dont_fragment,
-        length: header.length,
-    })
 }
 
 impl Told {
@@ -129,10 +95,12 @@ impl Told {
         }
     }
 
-    /// The MTU that applies, bytes: the tunnel's room where that is what is exceeded, else the device's.
+    /// The MTU that applies, bytes: the tunnel's room where that is what is exceeded, else the device's. A
+    /// packet that the kernel dropped and that exceeds both met the device's first.
     #[must_use]
     pub fn mtu(&self) -> u32 {
-        if self.event.is(Why::WouldDrop) || self.event.is(Why::WouldFragment) {
+        let at_device = self.event.is(Why::Drop) && self.event.is(Why::Oversized);
+        if !at_device && (self.event.is(Why::WouldDrop) || self.event.is(Why::WouldFragment)) {
             self.event.tunnel_mtu
         } else {
             self.event.mtu

@@ -13,6 +13,7 @@ pub(crate) mod fixture;
 mod grid;
 pub mod json;
 pub mod pcap;
+pub mod pcapng;
 pub mod price;
 pub mod prometheus;
 pub mod table;

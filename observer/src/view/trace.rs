@@ -1,14 +1,17 @@
 //! Single packets: a line each, as text or as JSON (docs/trace-json.md).
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use observer_common::event::Why;
+use observer_common::kind::Direction;
 use observer_common::packet::{Malformed, Position};
 use serde_json::{Value, json};
 
-use super::units::time_of_day;
-use crate::trace::{Header, Told};
+use super::units::{UNKNOWN, time_of_day};
+use crate::header::Header;
+use crate::trace::Told;
 
 /// Version of the JSON lines.
 pub const SCHEMA: &str = "observer-trace/1";
@@ -21,9 +24,11 @@ fn reasons(told: &Told) -> String {
 }
 
 fn ends(header: &Header) -> String {
+    let name = |address: Option<IpAddr>| address.map_or_else(|| UNKNOWN.to_owned(), |a| a.to_string());
+    let (source, destination) = (name(header.source), name(header.destination));
     let mut text = match header.ports {
-        Some((from, to)) => format!("{}:{from} > {}:{to}", header.source, header.destination),
-        None => format!("{} > {}", header.source, header.destination),
+        Some((from, to)) => format!("{source}:{from} > {destination}:{to}"),
+        None => format!("{source} > {destination}"),
     };
     if header.position != Position::Whole {
         let _ = write!(text, " {}", header.position.label().unwrap_or(WHOLE));
@@ -44,21 +49,40 @@ pub fn text(told: &Told) -> String {
     let clock = time_of_day(Duration::from_nanos(told.time));
     let clock = clock.trim_end_matches('Z');
     let mut line = format!(
-        "{clock}.{:03} {} {} {} {} {}",
+        "{clock}.{:03} {} {} {}",
         told.time / 1_000_000 % 1_000,
         told.device,
-        event.direction().label(),
-        reasons(told),
-        told.layer(),
-        event.class().label(),
+        event.direction().map_or("-", Direction::label),
+        summary(told),
     );
+    if let Some(outer) = &told.outer {
+        let _ = write!(line, " | {}", ends(outer));
+    }
+    if let Some(inner) = &told.inner {
+        let _ = write!(line, " | inner {}", ends(inner));
+    }
+    line
+}
+
+/// Why a packet is told of, and the numbers that matter: what a line says between the place and the
+/// headers, and the comment that a capture file has.
+#[must_use]
+pub fn summary(told: &Told) -> String {
+    let event = &told.event;
+    let mut line = format!("{} {} {}", reasons(told), told.layer(), event.class().label());
     let _ = write!(line, " {} B, MTU {}", event.largest, told.mtu());
+    if let Some(drop) = &told.drop {
+        let _ = write!(line, ", {}", drop.reason.as_deref().unwrap_or("no reason given"));
+        if let Some(function) = &drop.function {
+            let _ = write!(line, " in {function}");
+        }
+    }
     if event.segments > 1 {
         let _ = write!(line, ", {} segments", event.segments);
     }
-    if let Some((mtu, quoted)) = &told.too_big {
-        let _ = write!(line, ", says MTU {mtu}");
-        if let Some((source, destination)) = quoted {
+    if let Some(signal) = &told.too_big {
+        let _ = write!(line, ", says MTU {}", signal.mtu);
+        if let Some((source, destination, ..)) = &signal.quoted {
             let _ = write!(line, " for {source} > {destination}");
         }
     }
@@ -70,12 +94,6 @@ pub fn text(told: &Told) -> String {
     }
     if let Some(peer) = told.peer {
         let _ = write!(line, ", peer {peer}");
-    }
-    if let Some(outer) = &told.outer {
-        let _ = write!(line, " | {}", ends(outer));
-    }
-    if let Some(inner) = &told.inner {
-        let _ = write!(line, " | inner {}", ends(inner));
     }
     line
 }
@@ -97,7 +115,7 @@ pub fn json(told: &Told) -> String {
         "schema": SCHEMA,
         "time_ns": told.time,
         "device": told.device,
-        "direction": event.direction().label(),
+        "direction": event.direction().map(Direction::label),
         "reasons": told.reasons().map(Why::label).collect::<Vec<_>>(),
         "layer": told.layer(),
         "encapsulation": event.class().label(),
@@ -109,11 +127,12 @@ pub fn json(told: &Told) -> String {
         "foreign_peer": event.foreign & 1 != 0,
         "foreign_vni": event.foreign & 2 != 0,
         "malformed": (told.malformed() != Malformed::None).then(|| told.malformed().label()),
+        "drop": told.drop.as_ref().map(|drop| json!({ "reason": drop.reason, "function": drop.function })),
         "outer": told.outer.as_ref().map(header),
         "inner": told.inner.as_ref().map(header),
-        "too_big": told.too_big.as_ref().map(|(mtu, quoted)| json!({
-            "mtu": mtu,
-            "quoted_source": quoted.map(|q| q.0), "quoted_destination": quoted.map(|q| q.1),
+        "too_big": told.too_big.as_ref().map(|signal| json!({
+            "mtu": signal.mtu,
+            "quoted_source": signal.quoted.map(|q| q.0), "quoted_destination": signal.quoted.map(|q| q.1),
         })),
     })
     .to_string()

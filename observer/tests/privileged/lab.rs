@@ -89,6 +89,11 @@ impl Lab {
         nodes.iter().find(|node| node["name"] == name).expect("the node")
     }
 
+    /// Whether a process stands in for the kernel's IPIP, which this one does not have.
+    pub fn user_space_ipip(&self) -> bool {
+        self.status["ipip"] == "user-space"
+    }
+
     /// A node's network namespace.
     pub fn netns(&self, node: &str) -> String {
         self.node(node)["netns"].as_str().expect("netns").to_owned()

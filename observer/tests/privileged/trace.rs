@@ -1,5 +1,7 @@
 //! `observer trace`: what it tells of, what it keeps back, and that nothing is left.
 
+mod drops;
+
 use std::process::Command;
 
 use serde_json::Value;
@@ -12,6 +14,7 @@ fn trace(lab: &Lab, node: &str, arguments: &[&str], traffic: &[&str]) -> (Vec<Va
     use std::process::Stdio;
     let mut command = vec![env!("CARGO_BIN_EXE_observer"), "trace", "--format", "json"];
     command.extend(arguments);
+    let ending = if arguments.contains(&"--pcapng") { libc::SIGTERM } else { libc::SIGINT };
     let mut child = lab
         .command(node, &command)
         .stdout(Stdio::piped())
@@ -25,14 +28,16 @@ fn trace(lab: &Lab, node: &str, arguments: &[&str], traffic: &[&str]) -> (Vec<Va
         stdout.read_to_string(&mut text).expect("lines are text");
         text
     });
+    // What this kernel cannot tell is said before.
     let mut first = String::new();
-    said.read_line(&mut first).expect("a line");
-    assert!(first.starts_with("Watching "), "{first}");
+    while !first.contains("Watching ") {
+        assert_ne!(said.read_line(&mut first).expect("a line"), 0, "{first}");
+    }
     lab.traffic(traffic);
     // A line of the next tick, or the end: the packets have been sent when the transfer is over, and
     // what was sent is read before a signal is answered.
     // SAFETY: the child lives.
-    unsafe { libc::kill(child.id().cast_signed(), libc::SIGINT) };
+    unsafe { libc::kill(child.id().cast_signed(), ending) };
     let mut rest = String::new();
     said.read_to_string(&mut rest).expect("text");
     assert!(child.wait().expect("it ends").success(), "{rest}");
@@ -90,4 +95,107 @@ fn what_must_not_be_fragmented_and_its_signal_are_told() {
     let (lines, said) = trace(&lab, "node-a", &["--rate", "0", "--why", "would-drop"], &udp);
     assert!(with(&lines, "would-drop", "egress", "vxlan.calico") > 0, "{said}");
     assert!(lines.iter().all(|line| line["outer"]["dont_fragment"] == true));
+}
+
+/// What a program of wireshark's says; `None` on machines of `cargo xtask vm`, which have none.
+fn wireshark(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = match Command::new(program).args(arguments).output() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let release = observer::kernel::sys::release();
+            assert!(release.contains("-cloud-"), "{program} is missing: `cargo xtask setup` installs it");
+            println!("SKIPPED: no {program} on this machine; `cargo xtask test` has it");
+            return None;
+        }
+        output => output.expect("it starts"),
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program}: {said}");
+    Some(String::from_utf8(output.stdout).expect("text"))
+}
+
+#[test]
+fn a_capture_file_says_what_the_lines_say() {
+    let lab = Lab::up("vxlan-always", &["--no-offloads", "--underlay-mtu", "1460"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("big.pcapng");
+    let file = path.to_str().expect("text");
+    let udp = ["--kind", "udp", "--from", "a2", "--to", "c1", "--count", "20", "--size", "1400"];
+    for (snap, cut) in [(100, true), (2_000, false)] {
+        let number = snap.to_string();
+        let arguments = ["--rate", "0", "--pcapng", file, "--snap", &number, "--force"];
+        let (lines, said) = trace(&lab, "node-a", &arguments, &udp);
+        assert!(with(&lines, "would-fragment", "egress", "vxlan.calico") == 20, "{said}");
+        let own =
+            Command::new(env!("CARGO_BIN_EXE_observer")).args(["pcap", "--format", "json", file]).output();
+        let own: Value = serde_json::from_slice(&own.expect("observer pcap").stdout).expect("JSON");
+        assert_eq!(own["files"][0]["frames"], lines.len(), "{own}");
+        let Some(table) = wireshark("capinfos", &["-TcI", file]) else { return };
+        assert!(table.contains(&lines.len().to_string()), "{table}");
+        let fields = [
+            "frame.interface_name",
+            "frame.interface_description",
+            "frame.len",
+            "frame.cap_len",
+            "frame.comment",
+            "frame.packet_flags_direction",
+            "frame.time_epoch",
+            "ip.len",
+            "frame.encap_type",
+        ];
+        let mut arguments =
+            vec!["-n", "-r", file, "-T", "fields", "-o", "ip.defragment:FALSE", "-E", "occurrence=f"];
+        arguments.extend(fields.iter().flat_map(|field| ["-e", *field]));
+        let frames = wireshark("tshark", &arguments).expect("tshark comes with capinfos");
+        assert_eq!(frames.lines().count(), lines.len(), "{frames}");
+        for (frame, line) in frames.lines().zip(&lines) {
+            let column: Vec<&str> = frame.split('\t').collect();
+            assert_eq!(column[0], line["device"], "{frame}");
+            let mtu = if line["device"] == "eth0" { "1460" } else { "1450" };
+            assert!(line["device"] == "eth0" || line["device"] == "vxlan.calico", "{line}");
+            assert_eq!(column[1], format!("MTU {mtu} B"), "{frame}");
+            let (length, captured): (u64, u64) =
+                (column[2].parse().expect(frame), column[3].parse().expect(frame));
+            // Both devices have an Ethernet header.
+            assert_eq!(length, line["size"].as_u64().expect("a size") + 14, "{frame}");
+            assert_eq!(captured, if cut { length.min(snap) } else { length }, "{frame}");
+            let reasons: Vec<&str> =
+                line["reasons"].as_array().expect("reasons").iter().filter_map(Value::as_str).collect();
+            let layer = line["layer"].as_str().expect("a layer");
+            assert!(column[4].starts_with(&format!("{} {layer} ", reasons.join(","))), "{frame}");
+            assert!(column[4].contains(&format!(" {} B, MTU {}", line["size"], line["mtu"])), "{frame}");
+            let direction = if line["direction"] == "ingress" { "1" } else { "2" };
+            assert_eq!(column[5].trim_start_matches("0x").trim_start_matches('0'), direction, "{frame}");
+            let (seconds, rest) = column[6].split_once('.').expect(frame);
+            assert_eq!(format!("{seconds}{rest:0<9}"), line["time_ns"].to_string(), "{frame}");
+            assert_eq!(column[7], line["size"].to_string(), "{frame}");
+        }
+    }
+}
+
+/// What `observer trace` says where it refuses at once.
+fn refused(lab: &Lab, arguments: &[&str]) -> String {
+    let mut command = vec![env!("CARGO_BIN_EXE_observer"), "trace"];
+    command.extend(arguments);
+    let output = lab.command("node-a", &command).output().expect("observer trace starts");
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    String::from_utf8(output.stderr).expect("text")
+}
+
+#[test]
+fn a_capture_file_that_cannot_be_written_is_refused_before_anything_is_attached() {
+    let lab = Lab::up("vxlan-always", &[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let there = folder.path().join("there.pcapng");
+    std::fs::write(&there, "mine").expect("a file");
+    let said = refused(&lab, &["--pcapng", there.to_str().expect("text")]);
+    assert!(said.contains("exists; name another file, or overwrite it with --force"), "{said}");
+    assert_eq!(std::fs::read_to_string(&there).expect("the file"), "mine");
+    let said = refused(&lab, &["--pcapng", "/nowhere/at/all.pcapng"]);
+    assert!(said.contains("cannot create /nowhere/at/all.pcapng"), "{said}");
+    let said = refused(&lab, &["--pcapng", "/dev/full", "--force"]);
+    assert!(said.contains("cannot write to /dev/full"), "{said}");
+    assert!(!said.contains("Watching"), "{said}");
+    let new = folder.path().join("new.pcapng");
+    let said = refused(&lab, &["nonexistent0", "--pcapng", new.to_str().expect("text")]);
+    assert!(said.contains("nonexistent0") && !new.exists(), "{said}");
 }

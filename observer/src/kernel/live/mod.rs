@@ -365,6 +365,11 @@ impl Live {
         &mut self.programs.ebpf
     }
 
+    /// The programs, for those that are no hooks.
+    pub(super) const fn programs(&mut self) -> &mut Programs {
+        &mut self.programs
+    }
+
     /// The topology that the programs know.
     #[must_use]
     pub const fn topology(&self) -> &Topology {

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use observer_common::packet::Malformed;
 use serde_json::{Value, json};
 
-use crate::capture::{Event, Layer};
+use crate::capture::Event;
 use crate::cli::Format;
+use crate::header::Header;
 use crate::view::csv::quoted;
 use crate::view::units;
 
@@ -37,7 +38,7 @@ fn malformed(reason: Malformed) -> Option<&'static str> {
 }
 
 fn json(event: &Event) -> Value {
-    let layer = |layer: &Option<Layer>| {
+    let layer = |layer: &Option<Header>| {
         layer.as_ref().map(|layer| {
             json!({
                 "version": layer.version,
@@ -81,7 +82,7 @@ fn json(event: &Event) -> Value {
 
 fn csv(event: &Event) -> String {
     let number = |value: Option<u32>| value.map_or_else(String::new, |value| value.to_string());
-    let ends = |layer: &Option<Layer>| {
+    let ends = |layer: &Option<Header>| {
         let address = |address: Option<std::net::IpAddr>| address.map_or_else(String::new, |a| a.to_string());
         let layer = layer.as_ref();
         let fragment = layer.and_then(|layer| layer.position.label());
@@ -153,7 +154,7 @@ fn text(event: &Event) -> String {
     line + "\n"
 }
 
-fn ends(layer: &Layer) -> String {
+fn ends(layer: &Header) -> String {
     let name = |address: Option<std::net::IpAddr>| {
         address.map_or_else(|| units::UNKNOWN.to_owned(), |address| address.to_string())
     };

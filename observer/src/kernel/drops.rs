@@ -1,0 +1,250 @@
+//! Watches what the kernel drops, where `observer trace` is asked to.
+
+use std::collections::BTreeMap;
+use std::os::linux::fs::MetadataExt as _;
+
+use aya::maps::Array;
+use observer_common::drops::{DropConfig, PLACES, Place, REASONS, Reasons, with};
+
+use super::btf::Btf;
+use super::error::{KernelError, chain};
+use super::live::Live;
+use super::load::entry;
+use super::symbols::Symbols;
+use super::tables::{Shared, failed};
+
+/// The tracepoint.
+const EVENT: &str = "kfree_skb";
+/// What the kernel calls its reasons, and what each begins with.
+const ENUM: &str = "skb_drop_reason";
+const PREFIX: &str = "SKB_DROP_REASON_";
+
+/// In the names of reasons that are about size, fragments and tunnels: told of at every watched device.
+const ANYWHERE: [&str; 6] = ["TOO_BIG", "FRAG", "REASM", "GSO_SEG", "VXLAN", "TUNNEL"];
+/// In the names of those that say why a tunnel does not carry a packet. At other devices they are everyday
+/// life, a scan's for example.
+const AT_TUNNELS: [&str; 9] =
+    ["NOROUTES", "NEIGH_", "DEV_", "NO_TX_TARGET", "RECURSION", "RPFILTER", "HDR_TRUNC", "NOMEM", "QDISC_"];
+/// The reason that is none.
+const VAGUE: &str = "NOT_SPECIFIED";
+/// Beginnings of the functions that forward, fragment, put together and encapsulate: where they drop without
+/// a reason, or a kernel knows no reasons, the packet is told of.
+const FUNCTIONS: [&str; 34] = [
+    "ip_forward",
+    "ip6_forward",
+    "ip_fragment",
+    "ip_do_fragment",
+    "ip6_fragment",
+    "ip_finish_output",
+    "__ip_finish_output",
+    "ip6_finish_output",
+    "ip_frag_queue",
+    "ip_frag_reasm",
+    "ip_expire",
+    "ip_defrag",
+    "inet_frag",
+    "ip6_frag",
+    "ipv6_frag",
+    "vxlan_xmit",
+    "vxlan_rcv",
+    "vxlan_build_skb",
+    "geneve_xmit",
+    "geneve_rx",
+    "geneve_build_skb",
+    "geneve_udp_encap",
+    "ipip_tunnel_xmit",
+    "ipip_rcv",
+    "ipip_tunnel_rcv",
+    "ip_tunnel_xmit",
+    "ip_tunnel_rcv",
+    "ip_md_tunnel_xmit",
+    "iptunnel_",
+    "skb_tunnel_check_pmtu",
+    "ip6_tnl_xmit",
+    "ip6_tnl_start_xmit",
+    "ip6_tnl_rcv",
+    "__ip6_tnl_rcv",
+];
+
+/// Names of reasons and functions, and what is not known.
+#[derive(Debug, Default)]
+pub struct Drops {
+    reasons: BTreeMap<u32, String>,
+    symbols: Symbols,
+    /// What cannot be told on this machine: sentences.
+    pub missing: Vec<String>,
+}
+
+impl Drops {
+    /// Begins to watch. Where something is missing on this kernel, the rest is watched, and what is missing
+    /// is said.
+    pub fn start(live: &mut Live) -> Self {
+        let mut drops = Self::default();
+        if let Err(error) = drops.attach(live) {
+            drops.missing.push(format!("drops are not told of: {error}"));
+        }
+        drops
+    }
+
+    fn attach(&mut self, live: &mut Live) -> Result<(), KernelError> {
+        let btf = Btf::running()?;
+        let reasons = btf.enumeration(ENUM);
+        match Symbols::running() {
+            Ok(symbols) => self.symbols = symbols,
+            Err(error) => self.missing.push(format!("functions that drop are not named: {error}")),
+        }
+        let mut config = offsets(&btf)?;
+        self.choose(&mut config, reasons.as_deref())?;
+        let ebpf = live.ebpf();
+        // Borrowed, not taken: the program that is loaded next needs it open.
+        let map = ebpf.map_mut("DROP_CONFIG").ok_or_else(|| missing("map DROP_CONFIG"))?;
+        let mut map = Array::<_, Shared<DropConfig>>::try_from(map).map_err(failed("open", "DROP_CONFIG"))?;
+        map.set(0, Shared(config), 0).map_err(failed("write", "DROP_CONFIG"))?;
+        let name = if reasons.is_some() { entry::TRACE_DROP } else { entry::TRACE_DROP_OLD };
+        live.programs().raw_tracepoint(name)?.attach(EVENT).map_err(|error| {
+            KernelError::new(
+                "attach",
+                format!("program {name}"),
+                chain(&error),
+                "a kernel with CONFIG_TRACEPOINTS is needed for this",
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Chooses what is told of.
+    fn choose(
+        &mut self,
+        config: &mut DropConfig,
+        reasons: Option<&[(String, u32)]>,
+    ) -> Result<(), KernelError> {
+        let stretches = self.symbols.stretches(|name| FUNCTIONS.iter().any(|start| name.starts_with(start)));
+        if stretches.len() > PLACES {
+            self.missing.push(format!(
+                "the functions that may drop lie in {} stretches of this kernel's code, of which {PLACES} are watched",
+                stretches.len()
+            ));
+        }
+        for (to, (start, end)) in config.place.iter_mut().zip(&stretches) {
+            *to = Place { start: *start, end: *end };
+        }
+        config.places = stretches.len().min(PLACES) as u32;
+        let Some(reasons) = reasons else {
+            if config.places == 0 {
+                let cause =
+                    "the kernel gives no reasons before Linux 5.17, and hides where its functions are";
+                return Err(KernelError::new(
+                    "watch",
+                    "drops",
+                    cause,
+                    "set `kernel.kptr_restrict` to 1 or less",
+                ));
+            }
+            self.missing.push(
+                "this kernel gives no reasons for drops (Linux 5.17 does): those are told of that functions drop \
+                 which forward, fragment, put together or encapsulate"
+                    .to_owned(),
+            );
+            return Ok(());
+        };
+        (config.anywhere, config.at_tunnels, config.vague) = sets(reasons);
+        self.reasons = reasons.iter().map(|(name, number)| (*number, short(name).to_owned())).collect();
+        if !self.reasons.values().any(|name| name.contains("REASM")) {
+            self.missing.push(
+                "this kernel gives no reason for fragments that are not put together (Linux 6.2 does): those are \
+                 told of by the function that drops them"
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
+
+    /// What the kernel calls a reason; `None` where it gives none.
+    #[must_use]
+    pub fn reason(&self, number: u32) -> Option<&str> {
+        self.reasons.get(&number).map(String::as_str)
+    }
+
+    /// The function that dropped.
+    #[must_use]
+    pub fn function(&self, location: u64) -> Option<&str> {
+        self.symbols.at(location)
+    }
+}
+
+fn short(name: &str) -> &str {
+    name.strip_prefix(PREFIX).unwrap_or(name)
+}
+
+/// Reasons that are told of anywhere, at tunnel devices, and those that say nothing.
+fn sets(reasons: &[(String, u32)]) -> (Reasons, Reasons, Reasons) {
+    let set = |wanted: &dyn Fn(&str) -> bool| {
+        let names = reasons.iter().filter(|(name, _)| name.starts_with(PREFIX) && wanted(short(name)));
+        names.fold([0; REASONS / 64], |set, (_, number)| with(set, *number))
+    };
+    let any = |parts: &'static [&'static str]| move |name: &str| parts.iter().any(|part| name.contains(part));
+    (set(&any(&ANYWHERE)), set(&any(&AT_TUNNELS)), set(&|name| name == VAGUE))
+}
+
+fn missing(object: &str) -> KernelError {
+    KernelError::new("find", object, "the built-in object has none", "build Observer again")
+}
+
+/// Where this kernel keeps what the program reads.
+fn offsets(btf: &Btf) -> Result<DropConfig, KernelError> {
+    let of = |structure: &str, field: &str| {
+        btf.offset(structure, field).ok_or_else(|| {
+            let cause = "this kernel's type information has none";
+            KernelError::new(
+                "find",
+                format!("the field {structure}.{field}"),
+                cause,
+                "trace without `--why drop`",
+            )
+        })
+    };
+    let netns = std::fs::metadata("/proc/thread-self/ns/net").map_err(|error| {
+        KernelError::new("find", "the network namespace", error.to_string(), "mount /proc")
+    })?;
+    Ok(DropConfig {
+        skb_dev: of("sk_buff", "dev")?,
+        skb_head: of("sk_buff", "head")?,
+        skb_data: of("sk_buff", "data")?,
+        skb_len: of("sk_buff", "len")?,
+        skb_tail: of("sk_buff", "tail")?,
+        skb_end: of("sk_buff", "end")?,
+        skb_network: of("sk_buff", "network_header")?,
+        skb_dst: of("sk_buff", "_skb_refdst")?,
+        gso_size: of("skb_shared_info", "gso_size")?,
+        gso_segs: of("skb_shared_info", "gso_segs")?,
+        dst_dev: of("dst_entry", "dev")?,
+        dev_ifindex: of("net_device", "ifindex")?,
+        dev_net: of("net_device", "nd_net")?,
+        net_inum: of("net", "ns.inum")?,
+        netns: u32::try_from(netns.st_ino()).unwrap_or(0),
+        ..DropConfig::NOTHING
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use observer_common::drops::has;
+
+    #[test]
+    fn reasons_are_chosen_by_their_names() {
+        let names = [
+            (2, "SKB_DROP_REASON_NOT_SPECIFIED"),
+            (3, "SKB_DROP_REASON_NO_SOCKET"),
+            (58, "SKB_DROP_REASON_NEIGH_FAILED"),
+            (93, "SKB_DROP_REASON_PKT_TOO_BIG"),
+            (95, "SKB_DROP_REASON_FRAG_REASM_TIMEOUT"),
+            (0xffff_0000, "SKB_DROP_REASON_SUBSYS_MASK"),
+            (7, "SOMETHING_ELSE_TOO_BIG"),
+        ];
+        let names: Vec<(String, u32)> = names.iter().map(|(n, name)| ((*name).to_owned(), *n)).collect();
+        let (anywhere, tunnels, vague) = sets(&names);
+        let held = |set: &Reasons| (0..REASONS as u32).filter(|n| has(set, *n)).collect::<Vec<_>>();
+        assert_eq!((held(&anywhere), held(&tunnels), held(&vague)), (vec![93, 95], vec![58], vec![2]));
+    }
+}
