@@ -102,7 +102,7 @@ impl Source {
         price: Option<u32>,
     ) -> Result<Self> {
         let options = Options { price, ..options(attach.clone().or(settings)) };
-        // An exporter does not measure what encapsulation costs.
+        // What encapsulation costs is not in an exporter's pinned maps, even where it measures that.
         if price.is_none()
             && let Some(directory) = beside.directory(settings.export.pin_path.as_deref())
             && let Some(mut pinned) =
