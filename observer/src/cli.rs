@@ -97,6 +97,9 @@ pub struct TopArgs {
     /// Ask the kernel what the programs cost, which costs some 25 ns per run (key c on the Health screen)
     #[arg(long = "stats")]
     pub statistics: bool,
+    /// Measure what encapsulation costs.
+    #[command(flatten)]
+    pub price: PriceArgs,
     /// Take clicks and the wheel (key x)
     #[arg(long)]
     pub mouse: bool,

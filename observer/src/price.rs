@@ -11,6 +11,8 @@ use observer_common::kind::{Class, Direction};
 pub struct Price {
     /// One of so many packets or batches is measured.
     pub sample: u32,
+    /// For how long it has been measured, which may be shorter than the source has been counting.
+    pub measuring: Duration,
     /// What each stretch of work is longer by because it is measured; its figures are without.
     pub probe: Duration,
     /// Encapsulation (egress) and decapsulation (ingress), by device and direction.

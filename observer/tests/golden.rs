@@ -42,6 +42,8 @@ fn tables() {
     compare("table-paths-100.txt", &table::report(&report(), &paths));
     let totals = table::TableOptions { paths: true, rates: false, bits: false, ..default };
     compare("table-totals-bytes.txt", &table::report(&Report::total(&fixture::snapshot(130)), &totals));
+    let priced = Report::between(&fixture::priced(120), &fixture::priced(130));
+    compare("table-price.txt", &table::report(&priced, &default));
     let lost = Report::between(&fixture::snapshot(120), &fixture::lost(130, 120));
     compare("table-lost.txt", &table::report(&lost, &table::TableOptions { paths: true, ..default }));
 }
@@ -202,6 +204,14 @@ fn screens() {
         }
         press(&mut app, KeyCode::Char('?'));
         compare(&format!("top-help-{name}.txt"), &screen(&app, width, height));
+    }
+    for (name, width, height) in [("80x24", 80, 24), ("120x40", 120, 40), ("40x10", 40, 10)] {
+        let mut app = self::app(false);
+        press(&mut app, KeyCode::Char('6'));
+        compare(&format!("top-price-off-{name}.txt"), &screen(&app, width, height));
+        app.on_snapshot(fixture::priced(170));
+        app.on_snapshot(fixture::priced(171));
+        compare(&format!("top-price-{name}.txt"), &screen(&app, width, height));
     }
     compare("top-lost-80x24.txt", &screen(&self::app(true), 80, 24));
     compare("top-lost-120x40.txt", &screen(&self::app(true), 120, 40));

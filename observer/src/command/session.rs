@@ -140,6 +140,20 @@ impl Source {
         }
     }
 
+    /// Measures from now on what encapsulation costs, one of so many packets, or ends that.
+    ///
+    /// # Errors
+    /// The kernel refused, or the maps are another process's.
+    pub fn measure_price(&mut self, sample: Option<u32>) -> Result<()> {
+        match self {
+            Self::Live(live) => Ok(live.measure_price(sample)?),
+            Self::Pinned(_) if sample.is_some() => {
+                bail!("these are an exporter's figures: start anew with --price to attach besides")
+            }
+            Self::Pinned(_) => Ok(()),
+        }
+    }
+
     /// Waits until `due`, and meanwhile takes care of what is ours.
     ///
     /// # Errors

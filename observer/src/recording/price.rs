@@ -8,7 +8,7 @@ use observer_common::kind::{Class, Direction};
 use observer_common::price::BUCKETS;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::form::TableForm;
+use super::form::{TableForm, Time};
 use super::table::{Row, apply, difference};
 use super::words::Word;
 use crate::price::{Discarded, Price, Softirq, Span, TcpPath};
@@ -18,6 +18,8 @@ use crate::price::{Discarded, Price, Softirq, Span, TcpPath};
 pub(super) struct PriceForm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sample: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    measuring: Option<Time>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     probe_nanoseconds: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,6 +80,7 @@ pub(super) fn between(before: Option<&Price>, after: Option<&Price>) -> Option<O
     let before = before.unwrap_or(&nothing);
     let form = PriceForm {
         sample: (first || before.sample != after.sample).then_some(after.sample),
+        measuring: (first || before.measuring != after.measuring).then_some(Time(after.measuring)),
         probe_nanoseconds: (first || before.probe != after.probe).then(|| nanoseconds(after.probe)),
         discarded: (before.discarded != after.discarded).then(|| after.discarded.into()),
         missing: (before.missing != after.missing).then(|| after.missing.clone()),
@@ -94,12 +97,16 @@ impl PriceForm {
     /// # Errors
     /// The first says not how much was measured, or a table is wrong.
     pub(super) fn apply(self, state: &mut Option<Price>) -> Result<(), String> {
-        if state.is_none() && (self.sample.is_none() || self.probe_nanoseconds.is_none()) {
-            return Err("the first price lacks `sample` or `probe_nanoseconds`".to_owned());
+        let whole = self.sample.is_some() && self.measuring.is_some() && self.probe_nanoseconds.is_some();
+        if state.is_none() && !whole {
+            return Err("the first price lacks `sample`, `measuring` or `probe_nanoseconds`".to_owned());
         }
         let price = state.get_or_insert_default();
         if let Some(sample) = self.sample {
             price.sample = sample;
+        }
+        if let Some(measuring) = self.measuring {
+            price.measuring = measuring.0;
         }
         if let Some(probe) = self.probe_nanoseconds {
             price.probe = Duration::from_nanos(probe);

@@ -390,7 +390,7 @@ prop_compose! {
 
 prop_compose! {
     fn price()(
-        sample in any::<u32>(), probe in any::<u64>(), discarded in any::<[u64; 4]>(),
+        sample in any::<u32>(), measuring in duration(), probe in any::<u64>(), discarded in any::<[u64; 4]>(),
         spans in btree_map("[a-c]", span(), 0..3),
         softirqs in btree_map(any::<u32>(), any::<[u64; 2]>(), 0..3),
         tcp in btree_map(any::<std::net::IpAddr>(), (class(), any::<[u64; 3]>(), buckets()), 0..3),
@@ -402,6 +402,7 @@ prop_compose! {
         };
         Price {
             sample,
+            measuring,
             probe: Duration::from_nanos(probe),
             spans: spans.into_iter().map(|(device, span)| Span { device, ..span }).collect(),
             discarded: Discarded { unsent, undelivered, interrupted, unreadable },

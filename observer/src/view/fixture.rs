@@ -217,6 +217,7 @@ pub(crate) fn priced(seconds: u64) -> Snapshot {
     let busy = |share: u64| Duration::from_millis(share * seconds);
     let price = Price {
         sample: 64,
+        measuring: Duration::from_secs(seconds),
         probe: Duration::from_nanos(41),
         spans: vec![
             span(Direction::Ingress, packets(3_400, seconds), 1, [1_150, 2_350]),
