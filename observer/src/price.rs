@@ -61,6 +61,19 @@ pub struct Discarded {
     pub unreadable: u64,
 }
 
+impl Discarded {
+    /// Every reason by the word that every view uses, with its count.
+    #[must_use]
+    pub const fn named(self) -> [(&'static str, u64); 4] {
+        [
+            ("unsent", self.unsent),
+            ("undelivered", self.undelivered),
+            ("interrupted", self.interrupted),
+            ("unreadable", self.unreadable),
+        ]
+    }
+}
+
 /// One CPU's network softirqs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Softirq {

@@ -49,7 +49,7 @@ pub fn run(args: &TopArgs, settings: &Settings) -> Result<()> {
                 measure_programs(&mut source, true, &feed);
             }
             tokio::select! {
-                () = serve(&mut source, interval, price.price_sample, &feed, &asks) => {}
+                () = serve(&mut source, interval, price.every(), &feed, &asks) => {}
                 () = signals.any() => {
                     let _ = feed.send(Feed::Stop);
                 }

@@ -212,7 +212,6 @@ pub(crate) fn snapshot(seconds: u64) -> Snapshot {
 }
 
 /// The same node while it measures what encapsulation costs, one of 64 packets.
-#[allow(dead_code, reason = "not every test that this is compiled into looks at it")]
 pub(crate) fn priced(seconds: u64) -> Snapshot {
     let busy = |share: u64| Duration::from_millis(share * seconds);
     let price = Price {

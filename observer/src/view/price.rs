@@ -147,12 +147,9 @@ pub fn json(report: &PriceReport) -> Value {
             "net_tx_ratio": row.transmit,
         })).collect::<Vec<_>>(),
         "tcp": report.tcp.iter().map(tcp_row).collect::<Vec<_>>(),
-        "discarded": {
-            "unsent": report.discarded.unsent,
-            "undelivered": report.discarded.undelivered,
-            "interrupted": report.discarded.interrupted,
-            "unreadable": report.discarded.unreadable,
-        },
+        "discarded": serde_json::Map::from_iter(
+            report.discarded.named().map(|(reason, count)| (reason.to_owned(), count.into())),
+        ),
         "missing": report.missing,
     })
 }
