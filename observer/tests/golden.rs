@@ -9,7 +9,7 @@ extern crate observer;
 
 use observer::model::Report;
 use observer::model::compare::{Comparison, Reading, Side};
-use observer::recording::Recording;
+use observer::recording::{Header, Recording};
 use observer::view::tui::{App, Options};
 use observer::view::{compare as comparison, json, table};
 use ratatui::Terminal;
@@ -137,6 +137,36 @@ fn comparisons() {
         compare(&format!("compare-{after}.md"), &comparison::markdown(&found));
         compare(&format!("compare-{after}.json"), &format!("{:#}\n", comparison::json(&found)));
     }
+}
+
+/// The made-up node with what encapsulation costs: before in every tunnel's way, after without one near.
+#[test]
+fn a_comparison_with_the_price() {
+    let side = |name: &str, seconds: std::ops::RangeInclusive<u64>, far_only: bool| {
+        let header = Header { node: "edge-ams-03".to_owned(), ..Header::default() };
+        let mut reading = Reading::new(name, &header);
+        for second in seconds {
+            let mut snapshot = fixture::priced(second);
+            if far_only {
+                // A sixth of the tunnel's packets are the far node's.
+                let price = snapshot.price.as_mut().expect("it is measured");
+                price.tcp.retain(|path| path.peer != std::net::IpAddr::from([10, 1, 0, 12]));
+                price.softirqs.iter_mut().for_each(|cpu| cpu.receive = cpu.receive * 4 / 5);
+            }
+            reading.push(snapshot);
+        }
+        Side::of(vec![reading.finish(None)])
+    };
+    let found =
+        Comparison::of(side("before.json", 10..=90, false), side("after.json", 210..=290, true));
+    compare("compare-price.txt", &comparison::table(&found, false));
+    compare("compare-price.md", &comparison::markdown(&found));
+    compare("compare-price.json", &format!("{:#}\n", comparison::json(&found)));
+    let page = comparison::html(&found);
+    for words in ["to encapsulate a packet", "round-trip time, p99", "… through tunnels, p50"] {
+        assert!(page.contains(words), "{words} is not in the page");
+    }
+    assert!(!comparison::html(&compared("bgp")).contains("round-trip time, p99"), "it was not measured");
 }
 
 #[test]

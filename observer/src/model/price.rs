@@ -200,7 +200,7 @@ fn mean(time: Duration, count: u64) -> Option<f64> {
 
 /// Median, 90th and 99th percentile, times `unit`; inside a bucket, values are taken to lie evenly.
 #[expect(clippy::cast_precision_loss, reason = "counts of fewer than 2^53")]
-fn percentiles(buckets: &[u64], unit: f64) -> Option<[f64; 3]> {
+pub(super) fn percentiles(buckets: &[u64], unit: f64) -> Option<[f64; 3]> {
     let all: u64 = buckets.iter().sum();
     if all == 0 {
         return None;

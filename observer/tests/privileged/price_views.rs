@@ -78,10 +78,36 @@ fn price_is_recorded_and_replayed() {
     let row = rows.iter().find(|row| row["device"] == "vxlan.calico" && row["direction"] == "egress");
     let row = row.expect("a row");
     assert_eq!(row["nanoseconds_per_packet"].as_f64(), egress.packet, "the replay has the same figure");
+    // Compared with itself: every figure is there, and none has changed.
+    let compared = said(&["compare", "--format", "json"], &[&path, &path]);
+    let compared: serde_json::Value = serde_json::from_str(&compared).expect("JSON");
+    let metric = |compared: &serde_json::Value, id: &str| {
+        let metrics = compared["metrics"].as_array().expect("metrics");
+        metrics.iter().find(|metric| metric["id"] == id).expect("the metric").clone()
+    };
+    let egress = metric(&compared, "encapsulate_time");
+    let known = replayed["price"]["encapsulation"].as_array().expect("rows").iter().filter(|row| {
+        row["direction"] == "egress" && row["nanoseconds_per_packet"].is_number()
+    });
+    if known.count() == 1 {
+        let (seen, expected) = (egress["before"]["value"].as_f64(), row["nanoseconds_per_packet"].as_f64());
+        let (seen, expected) = (seen.expect("measured"), expected.expect("measured"));
+        assert!((seen / expected - 1.0).abs() < 0.01, "{seen} instead of {expected}");
+    }
+    for id in ["encapsulate_time", "softirq"] {
+        let metric = metric(&compared, id);
+        assert!(metric["before"]["value"].as_f64().is_some_and(|value| value > 0.0), "{metric}");
+        assert_eq!(metric["change"]["value"], 0.0, "{metric}");
+    }
+    let with = path;
     // What was not measured is unknown, not zero.
     let path = recorded(&lab, folder.path().join("without.json"), false);
     assert!(snapshots(&path).iter().all(|snapshot| snapshot.price.is_none()));
     let replayed = said(&["stat", "--format", "json", "--replay"], &[&path]);
     let replayed: serde_json::Value = serde_json::from_str(&replayed).expect("JSON");
     assert!(replayed["price"].is_null() && replayed["rows"].is_array());
+    let compared = said(&["compare", "--format", "json"], &[&with, &path]);
+    let compared: serde_json::Value = serde_json::from_str(&compared).expect("JSON");
+    let metric = metric(&compared, "encapsulate_time");
+    assert!(metric["before"].is_object() && metric["after"].is_null() && metric["change"].is_null(), "{metric}");
 }
