@@ -220,7 +220,29 @@ impl Sample {
         Self::over(self.encapsulation_time()?, self.pods().packets())
     }
 
-    /// The same as a share of one CPU of each node.
+    /// How much of a change of [`Self::pod_packet_time`] other shares of packets in tunnels explain, at the
+    /// mean time for one. The rest is the time for a packet, which the machine's other load moves as well.
+    #[expect(clippy::cast_precision_loss, reason = "figures are shown with four digits")]
+    pub(super) fn pod_packet_time_explained(&self, after: &Self) -> Option<f64> {
+        let (b, a) = (self.extras.work?, after.extras.work?);
+        let mut sum = 0.0;
+        for direction in Direction::ALL {
+            let share = |sample: &Self, work: &[Work; 2]| {
+                Self::over(work[direction as usize].crossed as f64, sample.pods().packets())
+            };
+            let moved = share(after, &a)? - share(self, &b)?;
+            let time = match (self.packet_time(direction), after.packet_time(direction)) {
+                (Some(before), Some(after)) => f64::midpoint(before, after),
+                (Some(one), None) | (None, Some(one)) => one,
+                (None, None) if moved == 0.0 => 0.0,
+                (None, None) => return None,
+            };
+            sum += moved * time;
+        }
+        Some(sum)
+    }
+
+    /// [`Self::encapsulation_time`] as a share of one CPU of each node.
     pub(super) fn encapsulation_cpu(&self) -> Option<f64> {
         (self.seconds > 0.0).then_some(self.encapsulation_time()? / 1e9 / self.seconds)
     }

@@ -173,6 +173,22 @@ fn a_price_that_one_side_lacks_is_not_measured_and_not_zero() {
 }
 
 #[test]
+fn a_machine_that_is_faster_is_no_doing_of_the_mode() {
+    let faster = |second| {
+        let mut snapshot = fixture::priced(second);
+        let price = snapshot.price.as_mut().expect("it is measured");
+        price.spans.iter_mut().for_each(|span| span.time = span.time * 3 / 4);
+        snapshot
+    };
+    let comparison = Comparison::of(side("a", 10..=90, fixture::priced), side("b", 210..=290, faster));
+    let row = comparison.row("encapsulation_time").expect("a metric");
+    assert!(row.change.expect("measured").value < -90.0, "{row:?}");
+    let verdict = verdict_on(&comparison, Aim::Cpu);
+    assert_eq!(verdict.outcome, Outcome::NotReached, "{verdict:?}");
+    assert!(comparison.remarks.iter().any(|remark| remark.id == "other_load"));
+}
+
+#[test]
 fn without_tunnels_encapsulation_costs_nothing_and_that_is_measured() {
     let native = |second| {
         let mut snapshot = fixture::priced(second);
