@@ -157,8 +157,7 @@ fn a_comparison_with_the_price() {
         }
         Side::of(vec![reading.finish(None)])
     };
-    let found =
-        Comparison::of(side("before.json", 10..=90, false), side("after.json", 210..=290, true));
+    let found = Comparison::of(side("before.json", 10..=90, false), side("after.json", 210..=290, true));
     compare("compare-price.txt", &comparison::table(&found, false));
     compare("compare-price.md", &comparison::markdown(&found));
     compare("compare-price.json", &format!("{:#}\n", comparison::json(&found)));

@@ -371,9 +371,8 @@ prop_compose! {
 }
 
 fn buckets() -> impl Strategy<Value = Vec<u64>> {
-    btree_map(0..BUCKETS, counter(), 0..4).prop_map(|some| {
-        (0..BUCKETS).map(|index| some.get(&index).copied().unwrap_or(0)).collect()
-    })
+    btree_map(0..BUCKETS, counter(), 0..4)
+        .prop_map(|some| (0..BUCKETS).map(|index| some.get(&index).copied().unwrap_or(0)).collect())
 }
 
 prop_compose! {

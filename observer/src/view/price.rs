@@ -22,11 +22,7 @@ pub(super) fn spans<'a>() -> Vec<Column<&'a SpanRow>> {
         Column { unit: |_| "ns/skb", rank: 5, ..number("P90", |row, _| percentile(row.percentiles, 1)) },
         Column { unit: |_| "ns/skb", rank: 3, ..number("P99", |row, _| percentile(row.percentiles, 2)) },
         Column { unit: |_| "% of one", ..number("CPU", |row, _| share(row.cpu)) },
-        Column {
-            unit: |_| "skbs",
-            rank: 6,
-            ..number("MEASURED", |row, _| count(row.measured.0))
-        },
+        Column { unit: |_| "skbs", rank: 6, ..number("MEASURED", |row, _| count(row.measured.0)) },
         Column { unit: |_| "% taken off", rank: 7, ..number("OWN", |row, _| share(row.own)) },
     ]
 }

@@ -86,9 +86,11 @@ fn price_is_recorded_and_replayed() {
         metrics.iter().find(|metric| metric["id"] == id).expect("the metric").clone()
     };
     let egress = metric(&compared, "encapsulate_time");
-    let known = replayed["price"]["encapsulation"].as_array().expect("rows").iter().filter(|row| {
-        row["direction"] == "egress" && row["nanoseconds_per_packet"].is_number()
-    });
+    let known = replayed["price"]["encapsulation"]
+        .as_array()
+        .expect("rows")
+        .iter()
+        .filter(|row| row["direction"] == "egress" && row["nanoseconds_per_packet"].is_number());
     if known.count() == 1 {
         let (seen, expected) = (egress["before"]["value"].as_f64(), row["nanoseconds_per_packet"].as_f64());
         let (seen, expected) = (seen.expect("measured"), expected.expect("measured"));
@@ -109,5 +111,8 @@ fn price_is_recorded_and_replayed() {
     let compared = said(&["compare", "--format", "json"], &[&with, &path]);
     let compared: serde_json::Value = serde_json::from_str(&compared).expect("JSON");
     let metric = metric(&compared, "encapsulate_time");
-    assert!(metric["before"].is_object() && metric["after"].is_null() && metric["change"].is_null(), "{metric}");
+    assert!(
+        metric["before"].is_object() && metric["after"].is_null() && metric["change"].is_null(),
+        "{metric}"
+    );
 }

@@ -157,8 +157,11 @@ mod tests {
     #[test]
     fn packets_that_leave_the_tunnel_save_what_they_were_measured_to_take() {
         // Ten seconds: 1,000 packets to b and 500 to c of 1 µs, 2,000 from c of 2 µs.
-        let paths =
-            [(Egress, Class::Vxlan, B, 1_000), (Egress, Class::Vxlan, C, 500), (Ingress, Class::Vxlan, C, 2_000)];
+        let paths = [
+            (Egress, Class::Vxlan, B, 1_000),
+            (Egress, Class::Vxlan, C, 500),
+            (Ingress, Class::Vxlan, C, 2_000),
+        ];
         let spans = || Some(vec![span(Egress, 400, 1_000), span(Ingress, 100, 2_000)]);
         let native = planned("vxlan-always", &paths, spans(), Target::Native).expect("measured");
         assert!((native.less - 550e-6).abs() < 1e-9, "{native:?}");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::advice::plan::Target;
-use crate::cli::{BesideArgs, OutputArgs, PriceArgs, Prefix, prefix, seconds};
+use crate::cli::{BesideArgs, OutputArgs, Prefix, PriceArgs, prefix, seconds};
 
 /// Options of `observer doctor`.
 #[derive(Debug, Args)]

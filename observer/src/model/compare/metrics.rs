@@ -248,7 +248,12 @@ pub static METRICS: [Metric; 35] = [
         s.packet_time(Direction::Ingress)
     }),
     extra("encapsulation_time", "encapsulation, a pod packet", Unit::Nanoseconds, Sample::pod_packet_time),
-    extra("encapsulation_cpu", "CPU for encapsulation (of one, a node)", Unit::Ratio, Sample::encapsulation_cpu),
+    extra(
+        "encapsulation_cpu",
+        "CPU for encapsulation (of one, a node)",
+        Unit::Ratio,
+        Sample::encapsulation_cpu,
+    ),
     extra("softirq", "CPU time in network softirqs, of all", Unit::Ratio, Sample::softirq_share),
     traffic(
         "wire_rate",

@@ -134,7 +134,10 @@ fn the_price_is_compared_where_both_sides_have_it() {
     near("retransmits", 20.0 / 56_400.0);
     let [native, tunnelled] =
         ["rtt_native_p50", "rtt_tunnelled_p50"].map(|id| figure(&comparison, id)[0].expect("measured"));
-    assert!((native / 140.0 - 1.0).abs() < 0.07 && (tunnelled / 185.0 - 1.0).abs() < 0.07, "{native} {tunnelled}");
+    assert!(
+        (native / 140.0 - 1.0).abs() < 0.07 && (tunnelled / 185.0 - 1.0).abs() < 0.07,
+        "{native} {tunnelled}"
+    );
     let row = comparison.row("rtt_p99").expect("a metric");
     assert!(row.is_shown() && row.before.expect("measured").margin.is_some());
     assert_eq!(verdict_on(&comparison, Aim::Cpu).outcome, Outcome::NotReached);
@@ -151,7 +154,11 @@ fn a_price_that_one_side_lacks_is_not_measured_and_not_zero() {
     }
     assert_eq!(verdict_on(&comparison, Aim::Cpu).reason, "not measured");
     // One interval without: nothing is said of the whole.
-    let gap = side("a", 10..=90, |second| if second == 50 { fixture::snapshot(50) } else { fixture::priced(second) });
+    let gap = side(
+        "a",
+        10..=90,
+        |second| if second == 50 { fixture::snapshot(50) } else { fixture::priced(second) },
+    );
     assert_eq!(figure(&Comparison::of(priced(), gap), "rtt")[1], None);
     // What the kernel does not let be measured; and a tunnel that no measured device has.
     let change = |of: fn(&mut Snapshot)| {

@@ -1,6 +1,6 @@
 //! Whether a switch reached what it was made for.
 
-use super::{change, Change, Compared, Decomposition, Estimate, Remark, Side, Weight};
+use super::{Change, Compared, Decomposition, Estimate, Remark, Side, Weight, change};
 
 /// What a switch is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

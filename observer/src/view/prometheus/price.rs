@@ -115,8 +115,7 @@ type PeerLabels = [(&'static str, String); 2];
 /// The paths of the first peers by name, the others summed by encapsulation. The order in which peers
 /// became known never changes while they are measured, so that no series goes back.
 fn by_peer(paths: &[TcpPath], peers: usize) -> Vec<(PeerLabels, Sum)> {
-    let labels =
-        |peer: String, class: Class| [("peer", peer), ("encapsulation", class.label().to_owned())];
+    let labels = |peer: String, class: Class| [("peer", peer), ("encapsulation", class.label().to_owned())];
     let (mut named, mut rows) = (Vec::new(), Vec::new());
     let mut others: BTreeMap<Class, Sum> = BTreeMap::new();
     for path in paths {
@@ -139,11 +138,7 @@ fn by_peer(paths: &[TcpPath], peers: usize) -> Vec<(PeerLabels, Sum)> {
 }
 
 /// How it was measured: how much, since when, at what cost, and what could not be.
-fn measurement(
-    to: &mut DescriptorEncoder,
-    snapshot: &Snapshot,
-    price: Option<&Price>,
-) -> Result<(), Error> {
+fn measurement(to: &mut DescriptorEncoder, snapshot: &Snapshot, price: Option<&Price>) -> Result<(), Error> {
     let mut lost = Writer::start(to, &f::PRICE_DISCARDED)?;
     if let Some(price) = price {
         for (reason, count) in price.discarded.named() {

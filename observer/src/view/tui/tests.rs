@@ -391,7 +391,8 @@ fn the_tables_of_the_price_are_sorted_filtered_and_remembered() {
     press(&mut app, KeyCode::Enter);
     assert_eq!(peers(&app), ["10.1.0.14"]);
     press(&mut app, KeyCode::Esc);
-    let cost = |app: &App| app.report.as_ref().and_then(|report| report.price.clone()).map(|p| p.spans[0].packet);
+    let cost =
+        |app: &App| app.report.as_ref().and_then(|report| report.price.clone()).map(|p| p.spans[0].packet);
     let before = cost(&app);
     app.on_snapshot(fixture::snapshot(130));
     assert_eq!(cost(&app), None);
