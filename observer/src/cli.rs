@@ -97,6 +97,9 @@ pub struct TopArgs {
     /// Ask the kernel what the programs cost, which costs some 25 ns per run (key c on the Health screen)
     #[arg(long = "stats")]
     pub statistics: bool,
+    /// Measure what encapsulation costs.
+    #[command(flatten)]
+    pub price: PriceArgs,
     /// Take clicks and the wheel (key x)
     #[arg(long)]
     pub mouse: bool,
@@ -142,22 +145,31 @@ pub struct StatArgs {
     pub output: OutputArgs,
 }
 
+/// One of so many packets is measured where nothing else is said.
+const PRICE_SAMPLE: u32 = 64;
+
 /// What encapsulation costs.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct PriceArgs {
     /// Measure CPU time of encapsulation, TCP round-trip times and retransmissions (docs/price.md)
     #[arg(long, env = "OBSERVER_PRICE", value_parser = clap::builder::BoolishValueParser::new())]
     pub price: bool,
-    /// With --price: measure one of N packets or batches
-    #[arg(long, value_name = "N", default_value = "64", requires = "price", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub price_sample: u32,
+    /// With --price: measure one of N packets or batches [default: 64]
+    #[arg(long, value_name = "N", requires = "price", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub price_sample: Option<u32>,
 }
 
 impl PriceArgs {
     /// One of how many is measured; `None`: none.
     #[must_use]
     pub fn sample(self) -> Option<u32> {
-        self.price.then_some(self.price_sample)
+        self.price.then(|| self.every())
+    }
+
+    /// One of how many would be measured.
+    #[must_use]
+    pub fn every(self) -> u32 {
+        self.price_sample.unwrap_or(PRICE_SAMPLE)
     }
 }
 

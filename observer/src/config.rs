@@ -14,6 +14,9 @@ pub const DEFAULT: &str = "/etc/observer/config.toml";
 /// Entries that a table may have at most, as on the command line.
 const LARGEST_TABLE: u32 = 1_048_576;
 
+/// As on the command line.
+const LARGEST_SAMPLE: u32 = 1_000_000;
+
 /// What the file may say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -57,6 +60,10 @@ pub struct ExportSettings {
     pub pin_path: Option<PathBuf>,
     /// As `--no-pin`.
     pub no_pin: bool,
+    /// As `--price`.
+    pub price: bool,
+    /// As `--price-sample`.
+    pub price_sample: Option<u32>,
     /// As `--no-sandbox`.
     pub no_sandbox: bool,
 }
@@ -118,6 +125,7 @@ impl Settings {
             ("max-peers", settings.max_peers, LARGEST_TABLE),
             ("max-blocks", settings.max_blocks, LARGEST_TABLE),
             ("max-devices", settings.max_devices, MAX_SLOTS),
+            ("price-sample", settings.export.price_sample, LARGEST_SAMPLE),
         ];
         for (name, value, most) in tables {
             if let Some(value) = value.filter(|value| !(1..=most).contains(value)) {
@@ -149,6 +157,16 @@ mod tests {
         assert_eq!(settings.devices, ["eth0", "tunl0"]);
         assert_eq!(settings.ingress, Some(IngressHook::Xdp));
         assert_eq!(settings.interval.map(|i| i.0.as_millis()), Some(500));
+    }
+
+    #[test]
+    fn the_price_is_off_unless_the_file_says_so() {
+        let export = |text: &str| Settings::parse(text).map(|settings| settings.export);
+        assert!(!export("").expect("an empty file").price);
+        let asked = export("[export]\nprice = true\nprice-sample = 8\n").expect("a valid file");
+        assert_eq!((asked.price, asked.price_sample), (true, Some(8)));
+        let error = export("[export]\nprice-sample = 0\n").expect_err("none of none");
+        assert!(error.contains("price-sample = 0 is not between 1 and 1000000"), "{error}");
     }
 
     #[test]

@@ -11,6 +11,8 @@ use observer_common::kind::{Class, Direction};
 pub struct Price {
     /// One of so many packets or batches is measured.
     pub sample: u32,
+    /// For how long it has been measured, which may be shorter than the source has been counting.
+    pub measuring: Duration,
     /// What each stretch of work is longer by because it is measured; its figures are without.
     pub probe: Duration,
     /// Encapsulation (egress) and decapsulation (ingress), by device and direction.
@@ -57,6 +59,19 @@ pub struct Discarded {
     pub interrupted: u64,
     /// Fields of the kernel that could not be read.
     pub unreadable: u64,
+}
+
+impl Discarded {
+    /// Every reason by the word that every view uses, with its count.
+    #[must_use]
+    pub const fn named(self) -> [(&'static str, u64); 4] {
+        [
+            ("unsent", self.unsent),
+            ("undelivered", self.undelivered),
+            ("interrupted", self.interrupted),
+            ("unreadable", self.unreadable),
+        ]
+    }
 }
 
 /// One CPU's network softirqs.

@@ -34,7 +34,7 @@ fn serve(web: Web) -> SocketAddr {
                 Ask::Read(to) => {
                     let snapshot = fixture::snapshot(60);
                     let paths = Selection::default().choose(&snapshot.paths, 2);
-                    drop(to.send(Ok(Reading { snapshot, paths, unwatched: Duration::ZERO })));
+                    drop(to.send(Ok(Reading { snapshot, paths, unwatched: Duration::ZERO, peers: 2 })));
                 }
             }
         }

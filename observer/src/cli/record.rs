@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{AttachArgs, BesideArgs, seconds};
+use super::{AttachArgs, BesideArgs, PriceArgs, seconds};
 
 /// Options of `observer record`.
 #[derive(Debug, Args)]
@@ -14,6 +14,7 @@ use super::{AttachArgs, BesideArgs, seconds};
   sudo observer record --for 600 --interval 5 -o long.json eth0 vxlan.calico
   sudo observer record -o incident.json                  until Ctrl-C
   sudo observer record --for 60s -o - | gzip > before.json.gz
+  sudo observer record --price --for 60s -o before.json  with what encapsulation costs
   observer compare before.json after.json                what changed")]
 pub struct RecordArgs {
     /// What to attach to.
@@ -34,6 +35,9 @@ pub struct RecordArgs {
     /// Overwrite the file if it exists
     #[arg(long)]
     pub force: bool,
+    /// Measure what encapsulation costs.
+    #[command(flatten)]
+    pub price: PriceArgs,
 }
 
 /// Options of `observer compare`.

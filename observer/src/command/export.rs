@@ -34,6 +34,7 @@ pub fn run(given: &ExportArgs, config: Option<&Path>) -> Result<()> {
         let mut signals = Signals::new()?;
         let mut wanted = options(args.attach.clone().or(&settings));
         wanted.pins = pins(&args)?;
+        wanted.price = args.price.sample();
         let mut live = Live::start(wanted).await?;
         if !args.no_sandbox {
             // Before the server's thread is started, which inherits it.
@@ -41,6 +42,9 @@ pub fn run(given: &ExportArgs, config: Option<&Path>) -> Result<()> {
                 live.stop().await;
                 return Err(error.into());
             }
+        }
+        for missing in live.read()?.price.iter().flat_map(|price| &price.missing) {
+            log::warn!("not measured: {missing}");
         }
         let (asks, mut asked) = mpsc::channel(WAITING);
         let reload = server.reload();
@@ -54,6 +58,7 @@ pub fn run(given: &ExportArgs, config: Option<&Path>) -> Result<()> {
             selection: Selection::resume(live.remembered()),
             live,
             peers: args.peers_exported.unwrap_or(0),
+            price_peers: args.peers_exported.unwrap_or(0),
         };
         let result = loop {
             match exporter.answer(&mut asked, &mut signals).await {
@@ -154,6 +159,8 @@ struct Exporter {
     selection: Selection,
     /// Peers that are exported one by one.
     peers: usize,
+    /// The same of what encapsulation costs; it stays as it was at the start, so that no series goes back.
+    price_peers: usize,
 }
 
 impl Exporter {
@@ -192,6 +199,6 @@ impl Exporter {
         {
             log::warn!("{error}");
         }
-        Ok(Reading { snapshot, paths, unwatched: self.live.unwatched() })
+        Ok(Reading { snapshot, paths, unwatched: self.live.unwatched(), peers: self.price_peers })
     }
 }

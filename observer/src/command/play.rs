@@ -83,7 +83,7 @@ impl Player<'_> {
                 Ok(Ask::Speed(speed)) => self.speed = speed,
                 Ok(Ask::Hold(held)) => self.held = held,
                 Ok(Ask::Step) => self.steps += 1,
-                Ok(Ask::Interval(_) | Ask::Statistics(_)) => {}
+                Ok(Ask::Interval(_) | Ask::Statistics(_) | Ask::Price(_)) => {}
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return false,
             }

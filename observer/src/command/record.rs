@@ -30,12 +30,12 @@ pub fn run(args: &RecordArgs, settings: &Settings) -> Result<()> {
         origin: first.origin.clone(),
         created: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
         interval,
-        options: words(&attach),
+        options: words(&attach, args.price.sample()),
     };
     let file = NewFile::at(&args.output, args.force)?;
     block_on(async {
         let mut signals = Signals::new()?;
-        let mut source = Source::open(&args.attach, &args.beside, settings, None).await?;
+        let mut source = Source::open(&args.attach, &args.beside, settings, args.price.sample()).await?;
         let result = async {
             let first = source.read()?;
             let to = Counted { to: file.open()?, bytes: 0 };
@@ -147,7 +147,7 @@ fn failed(path: &Path) -> String {
 }
 
 /// What was asked for, by the words of the command line.
-fn words(attach: &AttachArgs) -> Map<String, Value> {
+fn words(attach: &AttachArgs, price: Option<u32>) -> Map<String, Value> {
     let mut words = Map::new();
     if !attach.devices.is_empty() {
         words.insert("devices".to_owned(), json!(attach.devices));
@@ -157,6 +157,9 @@ fn words(attach: &AttachArgs) -> Map<String, Value> {
     }
     if let Some(hook) = attach.ingress {
         words.insert("ingress".to_owned(), format!("{hook:?}").to_lowercase().into());
+    }
+    if let Some(sample) = price {
+        words.insert("price_sample".to_owned(), sample.into());
     }
     words
 }

@@ -102,7 +102,7 @@ impl Source {
         price: Option<u32>,
     ) -> Result<Self> {
         let options = Options { price, ..options(attach.clone().or(settings)) };
-        // An exporter does not measure what encapsulation costs.
+        // What encapsulation costs is not in an exporter's pinned maps, even where it measures that.
         if price.is_none()
             && let Some(directory) = beside.directory(settings.export.pin_path.as_deref())
             && let Some(mut pinned) =
@@ -136,6 +136,20 @@ impl Source {
         match self {
             Self::Live(live) => Ok(live.measure_programs(on)?),
             Self::Pinned(_) if on => bail!("the programs are the exporter's: --own attaches some of our own"),
+            Self::Pinned(_) => Ok(()),
+        }
+    }
+
+    /// Measures from now on what encapsulation costs, one of so many packets, or ends that.
+    ///
+    /// # Errors
+    /// The kernel refused, or the maps are another process's.
+    pub fn measure_price(&mut self, sample: Option<u32>) -> Result<()> {
+        match self {
+            Self::Live(live) => Ok(live.measure_price(sample)?),
+            Self::Pinned(_) if sample.is_some() => {
+                bail!("these are an exporter's figures: start anew with --price to attach besides")
+            }
             Self::Pinned(_) => Ok(()),
         }
     }

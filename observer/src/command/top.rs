@@ -38,17 +38,18 @@ pub fn run(args: &TopArgs, settings: &Settings) -> Result<()> {
             Ok(())
         });
     }
+    let price = args.price;
     let (attach, beside, settings) = (args.attach.clone(), args.beside.clone(), settings.clone());
     with_screens(screens, move |feed, asks, started| {
         block_on(async {
             let mut signals = Signals::new()?;
-            let mut source = Source::open(&attach, &beside, &settings, None).await?;
+            let mut source = Source::open(&attach, &beside, &settings, price.sample()).await?;
             let _ = started.send(());
             if screens.statistics {
                 measure_programs(&mut source, true, &feed);
             }
             tokio::select! {
-                () = serve(&mut source, interval, &feed, &asks) => {}
+                () = serve(&mut source, interval, price.every(), &feed, &asks) => {}
                 () = signals.any() => {
                     let _ = feed.send(Feed::Stop);
                 }
@@ -101,7 +102,13 @@ fn stop_on_signals(feed: Sender<Feed>) -> Result<()> {
 }
 
 /// Hands over a snapshot every interval, until nobody listens.
-async fn serve(source: &mut Source, mut interval: Duration, feed: &Sender<Feed>, asks: &Receiver<Ask>) {
+async fn serve(
+    source: &mut Source,
+    mut interval: Duration,
+    price_sample: u32,
+    feed: &Sender<Feed>,
+    asks: &Receiver<Ask>,
+) {
     let begun = Instant::now();
     let mut due = begun;
     loop {
@@ -125,6 +132,11 @@ async fn serve(source: &mut Source, mut interval: Duration, feed: &Sender<Feed>,
                     due = read + interval;
                 }
                 Ok(Ask::Statistics(on)) => measure_programs(source, on, feed),
+                Ok(Ask::Price(on)) => {
+                    if let Err(error) = source.measure_price(on.then_some(price_sample)) {
+                        let _ = feed.send(Feed::Remark(error.to_string()));
+                    }
+                }
                 Ok(Ask::Speed(_) | Ask::Hold(_) | Ask::Step) | Err(TryRecvError::Empty) => {}
                 Err(TryRecvError::Disconnected) => return,
             }
@@ -155,7 +167,7 @@ fn own_cost(at: Duration) -> Option<Process> {
 fn as_stat(args: &TopArgs, interval: Duration) -> StatArgs {
     StatArgs {
         beside: args.beside.clone(),
-        price: crate::cli::PriceArgs::default(),
+        price: args.price,
         attach: args.attach.clone(),
         interval: Some(interval),
         count: Some(1),

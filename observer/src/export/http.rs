@@ -80,6 +80,7 @@ impl Answers {
             resident: sys::own_memory(),
             reading: began.elapsed(),
             unwatched: reading.unwatched,
+            peers: reading.peers,
             layout: LAYOUT,
         };
         let scrape = Scrape { snapshot: reading.snapshot, paths: reading.paths, own };

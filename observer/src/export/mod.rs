@@ -29,6 +29,8 @@ pub struct Reading {
     pub paths: Vec<Named>,
     /// Time in which nobody counted.
     pub unwatched: Duration,
+    /// Peers that are named at most.
+    pub peers: usize,
 }
 
 /// A question to the owner of the maps.

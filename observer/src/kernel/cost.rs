@@ -3,11 +3,11 @@
 
 use std::os::fd::OwnedFd;
 
+use aya::Ebpf;
 use aya::programs::{Program as Loaded, ProgramInfo};
 use aya::sys::{Stats, enable_stats};
 
 use super::error::{KernelError, chain};
-use super::load::Programs;
 use crate::snapshot::Program;
 
 /// The kernel's BPF statistics, held on for as long as somebody wants them.
@@ -40,13 +40,13 @@ impl Statistics {
     }
 
     /// What each loaded program has cost; empty where nobody asked, without a system call.
-    pub fn read(&self, programs: &Programs) -> Vec<Program> {
+    pub(super) fn read<'a>(&self, objects: impl IntoIterator<Item = &'a Ebpf>) -> Vec<Program> {
         if self.held.is_none() {
             return Vec::new();
         }
-        let mut costs: Vec<Program> = programs
-            .ebpf
-            .programs()
+        let mut costs: Vec<Program> = objects
+            .into_iter()
+            .flat_map(Ebpf::programs)
             .filter_map(|(name, program)| {
                 let info = info(program)?;
                 Some(Program { name: name.to_owned(), runs: info.run_count(), run_time: info.run_time() })
@@ -62,6 +62,7 @@ fn info(program: &Loaded) -> Option<ProgramInfo> {
     match program {
         Loaded::SchedClassifier(program) => program.info().ok(),
         Loaded::Xdp(program) => program.info().ok(),
+        Loaded::RawTracePoint(program) => program.info().ok(),
         _ => None,
     }
 }

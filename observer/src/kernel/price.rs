@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::os::linux::fs::MetadataExt as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, HashMap, LpmTrie, MapData, MapError, PerCpuArray};
@@ -46,6 +46,7 @@ const TCP_PATHS: u32 = 512;
 /// The measurement at work; dropped, it is detached.
 pub struct Meter {
     ebpf: Ebpf,
+    started: Instant,
     sample: u32,
     probe: u64,
     config: PriceConfig,
@@ -86,6 +87,7 @@ impl Meter {
         };
         let mut meter = Self {
             ebpf,
+            started: Instant::now(),
             sample: sample.max(1),
             probe,
             config: PriceConfig { probe: u32::try_from(probe).unwrap_or(0), ..config },
@@ -197,6 +199,11 @@ impl Meter {
         u32::try_from(place).ok()
     }
 
+    /// Its programs.
+    pub(super) const fn ebpf(&self) -> &Ebpf {
+        &self.ebpf
+    }
+
     fn note(&mut self, note: String) {
         if !self.missing.contains(&note) {
             self.missing.push(note);
@@ -211,6 +218,7 @@ impl Meter {
         let (discarded, softirqs) = self.cpus()?;
         Ok(Price {
             sample: self.sample,
+            measuring: self.started.elapsed(),
             probe: Duration::from_nanos(self.probe),
             spans: self.spans()?,
             discarded,

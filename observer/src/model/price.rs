@@ -94,6 +94,9 @@ impl PriceReport {
         interval: Duration,
         packets: impl Fn(&str, Direction) -> Option<u64>,
     ) -> Self {
+        // One that has been measured for longer is none of ours: it was ended and begun anew.
+        let earlier = earlier.filter(|earlier| earlier.measuring <= later.measuring);
+        let measured = later.measuring.saturating_sub(earlier.map_or(Duration::ZERO, |e| e.measuring));
         let before = |span: &Span| {
             earlier.and_then(|e| {
                 e.spans.iter().find(|b| b.device == span.device && b.direction == span.direction)
@@ -111,7 +114,7 @@ impl PriceReport {
                 .map(|span| span_row(before(span), span, interval, packets(&span.device, span.direction)))
                 .collect(),
             discarded: discarded(earlier.map(|e| e.discarded).unwrap_or_default(), later.discarded),
-            softirqs: softirqs(earlier, later, interval),
+            softirqs: softirqs(earlier, later, measured),
             tcp: later
                 .tcp
                 .iter()
@@ -197,7 +200,7 @@ fn mean(time: Duration, count: u64) -> Option<f64> {
 
 /// Median, 90th and 99th percentile, times `unit`; inside a bucket, values are taken to lie evenly.
 #[expect(clippy::cast_precision_loss, reason = "counts of fewer than 2^53")]
-fn percentiles(buckets: &[u64], unit: f64) -> Option<[f64; 3]> {
+pub(super) fn percentiles(buckets: &[u64], unit: f64) -> Option<[f64; 3]> {
     let all: u64 = buckets.iter().sum();
     if all == 0 {
         return None;
@@ -277,6 +280,23 @@ mod tests {
         for (found, truth) in [(median, 500.0), (ninety, 900.0), (ninety_nine, 990.0)] {
             assert!((found / truth - 1.0_f64).abs() < 0.02, "{found} instead of {truth}");
         }
+    }
+
+    #[test]
+    fn a_share_of_a_cpu_is_of_the_time_that_was_measured() {
+        let at = |seconds, busy| Price {
+            measuring: Duration::from_secs(seconds),
+            softirqs: vec![Softirq { cpu: 0, transmit: Duration::ZERO, receive: Duration::from_secs(busy) }],
+            ..price(&[])
+        };
+        let share = |earlier: Option<&Price>, later: &Price| {
+            let report = PriceReport::between(earlier, later, Duration::from_secs(100), |_, _| None);
+            report.softirqs[0].receive
+        };
+        assert_eq!(share(Some(&at(10, 2)), &at(14, 3)), Some(0.25));
+        assert_eq!(share(None, &at(4, 2)), Some(0.5), "counting began long before");
+        assert_eq!(share(Some(&at(90, 60)), &at(4, 1)), Some(0.25), "it was begun anew between the two");
+        assert_eq!(share(None, &at(0, 0)), None);
     }
 
     #[test]

@@ -180,7 +180,7 @@ impl Report {
     }
 
     /// Packets of a device and direction over the interval; `None` where not all were watched.
-    fn counted(&self, device: &str, direction: Direction) -> Option<u64> {
+    pub(super) fn counted(&self, device: &str, direction: Direction) -> Option<u64> {
         let row = self.devices.iter().find(|row| row.device.name == device)?;
         let hook = row.device.hooks[direction as usize];
         if matches!(hook, Hook::None | Hook::Lost) || row.gaps[direction as usize] {

@@ -8,6 +8,7 @@ use observer_common::kind::{Class, Direction};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::price::{PriceForm, said};
 use super::words::Word;
 use crate::snapshot::{Device, Fill, Hook, Routing, Tunnel};
 use crate::topology::{Role, Scope};
@@ -108,6 +109,9 @@ pub(super) struct Line {
     pub(super) routing: Option<Vec<RoutingForm>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) notes: Option<Vec<String>>,
+    /// `null`: what encapsulation costs is not measured any more.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "said")]
+    pub(super) price: Option<Option<PriceForm>>,
 }
 
 /// A table of counters: new rows, and what was added to rows.

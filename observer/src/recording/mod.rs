@@ -7,6 +7,7 @@
 mod bins;
 mod error;
 mod form;
+mod price;
 mod reader;
 mod rows;
 mod table;

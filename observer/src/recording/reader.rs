@@ -214,6 +214,11 @@ impl Recording {
         line.programs
             .map_or(Ok(()), |form| apply(&mut state.programs, form))
             .map_err(in_table("programs"))?;
+        match line.price {
+            None => {}
+            Some(None) => state.price = None,
+            Some(Some(form)) => form.apply(&mut state.price)?,
+        }
         let mut snapshot = state.clone();
         for row in &self.totals {
             let device = snapshot.devices.iter_mut().find(|device| device.name == row.device);

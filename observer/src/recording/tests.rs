@@ -6,11 +6,13 @@ use std::time::Duration;
 use observer_common::abi::SIZE_CLASSES;
 use observer_common::counters::{EVENTS, PATH_COUNTERS, TOTALS};
 use observer_common::kind::{Class, Direction};
+use observer_common::price::BUCKETS;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::{End, Header, Recording, Writer};
+use crate::price::{Discarded, Price, Softirq, Span, TcpPath};
 use crate::snapshot::{
     Device, Fill, Hook, Path, PathId, Program, Routing, Snapshot, Stranger, Totals, Tunnel, Vni,
 };
@@ -63,6 +65,23 @@ fn fixtures() -> Vec<Snapshot> {
     vec![fixture::snapshot(10), fixture::lost(11, 10), fixture::snapshot(12), fixture::snapshot(5)]
 }
 
+/// The price comes, counts, changes a row, begins anew and goes.
+fn priced() -> Vec<Snapshot> {
+    let mut more = fixture::priced(14);
+    let price = more.price.as_mut().expect("it is measured");
+    price.missing.push("vxlan.calico: only 32 tunnel devices are measured".to_owned());
+    price.spans.remove(0);
+    vec![
+        fixture::snapshot(10),
+        fixture::priced(12),
+        fixture::priced(13),
+        more,
+        fixture::priced(3),
+        fixture::snapshot(15),
+        fixture::priced(16),
+    ]
+}
+
 #[test]
 fn a_recording_is_what_was_recorded() {
     let bytes = written(&fixtures(), Some(End::Done));
@@ -72,6 +91,44 @@ fn a_recording_is_what_was_recorded() {
     assert_eq!(read, fixtures());
     assert_eq!((recording.flaw(), recording.snapshots()), (None, 4));
     assert!(recording.snapshot().expect_err("it is over").to_string().contains("has ended"));
+}
+
+#[test]
+fn what_encapsulation_costs_is_recorded_where_it_was_measured() {
+    let bytes = written(&priced(), Some(End::Done));
+    let read: Vec<Snapshot> = recording(&bytes).map(|snapshot| snapshot.expect("readable")).collect();
+    assert_eq!(read, priced());
+    let text = String::from_utf8(bytes).expect("text");
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(!lines[1].contains("price"), "what was not measured is not there: {}", lines[1]);
+    let price = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        line["price"].to_string()
+    };
+    assert!(!price(lines[3]).contains("vxlan.calico"), "who they are is said once: {}", price(lines[3]));
+    assert!(lines[6].contains(r#""price":null"#), "{}", lines[6]);
+    let same = written(&[fixture::priced(7), fixture::priced(7)], Some(End::Done));
+    assert_eq!(
+        String::from_utf8(same).expect("text").lines().nth(2),
+        Some(r#"{"taken":[1795348807,0],"counting":[7,0]}"#)
+    );
+}
+
+#[test]
+fn a_price_that_cannot_be_is_refused_and_later_ones_are_read() {
+    let good = String::from_utf8(written(&priced()[1..3], Some(End::Done))).expect("text");
+    for (from, to, expected) in [
+        (r#""sample":64,"#, "", "line 2: the first price lacks `sample`"),
+        (r#""cpu":0"#, r#""cpu":-1"#, "line 2: "),
+        (r#""softirqs":{"columns":["#, r#""softirqs":{"columns":["one","#, "price: softirqs: a row has 2"),
+    ] {
+        assert!(good.contains(from), "{from}");
+        let said = complaint(good.replacen(from, to, 1).as_bytes());
+        assert!(said.contains(expected), "{said}");
+    }
+    let later = good.replace(r#""price":{"#, r#""price":{"later":[1],"#);
+    let read: Vec<Snapshot> = recording(later.as_bytes()).map(|s| s.expect("readable")).collect();
+    assert_eq!(read, priced()[1..3]);
 }
 
 #[test]
@@ -313,6 +370,53 @@ prop_compose! {
     }
 }
 
+fn buckets() -> impl Strategy<Value = Vec<u64>> {
+    btree_map(0..BUCKETS, counter(), 0..4)
+        .prop_map(|some| (0..BUCKETS).map(|index| some.get(&index).copied().unwrap_or(0)).collect())
+}
+
+prop_compose! {
+    fn span()(
+        direction in direction(), class in class(),
+        n in (counter(), counter(), any::<u64>(), any::<u64>()), buckets in buckets(),
+    ) -> Span {
+        Span {
+            device: String::new(), direction, class, skbs: n.0, packets: n.1,
+            time: Duration::from_nanos(n.2), own: Duration::from_nanos(n.3), buckets,
+        }
+    }
+}
+
+prop_compose! {
+    fn price()(
+        sample in any::<u32>(), measuring in duration(), probe in any::<u64>(), discarded in any::<[u64; 4]>(),
+        spans in btree_map("[a-c]", span(), 0..3),
+        softirqs in btree_map(any::<u32>(), any::<[u64; 2]>(), 0..3),
+        tcp in btree_map(any::<std::net::IpAddr>(), (class(), any::<[u64; 3]>(), buckets()), 0..3),
+        missing in vec(text(), 0..2),
+    ) -> Price {
+        let [unsent, undelivered, interrupted, unreadable] = discarded;
+        let busy = |(cpu, [transmit, receive]): (u32, [u64; 2])| Softirq {
+            cpu, transmit: Duration::from_nanos(transmit), receive: Duration::from_nanos(receive),
+        };
+        Price {
+            sample,
+            measuring,
+            probe: Duration::from_nanos(probe),
+            spans: spans.into_iter().map(|(device, span)| Span { device, ..span }).collect(),
+            discarded: Discarded { unsent, undelivered, interrupted, unreadable },
+            softirqs: softirqs.into_iter().map(busy).collect(),
+            tcp: tcp
+                .into_iter()
+                .map(|(peer, (class, [samples, sum, retransmits], buckets))| TcpPath {
+                    peer, class, samples, sum: Duration::from_nanos(sum), retransmits, buckets,
+                })
+                .collect(),
+            missing,
+        }
+    }
+}
+
 prop_compose! {
     fn snapshot()(
         times in (duration(), duration()),
@@ -325,6 +429,7 @@ prop_compose! {
         programs in btree_map(text(), (counter(), any::<u64>()), 0..3),
         size_bounds in vec(any::<u32>(), 0..4),
         notes in vec(text(), 0..3),
+        price in proptest::option::of(price()),
     ) -> Snapshot {
         let named = |(name, device): (String, Device)| Device { name, ..device };
         let program = |(name, (runs, nanos)): (String, (u64, u64))| {
@@ -342,7 +447,7 @@ prop_compose! {
                 .map(|(id, (packets, wire_bytes))| Stranger { id, packets, wire_bytes })
                 .collect(),
             fill,
-            price: None,
+            price,
             routing: routing
                 .into_iter()
                 .map(|(ipv6, class, scope)| Routing { ipv6, class, scope, blocks: 1, peers: 2 })
@@ -364,6 +469,9 @@ fn grown(mut earlier: Snapshot, other: Snapshot, step: u64) -> Snapshot {
     }
     for path in &mut earlier.paths {
         path.counters[(step % 16) as usize] = path.counters[(step % 16) as usize].saturating_add(step);
+    }
+    for span in earlier.price.iter_mut().flat_map(|price| &mut price.spans) {
+        span.packets = span.packets.saturating_add(step);
     }
     earlier
 }
@@ -390,7 +498,7 @@ proptest! {
 
     #[test]
     fn no_bytes_make_the_reader_panic(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
-        let mut bytes = written(&fixtures(), Some(End::Done));
+        let mut bytes = written(&[fixtures(), priced()].concat(), Some(End::Done));
         let at = at.index(bytes.len());
         bytes[at] = byte;
         if let Ok(recording) = Recording::read("test.json", Cursor::new(bytes)) {

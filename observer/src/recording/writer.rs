@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::SCHEMA;
 use super::form::{End, FillForm, Header, HeaderLine, Line, Time};
+use super::price;
 use super::rows::DeviceTotals;
 use super::table::difference;
 use crate::snapshot::{Device, Snapshot};
@@ -96,6 +97,7 @@ impl<W: Write> Writer<W> {
             routing: (first || now.routing != last.routing)
                 .then(|| now.routing.iter().map(Into::into).collect()),
             notes: (now.notes != last.notes).then(|| now.notes.clone()),
+            price: price::between(last.price.as_ref(), now.price.as_ref()),
         }
     }
 

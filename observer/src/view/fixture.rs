@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::observer::price::{Discarded, Price, Softirq, Span, TcpPath};
 use super::observer::snapshot::{
     Device, Fill, Hook, Path, PathId, Routing, Snapshot, Stranger, Totals, Tunnel, Vni,
 };
@@ -12,6 +13,7 @@ use super::observer::topology::{Role, Scope};
 use observer_common::abi::SIZE_CLASSES;
 use observer_common::counters::{EVENTS, Event, PATH_COUNTERS, PathCounter, TOTALS, Total};
 use observer_common::kind::{Class, Direction};
+use observer_common::price::{BUCKETS, bucket};
 
 /// Upper bounds of the size classes.
 const BOUNDS: [u32; 9] = [64, 128, 256, 512, 1_024, 1_400, 1_450, 1_480, 1_500];
@@ -207,6 +209,61 @@ pub(crate) fn snapshot(seconds: u64) -> Snapshot {
         size_bounds: BOUNDS.to_vec(),
         notes: Vec::new(),
     }
+}
+
+/// The same node while it measures what encapsulation costs, one of 64 packets.
+pub(crate) fn priced(seconds: u64) -> Snapshot {
+    let busy = |share: u64| Duration::from_millis(share * seconds);
+    let price = Price {
+        sample: 64,
+        measuring: Duration::from_secs(seconds),
+        probe: Duration::from_nanos(41),
+        spans: vec![
+            span(Direction::Ingress, packets(3_400, seconds), 1, [1_150, 2_350]),
+            span(Direction::Egress, packets(7_900, seconds), 10, [980, 1_900]),
+        ],
+        discarded: Discarded { undelivered: packets(10, seconds), ..Discarded::default() },
+        softirqs: vec![
+            Softirq { cpu: 0, transmit: busy(2), receive: busy(183) },
+            Softirq { cpu: 1, transmit: Duration::ZERO, receive: busy(64) },
+        ],
+        tcp: vec![
+            tcp("10.1.0.12", Class::Vxlan, packets(900, seconds), [180, 420], 0),
+            tcp("10.2.0.13", Class::Vxlan, packets(300, seconds), [9_400, 22_800], packets(20, seconds)),
+            tcp("10.1.0.14", Class::None, packets(160, seconds), [140, 260], 0),
+        ],
+        missing: Vec::new(),
+    };
+    Snapshot { price: Some(price), ..snapshot(seconds) }
+}
+
+/// Most have the first of two values, one of ten the other.
+fn histogram(count: u64, values: [u64; 2]) -> (u64, Vec<u64>) {
+    let (often, seldom) = (count - count / 10, count / 10);
+    let mut buckets = vec![0; BUCKETS];
+    buckets[bucket(values[0]) as usize] += often;
+    buckets[bucket(values[1]) as usize] += seldom;
+    (often * values[0] + seldom * values[1], buckets)
+}
+
+fn span(direction: Direction, packets: u64, packets_a_skb: u64, nanoseconds: [u64; 2]) -> Span {
+    let skbs = packets / packets_a_skb / 64;
+    let (time, buckets) = histogram(skbs, nanoseconds);
+    Span {
+        device: "vxlan.calico".to_owned(),
+        direction,
+        class: Class::Vxlan,
+        skbs,
+        packets: skbs * packets_a_skb,
+        time: Duration::from_nanos(time),
+        own: Duration::from_nanos(skbs * 41),
+        buckets,
+    }
+}
+
+fn tcp(peer: &str, class: Class, samples: u64, microseconds: [u64; 2], retransmits: u64) -> TcpPath {
+    let (sum, buckets) = histogram(samples, microseconds);
+    TcpPath { peer: address(peer), class, samples, sum: Duration::from_micros(sum), retransmits, buckets }
 }
 
 /// The same node whose ingress hook at `eth0` is lost.

@@ -15,26 +15,22 @@ pub(super) fn spans<'a>() -> Vec<Column<&'a SpanRow>> {
     vec![
         plain("DEVICE", |row, _| Cell::text(&row.device)),
         plain("WORK", |row, _| Cell::text(work(row.direction))),
-        plain("ENCAP", |row, _| Cell::text(row.class.label())),
+        Column { rank: 1, ..plain("ENCAP", |row, _| Cell::text(row.class.label())) },
         Column { unit: |_| "ns/packet", ..number("COST", |row, _| tenth(row.packet)) },
-        Column { unit: |_| "ns/skb", ..number("MEAN", |row, _| whole(row.skb)) },
-        Column { unit: |_| "ns/skb", rank: 1, ..number("P50", |row, _| percentile(row.percentiles, 0)) },
-        Column { unit: |_| "ns/skb", rank: 2, ..number("P90", |row, _| percentile(row.percentiles, 1)) },
-        Column { unit: |_| "ns/skb", rank: 1, ..number("P99", |row, _| percentile(row.percentiles, 2)) },
+        Column { unit: |_| "ns/skb", rank: 2, ..number("MEAN", |row, _| whole(row.skb)) },
+        Column { unit: |_| "ns/skb", rank: 4, ..number("P50", |row, _| percentile(row.percentiles, 0)) },
+        Column { unit: |_| "ns/skb", rank: 5, ..number("P90", |row, _| percentile(row.percentiles, 1)) },
+        Column { unit: |_| "ns/skb", rank: 3, ..number("P99", |row, _| percentile(row.percentiles, 2)) },
         Column { unit: |_| "% of one", ..number("CPU", |row, _| share(row.cpu)) },
-        Column {
-            unit: |_| "skbs",
-            rank: 3,
-            ..number("MEASURED", |row, _| Cell::text(row.measured.0.to_string()))
-        },
-        Column { unit: |_| "% taken off", rank: 4, ..number("OWN", |row, _| share(row.own)) },
+        Column { unit: |_| "skbs", rank: 6, ..number("MEASURED", |row, _| count(row.measured.0)) },
+        Column { unit: |_| "% taken off", rank: 7, ..number("OWN", |row, _| share(row.own)) },
     ]
 }
 
 /// Columns of CPUs.
 pub(super) fn softirqs<'a>() -> Vec<Column<&'a SoftirqRow>> {
     vec![
-        number("CPU", |row, _| Cell::text(row.cpu.to_string())),
+        number("CPU", |row, _| Cell::number(f64::from(row.cpu), row.cpu.to_string())),
         Column { unit: |_| "%", ..number("NET_RX", |row, _| share(row.receive)) },
         Column { unit: |_| "%", ..number("NET_TX", |row, _| share(row.transmit)) },
     ]
@@ -49,14 +45,33 @@ pub(super) fn tcp<'a>() -> Vec<Column<&'a TcpRow>> {
         Column { unit: |_| "ms", rank: 1, ..number("P50", |row, _| thousandth(row.percentiles, 0)) },
         Column { unit: |_| "ms", rank: 2, ..number("P90", |row, _| thousandth(row.percentiles, 1)) },
         Column { unit: |_| "ms", rank: 1, ..number("P99", |row, _| thousandth(row.percentiles, 2)) },
-        Column { rank: 3, ..number("SAMPLES", |row, _| Cell::text(row.samples.to_string())) },
+        Column { rank: 3, ..number("SAMPLES", |row, _| count(row.samples)) },
         Column { unit: |_| "segments", ..number("RESENT", resent) },
     ]
 }
 
+/// The words of a row that a filter looks at.
+pub(super) fn span_words(row: &&SpanRow) -> String {
+    format!("{} {} {} {}", row.device, row.direction.label(), work(row.direction), row.class.label())
+}
+
+/// See above.
+pub(super) fn softirq_words(row: &&SoftirqRow) -> String {
+    format!("cpu {}", row.cpu)
+}
+
+/// See above.
+pub(super) fn tcp_words(row: &&TcpRow) -> String {
+    format!("{} {}", row.peer, row.class.label())
+}
+
 #[expect(clippy::cast_precision_loss, reason = "for sorting only")]
+fn count(count: u64) -> Cell {
+    Cell::number(count as f64, count.to_string())
+}
+
 fn resent(row: &&TcpRow, _: &Form) -> Cell {
-    Cell::number(row.retransmits as f64, row.retransmits.to_string()).notice_if_any()
+    count(row.retransmits).notice_if_any()
 }
 
 /// What a direction means at a tunnel device.
@@ -98,7 +113,7 @@ fn thousandth(values: Option<[f64; 3]>, index: usize) -> Cell {
 /// Sentences below the sections.
 pub(super) fn remarks(report: &PriceReport) -> Vec<String> {
     let mut remarks = vec![format!(
-        "measured one of {}; {} ns of each stretch are the measurement's own and taken off",
+        "one of {} measured; {} ns of each stretch are the measuring's own, taken off",
         report.sample,
         report.probe.as_nanos()
     )];
@@ -128,12 +143,9 @@ pub fn json(report: &PriceReport) -> Value {
             "net_tx_ratio": row.transmit,
         })).collect::<Vec<_>>(),
         "tcp": report.tcp.iter().map(tcp_row).collect::<Vec<_>>(),
-        "discarded": {
-            "unsent": report.discarded.unsent,
-            "undelivered": report.discarded.undelivered,
-            "interrupted": report.discarded.interrupted,
-            "unreadable": report.discarded.unreadable,
-        },
+        "discarded": serde_json::Map::from_iter(
+            report.discarded.named().map(|(reason, count)| (reason.to_owned(), count.into())),
+        ),
         "missing": report.missing,
     })
 }

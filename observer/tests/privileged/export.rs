@@ -352,3 +352,63 @@ fn become_nobody() -> std::io::Result<()> {
     caps::set(None, CapSet::Inheritable, &three).map_err(failed)?;
     caps::set(None, CapSet::Ambient, &three).map_err(failed)
 }
+
+#[test]
+fn the_price_is_exported_with_three_capabilities_and_begins_anew_with_each_start() {
+    const DATAGRAMS: f64 = 100.0;
+    let lab = Lab::up("vxlan-always", &["--no-offloads"]);
+    let (netns, bpf) = (lab.netns("node-a"), BpfFs::mount());
+    let pins = bpf.pins();
+    fs::create_dir(&pins).expect("a directory of pins");
+    let start = |more: &[&str]| {
+        let mut command = exporter(&netns, &pins, 9_475, more);
+        // Before 5.11 nobody may not have maps of this size.
+        if sys::version() >= Some((5, 11)) {
+            std::os::unix::fs::chown(&pins, Some(NOBODY), Some(NOBODY)).expect("chown");
+            // SAFETY: system calls only, between fork and exec.
+            unsafe { command.pre_exec(become_nobody) };
+        }
+        let mut exporter = Exporter::of(command, &netns, 9_475);
+        exporter.wait_ready();
+        exporter
+    };
+    let send = || {
+        let count = DATAGRAMS.to_string();
+        lab.traffic(&["--kind", "udp", "--from", "a1", "--to", "c1", "--count", &count, "--size", "200"]);
+    };
+    let egress = ["device=\"vxlan.calico\"", "direction=\"egress\""];
+    let with = ["--price", "--price-sample", "1"];
+    let measured = |exporter: &Exporter| {
+        let lost = exporter.sum("observer_price_unmeasured_total", &[]);
+        exporter.sum("observer_encapsulation_measured_packets_total", &egress) + lost
+    };
+    let first = start(&with);
+    assert_eq!(first.sum("observer_price_sample_ratio", &[]), 1.0);
+    if first.sum("observer_price_missing", &[]) != 0.0 {
+        println!("SKIPPED: {:?}", first.get("/api/v1/snapshot", "").map(|(_, said)| said));
+        return;
+    }
+    // The node itself says something now and then.
+    let before = measured(&first);
+    send();
+    wait_for("every packet is measured", || (measured(&first) >= before + DATAGRAMS).then_some(()));
+    let seconds = first.sum("observer_encapsulation_seconds_sum", &egress);
+    let buffers = first.sum("observer_encapsulation_seconds_count", &egress);
+    assert!(seconds > 0.0 && seconds / buffers < 0.001, "{seconds} s for {buffers} buffers");
+    assert!(first.sum("observer_softirq_seconds_total", &["net_rx"]) > 0.0);
+    let began = first.sum("observer_price_start_time_seconds", &[]);
+    let sent = first.sent();
+    first.kill();
+    // The totals go on, and the price begins anew, later.
+    let second = start(&with);
+    assert!(second.sent() >= sent);
+    assert!(second.sum("observer_encapsulation_measured_packets_total", &egress) < DATAGRAMS);
+    assert!(second.sum("observer_price_start_time_seconds", &[]) > began);
+    second.kill();
+    // Without --price there is no sample, which is not zero.
+    let third = start(&[]);
+    let (_, text) = third.get("/metrics", "").expect("an answer");
+    assert!(!text.lines().any(|line| line.starts_with("observer_encapsulation_")
+        || line.starts_with("observer_price_")
+        || line.starts_with("observer_softirq_")));
+}

@@ -13,6 +13,7 @@ mod hooks;
 mod input;
 mod lab;
 mod price;
+mod price_views;
 mod program;
 mod record;
 mod segments;

@@ -61,7 +61,8 @@ fn tunnel_is_measured(mode: &str, device: &str, class: Class) {
     let watches =
         ["node-a", "node-c"].map(|node| Watch::start(&lab.netns(node), options(Some(1))).expect("attach"));
     let before = watches.each_ref().map(|watch| price(&watch.snapshot()));
-    for row in &before[0].spans {
+    // The node itself may have said something (neighbour discovery) since the programs were attached.
+    for row in before[0].spans.iter().filter(|row| row.measured == (0, 0)) {
         assert_eq!((row.packet, row.percentiles, row.own), (None, None, None), "nothing is measured yet");
     }
     let count = DATAGRAMS.to_string();

@@ -66,7 +66,15 @@ impl Exporter {
         let child = Command::new("nsenter")
             .arg(format!("--net={}", netns::path(&self.netns).display()))
             .arg(&self.observer)
-            .args(["export", "--listen", &self.listen.to_string(), "--pin-path"])
+            .args([
+                "export",
+                "--price",
+                "--price-sample",
+                "1",
+                "--listen",
+                &self.listen.to_string(),
+                "--pin-path",
+            ])
             .arg(&self.pins)
             .stdout(log.try_clone()?)
             .stderr(log)

@@ -2,10 +2,12 @@
 //! not fit, MTUs to set, peers that need routes first, the steps, and what would gain from being moved.
 //! Pure.
 
+mod cpu;
 mod fit;
 mod steps;
 mod traffic;
 
+pub use cpu::Cpu;
 pub use fit::{Fit, NewMtu};
 pub use steps::{Step, reach};
 pub use traffic::{Group, Placement, Traffic};
@@ -72,8 +74,8 @@ pub struct Plan {
     pub fit: Option<Fit>,
     /// MTUs to set.
     pub mtus: Vec<NewMtu>,
-    /// Time of the CPUs that encapsulation would no longer take, per second; `None`: not measured.
-    pub cpu: Option<std::time::Duration>,
+    /// Time of the CPUs that encapsulation would no longer take; or why that is not known, a sentence.
+    pub cpu: Result<Cpu, String>,
     /// Peers that would be native and have to be reachable so first, and why.
     pub reach: Vec<String>,
     /// The steps.
@@ -109,8 +111,12 @@ pub fn plan(view: &View<'_>, target: Target, underlay_mtu: Option<u32>) -> Plan 
             .map(|report| traffic::placement(view, report))
             .unwrap_or_default(),
         steps: steps::of(view, &modes, &mtus, &reach),
-        // The price of encapsulation is not measured yet.
-        cpu: None,
+        cpu: view
+            .facts
+            .wire
+            .as_ref()
+            .ok_or_else(|| "not measured".to_owned())
+            .and_then(|report| cpu::of(report, &then)),
         assumptions: assumptions(view, target, underlay_mtu),
         modes,
         traffic,
@@ -222,7 +228,7 @@ mod tests {
     fn mtus_peers_and_steps_of_a_switch() {
         let facts = facts(node("vxlan-always"));
         let plan = plan(&View::new(&facts), Target::Native, None);
-        assert!(plan.traffic.is_none() && plan.fit.is_none() && plan.cpu.is_none(), "nothing was measured");
+        assert!(plan.traffic.is_none() && plan.fit.is_none() && plan.cpu.is_err(), "nothing was measured");
         let pods = plan.mtus.iter().find(|mtu| mtu.what.ends_with("pods")).expect("pods");
         assert_eq!((pods.now, pods.then), (Some(1430), 1500));
         assert_eq!(plan.reach.len(), 4, "{:?}", plan.reach);

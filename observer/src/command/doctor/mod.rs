@@ -37,6 +37,9 @@ pub fn run(args: &DoctorArgs, settings: &Settings) -> Result<bool> {
             .or(settings);
     // Always the devices that carry pods' traffic: a choice made for figures would make the doctor blind.
     let attach = AttachArgs { devices: Vec::new(), workloads: false, ..attach };
+    if args.price.price && args.plan.is_none() {
+        log::warn!("--price is of use with --plan only: what encapsulation costs is not measured");
+    }
     let mut output = Output::open(&args.output)?;
     block_on(async {
         let mut signals = Signals::new()?;
@@ -106,7 +109,9 @@ async fn measure(
     }
     // Its devices are the doctor's own choice: the settings give no others.
     let settings = Settings { devices: Vec::new(), workloads: false, ..settings.clone() };
-    let mut source = Source::open(attach, &args.beside, &settings, None)
+    // Only a plan makes something of the price.
+    let price = args.price.sample().filter(|_| args.plan.is_some());
+    let mut source = Source::open(attach, &args.beside, &settings, price)
         .await
         .context("the wire cannot be measured (--no-wire looks at the rest)")?;
     let measured = async {

@@ -144,14 +144,9 @@ impl Live {
             live.stop().await;
             return Err(error.into());
         }
-        if let Some(sample) = live.options.price {
-            match Meter::start(sample, &live.books.topology) {
-                Ok(meter) => live.meter = Some(meter),
-                Err(error) => {
-                    live.stop().await;
-                    return Err(error.into());
-                }
-            }
+        if let Err(error) = live.measure_price(live.options.price) {
+            live.stop().await;
+            return Err(error.into());
         }
         Ok(live)
     }
@@ -267,7 +262,8 @@ impl Live {
     /// A map could not be read.
     pub fn read(&self) -> Result<Snapshot, KernelError> {
         let mut snapshot = self.books.snapshot(&self.tables, self.troubles.values().cloned())?;
-        snapshot.programs = self.statistics.read(&self.programs);
+        let objects = std::iter::once(&self.programs.ebpf).chain(self.meter.as_ref().map(Meter::ebpf));
+        snapshot.programs = self.statistics.read(objects);
         snapshot.price = self.meter.as_ref().map(Meter::read).transpose()?;
         Ok(snapshot)
     }
@@ -344,6 +340,24 @@ impl Live {
             lost.map(move |direction| format!("the hook at {name} {} is lost", direction.label()))
         });
         lost.chain(self.troubles.values().cloned()).collect()
+    }
+
+    /// Measures from now on what encapsulation costs, one of so many packets or batches, or ends that.
+    ///
+    /// # Errors
+    /// As [`Meter::start`].
+    pub fn measure_price(&mut self, sample: Option<u32>) -> Result<(), KernelError> {
+        match sample {
+            None => {
+                self.meter = None;
+                self.troubles.remove(PRICE);
+            }
+            Some(sample) if self.meter.is_none() => {
+                self.meter = Some(Meter::start(sample, &self.books.topology)?);
+            }
+            Some(_) => {}
+        }
+        Ok(())
     }
 
     /// Whether snapshots say what the programs cost. The kernel's BPF statistics, which cost 20 to 30 ns

@@ -1,8 +1,10 @@
 //! What is compared, once for every view.
 
 use observer_common::counters::Total;
+use observer_common::kind::Direction;
 
-use super::{Extras, Sample};
+use super::Sample;
+use super::price::Kind;
 use crate::model::Figures;
 
 /// In what a metric is given.
@@ -98,8 +100,8 @@ enum What {
     Rate(fn(&Sample) -> u64, f64),
     /// The largest since counting began.
     Maximum(fn(&Sample) -> u64),
-    /// A sum that not every recording has, over another.
-    Extra(fn(&Extras) -> Option<(f64, f64)>, f64),
+    /// What not every recording has.
+    Extra(fn(&Sample) -> Option<f64>),
 }
 
 /// A metric.
@@ -115,17 +117,19 @@ pub struct Metric {
     pub group: Group,
     /// Which direction is good.
     pub better: Better,
+    /// It stands in tables for people only where it was measured.
+    pub detail: bool,
     what: What,
 }
 
 const MILLION: f64 = 1e6;
 
 const fn lower(id: &'static str, title: &'static str, unit: Unit, group: Group, what: What) -> Metric {
-    Metric { id, title, unit, group, better: Better::Lower, what }
+    Metric { id, title, unit, group, better: Better::Lower, detail: false, what }
 }
 
 const fn traffic(id: &'static str, title: &'static str, unit: Unit, what: What) -> Metric {
-    Metric { id, title, unit, group: Group::Traffic, better: Better::Neither, what }
+    Metric { id, title, unit, group: Group::Traffic, better: Better::Neither, detail: false, what }
 }
 
 const fn per_million(id: &'static str, title: &'static str, what: fn(&Sample) -> (u64, u64)) -> Metric {
@@ -136,10 +140,18 @@ const fn extra(
     id: &'static str,
     title: &'static str,
     unit: Unit,
-    scale: f64,
-    what: fn(&Extras) -> Option<(f64, f64)>,
+    what: fn(&Sample) -> Option<f64>,
 ) -> Metric {
-    lower(id, title, unit, Group::Cost, What::Extra(what, scale))
+    lower(id, title, unit, Group::Cost, What::Extra(what))
+}
+
+const fn detail(
+    id: &'static str,
+    title: &'static str,
+    unit: Unit,
+    what: fn(&Sample) -> Option<f64>,
+) -> Metric {
+    Metric { detail: true, ..extra(id, title, unit, what) }
 }
 
 fn overhead(figures: &Figures) -> (u64, u64) {
@@ -148,7 +160,7 @@ fn overhead(figures: &Figures) -> (u64, u64) {
 
 /// Every metric, in the order of views. Pod traffic is what is encapsulated or native on the underlay;
 /// external traffic is in the whole underlay alone.
-pub static METRICS: [Metric; 23] = [
+pub static METRICS: [Metric; 35] = [
     lower(
         "encapsulated_packets",
         "packets encapsulated",
@@ -206,10 +218,43 @@ pub static METRICS: [Metric; 23] = [
         (s.tunnels.get(Total::WouldDrop), s.pods().packets())
     }),
     per_million("too_big", "too-big signals", |s| (s.too_big, s.pods().packets())),
-    extra("rtt", "round-trip time", Unit::Microseconds, 1.0, |e| e.rtt),
-    extra("retransmits", "segments sent again", Unit::Ratio, 1.0, |e| e.retransmits),
-    extra("encapsulation_time", "encapsulation, a packet", Unit::Nanoseconds, 1.0, |e| e.encapsulation),
-    extra("softirq", "CPU time in software interrupts", Unit::Ratio, 1.0, |e| e.softirq),
+    extra("rtt", "round-trip time, mean", Unit::Microseconds, Sample::round_trip),
+    detail("rtt_p50", "round-trip time, p50", Unit::Microseconds, |s| s.round_trip_percentile(Kind::All, 0)),
+    detail("rtt_p90", "round-trip time, p90", Unit::Microseconds, |s| s.round_trip_percentile(Kind::All, 1)),
+    detail("rtt_p99", "round-trip time, p99", Unit::Microseconds, |s| s.round_trip_percentile(Kind::All, 2)),
+    detail("rtt_native_p50", "… of native paths, p50", Unit::Microseconds, |s| {
+        s.round_trip_percentile(Kind::Native, 0)
+    }),
+    detail("rtt_native_p90", "… of native paths, p90", Unit::Microseconds, |s| {
+        s.round_trip_percentile(Kind::Native, 1)
+    }),
+    detail("rtt_native_p99", "… of native paths, p99", Unit::Microseconds, |s| {
+        s.round_trip_percentile(Kind::Native, 2)
+    }),
+    detail("rtt_tunnelled_p50", "… through tunnels, p50", Unit::Microseconds, |s| {
+        s.round_trip_percentile(Kind::Tunnelled, 0)
+    }),
+    detail("rtt_tunnelled_p90", "… through tunnels, p90", Unit::Microseconds, |s| {
+        s.round_trip_percentile(Kind::Tunnelled, 1)
+    }),
+    detail("rtt_tunnelled_p99", "… through tunnels, p99", Unit::Microseconds, |s| {
+        s.round_trip_percentile(Kind::Tunnelled, 2)
+    }),
+    extra("retransmits", "segments sent again, of packets sent", Unit::Ratio, Sample::sent_again),
+    detail("encapsulate_time", "to encapsulate a packet", Unit::Nanoseconds, |s| {
+        s.packet_time(Direction::Egress)
+    }),
+    detail("decapsulate_time", "to decapsulate a packet", Unit::Nanoseconds, |s| {
+        s.packet_time(Direction::Ingress)
+    }),
+    extra("encapsulation_time", "encapsulation, a pod packet", Unit::Nanoseconds, Sample::pod_packet_time),
+    extra(
+        "encapsulation_cpu",
+        "CPU for encapsulation (of one, a node)",
+        Unit::Ratio,
+        Sample::encapsulation_cpu,
+    ),
+    extra("softirq", "CPU time in network softirqs, of all", Unit::Ratio, Sample::softirq_share),
     traffic(
         "wire_rate",
         "underlay, on the wire (a node)",
@@ -261,9 +306,7 @@ impl Metric {
             }
             What::Rate(of, scale) => quotient(of(sample) as f64, sample.seconds, scale),
             What::Maximum(of) => Some(of(sample)).filter(|largest| *largest != 0).map(|n| n as f64),
-            What::Extra(of, scale) => {
-                of(&sample.extras).and_then(|(part, whole)| quotient(part, whole, scale))
-            }
+            What::Extra(of) => of(sample),
         }
     }
 
@@ -271,11 +314,5 @@ impl Metric {
     #[must_use]
     pub const fn is_maximum(&self) -> bool {
         matches!(self.what, What::Maximum(_))
-    }
-
-    /// Whether recordings of this version never have it.
-    #[must_use]
-    pub const fn is_extra(&self) -> bool {
-        matches!(self.what, What::Extra(..))
     }
 }

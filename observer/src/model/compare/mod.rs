@@ -4,6 +4,7 @@
 mod decompose;
 mod estimate;
 mod metrics;
+mod price;
 mod remarks;
 mod sample;
 mod series;
@@ -16,8 +17,9 @@ mod verdict;
 pub use decompose::{Decomposition, Effect};
 pub use estimate::{Change, Estimate, change, estimate};
 pub use metrics::{Better, Group, METRICS, Metric, Unit};
+pub use price::{Extras, RoundTrips, Work};
 pub use remarks::{Remark, Weight};
-pub use sample::{Extras, Sample};
+pub use sample::Sample;
 pub use side::{Point, Reading, Recorded, Side};
 pub use sizes::Histogram;
 pub use verdict::{Aim, Outcome, Verdict};
@@ -99,6 +101,12 @@ impl Comparison {
 }
 
 impl Compared {
+    /// Whether it stands in tables for people: a detail that neither side has does not.
+    #[must_use]
+    pub const fn is_shown(&self) -> bool {
+        !self.metric.detail || self.before.is_some() || self.after.is_some()
+    }
+
     /// A maximum has no variation that intervals could show.
     fn without_margins(mut self) -> Self {
         for estimate in [&mut self.before, &mut self.after].into_iter().flatten() {

@@ -61,6 +61,14 @@ pub(super) fn of(before: &Side, after: &Side) -> Vec<Remark> {
     }
     what(&mut remarks, before, after);
     traffic(&mut remarks, before, after);
+    if [before, after]
+        .iter()
+        .all(|side| side.total.extras.work.is_some() || side.total.extras.round_trips.is_some())
+    {
+        let text = "latency and CPU time depend on what else the machines do: record the same mode twice to see how \
+                    much they move by themselves";
+        add(&mut remarks, "other_load", Weight::Note, text.to_owned());
+    }
     remarks.sort_by_key(|remark| std::cmp::Reverse(remark.weight));
     remarks
 }

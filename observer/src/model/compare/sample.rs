@@ -3,6 +3,7 @@
 use observer_common::counters::{Event, Total};
 use observer_common::kind::{Class, Direction};
 
+use super::Extras;
 use crate::model::{Figures, Report, State};
 use crate::snapshot::Hook;
 use crate::topology::{Role, Scope};
@@ -33,36 +34,6 @@ pub struct Sample {
     pub extras: Extras,
 }
 
-/// Figures that not every recording has: numerator and denominator of each, `None` where it was not
-/// measured.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Extras {
-    /// Microseconds of round trips, and how many.
-    pub rtt: Option<(f64, f64)>,
-    /// Segments sent again, and segments sent.
-    pub retransmits: Option<(f64, f64)>,
-    /// Nanoseconds spent on encapsulation, and packets encapsulated or decapsulated.
-    pub encapsulation: Option<(f64, f64)>,
-    /// Seconds in software interrupts, and seconds of all CPUs.
-    pub softirq: Option<(f64, f64)>,
-}
-
-impl Extras {
-    fn each(&self) -> [Option<(f64, f64)>; 4] {
-        [self.rtt, self.retransmits, self.encapsulation, self.softirq]
-    }
-
-    /// Field by field; what one of the two has not, neither has.
-    fn with(&self, other: &Self, join: fn(f64, f64) -> f64) -> Self {
-        let mut joined = self.each().into_iter().zip(other.each()).map(|pair| match pair {
-            (Some(a), Some(b)) => Some((join(a.0, b.0), join(a.1, b.1))),
-            _ => None,
-        });
-        let mut next = || joined.next().flatten();
-        Self { rtt: next(), retransmits: next(), encapsulation: next(), softirq: next() }
-    }
-}
-
 impl Sample {
     /// The sums of a report; `None` where a direction of an underlay device was not measured for all of
     /// the interval, or nothing was.
@@ -88,6 +59,7 @@ impl Sample {
             }
         }
         sample.scopes(report);
+        sample.extras = Extras::of(report, &sample);
         Some(sample)
     }
 
@@ -138,7 +110,7 @@ impl Sample {
         let first = self.seconds == 0.0;
         self.seconds += other.seconds;
         self.each(other, Figures::add, |sum, value| *sum += value);
-        self.extras = if first { other.extras } else { self.extras.with(&other.extras, |a, b| a + b) };
+        self.extras = if first { other.extras.clone() } else { self.extras.with(&other.extras) };
     }
 
     /// Without a part of it; maxima stay.
@@ -147,7 +119,7 @@ impl Sample {
         let mut rest = self.clone();
         rest.seconds -= part.seconds;
         rest.each(part, |all, part| *all = all.since(part), |all, part| *all = all.saturating_sub(part));
-        rest.extras = self.extras.with(&part.extras, |a, b| a - b);
+        rest.extras = self.extras.without(&part.extras);
         rest
     }
 

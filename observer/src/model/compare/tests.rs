@@ -103,6 +103,115 @@ fn a_switch_is_seen_and_explained() {
     );
 }
 
+fn figure(comparison: &Comparison, id: &str) -> [Option<f64>; 2] {
+    let row = comparison.row(id).expect("a metric");
+    [row.before, row.after].map(|estimate| estimate.map(|estimate| estimate.value))
+}
+
+fn verdict_on(comparison: &Comparison, aim: Aim) -> &Verdict {
+    comparison.verdicts.iter().find(|verdict| verdict.aim == aim).expect("a verdict")
+}
+
+#[test]
+fn the_price_is_compared_where_both_sides_have_it() {
+    let sides = || (side("a", 10..=90, fixture::priced), side("b", 210..=290, fixture::priced));
+    let comparison = Comparison::of(sides().0, sides().1);
+    let near = |id: &str, expected: f64| {
+        for value in figure(&comparison, id) {
+            let value = value.unwrap_or_else(|| panic!("{id} is measured"));
+            assert!((value / expected - 1.0).abs() < 0.03, "{id}: {value} instead of {expected}");
+        }
+    };
+    // Nine of ten buffers at the one value, one at the other; ten packets a buffer where it sends.
+    near("encapsulate_time", (0.9 * 980.0 + 0.1 * 1_900.0) / 10.0);
+    near("decapsulate_time", 0.9 * 1_150.0 + 0.1 * 2_350.0);
+    // What crosses the tunnel device: 50,400 packets a second leave, 22,900 come; 85,300 are pods'.
+    let time = 50_400.0 * 107.2 + 22_900.0 * 1_270.0;
+    near("encapsulation_cpu", time / 1e9);
+    near("encapsulation_time", time / 85_300.0);
+    near("softirq", (0.185 + 0.064) / 2.0);
+    // 20 of 56,400 packets that leave.
+    near("retransmits", 20.0 / 56_400.0);
+    let [native, tunnelled] =
+        ["rtt_native_p50", "rtt_tunnelled_p50"].map(|id| figure(&comparison, id)[0].expect("measured"));
+    assert!(
+        (native / 140.0 - 1.0).abs() < 0.07 && (tunnelled / 185.0 - 1.0).abs() < 0.07,
+        "{native} {tunnelled}"
+    );
+    let row = comparison.row("rtt_p99").expect("a metric");
+    assert!(row.is_shown() && row.before.expect("measured").margin.is_some());
+    assert_eq!(verdict_on(&comparison, Aim::Cpu).outcome, Outcome::NotReached);
+}
+
+#[test]
+fn a_price_that_one_side_lacks_is_not_measured_and_not_zero() {
+    let priced = || side("a", 10..=90, fixture::priced);
+    let comparison = Comparison::of(priced(), side("b", 210..=290, fixture::snapshot));
+    for id in ["rtt", "rtt_p50", "retransmits", "encapsulation_time", "encapsulation_cpu", "softirq"] {
+        let [before, after] = figure(&comparison, id);
+        assert!(before.is_some() && after.is_none(), "{id}: {before:?} {after:?}");
+        assert!(comparison.row(id).expect("a metric").change.is_none());
+    }
+    assert_eq!(verdict_on(&comparison, Aim::Cpu).reason, "not measured");
+    // One interval without: nothing is said of the whole.
+    let gap = side(
+        "a",
+        10..=90,
+        |second| if second == 50 { fixture::snapshot(50) } else { fixture::priced(second) },
+    );
+    assert_eq!(figure(&Comparison::of(priced(), gap), "rtt")[1], None);
+    // What the kernel does not let be measured; and a tunnel that no measured device has.
+    let change = |of: fn(&mut Snapshot)| {
+        let after = side("b", 210..=290, |second| {
+            let mut snapshot = fixture::priced(second);
+            of(&mut snapshot);
+            snapshot
+        });
+        Comparison::of(priced(), after)
+    };
+    let lacking = change(|snapshot| {
+        let price = snapshot.price.as_mut().expect("it is measured");
+        price.missing = vec!["decapsulation: this kernel does not let netif_rx be watched".to_owned()];
+    });
+    assert_eq!(figure(&lacking, "encapsulation_cpu")[1], None);
+    assert!(figure(&lacking, "rtt")[1].is_some());
+    let unseen = change(|snapshot| snapshot.price.as_mut().expect("it is measured").spans.clear());
+    assert_eq!(figure(&unseen, "encapsulation_cpu")[1], None);
+}
+
+#[test]
+fn a_machine_that_is_faster_is_no_doing_of_the_mode() {
+    let faster = |second| {
+        let mut snapshot = fixture::priced(second);
+        let price = snapshot.price.as_mut().expect("it is measured");
+        price.spans.iter_mut().for_each(|span| span.time = span.time * 3 / 4);
+        snapshot
+    };
+    let comparison = Comparison::of(side("a", 10..=90, fixture::priced), side("b", 210..=290, faster));
+    let row = comparison.row("encapsulation_time").expect("a metric");
+    assert!(row.change.expect("measured").value < -90.0, "{row:?}");
+    let verdict = verdict_on(&comparison, Aim::Cpu);
+    assert_eq!(verdict.outcome, Outcome::NotReached, "{verdict:?}");
+    assert!(comparison.remarks.iter().any(|remark| remark.id == "other_load"));
+}
+
+#[test]
+fn without_tunnels_encapsulation_costs_nothing_and_that_is_measured() {
+    let native = |second| {
+        let mut snapshot = fixture::priced(second);
+        snapshot.devices.remove(1);
+        snapshot.devices[0].totals.retain(|totals| totals.class != Class::Vxlan);
+        snapshot.paths.retain(|path| path.id.class != Class::Vxlan);
+        snapshot.price.as_mut().expect("it is measured").spans.clear();
+        snapshot
+    };
+    let comparison = Comparison::of(side("a", 10..=90, fixture::priced), side("b", 210..=290, native));
+    assert_eq!(figure(&comparison, "encapsulation_cpu")[1], Some(0.0));
+    assert_eq!(figure(&comparison, "encapsulate_time")[1], None, "no packet was encapsulated");
+    let verdict = verdict_on(&comparison, Aim::Cpu);
+    assert_eq!((verdict.outcome, verdict.metric), (Outcome::Reached, Some("encapsulation_time")));
+}
+
 #[test]
 fn nothing_changed_and_nothing_is_claimed() {
     let (before, after) = (side("a", 10..=90, fixture::snapshot), side("b", 210..=290, fixture::snapshot));

@@ -1,6 +1,6 @@
 //! Whether a switch reached what it was made for.
 
-use super::{Change, Compared, Decomposition, Estimate, Remark, Side, Weight};
+use super::{Change, Compared, Decomposition, Estimate, Remark, Side, Weight, change};
 
 /// What a switch is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +119,7 @@ pub(super) fn of(
         simple(Aim::FewerFragments, "fragments"),
         nothing_new(&["oversized", "would_drop", "too_big"].map(row), before, after),
         simple(Aim::Latency, "rtt"),
-        simple(Aim::Cpu, "encapsulation_time"),
+        cpu(row("encapsulation_time"), before, after),
     ];
     if let Some(void) = void {
         for verdict in &mut verdicts {
@@ -189,6 +189,30 @@ fn overhead(row: Option<&Compared>, decomposition: Option<&Decomposition>) -> Ve
         format!("{reason}; the traffic changed too, so that {seen} points were seen")
     } else {
         reason
+    };
+    Verdict { aim, outcome, reason, metric }
+}
+
+/// CPU time: what counts is the part that comes from fewer packets in tunnels. The time for one moves with
+/// everything else that the machine does, between two recordings of the same mode too.
+fn cpu(row: Option<&Compared>, before: &Side, after: &Side) -> Verdict {
+    let (aim, metric) = (Aim::Cpu, Some("encapsulation_time"));
+    let known = row.and_then(|row| Some((row.before?.value, row.change?.value)));
+    let explained = change(before, after, |b, a| b.pod_packet_time_explained(a));
+    let Some(((was, seen), explained)) = known.zip(explained) else {
+        return untold(aim, "not measured".to_owned(), metric);
+    };
+    let (outcome, reason) = judge(was, was + explained.value, explained);
+    let nanoseconds = |value: f64| format!("{value:+.0} ns").replace('-', "−");
+    let reason = if was == 0.0 && seen == 0.0 {
+        reason.to_owned()
+    } else {
+        format!(
+            "{} of {was:.0} ns a pod packet come from other shares in tunnels; the time for a packet in one did \
+             {}, as other load does too",
+            nanoseconds(explained.value),
+            nanoseconds(seen - explained.value)
+        )
     };
     Verdict { aim, outcome, reason, metric }
 }

@@ -23,8 +23,11 @@ pub fn comparison(of: &Comparison) -> String {
     });
     table(&mut text, "Was it worth it?", &["aim", "outcome", "why"], 3, verdicts);
     for group in Group::ALL {
-        let rows =
-            of.rows.iter().filter(|row| row.metric.group == group).map(|row| words::cells(row).to_vec());
+        let rows = of
+            .rows
+            .iter()
+            .filter(|row| row.metric.group == group && row.is_shown())
+            .map(|row| words::cells(row).to_vec());
         let titles = words::TITLES.map(str::to_lowercase);
         table(&mut text, group.title(), &titles.each_ref().map(String::as_str), 1, rows);
     }

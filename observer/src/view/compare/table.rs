@@ -26,8 +26,12 @@ pub fn comparison(of: &Comparison, colour: bool) -> String {
     let verdicts: Vec<&Verdict> = of.verdicts.iter().collect();
     section(&mut text, &options, "Was it worth it?", &verdict_columns(), &verdicts, &FORM);
     for group in Group::ALL {
-        let rows: Vec<[String; 6]> =
-            of.rows.iter().filter(|row| row.metric.group == group).map(words::cells).collect();
+        let rows: Vec<[String; 6]> = of
+            .rows
+            .iter()
+            .filter(|row| row.metric.group == group && row.is_shown())
+            .map(words::cells)
+            .collect();
         section(&mut text, &options, group.title(), &figure_columns(), &rows, &FORM);
     }
     if let Some(parts) = &of.decomposition {

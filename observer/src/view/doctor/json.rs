@@ -160,7 +160,9 @@ fn plan(plan: &Plan) -> Value {
             "too_big_now_packets": fit.too_big_now,
             "newly_packets": { "least": fit.newly.least, "most": fit.newly.most, "of": fit.newly.packets },
         })),
-        "cpu_seconds_per_second": plan.cpu.map(|cpu| cpu.as_secs_f64()),
+        "cpu_seconds_per_second": plan.cpu.as_ref().ok().map(|cpu| cpu.less),
+        "cpu_margin_seconds_per_second": plan.cpu.as_ref().ok().map(|cpu| cpu.margin),
+        "cpu_unknown": plan.cpu.as_ref().err(),
         "mtus": plan.mtus.iter().map(|mtu| json!({
             "what": mtu.what, "now": mtu.now, "then": mtu.then, "why": mtu.why, "command": mtu.command,
         })).collect::<Vec<_>>(),

@@ -55,6 +55,8 @@ const ROW: &[&str] = &["device", "role", "direction", "encapsulation"];
 const SIZE: &[&str] = &["device", "direction", "encapsulation"];
 /// Labels of a path.
 const PATH: &[&str] = &["device", "direction", "encapsulation", "vni", "peer", "scope"];
+/// Labels of a peer node.
+const PEER: &[&str] = &["peer", "encapsulation"];
 /// Labels of a place.
 const PLACE: &[&str] = &["device", "direction"];
 const NONE: &[&str] = &[];
@@ -118,6 +120,29 @@ families! {
     ROUTED_PEERS = "observer_routed_peers" Gauge &["family", "encapsulation", "scope"],
         "Nodes (natively: next hops) that these routes lead to";
     MODE = "observer_mode_info" Info &["family", "mode"], "How pod traffic crosses to other nodes, told from the routes";
+    ENCAPSULATION = "observer_encapsulation_seconds" Histogram SIZE,
+        "Time that it takes to encapsulate (egress) or decapsulate (ingress) one buffer of the kernel, of those that were measured";
+    ENCAPSULATION_PACKETS = "observer_encapsulation_measured_packets_total" Counter SIZE,
+        "Packets in the buffers that were measured";
+    ENCAPSULATION_OWN = "observer_encapsulation_measuring_seconds_total" Counter SIZE,
+        "Time of the measuring itself, which was taken off";
+    SOFTIRQ = "observer_softirq_seconds_total" Counter &["cpu", "vector"], "Time in network softirqs";
+    ROUND_TRIP = "observer_tcp_round_trip_seconds" Histogram &["encapsulation"],
+        "Smoothed round-trip times of TCP connections of the node and its pods, by how the peer is reached; none is native";
+    PEER_ROUND_TRIPS = "observer_peer_tcp_round_trips_total" Counter PEER,
+        "Round-trip times that were read, by peer node";
+    PEER_ROUND_TRIP_SECONDS = "observer_peer_tcp_round_trip_seconds_total" Counter PEER, "Their sum";
+    PEER_RETRANSMITS = "observer_peer_tcp_retransmitted_segments_total" Counter PEER,
+        "TCP segments that were sent again, by peer node";
+    PRICE_DISCARDED = "observer_price_unmeasured_total" Counter &["reason"],
+        "What was to be measured and could not be";
+    PRICE_SAMPLE = "observer_price_sample_ratio" Gauge NONE, "The part of packets or batches that is measured";
+    PRICE_PROBE = "observer_price_probe_seconds" Gauge NONE,
+        "By how much measuring makes each stretch of work longer; it is taken off";
+    PRICE_MISSING = "observer_price_missing" Gauge NONE,
+        "Figures that this kernel does not let be measured; the log says which";
+    PRICE_START = "observer_price_start_time_seconds" Gauge NONE,
+        "When measuring began, since the Unix epoch: with each start of the exporter";
     TABLE_ENTRIES = "observer_table_entries" Gauge &["table"], "Entries in use of a bounded table";
     TABLE_CAPACITY = "observer_table_capacity" Gauge &["table"], "Entries that fit into a bounded table";
     PATHS_NAMED = "observer_paths_exported" Gauge NONE, "Paths that are exported one by one; the others are summed as peer=\"other\"";

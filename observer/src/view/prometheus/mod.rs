@@ -3,6 +3,7 @@
 mod classic;
 mod families;
 mod paths;
+mod price;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,8 @@ pub struct Own {
     pub unwatched: Duration,
     /// The layout of the maps.
     pub layout: u32,
+    /// Peers that are named at most.
+    pub peers: usize,
 }
 
 /// One scrape.
@@ -103,6 +106,7 @@ impl Collector for Scrape {
         hooks(to, &self.snapshot)?;
         Writer::start(to, &f::UNWATCHED)?.only_counter(self.own.unwatched.as_secs_f64())?;
         routing(to, &self.snapshot)?;
+        price::encode(to, &self.snapshot, self.own.peers)?;
         tables(to, &self.snapshot, &self.paths)?;
         own(to, self)
     }

@@ -96,7 +96,7 @@ pub(super) fn sizes(to: &mut DescriptorEncoder, snapshot: &Snapshot) -> Result<(
             ("encapsulation", totals.class.label().to_owned()),
         ]
     };
-    let bounds = snapshot.size_bounds.iter().map(|bound| f64::from(*bound)).chain([f64::MAX]);
+    let bounds = snapshot.size_bounds.iter().map(|bound| f64::from(*bound)).chain([f64::INFINITY]);
     let bounds: Vec<f64> = bounds.collect();
     let mut histogram = Writer::start(to, &f::SIZES)?;
     for (device, totals) in all(snapshot) {

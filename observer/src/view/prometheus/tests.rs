@@ -11,7 +11,7 @@ use observer_common::counters::{PATH_COUNTERS, PathCounter};
 use observer_common::kind::{Class, Direction};
 
 fn scrape() -> Scrape {
-    let mut snapshot = fixture::snapshot(60);
+    let mut snapshot = fixture::priced(60);
     snapshot.programs = vec![crate::snapshot::Program {
         name: "observer_in".to_owned(),
         runs: 7,
@@ -23,6 +23,7 @@ fn scrape() -> Scrape {
         resident: Some(20 << 20),
         unwatched: Duration::from_millis(1_500),
         layout: 1,
+        peers: 2,
         ..Own::default()
     };
     Scrape { snapshot, paths, own }
@@ -82,6 +83,19 @@ fn the_documented_list_is_the_list() {
         })
         .collect();
     assert_eq!(documented, listed, "docs/metrics.md should have:\n{}", listed.join("\n"));
+}
+
+#[test]
+fn every_histogram_ends_with_infinity() {
+    // Without such a bucket Prometheus knows no quantile.
+    let text = text(scrape(), Form::OpenMetrics).expect("text");
+    for family in FAMILIES.iter().filter(|family| family.kind == Kind::Histogram) {
+        let count = |suffix: &str, label: &str| {
+            let name = format!("{}{suffix}{{", family.name);
+            text.lines().filter(|line| line.starts_with(&name) && line.contains(label)).count()
+        };
+        assert_eq!(count("_bucket", "le=\"+Inf\""), count("_count", ""), "{}", family.name);
+    }
 }
 
 #[test]

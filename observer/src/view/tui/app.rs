@@ -207,6 +207,11 @@ impl App {
         self.remark = Some(what);
     }
 
+    /// Something was not done, and the figures go on.
+    pub fn on_remark(&mut self, what: String) {
+        self.remark = Some(what);
+    }
+
     /// A recording is over, as was to be expected.
     pub fn on_done(&mut self, what: String) {
         self.ended = true;

@@ -6,7 +6,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use super::app::App;
 use super::tab::{Focus, Tab};
 use super::theme::Theme;
-use super::{detail, footer, fragments, header, health, help, listing, sizes, trend};
+use super::{detail, footer, fragments, header, health, help, listing, price, sizes, trend};
 use crate::model::Report;
 use crate::view::columns;
 
@@ -53,6 +53,7 @@ impl App {
             Tab::Fragmentation => fragments::draw(self, report, theme, frame, area),
             Tab::Sizes => sizes::draw(self, report, theme, frame, area),
             Tab::Health => health::draw(self, report, theme, frame, area),
+            Tab::Price => price::draw(self, report, theme, frame, area),
             Tab::Paths => self.table(Focus::Paths, report, theme, frame, area),
             Tab::Overview => self.overview(report, theme, frame, area),
         }
@@ -102,6 +103,9 @@ impl App {
             Focus::Hooks => {
                 let lines = self.hooks(report);
                 listing::draw(self, focus, &health::hooks(), &lines, theme, frame, area);
+            }
+            Focus::Spans | Focus::RoundTrips | Focus::Softirqs => {
+                price::table(self, focus, report, theme, frame, area);
             }
         }
     }

@@ -16,6 +16,8 @@ pub enum Feed {
     Failed(String),
     /// Something that was asked for was refused; a sentence.
     Refused(String),
+    /// Something else that was asked for cannot be; a sentence.
+    Remark(String),
     /// Nothing more comes, as was to be expected; a sentence.
     Ended(String),
     /// Leave, as after `q` (on SIGTERM, for example).
@@ -29,6 +31,8 @@ pub enum Ask {
     Interval(Duration),
     /// Live: the kernel's BPF statistics, on or off.
     Statistics(bool),
+    /// Live: what encapsulation costs, measured or not.
+    Price(bool),
     /// Recording: so many times as fast as it happened.
     Speed(f64),
     /// Recording: no more, until asked.

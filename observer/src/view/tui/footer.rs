@@ -15,7 +15,7 @@ const KEYS: [(&str, &str); 10] = [
     ("q", "quit"),
     ("?", "help"),
     ("p", "pause"),
-    ("1-5", "screen"),
+    ("1-6", "screen"),
     ("/", "filter"),
     ("s", "sort"),
     ("r", "reverse"),
@@ -27,6 +27,7 @@ const PATH_KEYS: [(&str, &str); 1] = [("Enter", "look into")];
 const DETAIL_KEYS: [(&str, &str); 1] = [("Esc", "back to the table")];
 const PAUSED_KEYS: [(&str, &str); 2] = [("←→", "step"), ("p", "go on")];
 const HEALTH_KEYS: [(&str, &str); 1] = [("c", "program cost")];
+const PRICE_KEYS: [[(&str, &str); 1]; 2] = [[("c", "measure")], [("c", "end measuring")]];
 const SIZES_KEYS: [(&str, &str); 2] = [("m", "MTU"), ("v", "IPv4/IPv6")];
 
 /// What is wrong, most important first, a line each.
@@ -82,6 +83,9 @@ fn keys(app: &App, theme: Theme, width: u16) -> Line<'static> {
         (true, _) => &PAUSED_KEYS,
         _ if app.detail.is_some() => &DETAIL_KEYS,
         (_, Tab::Health) if app.options.origin == Origin::Live => &HEALTH_KEYS,
+        (_, Tab::Price) if app.options.origin == Origin::Live => {
+            &PRICE_KEYS[usize::from(app.report.as_ref().is_some_and(|report| report.price.is_some()))]
+        }
         (_, Tab::Sizes) => &SIZES_KEYS,
         _ if matches!(app.focus, Focus::Paths | Focus::FragmentedPaths) => &PATH_KEYS,
         _ => &[],

@@ -61,12 +61,11 @@ fn tabs(app: &App, theme: Theme) -> Line<'static> {
     for (index, tab) in Tab::ALL.into_iter().enumerate() {
         let text = tab_label(index, tab);
         spans.push(Span::styled(text, if tab == app.tab { theme.reverse() } else { theme.dim() }));
-        spans.push(Span::raw(" "));
     }
     let form = match app.measure {
         Measure::PerSecond => "per second",
         Measure::Interval => "counts",
-        Measure::Total if app.since_start => "since start",
+        Measure::Total if app.since_start => "totals",
         // The history has intervals only.
         Measure::Total => "counts",
     };

@@ -9,10 +9,10 @@ use ratatui::widgets::{Block, Clear, Padding, Paragraph};
 
 use super::theme::Theme;
 
-const LINES: [(&str, &str); 28] = [
+const LINES: [(&str, &str); 31] = [
     ("q Esc Ctrl-C", "quit (Esc first closes a path or a filter)"),
     ("? h", "this help"),
-    ("1 … 5", "Overview, Paths, Fragments, Sizes, Health"),
+    ("1 … 6", "Overview, Paths, Fragments, Sizes, Health, Price"),
     ("Tab", "the other table"),
     ("↑ ↓ PgUp PgDn", "select a line; Home, End"),
     ("Enter", "look into the selected path"),
@@ -25,7 +25,8 @@ const LINES: [(&str, &str); 28] = [
     ("← → [ ]", "while paused: step through the history"),
     ("+ -", "interval; of a recording the speed"),
     ("m M v", "Sizes: another MTU; IPv4 or IPv6 outside"),
-    ("c", "Health: measure what the programs cost"),
+    ("c", "Health: measure what the programs cost;"),
+    ("", "Price: measure what encapsulation costs"),
     ("x", "mouse: wheel and clicks on tabs, or the terminal's"),
     ("Ctrl-L", "draw the screen again"),
     ("OVERHEAD %", "bytes of tunnel headers / L3 bytes"),
@@ -35,6 +36,8 @@ const LINES: [(&str, &str); 28] = [
     ("W.FRAG", "the tunnel would have to fragment them"),
     ("W.DROP", "the same with DF: it would drop them"),
     ("TOO BIG", "ICMP signals over the interval (their MTU)"),
+    ("COST, CPU", "of a tunnel: ns a packet, share of one CPU"),
+    ("RESENT", "TCP segments that were sent again"),
     ("external", "underlay traffic that is no pod's"),
     ("–", "unknown or not measured; never zero"),
     ("·", "in a curve: nothing known"),

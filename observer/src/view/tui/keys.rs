@@ -59,6 +59,11 @@ impl App {
                 self.remark = None;
                 Action::Ask(Ask::Statistics(self.options.statistics))
             }
+            KeyCode::Char('c') if self.tab == Tab::Price && self.options.origin == Origin::Live => {
+                self.remark = None;
+                let measured = self.report.as_ref().is_some_and(|report| report.price.is_some());
+                Action::Ask(Ask::Price(!measured))
+            }
             KeyCode::Char('x') => {
                 self.options.mouse = !self.options.mouse;
                 Action::Mouse(self.options.mouse)
@@ -91,7 +96,7 @@ impl App {
             KeyCode::Char('/') => self.filtering = true,
             KeyCode::Char('b') => self.options.bits = !self.options.bits,
             KeyCode::Char('t') => self.next_measure(),
-            KeyCode::Char(digit @ '1'..='5') => self.open(Tab::ALL[digit as usize - '1' as usize]),
+            KeyCode::Char(digit @ '1'..='6') => self.open(Tab::ALL[digit as usize - '1' as usize]),
             KeyCode::Tab => self.focus_by(1),
             KeyCode::BackTab => self.focus_by(-1),
             KeyCode::Enter => return self.look_into(),

@@ -18,6 +18,7 @@ mod keys;
 mod listing;
 mod mouse;
 mod order;
+mod price;
 mod ring;
 mod sizes;
 mod tab;
@@ -107,6 +108,7 @@ fn take(feed: &Receiver<Feed>, app: &mut App) -> Taken {
             Ok(Feed::Process(process)) => app.on_process(process),
             Ok(Feed::Failed(why)) => app.on_failure(why),
             Ok(Feed::Refused(what)) => app.on_refused(what),
+            Ok(Feed::Remark(what)) => app.on_remark(what),
             Ok(Feed::Ended(what)) => app.on_done(what),
             Ok(Feed::Stop) => return Taken::Stop,
             Err(TryRecvError::Empty) => return taken,

@@ -23,7 +23,7 @@ impl App {
             MouseEventKind::Down(MouseButton::Left) if event.row == TABS => {
                 let mut from = 0;
                 let tab = Tab::ALL.into_iter().enumerate().find(|(index, tab)| {
-                    from += super::header::tab_label(*index, *tab).chars().count() + 1;
+                    from += super::header::tab_label(*index, *tab).chars().count();
                     usize::from(event.column) < from
                 });
                 let Some((_, tab)) = tab else { return Action::None };

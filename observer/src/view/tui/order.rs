@@ -5,8 +5,8 @@ use super::app::{App, Measure, View};
 use super::tab::Focus;
 use super::{fragments, health};
 use crate::model::{DeviceRow, Line, PathLine, Report, State};
-use crate::view::columns;
 use crate::view::grid::Column;
+use crate::view::{columns, price};
 
 /// What an order was derived from.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +46,18 @@ macro_rules! columns_of {
                 let $columns = health::hooks();
                 $do
             }
+            Focus::Spans => {
+                let $columns = price::spans();
+                $do
+            }
+            Focus::RoundTrips => {
+                let $columns = price::tcp();
+                $do
+            }
+            Focus::Softirqs => {
+                let $columns = price::softirqs();
+                $do
+            }
         }
     };
 }
@@ -59,6 +71,9 @@ impl App {
             Focus::Paths | Focus::FragmentedPaths => self.paths(focus, report).len(),
             Focus::Traffic | Focus::Fragments | Focus::Sizes => self.traffic(focus, report).len(),
             Focus::Hooks => self.hooks(report).len(),
+            Focus::Spans => self.spans(report).len(),
+            Focus::RoundTrips => self.round_trips(report).len(),
+            Focus::Softirqs => self.softirqs(report).len(),
         }
     }
 
@@ -103,7 +118,7 @@ impl App {
         self.ordered(lines, &health::hooks(), health::words, Focus::Hooks, report)
     }
 
-    fn ordered<T: Copy>(
+    pub(super) fn ordered<T: Copy>(
         &self,
         lines: Vec<T>,
         columns: &[Column<T>],

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use observer_common::counters::PATH_COUNTERS;
 
 use super::history::KEPT;
-use crate::model::{PathFigures, PathRow, Report, Row};
+use crate::model::{PathFigures, PathRow, PriceReport, Report, Row};
 use crate::snapshot::PathId;
 use crate::topology::Scope;
 
@@ -75,7 +75,8 @@ impl Ring {
             + packed.len()
             + rest.rows.len() * (size_of::<Row>() + 16)
             + rest.devices.len() * (size_of::<crate::model::DeviceRow>() + 32)
-            + rest.strangers.len() * size_of::<crate::snapshot::Stranger>();
+            + rest.strangers.len() * size_of::<crate::snapshot::Stranger>()
+            + rest.price.as_ref().map_or(0, price_weight);
         self.weight += weight;
         self.entries.push_back(Entry {
             report: rest,
@@ -138,6 +139,18 @@ impl Ring {
     }
 }
 
+/// Its histograms are large, and no screen shows them.
+fn without_buckets(price: &PriceReport) -> PriceReport {
+    let mut price = price.clone();
+    price.spans.iter_mut().for_each(|row| row.buckets = Vec::new());
+    price.tcp.iter_mut().for_each(|row| row.buckets = Vec::new());
+    price
+}
+
+fn price_weight(price: &PriceReport) -> usize {
+    size_of_val(&price.spans[..]) + size_of_val(&price.softirqs[..]) + size_of_val(&price.tcp[..])
+}
+
 fn without_paths(report: &Report) -> Report {
     let mut devices = report.devices.clone();
     for row in &mut devices {
@@ -154,8 +167,7 @@ fn without_paths(report: &Report) -> Report {
         paths: Vec::new(),
         strangers: report.strangers.clone(),
         fill: report.fill,
-        // What encapsulation costs is not kept.
-        price: None,
+        price: report.price.as_ref().map(without_buckets),
         routing: report.routing.clone(),
         size_bounds: report.size_bounds.clone(),
         notes: report.notes.clone(),

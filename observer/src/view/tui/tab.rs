@@ -14,11 +14,14 @@ pub enum Tab {
     Sizes,
     /// Hooks, tables, losses, own cost.
     Health,
+    /// What encapsulation costs.
+    Price,
 }
 
 impl Tab {
     /// Every tab, in the order of their keys.
-    pub const ALL: [Self; 5] = [Self::Overview, Self::Paths, Self::Fragmentation, Self::Sizes, Self::Health];
+    pub const ALL: [Self; 6] =
+        [Self::Overview, Self::Paths, Self::Fragmentation, Self::Sizes, Self::Health, Self::Price];
 
     /// Its title.
     #[must_use]
@@ -29,6 +32,7 @@ impl Tab {
             Self::Fragmentation => "Fragments",
             Self::Sizes => "Sizes",
             Self::Health => "Health",
+            Self::Price => "Price",
         }
     }
 
@@ -41,6 +45,7 @@ impl Tab {
             Self::Fragmentation => &[Focus::Fragments, Focus::FragmentedPaths],
             Self::Sizes => &[Focus::Sizes],
             Self::Health => &[Focus::Hooks],
+            Self::Price => &[Focus::Spans, Focus::RoundTrips, Focus::Softirqs],
         }
     }
 }
@@ -61,12 +66,27 @@ pub enum Focus {
     Sizes,
     /// Hooks by device.
     Hooks,
+    /// Encapsulation and decapsulation by tunnel device.
+    Spans,
+    /// TCP by peer node.
+    RoundTrips,
+    /// Network softirqs by CPU.
+    Softirqs,
 }
 
 impl Focus {
     /// Every table.
-    pub const ALL: [Self; 6] =
-        [Self::Traffic, Self::Paths, Self::Fragments, Self::FragmentedPaths, Self::Sizes, Self::Hooks];
+    pub const ALL: [Self; 9] = [
+        Self::Traffic,
+        Self::Paths,
+        Self::Fragments,
+        Self::FragmentedPaths,
+        Self::Sizes,
+        Self::Hooks,
+        Self::Spans,
+        Self::RoundTrips,
+        Self::Softirqs,
+    ];
 
     /// Its title.
     #[must_use]
@@ -78,6 +98,9 @@ impl Focus {
             Self::FragmentedPaths => "Paths with fragments or packets too big",
             Self::Sizes => "Sizes",
             Self::Hooks => "Hooks",
+            Self::Spans => "Encapsulation",
+            Self::RoundTrips => "TCP by peer node",
+            Self::Softirqs => "Network softirqs, share of a CPU",
         }
     }
 }

@@ -336,6 +336,70 @@ fn the_cost_is_not_measured_until_it_is() {
     assert!(!app.options.statistics && screen(&app, 120, 40).contains("cannot switch on"));
 }
 
+/// With what encapsulation costs.
+fn priced() -> App {
+    let mut app = App::new(Options { colour: false, ..Options::default() });
+    for second in 100..130 {
+        app.on_snapshot(fixture::priced(second));
+    }
+    press(&mut app, KeyCode::Char('6'));
+    app
+}
+
+#[test]
+fn the_price_says_how_it_is_switched_on_until_it_is() {
+    let mut app = app();
+    press(&mut app, KeyCode::Char('6'));
+    for (width, height) in [(120, 40), (80, 24), (60, 10)] {
+        let shown = screen(&app, width, height);
+        assert!(shown.contains("not measured: c begins it, --price from the start"), "{shown}");
+        assert!(!shown.contains("none"), "not measured is not nothing: {shown}");
+    }
+    assert_eq!(press(&mut app, KeyCode::Char('c')), Action::Ask(Ask::Price(true)));
+    app.on_remark("these are an exporter's figures".to_owned());
+    assert!(screen(&app, 80, 24).contains("these are an exporter's"));
+    app.on_snapshot(fixture::priced(130));
+    assert_eq!(press(&mut app, KeyCode::Char('c')), Action::Ask(Ask::Price(false)));
+    let shown = screen(&app, 80, 24);
+    for words in ["encapsulate", "decapsulate", "10.2.0.13", "NET_RX", "one of 64 measured; 41 ns"] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    let mut replayed = App::new(Options { origin: Origin::Recording, ..Options::default() });
+    replayed.on_snapshot(fixture::snapshot(10));
+    press(&mut replayed, KeyCode::Char('6'));
+    assert!(screen(&replayed, 80, 24).contains("the recording was made without --price"));
+    assert_eq!(press(&mut replayed, KeyCode::Char('c')), Action::None);
+}
+
+#[test]
+fn the_tables_of_the_price_are_sorted_filtered_and_remembered() {
+    let mut app = priced();
+    assert_eq!(app.focus, Focus::Spans);
+    press(&mut app, KeyCode::Tab);
+    assert_eq!(app.focus, Focus::RoundTrips);
+    let peers = |app: &App| -> Vec<String> {
+        let report = app.report.as_ref().expect("a report");
+        app.round_trips(report).iter().map(|row| row.peer.to_string()).collect()
+    };
+    assert_eq!(peers(&app), ["10.1.0.12", "10.2.0.13", "10.1.0.14"]);
+    for _ in 0..3 {
+        press(&mut app, KeyCode::Char('s'));
+    }
+    assert_eq!(app.sorted_by(Focus::RoundTrips), Some("RTT"));
+    assert_eq!(peers(&app), ["10.2.0.13", "10.1.0.12", "10.1.0.14"], "the slowest first");
+    typed(&mut app, "/none");
+    press(&mut app, KeyCode::Enter);
+    assert_eq!(peers(&app), ["10.1.0.14"]);
+    press(&mut app, KeyCode::Esc);
+    let cost =
+        |app: &App| app.report.as_ref().and_then(|report| report.price.clone()).map(|p| p.spans[0].packet);
+    let before = cost(&app);
+    app.on_snapshot(fixture::snapshot(130));
+    assert_eq!(cost(&app), None);
+    press(&mut app, KeyCode::Char('['));
+    assert!(before.is_some_and(|ns| ns.is_some()) && cost(&app) == before, "the history has it");
+}
+
 #[test]
 fn clicks_and_the_wheel_do_what_keys_do() {
     let mut app = app();

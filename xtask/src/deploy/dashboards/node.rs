@@ -19,7 +19,7 @@ fn underlay(name: &str) -> String {
 }
 
 fn panels() -> Vec<Panel> {
-    [overview(), traffic(), paths(), sizes(), own()].into_iter().flatten().collect()
+    [overview(), traffic(), paths(), sizes(), price(), own()].into_iter().flatten().collect()
 }
 
 fn overview() -> Vec<Panel> {
@@ -202,6 +202,88 @@ fn sizes() -> Vec<Panel> {
             "bytes",
             format!("max by (device) (observer_tunnel_underlay_mtu_bytes{{{AT}}})"),
         ),
+    ]
+}
+
+/// Where exporters run with `--price`.
+fn price() -> Vec<Panel> {
+    let by = "sum by (device, direction)";
+    let time = format!("{by} ({})", rate("observer_encapsulation_seconds_sum", ""));
+    let measured = format!("({by} ({}) > 0)", rate("observer_encapsulation_measured_packets_total", ""));
+    let packets = format!("{by} ({})", rate("observer_packets_total", r#"role="tunnel""#));
+    let buckets = |of: &str| {
+        format!(
+            "histogram_quantile({of}, sum by (device, direction, le) ({}))",
+            rate("observer_encapsulation_seconds_bucket", "")
+        )
+    };
+    // These have no device.
+    let plain = |name: &str| format!("rate({name}{{{AT}}}[$__rate_interval])");
+    let round_trip = |of: &str| {
+        let buckets = plain("observer_tcp_round_trip_seconds_bucket");
+        format!("histogram_quantile({of}, sum by (encapsulation, le) ({buckets}))")
+    };
+    let peer = |name: &str| format!("sum by (peer, encapsulation) ({})", plain(name));
+    vec![
+        Panel::row("Price of encapsulation"),
+        Panel::new(
+            Kind::Lines,
+            "Time to encapsulate",
+            "s",
+            "A packet, segments counted one by one: egress encapsulates, ingress decapsulates. Empty without --price.",
+        )
+        .query("{{device}} {{direction}}", format!("{time} / {measured}")),
+        Panel::new(
+            Kind::Lines,
+            "CPU for encapsulation",
+            "percentunit",
+            "Of one CPU: time for a packet times the packets that were counted, and what measuring takes of it.",
+        )
+        .query("{{device}} {{direction}}", format!("{time} / {measured} * {packets}"))
+        .query(
+            "measuring {{device}} {{direction}}",
+            format!("{by} ({})", rate("observer_encapsulation_measuring_seconds_total", "")),
+        ),
+        Panel::new(
+            Kind::Lines,
+            "Time for a buffer",
+            "s",
+            "Median and 99th percentile of what the kernel handles at once, between powers of two.",
+        )
+        .query("p50 {{device}} {{direction}}", buckets("0.5"))
+        .query("p99 {{device}} {{direction}}", buckets("0.99")),
+        Panel::new(Kind::Stack, "Network softirqs", "percentunit", "Share of each CPU, stacked.")
+            .query("CPU {{cpu}} {{vector}}", plain("observer_softirq_seconds_total")),
+        Panel::new(
+            Kind::Lines,
+            "TCP round trips",
+            "s",
+            "Median and 99th percentile of the kernel's smoothed times, by how the peer is reached.",
+        )
+        .query("p50 {{encapsulation}}", round_trip("0.5"))
+        .query("p99 {{encapsulation}}", round_trip("0.99")),
+        Panel::new(
+            Kind::Lines,
+            "TCP segments sent again",
+            "cps",
+            "To the ten peers with most of them.",
+        )
+        .query(
+            "{{peer}} {{encapsulation}}",
+            format!("topk(10, {})", peer("observer_peer_tcp_retransmitted_segments_total")),
+        ),
+        Panel::new(Kind::Table, "Peers by round trip", "short", "Rates of now.")
+            .column(
+                "Mean round trip",
+                "s",
+                format!(
+                    "{} / ({} > 0)",
+                    peer("observer_peer_tcp_round_trip_seconds_total"),
+                    peer("observer_peer_tcp_round_trips_total")
+                ),
+            )
+            .column("Round trips read", "cps", peer("observer_peer_tcp_round_trips_total"))
+            .column("Segments sent again", "cps", peer("observer_peer_tcp_retransmitted_segments_total")),
     ]
 }
 

@@ -193,7 +193,8 @@ fn tables(text: &mut String, of: &Comparison) {
         escaped(words::confidence())
     );
     for group in Group::ALL {
-        let rows: Vec<&Compared> = of.rows.iter().filter(|row| row.metric.group == group).collect();
+        let rows: Vec<&Compared> =
+            of.rows.iter().filter(|row| row.metric.group == group && row.is_shown()).collect();
         let glyphs: Vec<String> = rows.iter().map(|row| glyph(row)).collect();
         let drawn = glyphs.iter().any(|glyph| !glyph.is_empty());
         let _ = writeln!(

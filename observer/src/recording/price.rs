@@ -1,0 +1,291 @@
+//! What encapsulation costs: facts that are whole where they stand, and three tables of counters.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use observer_common::kind::{Class, Direction};
+use observer_common::price::BUCKETS;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::form::{TableForm, Time};
+use super::table::{Row, apply, difference};
+use super::words::Word;
+use crate::price::{Discarded, Price, Softirq, Span, TcpPath};
+
+/// The section of a line: what changed, as in the line itself.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct PriceForm {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sample: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    measuring: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    probe_nanoseconds: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    discarded: Option<DiscardedForm>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    missing: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    encapsulation: Option<TableForm<SpanForm>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    softirqs: Option<TableForm<SoftirqForm>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tcp: Option<TableForm<TcpForm>>,
+}
+
+/// A section that is there is `Some`, be it `null`.
+pub(super) fn said<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<PriceForm>>, D::Error> {
+    Option::deserialize(from).map(Some)
+}
+
+/// A field for each of [`Discarded`]; one that a file does not have is 0.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct DiscardedForm {
+    unsent: u64,
+    undelivered: u64,
+    interrupted: u64,
+    unreadable: u64,
+}
+
+/// Who a row of encapsulation is.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SpanForm {
+    device: String,
+    direction: Word<Direction>,
+    encapsulation: Word<Class>,
+}
+
+/// A CPU.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SoftirqForm {
+    cpu: u32,
+}
+
+/// Where TCP connections lead.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct TcpForm {
+    peer: IpAddr,
+    encapsulation: Word<Class>,
+}
+
+/// What leads from one state to the next: `None` where nothing changed, `Some(None)` where the price is
+/// not measured any more.
+pub(super) fn between(before: Option<&Price>, after: Option<&Price>) -> Option<Option<PriceForm>> {
+    let Some(after) = after else { return before.map(|_| None) };
+    // What is not in a first line would be unknown to its reader.
+    let first = before.is_none();
+    let nothing = Price::default();
+    let before = before.unwrap_or(&nothing);
+    let form = PriceForm {
+        sample: (first || before.sample != after.sample).then_some(after.sample),
+        measuring: (first || before.measuring != after.measuring).then_some(Time(after.measuring)),
+        probe_nanoseconds: (first || before.probe != after.probe).then(|| nanoseconds(after.probe)),
+        discarded: (before.discarded != after.discarded).then(|| after.discarded.into()),
+        missing: (before.missing != after.missing).then(|| after.missing.clone()),
+        encapsulation: difference(&before.spans, &after.spans),
+        softirqs: difference(&before.softirqs, &after.softirqs),
+        tcp: difference(&before.tcp, &after.tcp),
+    };
+    (before != after || first).then_some(Some(form))
+}
+
+impl PriceForm {
+    /// Makes the next state.
+    ///
+    /// # Errors
+    /// The first says not how much was measured, or a table is wrong.
+    pub(super) fn apply(self, state: &mut Option<Price>) -> Result<(), String> {
+        let whole = self.sample.is_some() && self.measuring.is_some() && self.probe_nanoseconds.is_some();
+        if state.is_none() && !whole {
+            return Err("the first price lacks `sample`, `measuring` or `probe_nanoseconds`".to_owned());
+        }
+        let price = state.get_or_insert_default();
+        if let Some(sample) = self.sample {
+            price.sample = sample;
+        }
+        if let Some(measuring) = self.measuring {
+            price.measuring = measuring.0;
+        }
+        if let Some(probe) = self.probe_nanoseconds {
+            price.probe = Duration::from_nanos(probe);
+        }
+        if let Some(discarded) = self.discarded {
+            price.discarded = discarded.into();
+        }
+        if let Some(missing) = self.missing {
+            price.missing = missing;
+        }
+        let within = |name: &'static str| move |cause: String| format!("price: {name}: {cause}");
+        self.encapsulation
+            .map_or(Ok(()), |form| apply(&mut price.spans, form))
+            .map_err(within("encapsulation"))?;
+        self.softirqs.map_or(Ok(()), |form| apply(&mut price.softirqs, form)).map_err(within("softirqs"))?;
+        self.tcp.map_or(Ok(()), |form| apply(&mut price.tcp, form)).map_err(within("tcp"))
+    }
+}
+
+impl From<Discarded> for DiscardedForm {
+    fn from(discarded: Discarded) -> Self {
+        let Discarded { unsent, undelivered, interrupted, unreadable } = discarded;
+        Self { unsent, undelivered, interrupted, unreadable }
+    }
+}
+
+impl From<DiscardedForm> for Discarded {
+    fn from(form: DiscardedForm) -> Self {
+        let DiscardedForm { unsent, undelivered, interrupted, unreadable } = form;
+        Self { unsent, undelivered, interrupted, unreadable }
+    }
+}
+
+/// The kernel counts in 64 bits of nanoseconds too.
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The name of a counter: those of the row first, then the buckets of its histogram.
+fn column(names: &[&'static str], index: usize) -> Cow<'static, str> {
+    names.get(index).map_or_else(|| format!("buckets_{}", index - names.len()).into(), |name| (*name).into())
+}
+
+/// A bucket of a histogram; 0 beyond its end.
+fn bucket(buckets: &[u64], index: usize) -> u64 {
+    buckets.get(index).copied().unwrap_or(0)
+}
+
+const SPAN: [&str; 4] = ["skbs", "packets", "time_nanoseconds", "own_nanoseconds"];
+
+impl Row for Span {
+    type Form = SpanForm;
+    const COLUMNS: usize = SPAN.len() + BUCKETS;
+
+    fn column(index: usize) -> Cow<'static, str> {
+        column(&SPAN, index)
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        self.device == other.device && self.direction == other.direction && self.class == other.class
+    }
+
+    fn form(&self) -> SpanForm {
+        SpanForm {
+            device: self.device.clone(),
+            direction: Word(self.direction),
+            encapsulation: Word(self.class),
+        }
+    }
+
+    fn new(form: SpanForm) -> Self {
+        Self {
+            device: form.device,
+            direction: form.direction.0,
+            class: form.encapsulation.0,
+            skbs: 0,
+            packets: 0,
+            time: Duration::ZERO,
+            own: Duration::ZERO,
+            buckets: vec![0; BUCKETS],
+        }
+    }
+
+    fn get(&self, column: usize) -> u64 {
+        match column {
+            0 => self.skbs,
+            1 => self.packets,
+            2 => nanoseconds(self.time),
+            3 => nanoseconds(self.own),
+            _ => bucket(&self.buckets, column - SPAN.len()),
+        }
+    }
+
+    fn set(&mut self, column: usize, value: u64) {
+        match column {
+            0 => self.skbs = value,
+            1 => self.packets = value,
+            2 => self.time = Duration::from_nanos(value),
+            3 => self.own = Duration::from_nanos(value),
+            _ => self.buckets[column - SPAN.len()] = value,
+        }
+    }
+}
+
+const SOFTIRQ: [&str; 2] = ["net_tx_nanoseconds", "net_rx_nanoseconds"];
+
+impl Row for Softirq {
+    type Form = SoftirqForm;
+    const COLUMNS: usize = SOFTIRQ.len();
+
+    fn column(index: usize) -> Cow<'static, str> {
+        SOFTIRQ[index].into()
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        self.cpu == other.cpu
+    }
+
+    fn form(&self) -> SoftirqForm {
+        SoftirqForm { cpu: self.cpu }
+    }
+
+    fn new(form: SoftirqForm) -> Self {
+        Self { cpu: form.cpu, transmit: Duration::ZERO, receive: Duration::ZERO }
+    }
+
+    fn get(&self, column: usize) -> u64 {
+        nanoseconds(if column == 0 { self.transmit } else { self.receive })
+    }
+
+    fn set(&mut self, column: usize, value: u64) {
+        *(if column == 0 { &mut self.transmit } else { &mut self.receive }) = Duration::from_nanos(value);
+    }
+}
+
+const TCP: [&str; 3] = ["samples", "sum_nanoseconds", "retransmitted_segments"];
+
+impl Row for TcpPath {
+    type Form = TcpForm;
+    const COLUMNS: usize = TCP.len() + BUCKETS;
+
+    fn column(index: usize) -> Cow<'static, str> {
+        column(&TCP, index)
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        self.peer == other.peer && self.class == other.class
+    }
+
+    fn form(&self) -> TcpForm {
+        TcpForm { peer: self.peer, encapsulation: Word(self.class) }
+    }
+
+    fn new(form: TcpForm) -> Self {
+        Self {
+            peer: form.peer,
+            class: form.encapsulation.0,
+            samples: 0,
+            sum: Duration::ZERO,
+            retransmits: 0,
+            buckets: vec![0; BUCKETS],
+        }
+    }
+
+    fn get(&self, column: usize) -> u64 {
+        match column {
+            0 => self.samples,
+            1 => nanoseconds(self.sum),
+            2 => self.retransmits,
+            _ => bucket(&self.buckets, column - TCP.len()),
+        }
+    }
+
+    fn set(&mut self, column: usize, value: u64) {
+        match column {
+            0 => self.samples = value,
+            1 => self.sum = Duration::from_nanos(value),
+            2 => self.retransmits = value,
+            _ => self.buckets[column - TCP.len()] = value,
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! What encapsulation costs, where it was asked for; where it was not, no family has a sample.
+
+use std::collections::BTreeMap;
+use std::fmt::Error;
+use std::time::Duration;
+
+use observer_common::kind::Class;
+use observer_common::price::lower_bound;
+use prometheus_client::encoding::DescriptorEncoder;
+
+use super::families as f;
+use super::write::Writer;
+use crate::price::{Price, Span, TcpPath};
+use crate::snapshot::Snapshot;
+
+/// Upper bounds of times of work, in ns: 128 ns to 131 µs, powers of two, which are bounds of the
+/// kernel's own buckets.
+const WORK: std::ops::RangeInclusive<u32> = 7..=17;
+/// Upper bounds of round-trip times, in µs: 32 µs to 1 s.
+const ROUND_TRIP: std::ops::RangeInclusive<u32> = 5..=20;
+
+/// All families of the price. Of the peers the first `peers` that were known are named.
+pub(super) fn encode(to: &mut DescriptorEncoder, snapshot: &Snapshot, peers: usize) -> Result<(), Error> {
+    let price = snapshot.price.as_ref();
+    spans(to, price)?;
+    softirqs(to, price)?;
+    tcp(to, price, peers)?;
+    measurement(to, snapshot, price)
+}
+
+fn spans(to: &mut DescriptorEncoder, price: Option<&Price>) -> Result<(), Error> {
+    let spans = || price.into_iter().flat_map(|price| &price.spans);
+    let labels = |span: &Span| {
+        [
+            ("device", span.device.clone()),
+            ("direction", span.direction.label().to_owned()),
+            ("encapsulation", span.class.label().to_owned()),
+        ]
+    };
+    let mut times = Writer::start(to, &f::ENCAPSULATION)?;
+    for span in spans() {
+        times.histogram(&labels(span), span.time.as_secs_f64(), &coarse(&span.buckets, WORK, 1e-9))?;
+    }
+    let mut packets = Writer::start(to, &f::ENCAPSULATION_PACKETS)?;
+    for span in spans() {
+        packets.counter(&labels(span), span.packets)?;
+    }
+    let mut own = Writer::start(to, &f::ENCAPSULATION_OWN)?;
+    for span in spans() {
+        own.counter(&labels(span), span.own.as_secs_f64())?;
+    }
+    Ok(())
+}
+
+fn softirqs(to: &mut DescriptorEncoder, price: Option<&Price>) -> Result<(), Error> {
+    let mut seconds = Writer::start(to, &f::SOFTIRQ)?;
+    for row in price.into_iter().flat_map(|price| &price.softirqs) {
+        let cpu = row.cpu.to_string();
+        for (vector, time) in [("net_rx", row.receive), ("net_tx", row.transmit)] {
+            seconds.counter(&[("cpu", cpu.as_str()), ("vector", vector)], time.as_secs_f64())?;
+        }
+    }
+    Ok(())
+}
+
+/// One peer and encapsulation, or the sum of those that are not named.
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    samples: u64,
+    time: Duration,
+    retransmits: u64,
+}
+
+impl Sum {
+    fn add(&mut self, path: &TcpPath) {
+        self.samples += path.samples;
+        self.time += path.sum;
+        self.retransmits += path.retransmits;
+    }
+}
+
+fn tcp(to: &mut DescriptorEncoder, price: Option<&Price>, peers: usize) -> Result<(), Error> {
+    let paths = price.map_or(&[][..], |price| &price.tcp);
+    // A kind of path has samples once one was read, and none before.
+    let mut by_class: BTreeMap<Class, (Duration, Vec<u64>)> = BTreeMap::new();
+    for path in paths.iter().filter(|path| path.samples != 0) {
+        let (time, buckets) = by_class.entry(path.class).or_default();
+        *time += path.sum;
+        buckets.resize(buckets.len().max(path.buckets.len()), 0);
+        buckets.iter_mut().zip(&path.buckets).for_each(|(sum, count)| *sum += count);
+    }
+    let mut times = Writer::start(to, &f::ROUND_TRIP)?;
+    for (class, (time, buckets)) in &by_class {
+        let labels = [("encapsulation", class.label())];
+        times.histogram(&labels, time.as_secs_f64(), &coarse(buckets, ROUND_TRIP, 1e-6))?;
+    }
+    let sums = by_peer(paths, peers);
+    let mut samples = Writer::start(to, &f::PEER_ROUND_TRIPS)?;
+    for (labels, sum) in &sums {
+        samples.counter(labels, sum.samples)?;
+    }
+    let mut seconds = Writer::start(to, &f::PEER_ROUND_TRIP_SECONDS)?;
+    for (labels, sum) in &sums {
+        seconds.counter(labels, sum.time.as_secs_f64())?;
+    }
+    let mut again = Writer::start(to, &f::PEER_RETRANSMITS)?;
+    for (labels, sum) in &sums {
+        again.counter(labels, sum.retransmits)?;
+    }
+    Ok(())
+}
+
+type PeerLabels = [(&'static str, String); 2];
+
+/// The paths of the first peers by name, the others summed by encapsulation. The order in which peers
+/// became known never changes while they are measured, so that no series goes back.
+fn by_peer(paths: &[TcpPath], peers: usize) -> Vec<(PeerLabels, Sum)> {
+    let labels = |peer: String, class: Class| [("peer", peer), ("encapsulation", class.label().to_owned())];
+    let (mut named, mut rows) = (Vec::new(), Vec::new());
+    let mut others: BTreeMap<Class, Sum> = BTreeMap::new();
+    for path in paths {
+        if !named.contains(&path.peer) && named.len() < peers {
+            named.push(path.peer);
+        }
+        if path.samples == 0 && path.retransmits == 0 {
+            continue;
+        }
+        if named.contains(&path.peer) {
+            let mut sum = Sum::default();
+            sum.add(path);
+            rows.push((labels(path.peer.to_string(), path.class), sum));
+        } else {
+            others.entry(path.class).or_default().add(path);
+        }
+    }
+    rows.extend(others.into_iter().map(|(class, sum)| (labels("other".to_owned(), class), sum)));
+    rows
+}
+
+/// How it was measured: how much, since when, at what cost, and what could not be.
+fn measurement(to: &mut DescriptorEncoder, snapshot: &Snapshot, price: Option<&Price>) -> Result<(), Error> {
+    let mut lost = Writer::start(to, &f::PRICE_DISCARDED)?;
+    if let Some(price) = price {
+        for (reason, count) in price.discarded.named() {
+            lost.counter(&[("reason", reason)], count)?;
+        }
+    }
+    let mut sample = Writer::start(to, &f::PRICE_SAMPLE)?;
+    if let Some(price) = price {
+        sample.only_gauge(1.0 / f64::from(price.sample.max(1)))?;
+    }
+    let mut probe = Writer::start(to, &f::PRICE_PROBE)?;
+    if let Some(price) = price {
+        probe.only_gauge(price.probe.as_secs_f64())?;
+    }
+    let mut missing = Writer::start(to, &f::PRICE_MISSING)?;
+    if let Some(price) = price {
+        missing.only_gauge(price.missing.len() as u64)?;
+    }
+    let mut start = Writer::start(to, &f::PRICE_START)?;
+    if let Some(price) = price {
+        start.only_gauge(snapshot.taken.saturating_sub(price.measuring).as_secs_f64())?;
+    }
+    Ok(())
+}
+
+/// The kernel's fine buckets in powers of two: upper bound times `unit`, and what lies in that class
+/// alone; the last bound is infinite. A value that is a bound itself is counted in the next class.
+#[expect(clippy::cast_precision_loss, reason = "bounds of fewer than 2^53")]
+fn coarse(fine: &[u64], powers: std::ops::RangeInclusive<u32>, unit: f64) -> Vec<(f64, u64)> {
+    let bounds: Vec<u64> = powers.map(|power| 1 << power).collect();
+    let mut classes: Vec<(f64, u64)> =
+        bounds.iter().map(|bound| (*bound as f64 * unit, 0)).chain([(f64::INFINITY, 0)]).collect();
+    for (index, count) in (0_u32..).zip(fine) {
+        let class = bounds.iter().position(|bound| lower_bound(index) < *bound).unwrap_or(bounds.len());
+        classes[class].1 += count;
+    }
+    classes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use observer_common::price::{BUCKETS, bucket};
+
+    #[test]
+    fn fine_buckets_lie_whole_in_the_coarse_ones() {
+        for value in [0, 127, 128, 129, 130_000, 131_071, 131_072, 1 << 40] {
+            let mut fine = vec![0; BUCKETS];
+            fine[bucket(value) as usize] = 1;
+            let classes = coarse(&fine, WORK, 1.0);
+            let class = classes.iter().position(|(_, count)| *count == 1).expect("one");
+            let (bound, _) = classes[class];
+            let below = class.checked_sub(1).map_or(0.0, |before| classes[before].0);
+            let value = value as f64;
+            assert!(below <= value && (value < bound), "{value} between {below} and {bound}");
+            assert_eq!(classes.iter().map(|(_, count)| count).sum::<u64>(), 1);
+        }
+    }
+
+    #[test]
+    fn no_series_of_a_peer_goes_back_when_others_come() {
+        let path = |peer: u8, samples| TcpPath {
+            peer: [10, 0, 0, peer].into(),
+            class: Class::Ipip,
+            samples,
+            sum: Duration::ZERO,
+            retransmits: samples,
+            buckets: Vec::new(),
+        };
+        let shown = |paths: &[TcpPath]| -> Vec<(String, u64)> {
+            let rows = by_peer(paths, 2);
+            rows.into_iter().map(|(labels, sum)| (labels[0].1.clone(), sum.samples)).collect()
+        };
+        let word = |peer: &str, samples| (peer.to_owned(), samples);
+        // The first says nothing yet and has its place all the same.
+        assert_eq!(
+            shown(&[path(1, 0), path(2, 5), path(3, 7), path(4, 1)]),
+            [word("10.0.0.2", 5), word("other", 8)]
+        );
+        assert_eq!(
+            shown(&[path(1, 2), path(2, 5), path(3, 7), path(4, 1)]),
+            [word("10.0.0.1", 2), word("10.0.0.2", 5), word("other", 8)]
+        );
+    }
+}
