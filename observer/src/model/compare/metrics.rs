@@ -102,6 +102,8 @@ enum What {
     Maximum(fn(&Sample) -> u64),
     /// What not every recording has.
     Extra(fn(&Sample) -> Option<f64>),
+    /// A percentile of round-trip times, as [`Sample::round_trip_percentile`] numbers them.
+    RoundTrip(Kind, usize),
 }
 
 /// A metric.
@@ -152,6 +154,11 @@ const fn detail(
     what: fn(&Sample) -> Option<f64>,
 ) -> Metric {
     Metric { detail: true, ..extra(id, title, unit, what) }
+}
+
+const fn round_trip(id: &'static str, title: &'static str, kind: Kind, which: usize) -> Metric {
+    let metric = lower(id, title, Unit::Microseconds, Group::Cost, What::RoundTrip(kind, which));
+    Metric { detail: true, ..metric }
 }
 
 fn overhead(figures: &Figures) -> (u64, u64) {
@@ -219,27 +226,15 @@ pub static METRICS: [Metric; 35] = [
     }),
     per_million("too_big", "too-big signals", |s| (s.too_big, s.pods().packets())),
     extra("rtt", "round-trip time, mean", Unit::Microseconds, Sample::round_trip),
-    detail("rtt_p50", "round-trip time, p50", Unit::Microseconds, |s| s.round_trip_percentile(Kind::All, 0)),
-    detail("rtt_p90", "round-trip time, p90", Unit::Microseconds, |s| s.round_trip_percentile(Kind::All, 1)),
-    detail("rtt_p99", "round-trip time, p99", Unit::Microseconds, |s| s.round_trip_percentile(Kind::All, 2)),
-    detail("rtt_native_p50", "… of native paths, p50", Unit::Microseconds, |s| {
-        s.round_trip_percentile(Kind::Native, 0)
-    }),
-    detail("rtt_native_p90", "… of native paths, p90", Unit::Microseconds, |s| {
-        s.round_trip_percentile(Kind::Native, 1)
-    }),
-    detail("rtt_native_p99", "… of native paths, p99", Unit::Microseconds, |s| {
-        s.round_trip_percentile(Kind::Native, 2)
-    }),
-    detail("rtt_tunnelled_p50", "… through tunnels, p50", Unit::Microseconds, |s| {
-        s.round_trip_percentile(Kind::Tunnelled, 0)
-    }),
-    detail("rtt_tunnelled_p90", "… through tunnels, p90", Unit::Microseconds, |s| {
-        s.round_trip_percentile(Kind::Tunnelled, 1)
-    }),
-    detail("rtt_tunnelled_p99", "… through tunnels, p99", Unit::Microseconds, |s| {
-        s.round_trip_percentile(Kind::Tunnelled, 2)
-    }),
+    round_trip("rtt_p50", "round-trip time, p50", Kind::All, 0),
+    round_trip("rtt_p90", "round-trip time, p90", Kind::All, 1),
+    round_trip("rtt_p99", "round-trip time, p99", Kind::All, 2),
+    round_trip("rtt_native_p50", "… of native paths, p50", Kind::Native, 0),
+    round_trip("rtt_native_p90", "… of native paths, p90", Kind::Native, 1),
+    round_trip("rtt_native_p99", "… of native paths, p99", Kind::Native, 2),
+    round_trip("rtt_tunnelled_p50", "… through tunnels, p50", Kind::Tunnelled, 0),
+    round_trip("rtt_tunnelled_p90", "… through tunnels, p90", Kind::Tunnelled, 1),
+    round_trip("rtt_tunnelled_p99", "… through tunnels, p99", Kind::Tunnelled, 2),
     extra("retransmits", "segments sent again, of packets sent", Unit::Ratio, Sample::sent_again),
     detail("encapsulate_time", "to encapsulate a packet", Unit::Nanoseconds, |s| {
         s.packet_time(Direction::Egress)
@@ -307,6 +302,7 @@ impl Metric {
             What::Rate(of, scale) => quotient(of(sample) as f64, sample.seconds, scale),
             What::Maximum(of) => Some(of(sample)).filter(|largest| *largest != 0).map(|n| n as f64),
             What::Extra(of) => of(sample),
+            What::RoundTrip(kind, which) => sample.round_trip_percentile(kind, which),
         }
     }
 

@@ -1,12 +1,10 @@
 //! What encapsulation costs, as sums that can be added and taken apart again, where recordings have it.
 
-use observer_common::counters::Total;
 use observer_common::kind::{Class, Direction};
 
 use super::Sample;
 use crate::model::price::percentiles;
 use crate::model::{PriceReport, Report, TcpRow};
-use crate::topology::Role;
 
 /// Figures that not every recording has; `None` where one was not measured, in all of the time or at all
 /// of the nodes.
@@ -91,22 +89,9 @@ fn joined(a: &[u64], b: &[u64], counts: fn(u64, u64) -> u64) -> Vec<u64> {
 }
 
 impl Extras {
-    /// What a report has; `sample` holds the traffic of the same report.
+    /// What a report has; `sample` holds the traffic of the same report, the packets that were sent too.
     pub(super) fn of(report: &Report, sample: &Sample) -> Self {
-        let mut sent = [0; 2];
-        let egress = |class: Class| {
-            let rows = report.rows.iter().filter(move |row| {
-                let underlay = report
-                    .devices
-                    .iter()
-                    .any(|d| d.device.name == row.device && d.device.role == Role::Underlay);
-                underlay && row.class == class && row.direction == Direction::Egress
-            });
-            rows.map(|row| row.figures.get(Total::Packets)).sum::<u64>()
-        };
-        for class in Class::ENCAPSULATIONS {
-            sent[usize::from(class.is_tunnel())] += egress(class);
-        }
+        let sent = sample.extras.sent;
         let Some(price) = &report.price else { return Self { sent, ..Self::default() } };
         let lacks = |what: &str| price.missing.iter().any(|missing| missing.starts_with(what));
         Self {
@@ -187,7 +172,7 @@ fn retransmits(price: &PriceReport) -> [u64; 2] {
 }
 
 /// Which round trips.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     /// All of them.
     All,

@@ -71,8 +71,9 @@ impl Sample {
             _ => return self.other.add(figures),
         };
         sum.add(figures);
-        if direction == Direction::Ingress {
-            self.entering.add(figures);
+        match direction {
+            Direction::Ingress => self.entering.add(figures),
+            Direction::Egress => self.extras.sent[usize::from(class.is_tunnel())] += figures.packets(),
         }
     }
 
