@@ -5,9 +5,7 @@
 //! the programs at TC, and a drop inside a drop is only counted.
 
 use aya_ebpf::helpers::bpf_probe_read_kernel;
-use aya_ebpf::helpers::generated::{
-    bpf_ktime_get_ns, bpf_probe_read_kernel as read_bytes, bpf_ringbuf_output,
-};
+use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_probe_read_kernel as read_bytes};
 use observer_common::abi::{DeviceFacts, link, role};
 use observer_common::account::{Observation, Site, count, look};
 use observer_common::drops::{DropConfig, PLACES, has};
@@ -15,10 +13,10 @@ use observer_common::event::{Event, Fields, UNKNOWN_DIRECTION, Why, tell, whys};
 use observer_common::kind::Direction;
 use observer_common::packet::{Frame, Packet as _};
 
-use crate::maps::{DROP_CONFIG, DROPPED, FLOWS, SCRATCH_SIZE, SCRATCH_SLACK, TRACE, Told, WANTED};
+use crate::maps::{DROP_CONFIG, DROPPED, FLOWS, SCRATCH_SIZE, SCRATCH_SLACK, Told, WANTED};
 use crate::packet::{Copied, copy_length};
 use crate::tables::{config, device};
-use crate::trace::{Judge, forget, run_filter};
+use crate::trace::{Judge, forget, output, run_filter};
 
 /// `SKB_DST_NOREF`: the lowest bit of a buffer's route says who owns it.
 const NOREF: u64 = 1;
@@ -207,12 +205,8 @@ fn send() {
     let length = copy_length(told.event.captured);
     told.event.captured = length;
     const { assert!(size_of::<Told>() >= size_of::<Event>() + SCRATCH_SIZE) };
-    let size = size_of::<Event>() as u64 + u64::from(length);
     // SAFETY: the value has room for so many bytes.
-    let sent = unsafe {
-        bpf_ringbuf_output((&raw const TRACE).cast_mut().cast(), (&raw mut *told).cast(), size, 0) == 0
-    };
-    if sent {
+    if unsafe { output((&raw mut *told).cast(), length) } {
         flow.sent += 1;
     } else {
         flow.lost += 1;

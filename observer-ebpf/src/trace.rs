@@ -240,7 +240,7 @@ fn longer(ctx: &TcContext, event: &Event, wanted: &Wanted) -> Option<bool> {
 /// # Safety
 /// So many bytes stand there.
 #[inline(always)]
-unsafe fn output(event: *mut core::ffi::c_void, length: u32) -> bool {
+pub unsafe fn output(event: *mut core::ffi::c_void, length: u32) -> bool {
     let size = size_of::<Event>() as u64 + u64::from(length);
     // SAFETY: see above.
     unsafe { bpf_ringbuf_output((&raw const TRACE).cast_mut().cast(), event, size, 0) == 0 }

@@ -2,19 +2,18 @@
 
 mod drops;
 
-use std::process::Command;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 use serde_json::Value;
 
 use crate::lab::{Lab, output, snmp, within};
 
-/// Runs `observer trace` for a transfer, and returns its lines and what it said on standard error.
-fn trace(lab: &Lab, node: &str, arguments: &[&str], traffic: &[&str]) -> (Vec<Value>, String) {
-    use std::io::{BufRead as _, BufReader, Read as _};
-    use std::process::Stdio;
+/// Starts `observer trace --format json` and waits until it watches; what it has said by then, and the rest
+/// of its standard error.
+fn started(lab: &Lab, node: &str, arguments: &[&str]) -> (Child, String, BufReader<ChildStderr>) {
     let mut command = vec![env!("CARGO_BIN_EXE_observer"), "trace", "--format", "json"];
     command.extend(arguments);
-    let ending = if arguments.contains(&"--pcapng") { libc::SIGTERM } else { libc::SIGINT };
     let mut child = lab
         .command(node, &command)
         .stdout(Stdio::piped())
@@ -22,17 +21,29 @@ fn trace(lab: &Lab, node: &str, arguments: &[&str], traffic: &[&str]) -> (Vec<Va
         .spawn()
         .expect("observer trace starts");
     let mut said = BufReader::new(child.stderr.take().expect("standard error"));
+    // What this kernel cannot tell is said before.
+    let mut text = String::new();
+    while !text.contains("Watching ") {
+        assert_ne!(said.read_line(&mut text).expect("a line"), 0, "{text}");
+    }
+    (child, text, said)
+}
+
+/// The packets of so many lines.
+fn packets(lines: &str) -> Vec<Value> {
+    lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+/// Runs `observer trace` for a transfer, and returns its lines and what it said on standard error.
+fn trace(lab: &Lab, node: &str, arguments: &[&str], traffic: &[&str]) -> (Vec<Value>, String) {
+    let ending = if arguments.contains(&"--pcapng") { libc::SIGTERM } else { libc::SIGINT };
+    let (mut child, _, mut said) = started(lab, node, arguments);
     let mut stdout = child.stdout.take().expect("standard output");
     let lines = std::thread::spawn(move || {
         let mut text = String::new();
         stdout.read_to_string(&mut text).expect("lines are text");
         text
     });
-    // What this kernel cannot tell is said before.
-    let mut first = String::new();
-    while !first.contains("Watching ") {
-        assert_ne!(said.read_line(&mut first).expect("a line"), 0, "{first}");
-    }
     lab.traffic(traffic);
     // A line of the next tick, or the end: the packets have been sent when the transfer is over, and
     // what was sent is read before a signal is answered.
@@ -41,9 +52,7 @@ fn trace(lab: &Lab, node: &str, arguments: &[&str], traffic: &[&str]) -> (Vec<Va
     let mut rest = String::new();
     said.read_to_string(&mut rest).expect("text");
     assert!(child.wait().expect("it ends").success(), "{rest}");
-    let lines = lines.join().expect("the lines");
-    let lines = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    (lines, rest)
+    (packets(&lines.join().expect("the lines")), rest)
 }
 
 fn with(lines: &[Value], reason: &str, direction: &str, device: &str) -> usize {

@@ -1,12 +1,12 @@
 //! `observer trace --why drop`: what the kernel drops, and why.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::Read as _;
 use std::net::Ipv4Addr;
-use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 use serde_json::Value;
 
+use super::{packets, started};
 use crate::lab::{Lab, snmp, within};
 
 /// The first kernel that gives reasons for drops, and the first that gives one for fragments.
@@ -20,20 +20,9 @@ const LONGEST: &str = "30";
 /// The lines of `observer trace --why drop`, which ends at the first, while `act` is done again and again,
 /// and what it said.
 fn drops(lab: &Lab, node: &str, arguments: &[&str], act: impl Fn() + Sync) -> (Vec<Value>, String) {
-    let mut command = vec![env!("CARGO_BIN_EXE_observer"), "trace", "--format", "json", "--why", "drop"];
-    command.extend(["--count", "1", "--duration", LONGEST]);
+    let mut command = vec!["--why", "drop", "--count", "1", "--duration", LONGEST];
     command.extend(arguments);
-    let mut child = lab
-        .command(node, &command)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("observer trace starts");
-    let mut said = BufReader::new(child.stderr.take().expect("standard error"));
-    let mut text = String::new();
-    while !text.contains("Watching ") {
-        assert!(said.read_line(&mut text).expect("a line") != 0, "{text}");
-    }
+    let (mut child, mut text, mut said) = started(lab, node, &command);
     let over = AtomicBool::new(false);
     let mut lines = String::new();
     std::thread::scope(|scope| {
@@ -48,7 +37,7 @@ fn drops(lab: &Lab, node: &str, arguments: &[&str], act: impl Fn() + Sync) -> (V
     });
     said.read_to_string(&mut text).expect("text");
     assert!(child.wait().expect("it ends").success(), "{text}");
-    (lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect(), text)
+    (packets(&lines), text)
 }
 
 fn kernel() -> (u32, u32) {
