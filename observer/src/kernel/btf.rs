@@ -98,6 +98,17 @@ impl Btf {
         (sum % 8 == 0).then_some(sum / 8)
     }
 
+    /// The same where nothing can be done without the field; `remedy` says how to do without.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) fn field(&self, structure: &str, field: &str, remedy: &str) -> Result<u32, KernelError> {
+        self.offset(structure, field).ok_or_else(|| {
+            let object = format!("the field {structure}.{field}");
+            KernelError::new("find", object, "this kernel's type information has none", remedy)
+        })
+    }
+
     /// The names of an enum and their numbers; `None` where the kernel has no such enum.
     #[must_use]
     pub fn enumeration(&self, of: &str) -> Option<Vec<(String, u32)>> {

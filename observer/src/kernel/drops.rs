@@ -1,7 +1,6 @@
 //! Watches what the kernel drops, where `observer trace` is asked to.
 
 use std::collections::BTreeMap;
-use std::os::linux::fs::MetadataExt as _;
 
 use aya::maps::Array;
 use observer_common::drops::{DropConfig, PLACES, Place, REASONS, Reasons, with};
@@ -11,6 +10,7 @@ use super::error::{KernelError, chain};
 use super::live::Live;
 use super::load::entry;
 use super::symbols::Symbols;
+use super::sys;
 use super::tables::{Shared, failed};
 
 /// The tracepoint.
@@ -192,20 +192,7 @@ fn missing(object: &str) -> KernelError {
 
 /// Where this kernel keeps what the program reads.
 fn offsets(btf: &Btf) -> Result<DropConfig, KernelError> {
-    let of = |structure: &str, field: &str| {
-        btf.offset(structure, field).ok_or_else(|| {
-            let cause = "this kernel's type information has none";
-            KernelError::new(
-                "find",
-                format!("the field {structure}.{field}"),
-                cause,
-                "trace without `--why drop`",
-            )
-        })
-    };
-    let netns = std::fs::metadata("/proc/thread-self/ns/net").map_err(|error| {
-        KernelError::new("find", "the network namespace", error.to_string(), "mount /proc")
-    })?;
+    let of = |structure: &str, field: &str| btf.field(structure, field, "trace without `--why drop`");
     Ok(DropConfig {
         skb_dev: of("sk_buff", "dev")?,
         skb_head: of("sk_buff", "head")?,
@@ -221,7 +208,7 @@ fn offsets(btf: &Btf) -> Result<DropConfig, KernelError> {
         dev_ifindex: of("net_device", "ifindex")?,
         dev_net: of("net_device", "nd_net")?,
         net_inum: of("net", "ns.inum")?,
-        netns: u32::try_from(netns.st_ino()).unwrap_or(0),
+        netns: u32::try_from(sys::netns()?).unwrap_or(0),
         ..DropConfig::NOTHING
     })
 }

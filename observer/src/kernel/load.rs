@@ -76,6 +76,21 @@ impl Default for Capacities {
     }
 }
 
+/// The program of that name and kind, loaded if it was not yet.
+macro_rules! loaded {
+    ($programs:expr, $name:expr, $kind:ident) => {
+        match $programs.ebpf.program_mut($name) {
+            Some(Program::$kind(program)) => {
+                if program.fd().is_err() {
+                    program.load().map_err(|error| refused($name, &error))?;
+                }
+                Ok(program)
+            }
+            _ => Err(missing($name)),
+        }
+    };
+}
+
 /// The loaded maps; programs are loaded one by one when they are needed.
 #[derive(Debug)]
 pub struct Programs {
@@ -154,15 +169,7 @@ impl Programs {
     /// # Errors
     /// Why the kernel refused it.
     pub fn classifier(&mut self, name: &'static str) -> Result<&mut SchedClassifier, KernelError> {
-        match self.ebpf.program_mut(name) {
-            Some(Program::SchedClassifier(program)) => {
-                if program.fd().is_err() {
-                    program.load().map_err(|error| refused(name, &error))?;
-                }
-                Ok(program)
-            }
-            _ => Err(missing(name)),
-        }
+        loaded!(self, name, SchedClassifier)
     }
 
     /// A program at a raw tracepoint, loaded.
@@ -170,15 +177,7 @@ impl Programs {
     /// # Errors
     /// Why the kernel refused it.
     pub fn raw_tracepoint(&mut self, name: &'static str) -> Result<&mut RawTracePoint, KernelError> {
-        match self.ebpf.program_mut(name) {
-            Some(Program::RawTracePoint(program)) => {
-                if program.fd().is_err() {
-                    program.load().map_err(|error| refused(name, &error))?;
-                }
-                Ok(program)
-            }
-            _ => Err(missing(name)),
-        }
+        loaded!(self, name, RawTracePoint)
     }
 
     /// An XDP program, loaded.
@@ -186,15 +185,7 @@ impl Programs {
     /// # Errors
     /// Why the kernel refused it.
     pub fn xdp(&mut self, name: &'static str) -> Result<&mut Xdp, KernelError> {
-        match self.ebpf.program_mut(name) {
-            Some(Program::Xdp(program)) => {
-                if program.fd().is_err() {
-                    program.load().map_err(|error| refused(name, &error))?;
-                }
-                Ok(program)
-            }
-            _ => Err(missing(name)),
-        }
+        loaded!(self, name, Xdp)
     }
 }
 

@@ -5,14 +5,13 @@ use std::cell::RefCell;
 use std::os::fd::AsFd as _;
 
 use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues, Stack};
-use aya::util::nr_cpus;
 use observer_common::address::Address;
 use observer_common::counters::PathCounter;
 use observer_common::path::{PathKey, PathStats};
 
 use super::batch::Batch;
 use super::error::KernelError;
-use super::tables::{Shared, failed};
+use super::tables::{Shared, failed, possible_cpus};
 
 const NAME: &str = "PATHS";
 const STATS: &str = "PATH_STATS";
@@ -49,7 +48,9 @@ impl Paths {
         let stats = map(STATS).map_err(failed("open", STATS))?;
         let batches = Batches {
             indices: batch(&indices, 1, Shared(NOBODY), 0),
-            stats: nr_cpus().ok().and_then(|cpus| batch(&stats, cpus, 0, Shared(PathStats::ZERO))),
+            stats: possible_cpus()
+                .ok()
+                .and_then(|cpus| batch(&stats, cpus as usize, 0, Shared(PathStats::ZERO))),
         };
         let free = if owner {
             let free = map(FREE).and_then(Stack::try_from).map_err(failed("open", FREE))?;
@@ -138,8 +139,11 @@ impl Paths {
     /// A map cannot be written.
     pub(super) fn recycle(&mut self) -> Result<(), KernelError> {
         let Some(free) = &mut self.free else { return Ok(()) };
+        if self.removed.is_empty() {
+            return Ok(());
+        }
+        let cpus = possible_cpus()? as usize;
         while let Some(index) = self.removed.pop() {
-            let cpus = nr_cpus().map_err(|(_, error)| failed("clear", STATS)(error.into()))?;
             let zero = PerCpuValues::try_from(vec![Shared(PathStats::ZERO); cpus])
                 .map_err(|error| failed("clear", STATS)(error.into()))?;
             self.stats.set(index, zero, 0).map_err(failed("clear", STATS))?;

@@ -7,7 +7,8 @@ use super::attach::Ingress;
 use super::error::KernelError;
 use super::live::{Books, Options};
 use super::pins;
-use super::state::{self, State};
+use super::state::State;
+use super::sys;
 use super::tables::Tables;
 use crate::snapshot::{Hook, Snapshot};
 
@@ -58,7 +59,7 @@ fn look(directory: &Path) -> Result<Option<Pinned>, KernelError> {
         return Ok(None);
     }
     let Some((id, state)) = pins::read_state(directory)? else { return Ok(None) };
-    if state.netns != state::netns() {
+    if state.netns != sys::netns().unwrap_or(0) {
         return Ok(None);
     }
     let tables = Tables::open(directory)?;

@@ -22,7 +22,7 @@ use aya::maps::{Array, Map, MapData, MapError};
 
 use super::error::{KernelError, chain};
 use super::load::Capacities;
-use super::state::State;
+use super::state::{State, nanoseconds};
 use super::sys;
 
 /// Maps with what was counted, which the next owner takes over.
@@ -207,7 +207,7 @@ impl Pins {
     /// Says that the owner lives.
     pub(super) fn set_alive(&self, now: Duration) -> Result<(), KernelError> {
         let path = self.directory.join(ALIVE);
-        let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        let now = nanoseconds(now);
         let failed = |cause: String| pin_error(&self.directory, cause, "a gap that follows will look longer");
         let said = |error: MapError| failed(chain(&error));
         if path.exists() {

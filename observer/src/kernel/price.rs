@@ -2,7 +2,6 @@
 //! BTF, loaded from an object of their own.
 
 use std::collections::BTreeMap;
-use std::os::linux::fs::MetadataExt as _;
 use std::time::{Duration, Instant};
 
 use aya::maps::lpm_trie::Key;
@@ -17,6 +16,7 @@ use observer_common::price::{
 use super::btf::Btf;
 use super::error::{KernelError, chain};
 use super::load::{explain, verifier_log_level};
+use super::sys;
 use super::tables::{Shared, failed};
 use crate::price::{Discarded, Price, Softirq, Span, TcpPath};
 use crate::topology::{Role, Topology, convert};
@@ -386,19 +386,7 @@ fn bring_about(ebpf: &mut Ebpf) -> Option<()> {
 
 /// Where this kernel keeps what the programs read.
 fn offsets(btf: &Btf, sample: u32) -> Result<PriceConfig, KernelError> {
-    let of = |structure: &str, field: &str| {
-        btf.offset(structure, field).ok_or_else(|| {
-            KernelError::new(
-                "find",
-                format!("the field {structure}.{field}"),
-                "this kernel's type information has none",
-                "measure without --price",
-            )
-        })
-    };
-    let netns = std::fs::metadata("/proc/thread-self/ns/net").map_err(|error| {
-        KernelError::new("find", "the network namespace", error.to_string(), "mount /proc")
-    })?;
+    let of = |structure: &str, field: &str| btf.field(structure, field, "measure without --price");
     let sock = |field: &str| of("sock", &format!("__sk_common.{field}"));
     Ok(PriceConfig {
         skb_dev: of("sk_buff", "dev")?,
@@ -417,7 +405,7 @@ fn offsets(btf: &Btf, sample: u32) -> Result<PriceConfig, KernelError> {
         sk_remote6: sock("skc_v6_daddr")?,
         sk_local6: sock("skc_v6_rcv_saddr")?,
         tcp_srtt: of("tcp_sock", "srtt_us")?,
-        netns: u32::try_from(netns.st_ino()).unwrap_or(0),
+        netns: u32::try_from(sys::netns()?).unwrap_or(0),
         sample: sample.max(1),
         ..PriceConfig::default()
     })

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -113,12 +112,8 @@ struct KeptKey {
     class: u8,
 }
 
-/// The network namespace of this thread, as its inode.
-pub(super) fn netns() -> u64 {
-    std::fs::metadata("/proc/thread-self/ns/net").map_or(0, |metadata| metadata.ino())
-}
-
-fn nanoseconds(time: Duration) -> u64 {
+/// Of a time, as the maps hold it.
+pub(super) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -146,7 +141,7 @@ impl State {
             layout: LAYOUT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             capacities: [slots, paths, peers, blocks],
-            netns: netns(),
+            netns: sys::netns().unwrap_or(0),
             node: books.node.clone(),
             since: nanoseconds(books.since),
             unwatched: nanoseconds(books.unwatched),

@@ -3,8 +3,11 @@
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 
 use observer_common::kind::Direction;
+
+use super::error::KernelError;
 
 /// Tries to lift the limit on locked memory; where that is refused, nothing is lost on kernels from
 /// 5.11 on.
@@ -14,6 +17,17 @@ pub fn raise_memlock() {
     if unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) } != 0 {
         log::debug!("RLIMIT_MEMLOCK stays as it is: {}", io::Error::last_os_error());
     }
+}
+
+/// The network namespace of this thread, as its inode.
+///
+/// # Errors
+/// There is no `/proc`.
+pub(super) fn netns() -> Result<u64, KernelError> {
+    let metadata = std::fs::metadata("/proc/thread-self/ns/net").map_err(|error| {
+        KernelError::new("find", "the network namespace", error.to_string(), "mount /proc")
+    })?;
+    Ok(metadata.ino())
 }
 
 /// Time since the machine started, suspended or not.

@@ -183,13 +183,14 @@ impl Tables {
 
     /// Lets packets from and to these addresses be looked up.
     fn may_be_peers<'a>(&mut self, peers: impl Iterator<Item = &'a Address>) -> Result<(), KernelError> {
-        let before = self.filter.clone();
+        let mut changed = false;
         for peer in peers {
             let (word, bit) = peer_bit(peer);
+            changed |= self.filter[word] & bit == 0;
             self.filter[word] |= bit;
         }
         match &mut self.peer_filter {
-            Some(map) if before != self.filter => {
+            Some(map) if changed => {
                 map.set(0, Shared(*self.filter), 0).map_err(failed("write", "PEER_FILTER"))
             }
             _ => Ok(()),

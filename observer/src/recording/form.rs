@@ -64,6 +64,11 @@ impl TryFrom<(u64, u32)> for Time {
     }
 }
 
+/// A time of the kernel's, which counts in 64 bits of nanoseconds too.
+pub(super) fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// The header as it is written.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct HeaderLine {

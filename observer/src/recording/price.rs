@@ -8,7 +8,7 @@ use observer_common::kind::{Class, Direction};
 use observer_common::price::BUCKETS;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::form::{TableForm, Time};
+use super::form::{TableForm, Time, nanoseconds};
 use super::table::{Row, apply, difference};
 use super::words::Word;
 use crate::price::{Discarded, Price, Softirq, Span, TcpPath};
@@ -138,11 +138,6 @@ impl From<DiscardedForm> for Discarded {
         let DiscardedForm { unsent, undelivered, interrupted, unreadable } = form;
         Self { unsent, undelivered, interrupted, unreadable }
     }
-}
-
-/// The kernel counts in 64 bits of nanoseconds too.
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The name of a counter: those of the row first, then the buckets of its histogram.

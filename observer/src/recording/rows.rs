@@ -6,7 +6,7 @@ use std::time::Duration;
 use observer_common::abi::SIZE_CLASSES;
 use observer_common::counters::{PATH_COUNTERS, PathCounter, TOTALS, Total};
 
-use super::form::{IdForm, PathForm, ProgramForm, TotalsForm};
+use super::form::{IdForm, PathForm, ProgramForm, TotalsForm, nanoseconds};
 use super::table::Row;
 use super::words::Word;
 use crate::snapshot::{Path, PathId, Program, Stranger, Totals, Vni};
@@ -175,12 +175,7 @@ impl Row for Program {
     }
 
     fn get(&self, column: usize) -> u64 {
-        if column == 0 {
-            self.runs
-        } else {
-            // The kernel counts in 64 bits of nanoseconds too.
-            u64::try_from(self.run_time.as_nanos()).unwrap_or(u64::MAX)
-        }
+        if column == 0 { self.runs } else { nanoseconds(self.run_time) }
     }
 
     fn set(&mut self, column: usize, value: u64) {
