@@ -251,6 +251,17 @@ pub fn only_one_here() -> Option<std::os::unix::net::UnixListener> {
     std::os::unix::net::UnixListener::bind_addr(&address).ok()
 }
 
+/// Waits until standard input has something to read, or for `most`; true where nobody is at its other end
+/// any more.
+#[must_use]
+pub fn hung_up(most: std::time::Duration) -> bool {
+    let mut input = libc::pollfd { fd: libc::STDIN_FILENO, events: libc::POLLIN, revents: 0 };
+    let milliseconds = i32::try_from(most.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: one struct, which is valid for the duration of the call.
+    let ready = unsafe { libc::poll(&raw mut input, 1, milliseconds) };
+    ready > 0 && input.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -29,10 +29,13 @@ mod theme;
 mod time;
 mod trend;
 
+use std::io::IsTerminal as _;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::Duration;
 
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
+
+use crate::kernel::sys;
 
 pub use app::{App, Options};
 pub use feed::{Ask, Feed, Origin, Process};
@@ -71,7 +74,16 @@ pub fn run(feed: &Receiver<Feed>, asks: &Sender<Ask>, options: Options) -> Resul
             session.draw(|frame| app.draw(frame))?;
             redraw = false;
         }
-        while event::poll(if redraw { Duration::ZERO } else { TICK }).map_err(reading)? {
+        let mut wait = if redraw { Duration::ZERO } else { TICK };
+        if std::io::stdin().is_terminal() {
+            // crossterm reads the end of a terminal that is gone again and again, and never comes back, not
+            // for a signal either.
+            if sys::hung_up(wait) {
+                return Ok(());
+            }
+            wait = Duration::ZERO;
+        }
+        while event::poll(wait).map_err(reading)? {
             let action = match event::read().map_err(reading)? {
                 Event::Key(key) if key.kind != KeyEventKind::Release => app.on_key(key),
                 Event::Mouse(mouse) => app.on_mouse(mouse),

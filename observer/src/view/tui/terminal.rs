@@ -1,6 +1,7 @@
 //! The terminal: raw mode and the alternate screen, given back on every way out.
 
 use std::io::{self, IsTerminal, Stdout, Write, stdout};
+use std::mem::ManuallyDrop;
 use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,7 +25,9 @@ type Hook = dyn Fn(&panic::PanicHookInfo<'_>) + Send + Sync + 'static;
 /// A panic of the thread that owns it restores the terminal first, so that its message can be read.
 /// Panics of other threads are kept back, because the screen would hide them, and printed at the end.
 pub struct Session {
-    terminal: Terminal<CrosstermBackend<Stdout>>,
+    /// Not dropped: [`restore`] has shown the cursor, and where the terminal is gone ratatui would panic over
+    /// that it cannot, before the hooks are taken away.
+    terminal: ManuallyDrop<Terminal<CrosstermBackend<Stdout>>>,
     previous: Arc<Hook>,
     kept_back: Arc<Mutex<Vec<String>>>,
 }
@@ -56,7 +59,7 @@ impl Session {
         let previous: Arc<Hook> = Arc::from(panic::take_hook());
         let kept_back = Arc::new(Mutex::new(Vec::new()));
         install(Arc::clone(&previous), Arc::clone(&kept_back));
-        let mut session = Self { terminal, previous, kept_back };
+        let mut session = Self { terminal: ManuallyDrop::new(terminal), previous, kept_back };
         if mouse {
             session.mouse(true)?;
         }
