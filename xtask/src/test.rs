@@ -15,7 +15,7 @@ const LOADS_ON: [&str; 3] = ["5.10", "6.18", "7.3"];
 
 /// What is not run on them: it is about processes, files and netlink, which this kernel has shown before,
 /// and takes minutes where every instruction is emulated. `cargo xtask vm` runs it too.
-const NOT_EMULATED: [&str; 2] = ["doctor::", "export::totals_survive_kills"];
+const NOT_EMULATED: [&str; 4] = ["doctor::", "export::totals_survive_kills", "price_views::", "record::"];
 
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -50,6 +50,7 @@ pub fn run(args: &Args) -> Result<()> {
         None => {
             step("privileged tests on this kernel", || privileged("privileged"))?;
             step("top in a terminal", || privileged("terminal"))?;
+            step("what the programs cost, against the ceilings", || own(&["bench", "--check"]))?;
             step("captures against tshark and the programs", oracle)?;
             step("the doctor on BIRD's routes", bird)?;
             step("a switch of modes, predicted and measured", walkthrough)?;
@@ -157,15 +158,15 @@ fn own(arguments: &[&str]) -> Result<()> {
     shell::run(Command::new(xtask).args(arguments))
 }
 
+/// All of them in one go: two machines share the cores better than one has them alone.
 fn kernels(ci: bool) -> Result<()> {
-    for series in KERNELS {
-        step(&format!("privileged tests on Linux {series}"), || {
-            vm::privileged_tests_on(series, None, &NOT_EMULATED)
-        })?;
+    let whole = vm::Tests { on: &KERNELS, filter: None, skip: &NOT_EMULATED };
+    let table = vm::Tests { on: &LOADS_ON, filter: Some("program::"), skip: &[] };
+    let (whole_on, table_on) = (KERNELS.join(" and "), LOADS_ON.join(", "));
+    if ci {
+        let name = format!("privileged tests on Linux {whole_on}, the packet table on {table_on}");
+        step(&name, || vm::privileged_tests(&[whole, table]))
+    } else {
+        step(&format!("privileged tests on Linux {whole_on}"), || vm::privileged_tests(&[whole]))
     }
-    for series in LOADS_ON.iter().filter(|_| ci) {
-        let table = || vm::privileged_tests_on(series, Some("program::"), &[]);
-        step(&format!("the packet table on Linux {series}"), table)?;
-    }
-    Ok(())
 }

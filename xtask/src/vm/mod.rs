@@ -9,6 +9,9 @@ mod qemu;
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -26,7 +29,7 @@ use crate::setup;
   cargo xtask vm --kernel 5.10,7.3 -- ip -d link           a command
   cargo xtask vm --kernel 6.1 --payload ./tool -- tool -v  a program of yours")]
 pub struct Args {
-    /// The kernels to boot, one after the other
+    /// The kernels to boot, two at a time
     #[arg(long, value_name = "SERIES", value_delimiter = ',', default_value = "all",
           value_parser = ["5.10", "6.1", "6.12", "6.18", "7.3", "all"])]
     kernel: Vec<String>,
@@ -49,6 +52,9 @@ pub struct Args {
 
 /// What a machine may take: a hundred times what it needs, for a busy host.
 const TIMEOUT: Duration = Duration::from_secs(1800);
+
+/// Machines that run at once: two cores emulate two at less than the time of one after the other.
+const AT_ONCE: usize = 2;
 
 /// What is needed on this machine, by Debian's names.
 const PACKAGES: &[(&str, &str)] = &[
@@ -75,50 +81,77 @@ pub fn run(args: &Args) -> Result<()> {
     } else {
         of_command(&args.payload, &args.command)?
     };
-    boot_all(&kernels, &payload, Duration::from_secs(args.timeout))
+    let machines: Vec<(&Kernel, &Payload)> = kernels.iter().map(|kernel| (*kernel, &payload)).collect();
+    boot_all(&machines, Duration::from_secs(args.timeout))
 }
 
-/// The privileged tests on the kernel called `series`, or those with `filter` in their names, without
-/// those that have one of `skip` in theirs.
+/// Privileged tests that are to run on some kernels.
+pub struct Tests<'a> {
+    /// The kernels' series.
+    pub on: &'a [&'a str],
+    /// Only those with this in their names.
+    pub filter: Option<&'a str>,
+    /// Without those that have one of these in theirs.
+    pub skip: &'a [&'a str],
+}
+
+/// Runs privileged tests on several kernels.
 ///
 /// # Errors
-/// The kernel could not be had, or a test failed.
-pub fn privileged_tests_on(series: &str, filter: Option<&str>, skip: &[&str]) -> Result<()> {
-    let kernel = Kernel::named(series).with_context(|| format!("there is no kernel {series}"))?;
-    boot_all(&[kernel], &privileged::payload(filter, skip)?, TIMEOUT)
+/// A kernel could not be had, or a test failed.
+pub fn privileged_tests(all: &[Tests<'_>]) -> Result<()> {
+    let payloads = all.iter().map(|tests| privileged::payload(tests.filter, tests.skip));
+    let payloads = payloads.collect::<Result<Vec<_>>>()?;
+    let mut machines = Vec::new();
+    for (tests, payload) in all.iter().zip(&payloads) {
+        for series in tests.on {
+            let kernel = Kernel::named(series).with_context(|| format!("there is no kernel {series}"))?;
+            machines.push((kernel, payload));
+        }
+    }
+    boot_all(&machines, TIMEOUT)
 }
 
-/// Boots one kernel after the other: two cores emulate one machine at its best.
-fn boot_all(kernels: &[&Kernel], payload: &Payload, timeout: Duration) -> Result<()> {
+/// Boots them, a few at a time: tests mostly wait, and one machine leaves a core idle.
+fn boot_all(machines: &[(&Kernel, &Payload)], timeout: Duration) -> Result<()> {
     let missing = PACKAGES.iter().filter(|(program, _)| initramfs::which(program).is_none());
     let missing: Vec<&str> = missing.map(|(_, package)| *package).collect();
     if !missing.is_empty() {
         setup::packages(&missing)?;
     }
-    let mut failures = Vec::new();
-    for kernel in kernels {
-        let start = Instant::now();
-        match boot_one(kernel, payload, timeout) {
-            Ok(time) => eprintln!(
-                "[{}] passed: {:.1} s, of which the machine {:.1} s",
-                kernel.series,
-                start.elapsed().as_secs_f64(),
-                time.as_secs_f64()
-            ),
-            Err(error) => {
-                eprintln!(
-                    "[{}] FAILED after {:.1} s: {error:#}",
-                    kernel.series,
-                    start.elapsed().as_secs_f64()
-                );
-                failures.push(kernel.series);
-            }
+    let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE.min(machines.len()) {
+            scope.spawn(|| {
+                while let Some((kernel, payload)) = machines.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if !passes(kernel, payload, timeout) {
+                        failures.lock().unwrap_or_else(PoisonError::into_inner).push(kernel.series);
+                    }
+                }
+            });
         }
-    }
+    });
+    let failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
     if !failures.is_empty() {
-        bail!("failed on {} of {} kernels: {}", failures.len(), kernels.len(), failures.join(", "));
+        bail!("failed on {} of {} kernels: {}", failures.len(), machines.len(), failures.join(", "));
     }
     Ok(())
+}
+
+/// Boots one, and says how it ended.
+fn passes(kernel: &Kernel, payload: &Payload, timeout: Duration) -> bool {
+    let start = Instant::now();
+    let result = boot_one(kernel, payload, timeout);
+    let seconds = start.elapsed().as_secs_f64();
+    match &result {
+        Ok(time) => eprintln!(
+            "[{}] passed: {seconds:.1} s, of which the machine {:.1} s",
+            kernel.series,
+            time.as_secs_f64()
+        ),
+        Err(error) => eprintln!("[{}] FAILED after {seconds:.1} s: {error:#}", kernel.series),
+    }
+    result.is_ok()
 }
 
 /// Returns how long the machine itself took.
