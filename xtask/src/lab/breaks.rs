@@ -3,16 +3,11 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, bail};
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::routes::{Route, routes};
-use super::state::{self, State};
-use super::topology::{Family, Mode, Node, TUNL, Topology, UNDERLAY, VXLAN};
-use super::{lifecycle, netns, resources};
-
-/// The file in the lab's folder that says how to undo.
-const UNDO: &str = "broken.json";
+use super::damage::{self, Broken, Lab};
+use super::topology::{Mode, TUNL, Topology, UNDERLAY, VXLAN};
+use super::{resources, state};
 
 /// A misconfiguration.
 struct Break {
@@ -281,101 +276,6 @@ const BREAKS: &[Break] = &[
     },
 ];
 
-/// What is to be done, and how it is undone.
-#[derive(Default)]
-struct Broken {
-    commands: Vec<(String, Vec<String>)>,
-    undo: Vec<(String, Vec<String>)>,
-    /// Only a new lab undoes it.
-    anew: bool,
-    /// What Felix's file says.
-    mtu_file: Option<u32>,
-    /// The mode that the resources declare.
-    declares: Option<Mode>,
-    /// Arguments of `lab` that make traffic which shows it.
-    traffic: Vec<Vec<String>>,
-}
-
-impl Broken {
-    fn by(netns: &str, commands: Vec<String>, undo: Vec<String>) -> Self {
-        Self {
-            commands: vec![(netns.to_owned(), commands)],
-            undo: vec![(netns.to_owned(), undo)],
-            ..Self::default()
-        }
-    }
-
-    fn with(mut self, traffic: &[&str]) -> Self {
-        self.traffic.push(traffic.iter().map(|word| (*word).to_owned()).collect());
-        self
-    }
-}
-
-/// The lab that is to be broken.
-struct Lab<'a> {
-    topology: &'a Topology,
-    state: &'a State,
-}
-
-impl Lab<'_> {
-    fn node(&self, name: &str) -> &Node {
-        self.topology.nodes.iter().find(|node| node.name == name).unwrap_or(&self.topology.nodes[0])
-    }
-
-    fn a(&self) -> &Node {
-        self.node("node-a")
-    }
-
-    /// The IPv4 route of a node to the block of another.
-    fn route(&self, from: &str, to: &str) -> Route {
-        let (from, prefix) = (&self.node(from).netns, self.node(to).block);
-        let all = routes(self.topology, self.state.mode);
-        let found = all.iter().find(|route| route.netns == *from && route.prefix == prefix);
-        found.unwrap_or(&all[0]).clone()
-    }
-
-    /// The tunnel device of IPv4.
-    fn tunnel(&self) -> &'static str {
-        self.state.mode.tunnel_device(Family::V4).unwrap_or(VXLAN)
-    }
-
-    fn tunnel_mtu(&self, mtu: u32) -> Broken {
-        let device = self.tunnel();
-        let right = self.state.tunnel_mtu.unwrap_or(if self.state.mode.is_ipip() { 1480 } else { 1450 });
-        // The kernel gives a VXLAN device no MTU that its underlay device cannot carry at that moment.
-        let set = |mtu: u32| {
-            vec![
-                format!("link set {UNDERLAY} mtu {}", self.state.underlay_mtu + 100),
-                format!("link set {device} mtu {mtu}"),
-                format!("link set {UNDERLAY} mtu {}", self.state.underlay_mtu),
-            ]
-        };
-        Broken::by(&self.a().netns, set(mtu), set(right))
-    }
-
-    fn pod_mtu(&self, mtu: u32) -> Broken {
-        let device = self.a().pods.first().map_or("", |pod| pod.device.as_str());
-        let set = |mtu| vec![format!("link set {device} mtu {mtu}")];
-        Broken::by(&self.a().netns, set(mtu), set(self.state.pod_mtu))
-    }
-
-    fn extra_route(&self, route: String) -> Broken {
-        let prefix = route.split(' ').next().unwrap_or_default().to_owned();
-        Broken::by(
-            &self.a().netns,
-            vec![format!("route replace {route}")],
-            vec![format!("route delete {prefix}")],
-        )
-    }
-}
-
-/// What is remembered until it is mended.
-#[derive(Serialize, Deserialize)]
-struct Undo {
-    commands: Vec<(String, Vec<String>)>,
-    anew: bool,
-}
-
 /// Breaks a lab, and prints how `observer doctor` is to be asked; without a name, lists the ways.
 ///
 /// # Errors
@@ -397,19 +297,10 @@ pub fn run(name: &str, what: Option<&str>) -> Result<()> {
     if !found.modes.contains(&state.mode) {
         bail!("{what} makes no sense in mode {}", state.mode);
     }
-    let file = state::folder(name).join(UNDO);
-    if file.exists() {
-        bail!("the lab {name} is broken already: `lab mend` first");
-    }
+    damage::refuse_broken(name)?;
     let topology = Topology::new(name);
     let broken = (found.apply)(&Lab { topology: &topology, state: &state });
-    // Before anything is broken, so that whatever was done can be undone.
-    let undo = Undo { commands: broken.undo, anew: broken.anew };
-    fs::write(&file, serde_json::to_vec(&undo).context("cannot encode")?)
-        .context("cannot write the undoing")?;
-    for (netns, commands) in &broken.commands {
-        netns::ip(Some(netns), commands)?;
-    }
+    damage::apply(name, &broken, false)?;
     let mut doctor: Vec<String> = Vec::new();
     let mtu_file = state::folder(name).join("mtu");
     let mtu = broken.mtu_file.unwrap_or(state.pod_mtu);
@@ -442,26 +333,9 @@ pub fn run(name: &str, what: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Undoes what `run` did.
-///
-/// # Errors
-/// Nothing is broken, or the step that failed.
-pub fn mend(name: &str) -> Result<()> {
-    let file = state::folder(name).join(UNDO);
-    let bytes = fs::read(&file).with_context(|| format!("the lab {name} is not broken"))?;
-    let undo: Undo =
-        serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", file.display()))?;
-    if undo.anew {
-        return lifecycle::again(name);
-    }
-    for (netns, commands) in &undo.commands {
-        netns::ip(Some(netns), commands)?;
-    }
-    fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::state::State;
     use super::*;
 
     #[test]

@@ -2,7 +2,9 @@
 
 mod bird;
 mod breaks;
+mod damage;
 mod devices;
+mod incident;
 mod ipip;
 mod lifecycle;
 mod netlink;
@@ -90,7 +92,10 @@ enum Action {
         /// Which way
         what: Option<String>,
     },
-    /// Undo `break`
+    /// Bring the lab into an incident, to be found with `observer top` and `observer trace`; without a
+    /// name, list them
+    Incident(incident::Args),
+    /// Undo `break` or `incident`
     Mend,
     /// Print IP pools, nodes, Felix's configuration and blocks as `calicoctl get … -o yaml` would
     Resources {
@@ -144,7 +149,8 @@ pub fn run(args: &Args) -> Result<()> {
         }
         Action::Traffic(args) => traffic::run(name, args),
         Action::Break { what } => breaks::run(name, what.as_deref()),
-        Action::Mend => breaks::mend(name),
+        Action::Incident(args) => incident::run(name, args),
+        Action::Mend => damage::mend(name),
         Action::Resources { mode } => resources::run(name, *mode),
         Action::Bird { timeout } => bird::run(name, *timeout),
         Action::BirdDaemon { node } => bird::daemon(name, node),

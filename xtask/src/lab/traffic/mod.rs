@@ -42,7 +42,11 @@ pub fn run(name: &str, args: &Args) -> Result<()> {
     }
 }
 
-fn start(name: &str, options: &worker::Args) -> Result<()> {
+/// Starts background traffic in place of what runs.
+///
+/// # Errors
+/// The lab is not up, or the process cannot be started.
+pub fn start(name: &str, options: &worker::Args) -> Result<()> {
     if !state::read(name)?.is_some_and(|state| state.ready) {
         bail!("the lab {name} is not up: `cargo xtask lab up --mode MODE`");
     }
@@ -52,7 +56,11 @@ fn start(name: &str, options: &worker::Args) -> Result<()> {
     Ok(())
 }
 
-fn stop(name: &str) -> Result<()> {
+/// Stops background traffic; it is no error if there is none.
+///
+/// # Errors
+/// A process that does not end.
+pub fn stop(name: &str) -> Result<()> {
     let pids: Vec<_> = netns::background(name)
         .into_iter()
         .filter(|(_, role)| *role == "traffic-worker")

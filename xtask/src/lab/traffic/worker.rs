@@ -29,17 +29,47 @@ pub struct Args {
     /// Large datagrams per second and flow, which get fragmented; 0 for none
     #[arg(long, default_value_t = 20, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(0..=10_000))]
     large: u64,
+    /// Only from this pod
+    #[arg(long, value_name = "POD", requires = "to")]
+    from: Option<String>,
+    /// Only to this pod
+    #[arg(long, value_name = "POD", requires = "from")]
+    to: Option<String>,
+    /// Only in this family of addresses
+    #[arg(long, value_enum)]
+    family: Option<Family>,
+    /// How many bytes each large datagram has, instead of several sizes by turns
+    #[arg(long, value_name = "BYTES")]
+    size: Option<usize>,
 }
 
 impl Args {
+    /// One pod's traffic to another over IPv4: requests, a transfer, and large datagrams of one size.
+    pub fn between(from: &str, to: &str, seconds: u64, rate: u64, large: u64, size: usize) -> Self {
+        Self {
+            seconds,
+            rate,
+            large,
+            from: Some(from.to_owned()),
+            to: Some(to.to_owned()),
+            family: Some(Family::V4),
+            size: Some(size),
+        }
+    }
+
     /// The command line that gives these options to the worker.
     pub fn words(&self) -> Vec<String> {
-        vec![
+        let mut words = vec![
             "traffic-worker".to_owned(),
             format!("--for={}", self.seconds),
             format!("--rate={}", self.rate),
             format!("--large={}", self.large),
-        ]
+        ];
+        words.extend(self.from.iter().map(|pod| format!("--from={pod}")));
+        words.extend(self.to.iter().map(|pod| format!("--to={pod}")));
+        words.extend(self.family.map(|family| format!("--family={}", family.number())));
+        words.extend(self.size.map(|size| format!("--size={size}")));
+        words
     }
 }
 
@@ -51,18 +81,25 @@ pub fn run(name: &str, args: &Args) -> Result<()> {
     let topology = Topology::new(name);
     let end = Instant::now() + Duration::from_secs(args.seconds);
     let stop = AtomicBool::new(false);
-    let flows = PAIRS.len() as u64 * Family::ALL.len() as u64;
+    let pairs: Vec<(&str, &str)> = match (&args.from, &args.to) {
+        (Some(from), Some(to)) => vec![(from.as_str(), to.as_str())],
+        _ => PAIRS.to_vec(),
+    };
+    let families: Vec<Family> = args.family.map_or(Family::ALL.to_vec(), |family| vec![family]);
+    let sizes = args.size.map_or(LARGE.to_vec(), |size| vec![size]);
+    let flows = (pairs.len() * families.len()) as u64;
     let bytes_a_second = (args.rate * 1_000_000 / 8 / flows).max(1);
     std::thread::scope(|scope| {
-        for (from, to) in PAIRS {
+        for (from, to) in &pairs {
             let (Some(from), Some(to)) = (topology.pod(from), topology.pod(to)) else { continue };
-            for family in Family::ALL {
+            for family in families.iter().copied() {
                 let flow = Flow { from, to, family, stop: &stop };
                 scope.spawn(move || flow.repeat(|| flow.bulk(bytes_a_second)));
                 scope.spawn(move || flow.repeat(|| flow.requests(100)));
                 scope.spawn(move || flow.repeat(|| flow.datagrams(&[200], 50)));
                 if args.large > 0 {
-                    scope.spawn(move || flow.repeat(|| flow.datagrams(&LARGE, args.large)));
+                    let sizes = &sizes;
+                    scope.spawn(move || flow.repeat(|| flow.datagrams(sizes, args.large)));
                 }
             }
         }

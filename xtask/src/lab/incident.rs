@@ -1,0 +1,309 @@
+//! `cargo xtask lab incident`: a lab in trouble, told as its users would tell it, for `observer top` and
+//! `observer trace` to be read (docs/incidents.md).
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::json;
+
+use super::damage::{self, Broken, Lab};
+use super::lifecycle::{self, Options};
+use super::state;
+use super::status::Format;
+use super::topology::{Mode, Topology, UNDERLAY, VXLAN};
+use super::traffic::{self, worker};
+
+/// Options of `cargo xtask lab incident`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask lab incident            what there is
+  cargo xtask lab incident mtu        bring the lab up, and into it
+  cargo xtask lab incident --answer mtu
+  cargo xtask lab mend                undo it; `lab down` takes the lab down")]
+pub struct Args {
+    /// Which one
+    incident: Option<String>,
+    /// Say what is wrong, and change nothing
+    #[arg(long, requires = "incident")]
+    answer: bool,
+    /// Seconds after which its traffic ends by itself
+    #[arg(long = "for", default_value_t = 900, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+    /// How to say it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// The MTU of a VXLAN device that was computed without its 50 bytes, nearly.
+const TOO_HIGH: u32 = 1490;
+/// The MTU of a link on the way, beyond what any node knows of.
+const NARROW: u32 = 1400;
+/// Payload of a datagram that fits the wrong tunnel MTU and not the right one: 1478 bytes with its headers.
+const DATAGRAM: usize = 1450;
+/// Where the later fragment of such a packet in VXLAN begins, in the header's units of 8 bytes.
+const OFFSET: usize = 1480 / 8;
+/// Seconds until the rest of a fragmented packet is given up, and what Linux has (`ipfrag_time`).
+const PATIENCE: [u32; 2] = [3, 30];
+
+/// An incident.
+struct Incident {
+    name: &'static str,
+    mode: Mode,
+    /// What its users say.
+    symptom: &'static str,
+    /// Where to look.
+    place: &'static str,
+    /// With what.
+    look: &'static [&'static str],
+    /// What is to be named.
+    answer: Answer,
+    apply: fn(&Lab<'_>) -> Broken,
+    traffic: fn(u64) -> worker::Args,
+}
+
+/// What a reader is to name.
+struct Answer {
+    /// The device of `place` that shows it.
+    device: &'static str,
+    /// The node at the other end.
+    peer: &'static str,
+    /// The wrong value, in bytes.
+    mtu: u32,
+    /// In words.
+    words: &'static str,
+}
+
+const INCIDENTS: &[Incident] = &[
+    Incident {
+        name: "mtu",
+        mode: Mode::VxlanAlways,
+        symptom: "Since yesterday's change pods of node-a reach those of node-c as before, but under load large \
+                  datagrams are lost, and both nodes spend more CPU on the same traffic.",
+        place: "node-a",
+        look: &["observer top", "observer trace --why fragment,would-fragment"],
+        answer: Answer {
+            device: VXLAN,
+            peer: "node-c",
+            mtu: TOO_HIGH,
+            words: "vxlan.calico of node-a has an MTU of 1490, 40 more than an underlay of 1500 has room for: what \
+                    it lets through is fragmented on eth0. It must be 1450.",
+        },
+        apply: |lab| lab.wide_tunnel(),
+        traffic: |seconds| worker::Args::between("a1", "c1", seconds, 5, 50, DATAGRAM),
+    },
+    Incident {
+        name: "blackhole",
+        mode: Mode::Bgp,
+        symptom: "Transfers from pods of node-a to pods of node-c hang at once and for ever. Small requests \
+                  between the same pods are answered, and so is ping between the nodes.",
+        place: "node-a",
+        look: &["observer top", "observer trace --why too-big"],
+        answer: Answer {
+            device: UNDERLAY,
+            peer: "node-c",
+            mtu: NARROW,
+            words: "A link behind the router takes 1400 bytes, and the router says so again and again: the \
+                    messages arrive at eth0 of node-a, whose firewall (here a routing rule) drops all ICMP before \
+                    the pods hear of it. They go on sending 1500 bytes. ICMP of type 3 code 4 must pass.",
+        },
+        apply: |lab| lab.narrow_path(),
+        traffic: |seconds| worker::Args::between("a1", "c1", seconds, 5, 0, DATAGRAM),
+    },
+    Incident {
+        name: "reassembly",
+        mode: Mode::VxlanAlways,
+        symptom: "Half of the large datagrams from pods of node-a never arrive at pods of node-c. Small ones all \
+                  do. No interface counts an error or a drop.",
+        place: "node-c",
+        look: &["observer top", "observer trace --why fragment,oversized,drop"],
+        answer: Answer {
+            device: UNDERLAY,
+            peer: "node-a",
+            mtu: TOO_HIGH,
+            words: "Tunnel packets from node-a come in two fragments, and of every second one the last is missing: \
+                    something on the way drops fragments that show no port. node-c waits in vain and gives up \
+                    (FRAG_REASM_TIMEOUT). The fragments themselves are needless: the packets inside have 1478 \
+                    bytes, more than 1450, so node-a's vxlan.calico has too high an MTU (1490).",
+        },
+        apply: |lab| lab.wide_tunnel().and(lab.lost_fragments()),
+        traffic: |seconds| worker::Args::between("a1", "c1", seconds, 5, 50, DATAGRAM),
+    },
+];
+
+impl Lab<'_> {
+    /// node-a's tunnel and its first pod have the MTU that somebody thought right.
+    fn wide_tunnel(&self) -> Broken {
+        self.tunnel_mtu(TOO_HIGH).and(self.pod_mtu(TOO_HIGH)).and(self.pods_own_mtu(TOO_HIGH))
+    }
+
+    /// The pod's own side of its device: what it takes for its path's MTU.
+    fn pods_own_mtu(&self, mtu: u32) -> Broken {
+        let netns = self.a().pods.first().map_or("", |pod| pod.netns.as_str());
+        let set = |mtu| vec![format!("link set eth0 mtu {mtu}")];
+        Broken::by(netns, set(mtu), set(self.state.pod_mtu))
+    }
+
+    /// A narrow link towards node-c, and a node-a that drops what the router says about it.
+    fn narrow_path(&self) -> Broken {
+        let (block, c) = (self.node("node-c").block, self.node("node-c").address);
+        let route = format!("route replace {block} via {c} dev c proto 12");
+        let rule = format!("pref 10 iif {UNDERLAY} ipproto icmp blackhole");
+        Broken::by(&self.topology.router, vec![format!("{route} mtu {NARROW}")], vec![route]).and(Broken::by(
+            &self.a().netns,
+            vec![format!("rule add {rule}")],
+            vec![format!("rule delete {rule}")],
+        ))
+    }
+
+    /// The router loses the later fragment of every second packet towards node-c.
+    fn lost_fragments(&self) -> Broken {
+        let router = &self.topology.router;
+        let words = |line: String| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let patience = |seconds| {
+            let set = format!("echo {seconds} > /proc/sys/net/ipv4/ipfrag_time");
+            vec!["sh".to_owned(), "-c".to_owned(), set]
+        };
+        let c = &self.node("node-c").netns;
+        // Those with an odd identification go where nobody listens: not every kernel has an action that drops.
+        let filter = format!(
+            "tc filter add dev c egress protocol ip u32 match u8 {OFFSET} 0xff at 7 match u16 1 1 at 4 action mirred \
+             egress redirect dev sink"
+        );
+        let sink = ["link add sink type veth peer name drain", "link set sink up", "link set drain up"];
+        Broken {
+            programs: vec![
+                (router.clone(), words("tc qdisc add dev c clsact".to_owned())),
+                (router.clone(), words(filter)),
+                (c.clone(), patience(PATIENCE[0])),
+            ],
+            undo_programs: vec![
+                (router.clone(), words("tc qdisc delete dev c clsact".to_owned())),
+                (c.clone(), patience(PATIENCE[1])),
+            ],
+            ..Broken::by(router, sink.map(str::to_owned).to_vec(), vec!["link delete sink".to_owned()])
+        }
+    }
+}
+
+/// Brings a lab into an incident, or tells of one.
+///
+/// # Errors
+/// There is no such incident, the lab is up in another mode or broken already, or the step that failed.
+pub fn run(name: &str, args: &Args) -> Result<()> {
+    let Some(wanted) = &args.incident else {
+        for one in INCIDENTS {
+            println!("{:12} {}", one.name, one.symptom);
+        }
+        return Ok(());
+    };
+    let found = INCIDENTS.iter().find(|one| one.name == *wanted);
+    let one = found.with_context(|| format!("no incident {wanted}: `lab incident` lists them"))?;
+    if !args.answer {
+        begin(name, one, args.seconds)?;
+    }
+    match args.format {
+        Format::Json => println!("{}", one.json(name)),
+        Format::Text if args.answer => println!("{}", one.answer.words),
+        Format::Text => println!("{}", one.text()),
+    }
+    Ok(())
+}
+
+fn begin(name: &str, one: &Incident, seconds: u64) -> Result<()> {
+    let state = match state::read(name)?.filter(|state| state.ready) {
+        Some(state) if state.mode == one.mode && state.fresh_pods => state,
+        Some(state) => bail!(
+            "the lab {name} is up in mode {}, and the incident {} is one of mode {} with fresh pods: `lab down` first",
+            state.mode,
+            one.name,
+            one.mode
+        ),
+        None => {
+            let options = Options { fresh_pods: true, ..Options::quick() };
+            lifecycle::Lab::up(name, one.mode, &options).map(lifecycle::Lab::keep)?;
+            state::read(name)?.context("the lab that was just made is gone")?
+        }
+    };
+    damage::refuse_broken(name)?;
+    let topology = Topology::new(name);
+    let broken = (one.apply)(&Lab { topology: &topology, state: &state });
+    damage::apply(name, &broken, true)?;
+    traffic::start(name, &(one.traffic)(seconds))
+}
+
+impl Incident {
+    fn text(&self) -> String {
+        let look: Vec<String> = self
+            .look
+            .iter()
+            .map(|command| format!("  cargo xtask lab exec {} -- {command}\n", self.place))
+            .collect();
+        format!(
+            "{}\n\nLook at {}:\n{}\nName the device, the peer node and the wrong value.\n  cargo xtask lab incident \
+             --answer {}\n  cargo xtask lab mend",
+            self.symptom,
+            self.place,
+            look.concat(),
+            self.name
+        )
+    }
+
+    fn json(&self, lab: &str) -> serde_json::Value {
+        let topology = Topology::new(lab);
+        let peer = topology.nodes.iter().find(|node| node.name == self.answer.peer);
+        json!({
+            "schema": "observer-lab-incident/1",
+            "incident": self.name,
+            "mode": self.mode,
+            "symptom": self.symptom,
+            "place": self.place,
+            "commands": self.look,
+            "answer": {
+                "device": self.answer.device,
+                "peer": self.answer.peer,
+                "peer_address": peer.map(|node| node.address),
+                "mtu": self.answer.mtu,
+                "words": self.answer.words,
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::state::State;
+    use super::*;
+
+    #[test]
+    fn whatever_is_done_is_undone() {
+        let topology = Topology::new("x");
+        for one in INCIDENTS {
+            let state = State {
+                ready: true,
+                mode: one.mode,
+                ipip: None,
+                offloads: true,
+                underlay_mtu: 1500,
+                tunnel_mtu: None,
+                pod_mtu: one.mode.pod_mtu(),
+                fresh_pods: true,
+            };
+            let broken = (one.apply)(&Lab { topology: &topology, state: &state });
+            assert!(!broken.anew && !broken.commands.is_empty(), "{}", one.name);
+            let places = |of: &[(String, Vec<String>)]| {
+                of.iter().map(|(netns, _)| netns.clone()).collect::<std::collections::BTreeSet<_>>()
+            };
+            assert_eq!(places(&broken.commands), places(&broken.undo), "{}", one.name);
+            assert_eq!(places(&broken.programs), places(&broken.undo_programs), "{}", one.name);
+        }
+    }
+
+    #[test]
+    fn every_place_and_peer_of_an_incident_is_there() {
+        let topology = Topology::new("x");
+        for one in INCIDENTS {
+            for node in [one.place, one.answer.peer] {
+                assert!(topology.nodes.iter().any(|known| known.name == node), "{node}");
+            }
+            assert!(one.answer.words.contains(&one.answer.mtu.to_string()), "{}", one.name);
+        }
+    }
+}
