@@ -20,7 +20,13 @@ const SOURCES: [&str; 7] = [
 ];
 
 fn main() -> ExitCode {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    // Of the checkout that is built now: the script may have been compiled in another one, whose target directory
+    // was copied.
+    let Some(manifest) = std::env::var_os("CARGO_MANIFEST_DIR") else {
+        println!("cargo::error=CARGO_MANIFEST_DIR is not set: this is cargo's build script");
+        return ExitCode::SUCCESS;
+    };
+    let root = Path::new(&manifest).join("..");
     for source in SOURCES {
         println!("cargo::rerun-if-changed=../{source}");
     }

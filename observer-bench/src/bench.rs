@@ -85,6 +85,29 @@ pub struct Cost {
 pub struct Costs(Vec<Vec<Cost>>);
 
 impl Costs {
+    /// Nothing measured yet of `count` programs.
+    pub fn of(count: usize) -> Self {
+        Self(vec![Vec::new(); count])
+    }
+
+    /// Runs each once more, in an order that is the round's.
+    ///
+    /// # Errors
+    /// What `run`, which is given an index and how often to repeat, says.
+    pub fn add_round(
+        &mut self,
+        round: usize,
+        repeat: u32,
+        mut run: impl FnMut(usize, u32) -> Result<Cost>,
+    ) -> Result<()> {
+        let count = self.0.len();
+        for turn in 0..count {
+            let index = (round + turn) % count;
+            self.0[index].push(run(index, repeat)?);
+        }
+        Ok(())
+    }
+
     /// Of the program at `index`.
     pub fn median(&self, index: usize) -> Cost {
         let of = |value: fn(&Cost) -> f64| median(&self.0[index].iter().map(value).collect::<Vec<_>>());
@@ -193,12 +216,9 @@ pub fn by_turns(
     for index in 0..count {
         run(index, WARM_UP)?;
     }
-    let mut costs = vec![Vec::with_capacity(effort.rounds); count];
+    let mut costs = Costs::of(count);
     for round in 0..effort.rounds {
-        for turn in 0..count {
-            let index = (round + turn) % count;
-            costs[index].push(run(index, effort.repeat)?);
-        }
+        costs.add_round(round, effort.repeat, &mut run)?;
     }
-    Ok(Costs(costs))
+    Ok(costs)
 }

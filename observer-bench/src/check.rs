@@ -1,82 +1,21 @@
-//! Ceilings: what must not grow unnoticed. Ratios with a generous margin, so that a busy machine does
-//! not fail; instructions and sizes exactly, for they do not depend on the machine.
-
-use std::collections::BTreeMap;
+//! Ratios and sizes held against their ceilings.
 
 use anyhow::{Context as _, Result};
-use aya::programs::ProgramInfo;
 use observer::kernel::{Capacities, Programs, entry, sys};
-use serde::Deserialize;
+use observer_testing::ceilings::Ceilings;
 use serde_json::json;
 
 use crate::program::Measured;
 use crate::report::{Section, grouped};
 
-/// The ceilings (observer-bench/ceilings.toml).
-const CEILINGS: &str = include_str!("../ceilings.toml");
-/// The first kernel with `xdp.frags`.
-const FRAGS: (u32, u32) = (5, 18);
-
-/// Highest allowed values.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Ceilings {
-    /// R, by hook, letter and packet.
-    ratio: BTreeMap<String, f64>,
-    /// Sizes by kernel and program.
-    kernel: BTreeMap<String, BTreeMap<String, Size>>,
-}
-
-/// What a program takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Size {
-    /// Instructions that the verifier walked; 0 where the kernel does not say (before 5.16).
-    verified: u32,
-    /// Bytes of its BPF instructions.
-    translated: u32,
-    /// Bytes of its machine code.
-    jitted: u32,
-}
-
-impl Ceilings {
-    /// Reads them.
-    ///
-    /// # Errors
-    /// The file is wrong.
-    pub fn read() -> Result<Self> {
-        toml::from_str(CEILINGS).context("observer-bench/ceilings.toml is wrong")
-    }
-
-    /// Sentences about ratios above their ceilings.
-    pub fn exceeded_ratios(&self, measured: &[Measured]) -> Vec<String> {
-        let judge = |m: &Measured| match self.ratio.get(&m.label()) {
-            None => Some(format!("{}: R is {:.2}, and there is no ceiling for it", m.label(), m.ratio)),
-            Some(ceiling) if m.ratio <= *ceiling => None,
-            Some(ceiling) => Some(format!("{}: R is {:.2}, the ceiling {ceiling:.2}", m.label(), m.ratio)),
-        };
-        measured.iter().filter_map(judge).collect()
-    }
-
-    fn of(&self, kernel: &str, program: &str) -> Option<Size> {
-        self.kernel.get(kernel)?.get(program).copied()
-    }
-}
-
-impl Size {
-    fn of(info: &ProgramInfo) -> Self {
-        Self {
-            verified: info.verified_instruction_count().unwrap_or(0),
-            translated: info.size_translated().unwrap_or(0),
-            jitted: info.size_jitted(),
-        }
-    }
-
-    fn exceeds(self, ceiling: Self) -> bool {
-        self.verified > ceiling.verified
-            || self.translated > ceiling.translated
-            || self.jitted > ceiling.jitted
-    }
+/// Sentences about ratios above their ceilings.
+pub fn exceeded_ratios(ceilings: &Ceilings, measured: &[Measured]) -> Vec<String> {
+    let judge = |m: &Measured| match ceilings.ratio.get(&m.label()) {
+        None => Some(format!("{}: R is {:.2}, and there is no ceiling for it", m.label(), m.ratio)),
+        Some(ceiling) if m.ratio <= *ceiling => None,
+        Some(ceiling) => Some(format!("{}: R is {:.2}, the ceiling {ceiling:.2}", m.label(), m.ratio)),
+    };
+    measured.iter().filter_map(judge).collect()
 }
 
 /// Instructions and sizes on this kernel, and sentences about those above their ceilings.
@@ -88,22 +27,16 @@ pub fn sizes(ceilings: &Ceilings) -> Result<(Section, Vec<String>)> {
     let (major, minor) = sys::version().context("the kernel does not say its version")?;
     let kernel = format!("{major}.{minor}");
     let (mut rows, mut data, mut missing, mut exceeded) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for name in [entry::INGRESS, entry::EGRESS, entry::XDP, entry::XDP_FRAGS] {
-        if name == entry::XDP_FRAGS && (major, minor) < FRAGS {
-            missing.push(format!("{name}: Linux {kernel} has no XDP in several buffers"));
+    for name in entry::ALL {
+        let Some(size) = programs.size(name)? else {
+            missing.push(format!("{name}: not for Linux {kernel}"));
             continue;
-        }
-        let info = if [entry::INGRESS, entry::EGRESS].contains(&name) {
-            programs.classifier(name)?.info()
-        } else {
-            programs.xdp(name)?.info()
         };
-        let size = Size::of(&info.with_context(|| format!("the kernel does not tell of {name}"))?);
-        let ceiling = ceilings.of(&kernel, name);
-        let said = match ceiling {
+        let (verified, translated) = (size.verified.unwrap_or(0), size.translated.unwrap_or(0));
+        let said = match ceilings.of(&kernel, name) {
             None => "no ceiling".to_owned(),
-            Some(ceiling) if size.exceeds(ceiling) => {
-                exceeded.push(format!("{name} on Linux {kernel} is {size:?}, the ceiling {ceiling:?}"));
+            Some(ceiling) if ceiling.is_exceeded(verified, translated, size.jitted) => {
+                exceeded.push(format!("{name} on Linux {kernel} takes {size}, the ceiling is {ceiling:?}"));
                 "above the ceiling".to_owned()
             }
             Some(_) => "within".to_owned(),
@@ -112,8 +45,8 @@ pub fn sizes(ceilings: &Ceilings) -> Result<(Section, Vec<String>)> {
         rows.push(vec![
             kernel.clone(),
             name.to_owned(),
-            number(size.verified),
-            format!("{} B", number(size.translated)),
+            number(verified),
+            format!("{} B", number(translated)),
             format!("{} B", number(size.jitted)),
             said,
         ]);
@@ -123,8 +56,8 @@ pub fn sizes(ceilings: &Ceilings) -> Result<(Section, Vec<String>)> {
         }));
     }
     let about = "What the verifier walked and the sizes of the loaded programs, on the kernel that runs. \
-        `observer-bench/ceilings.toml` holds them down, a line a kernel and program; `bench --check` fails \
-        above."
+        `observer-testing/ceilings.toml` holds them down, a line a kernel and program: `bench --check` fails \
+        above, and so does a privileged test on every kernel of CI."
         .to_owned();
     let section = Section {
         name: "size",
@@ -146,7 +79,7 @@ mod tests {
 
     #[test]
     fn every_class_has_a_ceiling_and_no_ceiling_is_without_a_class() {
-        let mut ceilings = Ceilings::read().expect("ceilings");
+        let mut ceilings = Ceilings::read();
         for class in classes::all() {
             for hook in class.hooks {
                 let label = format!("{} {} {}", hook.label(), class.letter, class.name);
@@ -154,13 +87,5 @@ mod tests {
             }
         }
         assert!(ceilings.ratio.is_empty(), "{:?} are no classes", ceilings.ratio);
-    }
-
-    #[test]
-    fn a_size_above_any_part_of_the_ceiling_exceeds_it() {
-        let ceiling = Size { verified: 10, translated: 10, jitted: 10 };
-        assert!(!ceiling.exceeds(ceiling));
-        assert!(Size { jitted: 11, ..ceiling }.exceeds(ceiling));
-        assert!(!Size { verified: 0, ..ceiling }.exceeds(ceiling));
     }
 }

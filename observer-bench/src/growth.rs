@@ -17,7 +17,7 @@ use crate::report::{Section, grouped, ns, verdict};
 use crate::yardsticks::{Senders, Yardstick, Yardsticks, fd};
 
 /// Live paths.
-const PATHS: [u32; 4] = [1, 16, 1_024, 16_000];
+const PATHS: [u32; 5] = [1, 1_024, 2_048, 4_096, 16_000];
 /// Paths that are live before a flood.
 const KNOWN: u32 = 1_024;
 /// Distinct senders of a flood.

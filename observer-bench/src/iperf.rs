@@ -23,8 +23,10 @@ use crate::yardsticks::{Yardstick, Yardsticks};
 /// Least that must be left of the throughput without programs.
 const BUDGET: f64 = 0.97;
 const SENDER: [u8; 4] = [10, 77, 0, 1];
-const UNDERLAY: &str = "underlay";
-const TUNNEL: &str = "tunnel";
+/// The underlay device of both nodes.
+pub const UNDERLAY: &str = "underlay";
+/// Their VXLAN device.
+pub const TUNNEL: &str = "tunnel";
 
 /// Traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,13 +69,19 @@ pub struct Effort {
 }
 
 /// Two nodes; the second is observed.
-struct Nodes {
-    sender: Netns,
-    receiver: Netns,
+pub struct Nodes {
+    /// The one that sends.
+    pub sender: Netns,
+    /// The one that is observed.
+    pub receiver: Netns,
 }
 
 impl Nodes {
-    fn new() -> Result<Self> {
+    /// Makes them.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn new() -> Result<Self> {
         let (sender, receiver) = (Netns::new()?, Netns::new()?);
         let other = receiver.path();
         sender.ip(&format!("link add {UNDERLAY} type veth peer name {UNDERLAY} netns {other}"))?;

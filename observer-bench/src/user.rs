@@ -18,7 +18,7 @@ use crate::clock::{self, median};
 use crate::frames::{FAR, Pair, attach_xdp};
 use crate::netns::Running;
 use crate::process;
-use crate::pty;
+use crate::pty::Terminal;
 use crate::report::{Section, grouped, verdict};
 use crate::scratch::Scratch;
 use crate::yardsticks::{Senders, Yardstick, Yardsticks};
@@ -39,6 +39,18 @@ const EXPORTED: u32 = 100;
 const EXPORTER: &str = "127.0.0.1:9475";
 /// Most memory, in MB.
 const MEMORY_BUDGET: f64 = 40.0;
+/// Most that `top` may take from the attach to the first frame with figures, in milliseconds.
+const FRAME_BUDGET: f64 = 300.0;
+/// Most that it may take from a key to what the key asks for, in milliseconds: what is felt as at once.
+const KEY_BUDGET: f64 = 100.0;
+/// Its first words: it has attached, and takes the terminal.
+const ATTACHED: &str = "\x1b[?1049h";
+/// What only a frame with figures has.
+const FIGURES: &str = "Traffic";
+/// Time between two keys.
+const KEYS_APART: Duration = Duration::from_millis(73);
+/// What the key `?` draws, and nothing else: a frame.
+const HELP: &str = "───";
 /// How long a program may take until it reports.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -51,6 +63,8 @@ pub struct Effort {
     pub scrapes: usize,
     /// Seconds that a program is watched.
     pub seconds: u32,
+    /// Keys that are pressed.
+    pub keys: usize,
 }
 
 /// What is started.
@@ -120,9 +134,6 @@ impl Site<'_> {
 
     fn start(&self, command: Command) -> Result<Running> {
         let mut program = self.command(command.options());
-        if command == Command::Top {
-            return pty::spawn(&mut program);
-        }
         let report = File::create(self.report.path()).context("cannot create a file")?;
         let child = program.stdin(Stdio::null()).stdout(report).spawn().context("cannot start observer")?;
         Ok(Running(child))
@@ -137,10 +148,14 @@ impl Site<'_> {
 
     fn watch(&mut self, command: Command, paths: u32, seconds: u32) -> Result<Measured> {
         self.write_config(paths)?;
+        if command == Command::Top {
+            let mut terminal = Terminal::spawn(&mut self.command(command.options()))?;
+            terminal.wait_for(FIGURES, PATIENCE)?;
+            return self.account(command, terminal.running, paths, seconds);
+        }
         let mut running = self.start(command)?;
-        let id = running.0.id();
         let start = Instant::now();
-        while command != Command::Top && std::fs::metadata(self.report.path())?.len() == 0 {
+        while std::fs::metadata(self.report.path())?.len() == 0 {
             if let Some(status) = running.0.try_wait()? {
                 bail!("observer {} ended: {status}", command.label());
             }
@@ -149,9 +164,12 @@ impl Site<'_> {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        if command == Command::Top {
-            std::thread::sleep(Duration::from_secs(3));
-        }
+        self.account(command, running, paths, seconds)
+    }
+
+    /// What a program costs that has started, for so many seconds.
+    fn account(&mut self, command: Command, running: Running, paths: u32, seconds: u32) -> Result<Measured> {
+        let id = running.0.id();
         self.pump(paths)?;
         std::thread::sleep(Duration::from_millis(1_500));
         let (before, since) = (process::cpu_time(id)?, Instant::now());
@@ -192,6 +210,52 @@ impl Site<'_> {
             cpu.push(run.cpu.as_secs_f64() * 1e3);
         }
         Ok((median(&wall), median(&cpu)))
+    }
+}
+
+/// How soon `top` is there: milliseconds.
+struct Shown {
+    paths: u32,
+    /// From the start to the attach, from there to the first frame with figures: medians.
+    attach: f64,
+    frame: f64,
+    /// From a key to what it asks for, at any time of the interval: the median and the longest.
+    key: f64,
+    longest_key: f64,
+}
+
+impl Site<'_> {
+    /// Starts `top` so many times, and presses so many keys while every path carries packets.
+    fn show(&mut self, paths: u32, starts: usize, keys: usize) -> Result<Shown> {
+        self.write_config(paths)?;
+        let ms = |from: Instant, to: Instant| to.duration_since(from).as_secs_f64() * 1e3;
+        let (mut attaches, mut frames, mut presses) = (Vec::new(), Vec::new(), Vec::new());
+        for start in 0..starts {
+            let begun = Instant::now();
+            let mut terminal = Terminal::spawn(&mut self.command(Command::Top.options()))?;
+            let attached = terminal.wait_for(ATTACHED, PATIENCE)?;
+            let shown = terminal.wait_for(FIGURES, PATIENCE)?;
+            attaches.push(ms(begun, attached));
+            frames.push(ms(attached, shown));
+            if start + 1 < starts {
+                continue;
+            }
+            for _ in 0..keys {
+                self.pump(paths)?;
+                let pressed = terminal.press("?")?;
+                presses.push(ms(pressed, terminal.wait_for(HELP, PATIENCE)?));
+                terminal.press("?")?;
+                // No divisor of the interval: keys come at every time of it, while the maps are read too.
+                std::thread::sleep(KEYS_APART);
+            }
+        }
+        Ok(Shown {
+            paths,
+            attach: median(&attaches),
+            frame: median(&frames),
+            key: median(&presses),
+            longest_key: presses.iter().copied().fold(0.0, f64::max),
+        })
     }
 }
 
@@ -287,7 +351,7 @@ pub fn measure(observer: &Path, effort: Effort) -> Result<Section> {
     clock::pin(clock::all_cpus())?;
     let mut measured = Vec::new();
     let mut starts = Vec::new();
-    let mut scraped = Vec::new();
+    let (mut scraped, mut shown) = (Vec::new(), Vec::new());
     for paths in PATHS {
         for command in Command::ALL {
             let one = site.watch(command, paths, effort.seconds)?;
@@ -299,6 +363,12 @@ pub fn measure(observer: &Path, effort: Effort) -> Result<Section> {
             );
             measured.push(one);
         }
+        let one = site.show(paths, effort.starts, effort.keys)?;
+        eprintln!(
+            "bench: top, {paths} paths: {:.0} ms to the attach, {:.0} ms to the first frame, a key {:.0} ms, at most {:.0}",
+            one.attach, one.frame, one.key, one.longest_key
+        );
+        shown.push(one);
         for peers in [EXPORTED, paths] {
             if peers > paths {
                 continue;
@@ -313,11 +383,12 @@ pub fn measure(observer: &Path, effort: Effort) -> Result<Section> {
         starts.push((paths, site.startup(paths, effort.starts)?));
     }
     clock::pin_to_one()?;
-    Ok(section(&measured, &scraped, &starts, effort))
+    Ok(section(&measured, &shown, &scraped, &starts, effort))
 }
 
 fn section(
     measured: &[Measured],
+    shown: &[Shown],
     scraped: &[Scraped],
     starts: &[(u32, (f64, f64))],
     effort: Effort,
@@ -340,6 +411,20 @@ fn section(
             "command": m.command.label(), "paths": m.paths, "cpu_percent": m.cpu_percent,
             "cpu_budget_percent": CPU_BUDGET, "resident_mb": m.resident, "peak_mb": m.peak,
             "memory_budget_mb": MEMORY_BUDGET,
+        }));
+    }
+    for s in shown {
+        let row = |what: &str, took: String, verdict: String| {
+            vec![what.to_owned(), grouped(u64::from(s.paths)), took, verdict, dash(), dash(), dash()]
+        };
+        let took = format!("{:.0} ms after the attach, {:.0} ms in all", s.frame, s.attach + s.frame);
+        rows.push(row("top, the first frame", took, verdict(s.frame, FRAME_BUDGET)));
+        let took = format!("{:.0} ms, at most {:.0} ms", s.key, s.longest_key);
+        rows.push(row("top, a key", took, verdict(s.longest_key, KEY_BUDGET)));
+        data.push(json!({
+            "command": "top", "paths": s.paths, "attach_ms": s.attach, "first_frame_ms": s.frame,
+            "first_frame_budget_ms": FRAME_BUDGET, "key_ms": s.key, "longest_key_ms": s.longest_key,
+            "key_budget_ms": KEY_BUDGET,
         }));
     }
     for s in scraped {
@@ -375,9 +460,11 @@ fn section(
     let about = format!(
         "The whole program on a veth, interval 1 s, watched for {} s while every path carries packets each \
          second; CPU time by the kernel's account of the process. Budgets: {CPU_BUDGET} % of one CPU, \
-         {MEMORY_BUDGET} MB at 10,000 paths; a scrape of all of them {SCRAPE_BUDGET} ms, median of {}. Start: a run that reports once, without its interval, \
-         median of {}.",
-        effort.seconds, effort.scrapes, effort.starts,
+         {MEMORY_BUDGET} MB at 10,000 paths; a scrape of all of them {SCRAPE_BUDGET} ms, median of {}. Start: a run that \
+         reports once, without its interval, median of {}. The first frame of `top` with figures {FRAME_BUDGET} ms after \
+         the attach, medians of {}; what one of {} keys asks for {KEY_BUDGET} ms after it at the longest, in a terminal \
+         of 160 × 50.",
+        effort.seconds, effort.scrapes, effort.starts, effort.starts, effort.keys,
     );
     Section {
         name: "user",

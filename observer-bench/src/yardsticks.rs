@@ -12,6 +12,8 @@ use crate::bench::Hook;
 /// The object that `build.rs` made.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer-bench"));
 
+/// An empty program at a raw tracepoint.
+pub const FLOOR_RAW: &str = "floor_raw";
 /// The redirect's name.
 pub const REDIRECT: &str = "redirect";
 
@@ -109,7 +111,8 @@ impl Yardsticks {
             match program {
                 Program::SchedClassifier(program) => program.load(),
                 Program::Xdp(program) => program.load(),
-                _ => bail!("the yardstick {name} is neither for TC nor for XDP"),
+                Program::RawTracePoint(program) => program.load(),
+                _ => bail!("the yardstick {name} is for no hook that is known"),
             }
             .with_context(|| format!("cannot load the yardstick {name}"))?;
         }

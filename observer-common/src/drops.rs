@@ -6,6 +6,9 @@ pub const REASONS: usize = 256;
 /// Stretches of the kernel's code, at most.
 pub const PLACES: usize = 64;
 
+/// `SKB_DST_NOREF`: the lowest bit of a buffer's route says who owns it.
+pub const NOREF: u64 = 1;
+
 /// A stretch of the kernel's code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]

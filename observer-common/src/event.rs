@@ -3,6 +3,7 @@
 //! An [`Event`] says where and why; the packet's first bytes follow it, and user space reads them with
 //! the same parser, so that nothing is decoded twice.
 
+use crate::abi::role;
 use crate::account::{Observation, Site};
 use crate::address::Address;
 use crate::kind::{Class, Direction};
@@ -98,6 +99,33 @@ pub fn whys(seen: &Observation) -> u32 {
         set |= Why::Foreign.bit();
     }
     if verdict.malformed != 0 {
+        set |= Why::Malformed.bit();
+    }
+    set
+}
+
+/// Reasons of which some may hold of a frame that was looked at, before the node's tables are asked: what a
+/// frame is counted as is no reason, and of those that need a table most frames can have none.
+#[inline(always)]
+#[must_use]
+pub fn possible(seen: &Observation, site: &Site<'_>) -> u32 {
+    let (parsed, device) = (&seen.parsed, site.device);
+    let mut set = 0;
+    if device.role == role::TUNNEL {
+        set |= Why::WouldDrop.bit() | Why::WouldFragment.bit();
+    } else if parsed.class.is_tunnel() || parsed.udp_later_fragment {
+        set |= Why::Foreign.bit();
+    }
+    if parsed.too_big_at != 0 {
+        set |= Why::TooBig.bit();
+    }
+    if device.mtu != 0 && seen.verdict.sizes.above(device.mtu) != 0 {
+        set |= Why::Oversized.bit();
+    }
+    if parsed.outer.position != Position::Whole || parsed.inner.position != Position::Whole {
+        set |= Why::Fragment.bit();
+    }
+    if seen.verdict.malformed != 0 {
         set |= Why::Malformed.bit();
     }
     set

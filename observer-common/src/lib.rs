@@ -15,3 +15,4 @@ pub mod kind;
 pub mod packet;
 pub mod path;
 pub mod price;
+pub mod wire;

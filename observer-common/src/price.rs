@@ -1,5 +1,7 @@
 //! What the programs that measure the price of encapsulation share with user space.
 
+use crate::drops::Reasons;
+
 /// Values below this have a bucket of their own; above, each power of two has as many.
 pub const SUB_BUCKETS: u32 = 8;
 /// Buckets of a histogram: 240 for values below 2^32, where all others go into the last of them; 256,
@@ -95,14 +97,29 @@ pub struct PriceConfig {
     pub tcp_srtt: u32,
     /// The network namespace that is watched.
     pub netns: u32,
-    /// One of so many packets or batches is measured.
+    /// All this is at work during one of so many parts of the time, and one of so many round-trip times
+    /// is read.
     pub sample: u32,
     /// What one gap between two programs costs by itself, in ns.
     pub probe: u32,
+    /// `sk_buff.ip_summed`, a field of two bits: its byte.
+    pub skb_summed: u32,
+    /// How far its bits stand from the lowest of that byte.
+    pub summed_shift: u32,
+    /// `sk_buff.network_header`, counted from `head`.
+    pub skb_network: u32,
+    /// `sk_buff.tail`, counted from `head`.
+    pub skb_tail: u32,
+    /// `sk_buff._skb_refdst`.
+    pub skb_dst: u32,
+    /// `dst_entry.dev`.
+    pub dst_dev: u32,
     /// Explicit padding.
     pub reserved: u32,
     /// UDP destination ports of tunnels in wire order; 0 ends the list.
     pub ports: [u16; PRICE_PORTS],
+    /// Reasons for drops that say nothing of the way.
+    pub ignored: Reasons,
 }
 
 /// Work that was measured for one tunnel device and direction.
@@ -126,6 +143,22 @@ impl SpanStats {
     pub const ZERO: Self = Self { skbs: 0, packets: 0, time: 0, gaps: 0, buckets: [0; BUCKETS] };
 }
 
+/// What became of buffers that a tunnel device was given with work left for the hardware, on one CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct OffloadStats {
+    /// Buffers of several segments that came whole to a device that is no tunnel.
+    pub whole: u64,
+    /// Those that the kernel cut into segments before.
+    pub cut: u64,
+    /// The packets that these became.
+    pub segments: u64,
+    /// Single packets whose checksum was left to such a device.
+    pub left: u64,
+    /// Single packets whose checksum the kernel computed before.
+    pub summed: u64,
+}
+
 /// What was seen of TCP connections with one peer over one encapsulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
@@ -145,6 +178,21 @@ impl TcpStats {
     pub const ZERO: Self = Self { samples: 0, sum: 0, retransmits: 0, buckets: [0; BUCKETS] };
 }
 
+/// Drops are counted by these together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(C)]
+pub struct DropKey {
+    /// The place of the peer and its encapsulation, as with [`TcpStats`].
+    pub place: u32,
+    /// [`crate::kind::Direction`]: egress to the peer, ingress from it.
+    pub direction: u32,
+    /// The kernel's number of its reason; [`NO_REASON`] where it gives none.
+    pub reason: u32,
+}
+
+/// The kernel gives no reasons (before Linux 5.17).
+pub const NO_REASON: u32 = u32::MAX;
+
 /// What could not be measured, on one CPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -157,6 +205,24 @@ pub struct Discarded {
     pub interrupted: u64,
     /// Fields of the kernel that could not be read.
     pub unreadable: u64,
+    /// Drops that the table had no room for.
+    pub uncounted: u64,
+}
+
+/// Where a buffer with work for the hardware is.
+pub mod stage {
+    /// Nowhere: there is none.
+    pub const NONE: u32 = 0;
+    /// It has segments: in a device's queue.
+    pub const SEGMENTS_QUEUED: u32 = 1;
+    /// It has segments: in a tunnel device.
+    pub const SEGMENTS_INSIDE: u32 = 2;
+    /// It has segments: given whole to another device. Counted when it is known that it goes no further.
+    pub const SEGMENTS_GIVEN: u32 = 3;
+    /// It lacks its checksum: in a device's queue or a tunnel device.
+    pub const SUM_MISSING: u32 = 4;
+    /// It lacks its checksum: given so to another device. Counted when it is known that it goes no further.
+    pub const SUM_LEFT: u32 = 5;
 }
 
 /// What a CPU is busy with at the moment, and what it spent in network softirqs.
@@ -185,13 +251,19 @@ pub struct AtWork {
     pub slot: u32,
     /// The transmission's packets.
     pub sending: u32,
-    /// Events to skip until the next one is measured: transmissions, receptions, round-trip times.
-    pub skip: [u32; 3],
-    /// Explicit padding.
-    pub reserved: u32,
+    /// Round-trip times to skip until the next one is read.
+    pub skip: u32,
+    /// Packets of the buffer in `held`.
+    pub held_packets: u32,
+    /// Its tunnel device.
+    pub held_slot: u32,
+    /// Where it is: one of [`stage`].
+    pub held_stage: u32,
+    /// A buffer on its way through a tunnel device, with work for the hardware; 0: none.
+    pub held: u64,
     /// When the softirq in hand began; 0: none.
     pub softirq: u64,
-    /// Time in NET_TX and NET_RX softirqs, in ns.
+    /// Time in NET_TX and NET_RX softirqs, in ns: what was seen, times the sample.
     pub softirqs: [u64; 2],
 }
 

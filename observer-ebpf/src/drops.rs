@@ -8,7 +8,7 @@ use aya_ebpf::helpers::bpf_probe_read_kernel;
 use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_probe_read_kernel as read_bytes};
 use observer_common::abi::{DeviceFacts, link, role};
 use observer_common::account::{Observation, Site, count, look};
-use observer_common::drops::{DropConfig, PLACES, has};
+use observer_common::drops::{DropConfig, NOREF, PLACES, has};
 use observer_common::event::{Event, Fields, UNKNOWN_DIRECTION, Why, tell, whys};
 use observer_common::kind::Direction;
 use observer_common::packet::{Frame, Packet as _};
@@ -18,8 +18,6 @@ use crate::packet::{Copied, copy_length};
 use crate::tables::{config, device};
 use crate::trace::{Judge, forget, output, run_filter};
 
-/// `SKB_DST_NOREF`: the lowest bit of a buffer's route says who owns it.
-const NOREF: u64 = 1;
 /// Longer than any packet: a length above it is none.
 const LONGEST: u64 = 1 << 24;
 

@@ -7,7 +7,6 @@ use observer_common::abi::{
 };
 use observer_common::account::{Observation, Tables};
 use observer_common::address::Address;
-use observer_common::kind::Class;
 use observer_common::path::{BusyPath, PathKey, PathStats, Stranger, path_set, peer_bit};
 
 use crate::maps::{
@@ -64,10 +63,6 @@ fn index(key: &PathKey) -> Option<u32> {
         if busy.is(&words, generation) {
             return Some(busy.index);
         }
-    }
-    // Not asked before: what is in the cache is a peer's.
-    if key.class != Class::None as u8 && !may_be_peer(&key.peer) {
-        return None;
     }
     let index = look_up(key);
     if index == NOWHERE { None } else { Some(index) }
@@ -134,10 +129,12 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
+    fn may_be_peer(&self, address: &Address) -> bool {
+        may_be_peer(address)
+    }
+
+    #[inline(always)]
     fn peer(&self, address: &Address) -> Option<PeerFacts> {
-        if !may_be_peer(address) {
-            return None;
-        }
         // SAFETY: user space may replace the value meanwhile; both words are read at once at most
         // torn between two configurations of the same peer.
         PEERS.get_ptr(address).map(|facts| unsafe { *facts })

@@ -5,9 +5,9 @@ use aya_ebpf::helpers::generated::{
 };
 use aya_ebpf::programs::TcContext;
 use observer_common::abi::{BlockFacts, BlockKey, Events, PeerFacts, Totals, link};
-use observer_common::account::{Observation, Site, Tables, count, look};
+use observer_common::account::{Observation, Site, Tables, count, familiar, look};
 use observer_common::address::Address;
-use observer_common::event::{Event, Fields, Flow, LONGEST_SNAP, STEPS, Wanted, Why, tell, whys};
+use observer_common::event::{Event, Fields, Flow, LONGEST_SNAP, STEPS, Wanted, Why, possible, tell, whys};
 use observer_common::kind::Direction;
 use observer_common::packet::{Packet as _, ip_length};
 use observer_common::path::{PathKey, PathStats, Stranger, VNI_NONE};
@@ -39,6 +39,11 @@ impl Tables for Judge {
     #[inline(always)]
     fn add_path(&mut self, _key: &PathKey) -> Option<&mut PathStats> {
         None
+    }
+
+    #[inline(always)]
+    fn may_be_peer(&self, address: &Address) -> bool {
+        Maps.may_be_peer(address)
     }
 
     #[inline(always)]
@@ -83,11 +88,16 @@ pub fn watch(ctx: &TcContext, direction: Direction) {
     }
     let Some(seen) = in_hand() else { return };
     seen.frame = frame(skb);
-    forget(seen);
     let packet = Direct::new(ctx.data(), ctx.data_end());
     if !look(&packet, &site, seen) && packet.length() < seen.frame.length {
         return closer(ctx, direction);
     }
+    // Most packets end here.
+    let possible = possible(seen, &site) & wanted.why;
+    if possible == 0 || possible == Why::Foreign.bit() && familiar(&packet, &site, &Judge, &seen.parsed) {
+        return;
+    }
+    forget(seen);
     count(&packet, &site, &mut Judge, seen);
     packet.settle(seen);
     if whys(seen) & wanted.why != 0 {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 extern crate observer;
 
-use observer::view::tui::{self, Feed, Options};
+use observer::view::tui::{self, Feed, Options, Screen as _};
 
 #[path = "../src/view/fixture.rs"]
 mod fixture;
@@ -18,7 +18,7 @@ fn main() -> Result<(), tui::TuiError> {
     let (panics, fails, priced) = (asked("--panic"), asked("--fail"), asked("--price"));
     if asked("--panic-screen") {
         let mut session = tui::terminal::Session::enter(false)?;
-        session.draw(|frame| frame.render_widget("soon", frame.area()))?;
+        session.draw(&tui::App::new(Options::default()))?;
         thread::sleep(Duration::from_secs(1));
         panic!("asked for with --panic-screen");
     }

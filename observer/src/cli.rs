@@ -6,6 +6,7 @@ pub mod trace;
 
 pub use record::{CompareArgs, CompareFormat, RecordArgs};
 
+use crate::kernel::Measure;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -145,31 +146,34 @@ pub struct StatArgs {
     pub output: OutputArgs,
 }
 
-/// One of so many packets is measured where nothing else is said.
+/// During one of so many parts of the time it is measured where nothing else is said.
 const PRICE_SAMPLE: u32 = 64;
 
 /// What encapsulation costs.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct PriceArgs {
-    /// Measure CPU time of encapsulation, TCP round-trip times and retransmissions (docs/price.md)
+    /// Measure CPU time of encapsulation, round-trip times, retransmissions and drops (docs/price.md)
     #[arg(long, env = "OBSERVER_PRICE", value_parser = clap::builder::BoolishValueParser::new())]
     pub price: bool,
-    /// With --price: measure one of N packets or batches [default: 64]
+    /// With --price: also time TCP at the hooks, forwarded too, by programs that every packet passes
+    #[arg(long, env = "OBSERVER_PRICE_HOOKS", requires_if("true", "price"), value_parser = clap::builder::BoolishValueParser::new())]
+    pub price_hooks: bool,
+    /// With --price: measure during one Nth of the time [default: 64]
     #[arg(long, value_name = "N", requires = "price", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub price_sample: Option<u32>,
 }
 
 impl PriceArgs {
-    /// One of how many is measured; `None`: none.
+    /// What is measured; `None`: nothing.
     #[must_use]
-    pub fn sample(self) -> Option<u32> {
-        self.price.then(|| self.every())
+    pub fn wanted(self) -> Option<Measure> {
+        self.price.then(|| self.would_be())
     }
 
-    /// One of how many would be measured.
+    /// What would be measured.
     #[must_use]
-    pub fn every(self) -> u32 {
-        self.price_sample.unwrap_or(PRICE_SAMPLE)
+    pub fn would_be(self) -> Measure {
+        Measure { sample: self.price_sample.unwrap_or(PRICE_SAMPLE), hooks: self.price_hooks }
     }
 }
 

@@ -62,6 +62,8 @@ pub struct ExportSettings {
     pub no_pin: bool,
     /// As `--price`.
     pub price: bool,
+    /// As `--price-hooks`.
+    pub price_hooks: bool,
     /// As `--price-sample`.
     pub price_sample: Option<u32>,
     /// As `--no-sandbox`.
@@ -163,8 +165,9 @@ mod tests {
     fn the_price_is_off_unless_the_file_says_so() {
         let export = |text: &str| Settings::parse(text).map(|settings| settings.export);
         assert!(!export("").expect("an empty file").price);
-        let asked = export("[export]\nprice = true\nprice-sample = 8\n").expect("a valid file");
-        assert_eq!((asked.price, asked.price_sample), (true, Some(8)));
+        let asked =
+            export("[export]\nprice = true\nprice-hooks = true\nprice-sample = 8\n").expect("a valid file");
+        assert_eq!((asked.price, asked.price_hooks, asked.price_sample), (true, true, Some(8)));
         let error = export("[export]\nprice-sample = 0\n").expect_err("none of none");
         assert!(error.contains("price-sample = 0 is not between 1 and 1000000"), "{error}");
     }

@@ -21,7 +21,7 @@ pub struct PathName {
 impl From<&PathId> for PathName {
     fn from(id: &PathId) -> Self {
         Self {
-            device: id.device.clone(),
+            device: id.device.to_string(),
             egress: id.direction == Direction::Egress,
             class: id.class as u8,
             vni: match id.vni {
@@ -39,7 +39,7 @@ impl PathName {
     #[must_use]
     pub fn id(&self) -> Option<PathId> {
         Some(PathId {
-            device: self.device.clone(),
+            device: self.device.as_str().into(),
             direction: if self.egress { Direction::Egress } else { Direction::Ingress },
             class: Class::from_index(self.class)?,
             vni: match (self.vni, self.foreign) {

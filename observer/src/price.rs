@@ -9,7 +9,7 @@ use observer_common::kind::{Class, Direction};
 /// What encapsulation costs; everything is monotonic since the source started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Price {
-    /// One of so many packets or batches is measured.
+    /// It is measured during one of so many parts of the time, and one of so many round-trip times is read.
     pub sample: u32,
     /// For how long it has been measured, which may be shorter than the source has been counting.
     pub measuring: Duration,
@@ -23,8 +23,12 @@ pub struct Price {
     pub softirqs: Vec<Softirq>,
     /// TCP connections of this node and its pods, by where they lead.
     pub tcp: Vec<TcpPath>,
+    /// Packets to and from peers that this node dropped.
+    pub drops: Vec<Drops>,
     /// What this kernel does not allow to measure, as sentences.
     pub missing: Vec<String>,
+    /// All TCP that crossed the hooks, forwarded or not, by where it leads.
+    pub wire: Vec<WirePath>,
 }
 
 /// Measured work of a tunnel device in one direction.
@@ -44,8 +48,58 @@ pub struct Span {
     pub time: Duration,
     /// The measurement's own time that was taken off.
     pub own: Duration,
+    /// Of egress: what became of work for the hardware.
+    pub offload: Offload,
     /// Buffers by time in ns, see [`observer_common::price::bucket`].
     pub buckets: Vec<u64>,
+}
+
+/// What became of buffers that a tunnel device was given with work left for the hardware: segments to be cut,
+/// or a checksum to be computed. Where the hardware cannot do it inside of a tunnel, the kernel does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offload {
+    /// Buffers of several segments that came whole to a device that is no tunnel.
+    pub whole: u64,
+    /// Those that the kernel cut before.
+    pub cut: u64,
+    /// The packets that these became.
+    pub segments: u64,
+    /// Single packets whose checksum was left to such a device.
+    pub left: u64,
+    /// Single packets whose checksum the kernel computed before.
+    pub summed: u64,
+}
+
+impl Offload {
+    /// What was added since.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Self {
+        Self {
+            whole: self.whole.saturating_sub(earlier.whole),
+            cut: self.cut.saturating_sub(earlier.cut),
+            segments: self.segments.saturating_sub(earlier.segments),
+            left: self.left.saturating_sub(earlier.left),
+            summed: self.summed.saturating_sub(earlier.summed),
+        }
+    }
+
+    /// The part of buffers with segments that the kernel cut; `None` where there was none.
+    #[must_use]
+    pub fn cut_ratio(self) -> Option<f64> {
+        ratio(self.cut, self.whole)
+    }
+
+    /// The part of single packets whose checksum the kernel computed; `None` where there was none.
+    #[must_use]
+    pub fn summed_ratio(self) -> Option<f64> {
+        ratio(self.summed, self.left)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shares of fewer than 2^53")]
+fn ratio(part: u64, rest: u64) -> Option<f64> {
+    let whole = part.saturating_add(rest);
+    (whole != 0).then(|| part as f64 / whole as f64)
 }
 
 /// What could not be measured.
@@ -59,17 +113,20 @@ pub struct Discarded {
     pub interrupted: u64,
     /// Fields of the kernel that could not be read.
     pub unreadable: u64,
+    /// Dropped packets that the table had no room for.
+    pub uncounted: u64,
 }
 
 impl Discarded {
     /// Every reason by the word that every view uses, with its count.
     #[must_use]
-    pub const fn named(self) -> [(&'static str, u64); 4] {
+    pub const fn named(self) -> [(&'static str, u64); 5] {
         [
             ("unsent", self.unsent),
             ("undelivered", self.undelivered),
             ("interrupted", self.interrupted),
             ("unreadable", self.unreadable),
+            ("uncounted", self.uncounted),
         ]
     }
 }
@@ -99,5 +156,36 @@ pub struct TcpPath {
     /// Segments sent again.
     pub retransmits: u64,
     /// Round-trip times by µs, see [`observer_common::price::bucket`].
+    pub buckets: Vec<u64>,
+}
+
+/// Packets on the way to or from one peer node that the kernel dropped in this node's network namespace, for
+/// one reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drops {
+    /// The peer node (natively: the next hop).
+    pub peer: IpAddr,
+    /// The encapsulation of its pods' route; [`Class::None`]: native, or the node itself.
+    pub class: Class,
+    /// Egress: to the peer. Ingress: from it.
+    pub direction: Direction,
+    /// `skb_drop_reason` without its prefix; `unknown` where the kernel gives none (before Linux 5.17).
+    pub reason: String,
+    /// Packets, segments counted one by one.
+    pub packets: u64,
+}
+
+/// TCP that left through a hook to one peer node over one encapsulation, and was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WirePath {
+    /// The peer node (natively: the next hop).
+    pub peer: IpAddr,
+    /// The encapsulation of its pods' route; [`Class::None`]: native.
+    pub class: Class,
+    /// Round-trip times at the hook, by TCP timestamps.
+    pub samples: u64,
+    /// Their sum.
+    pub sum: Duration,
+    /// How many by µs, see [`observer_common::price::bucket`].
     pub buckets: Vec<u64>,
 }

@@ -4,6 +4,7 @@
 //! ratios are the model's.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use observer_common::abi::SIZE_CLASSES;
@@ -148,8 +149,8 @@ pub enum Vni {
 /// Who a path is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PathId {
-    /// The underlay device's name.
-    pub device: String,
+    /// The underlay device's name: one for all of its paths, of which there may be thousands.
+    pub device: Arc<str>,
     /// Direction.
     pub direction: Direction,
     /// Encapsulation.

@@ -242,6 +242,11 @@ fn screens() {
         app.on_snapshot(fixture::priced(171));
         compare(&format!("top-price-{name}.txt"), &screen(&app, width, height));
     }
-    compare("top-lost-80x24.txt", &screen(&self::app(true), 80, 24));
-    compare("top-lost-120x40.txt", &screen(&self::app(true), 120, 40));
+    for (name, width, height) in [("80x24", 80, 24), ("120x40", 120, 40), ("40x10", 40, 10)] {
+        compare(&format!("top-lost-{name}.txt"), &screen(&self::app(true), width, height));
+        let mut app = self::app(false);
+        press(&mut app, KeyCode::Char('t'));
+        press(&mut app, KeyCode::Char('t'));
+        compare(&format!("top-totals-{name}.txt"), &screen(&app, width, height));
+    }
 }

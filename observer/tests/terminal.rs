@@ -5,13 +5,11 @@ extern crate observer;
 use std::path::PathBuf;
 use std::process::Command;
 
-use aya::programs::{SchedClassifier, TcAttachType};
-
 #[expect(dead_code, reason = "the privileged tests use the rest")]
 #[path = "privileged/lab.rs"]
 mod lab;
 
-use lab::{Lab, output, wait_for, within};
+use lab::{Lab, output, wait_for};
 
 /// Runs a command and leaves its exit code in a file. tmux knows it too, but now and then loses it. The
 /// shell outlives its terminal.
@@ -94,27 +92,15 @@ impl Drop for Terminal {
     }
 }
 
-/// Programs on both directions of the devices of a node, TCX and clsact.
-fn hooks(lab: &Lab) -> usize {
-    let filters = |side| lab.exec("node-a", &["tc", "filter", "show", "dev", "eth0", side]);
-    let clsact = ["ingress", "egress"].into_iter().filter(|side| filters(side).contains("bpf")).count();
-    // Kernels before 6.6 have no TCX to ask for.
-    let tcx = within(&lab.netns("node-a"), || {
-        let of = |side| SchedClassifier::query_tcx("eth0", side).map_or(0, |(_, programs)| programs.len());
-        of(TcAttachType::Ingress) + of(TcAttachType::Egress)
-    });
-    clsact + tcx
-}
-
 #[test]
 fn every_screen_shows_what_was_sent_and_nothing_stays() {
     // The underlay is smaller than the tunnel believes: each of these datagrams becomes two tunnel fragments.
     let lab = Lab::up("ipip-always", &["--underlay-mtu", "1460"]);
-    assert_eq!(hooks(&lab), 0, "the lab begins without programs");
+    assert_eq!(lab.hooks("node-a"), 0, "the lab begins without programs");
     let command = lab.command("node-a", &[env!("CARGO_BIN_EXE_observer"), "top", "--interval", "0.5"]);
     let terminal = Terminal::start(&command, 80, 24);
     terminal.shows(&["1 Overview", "eth0 underlay MTU 1460", "Traffic by device and encapsulation"]);
-    assert_eq!(hooks(&lab), 2, "both directions of eth0");
+    assert_eq!(lab.hooks("node-a"), 2, "both directions of eth0");
 
     let sent = lab.traffic(&["--kind", "udp", "--size", "1440", "--from", "a2", "--to", "c1"]);
     assert_eq!(sent["sent"], 100, "{sent}");
@@ -124,7 +110,7 @@ fn every_screen_shows_what_was_sent_and_nothing_stays() {
     terminal.press(&["2"]);
     terminal.shows(&["▸ Paths", "cross-subnet egress ipip"]);
     terminal.press(&["Enter"]);
-    terminal.shows(&["on eth0 Esc closes", "fragments – 200", "largest packet so far"]);
+    terminal.shows(&["on eth0", "Esc back to the table", "fragments – 200", "largest packet so far"]);
     // Escape and a digit at once would be Alt and the digit.
     terminal.press(&["Escape"]);
     terminal.shows(&["▸ Paths"]);
@@ -146,7 +132,7 @@ fn every_screen_shows_what_was_sent_and_nothing_stays() {
     terminal.shows(&["· in a curve: nothing known"]);
     terminal.press(&["q"]);
     assert_eq!(terminal.ended(), "0", "{}", terminal.screen());
-    assert_eq!(hooks(&lab), 0, "programs stay behind");
+    assert_eq!(lab.hooks("node-a"), 0, "programs stay behind");
 }
 
 #[test]
@@ -158,5 +144,5 @@ fn it_ends_when_its_terminal_goes_away() {
     terminal.hang_up();
     // Whether that is an error depends on whether it was drawing; it must not panic over it.
     assert!(["0", "2"].contains(&terminal.ended().as_str()));
-    assert_eq!(hooks(&lab), 0, "programs stay behind");
+    assert_eq!(lab.hooks("node-a"), 0, "programs stay behind");
 }

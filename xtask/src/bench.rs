@@ -13,7 +13,7 @@ use crate::{setup, shell};
 #[command(after_help = "Examples:
   cargo xtask bench                          everything: a quarter of an hour on a quiet machine
   cargo xtask bench --quick --only program   what the programs cost, in seconds
-  cargo xtask bench --check                  against the ceilings in observer-bench/ceilings.toml")]
+  cargo xtask bench --check                  against the ceilings in observer-testing/ceilings.toml")]
 pub struct Args {
     /// What to pass on: `--help` there says more
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]
@@ -29,7 +29,9 @@ pub fn run(args: &Args) -> Result<()> {
     if shell::is_root() {
         setup::ensure(&[setup::Group::Lab, setup::Group::Oracle, setup::Group::Bench])?;
     }
-    let programs = build()?;
+    // What is checked are the programs in the kernel, which are optimised in every profile.
+    let check = args.options.iter().any(|option| option == "--check");
+    let programs = build(if check { "dev" } else { "release" })?;
     let of = |name: &str| programs.get(name).with_context(|| format!("cargo did not say where {name} is"));
     let mut bench = if shell::is_root() {
         Command::new(of("observer-bench")?)
@@ -47,11 +49,20 @@ pub fn run(args: &Args) -> Result<()> {
     }
 }
 
-/// Builds the benchmark and what it measures, for release; the programs by name.
-fn build() -> Result<BTreeMap<String, PathBuf>> {
-    shell::step("bench", "building, profile release (minutes the first time)");
+/// Builds the benchmark and what it measures; the programs by name.
+fn build(profile: &str) -> Result<BTreeMap<String, PathBuf>> {
+    shell::step("bench", &format!("building, profile {profile} (minutes the first time)"));
     let output = shell::cargo()
-        .args(["build", "--package", "observer", "--package", "observer-bench", "--bins", "--release"])
+        .args([
+            "build",
+            "--package",
+            "observer",
+            "--package",
+            "observer-bench",
+            "--bins",
+            "--profile",
+            profile,
+        ])
         .arg("--message-format=json-render-diagnostics")
         .stderr(Stdio::inherit())
         .output()

@@ -6,9 +6,9 @@
 #![expect(missing_docs, reason = "the entry points' macros expand to functions without documentation")]
 
 use aya_ebpf::bindings::xdp_action;
-use aya_ebpf::macros::{classifier, map, xdp};
+use aya_ebpf::macros::{classifier, map, raw_tracepoint, xdp};
 use aya_ebpf::maps::{DevMap, PerCpuArray, PerCpuHashMap, ProgramArray};
-use aya_ebpf::programs::{TcContext, XdpContext};
+use aya_ebpf::programs::{RawTracePointContext, TcContext, XdpContext};
 
 const NEXT: i32 = -1;
 const ETHERNET: usize = 14;
@@ -129,6 +129,9 @@ pub fn floor_tc(_ctx: TcContext) -> i32 {
 pub fn floor_xdp(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_PASS
 }
+
+#[raw_tracepoint]
+pub fn floor_raw(_ctx: RawTracePointContext) {}
 
 #[classifier]
 pub fn reference_tc(ctx: TcContext) -> i32 {

@@ -66,6 +66,7 @@ impl ExportArgs {
         self.pin_path = self.pin_path.or_else(|| settings.pin_path.clone());
         self.no_pin |= settings.no_pin && !named;
         self.price.price |= settings.price;
+        self.price.price_hooks |= settings.price_hooks;
         self.price.price_sample = self.price.price_sample.or(settings.price_sample);
         self.no_sandbox |= settings.no_sandbox;
         self

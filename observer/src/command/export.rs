@@ -34,8 +34,11 @@ pub fn run(given: &ExportArgs, config: Option<&Path>) -> Result<()> {
         let mut signals = Signals::new()?;
         let mut wanted = options(args.attach.clone().or(&settings));
         wanted.pins = pins(&args)?;
-        wanted.price = args.price.sample();
         let mut live = Live::start(wanted).await?;
+        if let Err(error) = live.measure_price(args.price.wanted()).await {
+            // One old kernel of a fleet has no price; it is no reason to have nothing from it.
+            log::error!("the price of encapsulation is not measured: {error}");
+        }
         if !args.no_sandbox {
             // Before the server's thread is started, which inherits it.
             if let Err(error) = sandbox::filter_system_calls() {

@@ -10,21 +10,12 @@ use crate::kernel::{Capacities, Programs, entry};
 /// The kernel refused one.
 pub fn run() -> Result<()> {
     let mut programs = Programs::load(Capacities::default())?;
-    for name in [
-        entry::INGRESS,
-        entry::EGRESS,
-        entry::XDP,
-        entry::XDP_FRAGS,
-        entry::TRACE_INGRESS,
-        entry::TRACE_EGRESS,
-        entry::TRACE_DROP,
-        entry::TRACE_DROP_OLD,
-    ] {
-        let Some(cost) = programs.cost(name)? else {
+    for name in entry::ALL {
+        let Some(size) = programs.size(name)? else {
             println!("{name}: not for this kernel");
             continue;
         };
-        println!("{name}: loaded, {cost}");
+        println!("{name}: loaded, {size}");
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use super::output::NewFile;
 use super::session::{Signals, Source, block_on};
 use crate::cli::{AttachArgs, RecordArgs};
 use crate::config::Settings;
+use crate::kernel::Measure;
 use crate::model::Report;
 use crate::recording::{End, Header, Writer};
 use crate::snapshot::Snapshot;
@@ -30,12 +31,12 @@ pub fn run(args: &RecordArgs, settings: &Settings) -> Result<()> {
         origin: first.origin.clone(),
         created: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
         interval,
-        options: words(&attach, args.price.sample()),
+        options: words(&attach, args.price.wanted()),
     };
     let file = NewFile::at(&args.output, args.force)?;
     block_on(async {
         let mut signals = Signals::new()?;
-        let mut source = Source::open(&args.attach, &args.beside, settings, args.price.sample()).await?;
+        let mut source = Source::open(&args.attach, &args.beside, settings, args.price.wanted()).await?;
         let result = async {
             let first = source.read()?;
             let to = Counted { to: file.open()?, bytes: 0 };
@@ -147,7 +148,7 @@ fn failed(path: &Path) -> String {
 }
 
 /// What was asked for, by the words of the command line.
-fn words(attach: &AttachArgs, price: Option<u32>) -> Map<String, Value> {
+fn words(attach: &AttachArgs, price: Option<Measure>) -> Map<String, Value> {
     let mut words = Map::new();
     if !attach.devices.is_empty() {
         words.insert("devices".to_owned(), json!(attach.devices));
@@ -158,8 +159,9 @@ fn words(attach: &AttachArgs, price: Option<u32>) -> Map<String, Value> {
     if let Some(hook) = attach.ingress {
         words.insert("ingress".to_owned(), format!("{hook:?}").to_lowercase().into());
     }
-    if let Some(sample) = price {
+    if let Some(Measure { sample, hooks }) = price {
         words.insert("price_sample".to_owned(), sample.into());
+        words.insert("price_hooks".to_owned(), hooks.into());
     }
     words
 }

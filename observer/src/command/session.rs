@@ -8,7 +8,7 @@ use tokio::task::LocalSet;
 
 use crate::cli::{AttachArgs, BesideArgs, IngressHook};
 use crate::config::Settings;
-use crate::kernel::{Capacities, Ingress, Live, Options, Pinned, Purpose, pinned};
+use crate::kernel::{Capacities, Ingress, Live, Measure, Options, Pinned, Purpose, pinned};
 use crate::snapshot::Snapshot;
 use crate::topology::Choice;
 
@@ -99,7 +99,7 @@ impl Source {
         attach: &AttachArgs,
         beside: &BesideArgs,
         settings: &Settings,
-        price: Option<u32>,
+        price: Option<Measure>,
     ) -> Result<Self> {
         let options = Options { price, ..options(attach.clone().or(settings)) };
         // What encapsulation costs is not in an exporter's pinned maps, even where it measures that.
@@ -140,14 +140,14 @@ impl Source {
         }
     }
 
-    /// Measures from now on what encapsulation costs, one of so many packets, or ends that.
+    /// Measures from now on what encapsulation costs, during one of so many parts of the time, or ends that.
     ///
     /// # Errors
     /// The kernel refused, or the maps are another process's.
-    pub fn measure_price(&mut self, sample: Option<u32>) -> Result<()> {
+    pub async fn measure_price(&mut self, price: Option<Measure>) -> Result<()> {
         match self {
-            Self::Live(live) => Ok(live.measure_price(sample)?),
-            Self::Pinned(_) if sample.is_some() => {
+            Self::Live(live) => Ok(live.measure_price(price).await?),
+            Self::Pinned(_) if price.is_some() => {
                 bail!("these are an exporter's figures: start anew with --price to attach besides")
             }
             Self::Pinned(_) => Ok(()),

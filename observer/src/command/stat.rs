@@ -28,7 +28,7 @@ pub fn run(args: &StatArgs, settings: &Settings) -> Result<()> {
     }
     block_on(async {
         let mut signals = Signals::new()?;
-        let price = args.price.sample();
+        let price = args.price.wanted();
         let mut source = Source::open(&args.attach, &args.beside, settings, price).await?;
         let result = tokio::select! {
             result = report(&mut source, args, interval, count, &mut output) => result,

@@ -9,8 +9,8 @@ use super::session::{Signals, Source, block_on};
 use super::{play, stat};
 use crate::cli::{Format, OutputArgs, StatArgs, TopArgs};
 use crate::config::Settings;
-use crate::kernel::sys;
-use crate::view::tui::{self, Ask, Feed, Origin, Process};
+use crate::kernel::{Measure, sys};
+use crate::view::tui::{self, Ask, Feed, Origin, Process, TuiError};
 
 /// Runs `observer top`.
 ///
@@ -32,7 +32,7 @@ pub fn run(args: &TopArgs, settings: &Settings) -> Result<()> {
     if let Some(path) = &args.replay {
         let recording = crate::recording::Recording::open(path)?;
         let screens = tui::Options { origin: Origin::Recording, ..screens };
-        return with_screens(screens, move |feed, asks, started| {
+        return with_screens(screens, tui::run, move |feed, asks, started| {
             stop_on_signals(feed.clone())?;
             play::play(recording, screens.speed, &feed, &asks, &started);
             Ok(())
@@ -40,16 +40,16 @@ pub fn run(args: &TopArgs, settings: &Settings) -> Result<()> {
     }
     let price = args.price;
     let (attach, beside, settings) = (args.attach.clone(), args.beside.clone(), settings.clone());
-    with_screens(screens, move |feed, asks, started| {
+    with_screens(screens, tui::run, move |feed, asks, started| {
         block_on(async {
             let mut signals = Signals::new()?;
-            let mut source = Source::open(&attach, &beside, &settings, price.sample()).await?;
+            let mut source = Source::open(&attach, &beside, &settings, price.wanted()).await?;
             let _ = started.send(());
             if screens.statistics {
                 measure_programs(&mut source, true, &feed);
             }
             tokio::select! {
-                () = serve(&mut source, interval, price.every(), &feed, &asks) => {}
+                () = serve(&mut source, interval, price.would_be(), &feed, &asks) => {}
                 () = signals.any() => {
                     let _ = feed.send(Feed::Stop);
                 }
@@ -60,10 +60,11 @@ pub fn run(args: &TopArgs, settings: &Settings) -> Result<()> {
     })
 }
 
-/// Shows what `read` feeds, which runs in a thread of its own, so that drawing never waits for it. It says
+/// Lets `show` show what `read` feeds, which runs in a thread of its own, so that drawing never waits for it. It says
 /// when it has started; before that nothing is shown, and it ends when nobody listens any more.
 fn with_screens(
     screens: tui::Options,
+    show: impl FnOnce(&Receiver<Feed>, &Sender<Ask>, tui::Options) -> Result<(), TuiError>,
     read: impl FnOnce(Sender<Feed>, Receiver<Ask>, Sender<()>) -> Result<()> + Send + 'static,
 ) -> Result<()> {
     let (feed, screen) = channel();
@@ -74,7 +75,7 @@ fn with_screens(
         .spawn(move || read(feed, asked, started))
         .context("cannot start the thread that reads")?;
     let shown = match attached.recv() {
-        Ok(()) => tui::run(&screen, &asks, screens),
+        Ok(()) => show(&screen, &asks, screens),
         // It ended before it had started, and says why below.
         Err(_) => Ok(()),
     };
@@ -105,7 +106,7 @@ fn stop_on_signals(feed: Sender<Feed>) -> Result<()> {
 async fn serve(
     source: &mut Source,
     mut interval: Duration,
-    price_sample: u32,
+    price: Measure,
     feed: &Sender<Feed>,
     asks: &Receiver<Ask>,
 ) {
@@ -133,7 +134,7 @@ async fn serve(
                 }
                 Ok(Ask::Statistics(on)) => measure_programs(source, on, feed),
                 Ok(Ask::Price(on)) => {
-                    if let Err(error) = source.measure_price(on.then_some(price_sample)) {
+                    if let Err(error) = source.measure_price(on.then_some(price)).await {
                         let _ = feed.send(Feed::Remark(error.to_string()));
                     }
                 }
@@ -176,5 +177,78 @@ fn as_stat(args: &TopArgs, interval: Duration) -> StatArgs {
         replay: None,
         bytes: false,
         output: OutputArgs { format: Format::Table, output: None },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+    use ratatui::crossterm::event::{Event, KeyCode};
+
+    use super::*;
+    use crate::view::fixture;
+    use crate::view::tui::{App, Input, Screen};
+
+    /// Presses keys, each as soon as the one before is answered by a frame, and keeps the frames.
+    struct Scripted {
+        terminal: Terminal<TestBackend>,
+        keys: VecDeque<KeyCode>,
+        frames: Sender<String>,
+        /// What the keys ask for has been drawn.
+        answered: Sender<()>,
+    }
+
+    impl Screen for Scripted {
+        fn draw(&mut self, app: &App) -> Result<(), TuiError> {
+            self.terminal.draw(|frame| app.draw(frame)).expect("a frame");
+            drop(self.frames.send(self.terminal.backend().to_string()));
+            Ok(())
+        }
+
+        fn wait(&mut self, _: Duration) -> Result<Input, TuiError> {
+            let key = self.keys.pop_front().unwrap_or_else(|| {
+                let _ = self.answered.send(());
+                KeyCode::Char('q')
+            });
+            Ok(Input::Event(Event::Key(key.into())))
+        }
+
+        fn clear(&mut self) -> Result<(), TuiError> {
+            Ok(())
+        }
+
+        fn mouse(&mut self, _: bool) -> Result<(), TuiError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn keys_are_answered_while_the_source_is_being_read() {
+        let ((frames, drawn), (answered, over)) = (channel(), channel());
+        let (ended, end) = channel();
+        std::thread::spawn(move || {
+            let show = move |feed: &Receiver<Feed>, asks: &Sender<Ask>, options| {
+                let terminal = Terminal::new(TestBackend::new(80, 24)).expect("a test backend");
+                let keys = VecDeque::from([KeyCode::Char('2'), KeyCode::Char('?')]);
+                tui::show(&mut Scripted { terminal, keys, frames, answered }, feed, asks, options)
+            };
+            let read = move |feed: Sender<Feed>, _, started: Sender<()>| {
+                feed.send(Feed::Snapshot(Box::new(fixture::snapshot(10))))?;
+                started.send(())?;
+                // A read that is not over before the keys are answered.
+                over.recv().context("nothing was answered")
+            };
+            let shown = with_screens(tui::Options::default(), show, read);
+            let _ = ended.send(shown.map_err(|error| error.to_string()));
+        });
+        let ended = end.recv_timeout(Duration::from_secs(60));
+        assert_eq!(ended.expect("keys wait for the source"), Ok(()));
+        let drawn: Vec<String> = drawn.iter().collect();
+        for (number, words) in ["Traffic by device", "▸ Paths  6", "Keys and words"].iter().enumerate() {
+            assert!(drawn[number].contains(words), "{words}: {}", drawn[number]);
+        }
     }
 }

@@ -92,7 +92,7 @@ async fn stream(
     let steps = filter.map(|filter| compile(filter, &|name| live.slot(name))).transpose()?;
     let wanted = wanted(args);
     let mut trace = Trace::start(live, wanted, &steps.unwrap_or_default())?;
-    let drops = if wanted.why & Why::Drop.bit() == 0 { Drops::default() } else { Drops::start(live) };
+    let drops = drops(live, wanted)?;
     for missing in &drops.missing {
         eprintln!("{missing}");
     }
@@ -118,6 +118,19 @@ async fn stream(
     let (suppressed, lost) = told_losses;
     eprintln!("{shown} packets shown, {suppressed} suppressed by the rate limit, {lost} lost.");
     Ok(())
+}
+
+/// Watches drops where that is asked for. Where they cannot be told of and nothing else is asked for, there
+/// is nothing to wait for.
+fn drops(live: &mut Live, wanted: Wanted) -> Result<Drops> {
+    if wanted.why & Why::Drop.bit() == 0 {
+        return Ok(Drops::default());
+    }
+    match Drops::start(live) {
+        Err(error) if wanted.why == Why::Drop.bit() => Err(error).context("drops cannot be told of"),
+        Err(error) => Ok(Drops::none(&error)),
+        Ok(drops) => Ok(drops),
+    }
 }
 
 /// Shows what is there; false where nobody reads any more.

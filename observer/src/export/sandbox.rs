@@ -49,8 +49,8 @@ pub fn drop_capabilities() -> Result<(), SandboxError> {
     Ok(())
 }
 
-/// Refuses (EPERM) from now on every system call that is not in the list, to this thread and to those that
-/// it starts.
+/// Refuses (EPERM) from now on every system call that is not in the list, to all threads of this program and
+/// to those that they start.
 ///
 /// # Errors
 /// The kernel refused.
@@ -62,7 +62,7 @@ pub fn filter_system_calls() -> Result<(), SandboxError> {
     let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());
     let filter = SeccompFilter::new(rules, refuse, SeccompAction::Allow, architecture);
     let program: BpfProgram = filter.and_then(TryInto::try_into).map_err(|error| failed(&error))?;
-    seccompiler::apply_filter(&program).map_err(|error| failed(&error))
+    seccompiler::apply_filter_all_threads(&program).map_err(|error| failed(&error))
 }
 
 /// What is needed on every architecture.

@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixListener;
 
+use aya::Ebpf;
 use aya::programs::tc::{
     NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact,
     qdisc_detach_program,
@@ -18,7 +19,7 @@ use observer_common::kind::Direction;
 
 use super::clsact;
 use super::error::{KernelError, chain};
-use super::load::{Programs, entry, explain};
+use super::load::{classifier, entry, explain, xdp};
 use super::sys;
 use crate::snapshot::Hook;
 
@@ -26,8 +27,6 @@ use crate::snapshot::Hook;
 const TCX: (u32, u32) = (6, 6);
 /// Before everybody's: a filter in front of us that returns anything but "next" would blind us.
 const PRIORITY: u16 = 1;
-/// Major part of our handles on `clsact`, so that they are told from automatic ones.
-const HANDLE: u16 = 0x0b5e;
 /// MTU above which drivers put a frame into several buffers (a page less headroom and tail).
 const ONE_BUFFER: u32 = 3_498;
 
@@ -42,13 +41,15 @@ pub enum Ingress {
 }
 
 /// What the hooks are for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purpose {
     /// Every packet is counted.
     #[default]
     Count,
     /// Single packets are told of, and none is counted.
     Trace,
+    /// Round trips are timed, beside either.
+    Price,
 }
 
 impl Purpose {
@@ -58,6 +59,17 @@ impl Purpose {
             (Self::Count, Direction::Egress) => entry::EGRESS,
             (Self::Trace, Direction::Ingress) => entry::TRACE_INGRESS,
             (Self::Trace, Direction::Egress) => entry::TRACE_EGRESS,
+            (Self::Price, Direction::Ingress) => entry::PRICE_INGRESS,
+            (Self::Price, Direction::Egress) => entry::PRICE_EGRESS,
+        }
+    }
+
+    /// Major part of our handles on `clsact`, so that they are told from automatic ones and, where two are at one place,
+    /// from each other.
+    const fn handle(self) -> u16 {
+        match self {
+            Self::Count | Self::Trace => 0x0b5e,
+            Self::Price => 0x0b5f,
         }
     }
 }
@@ -79,15 +91,14 @@ enum Link {
     Xdp(OwnedFd),
 }
 
-/// All hooks that are ours.
+/// All hooks that are ours, of every purpose: they share what is on a device.
 pub struct Hooks {
-    links: BTreeMap<Place, Link>,
+    links: BTreeMap<(Purpose, Place), Link>,
     /// Devices whose `clsact` was made by us.
     made: BTreeSet<u32>,
     tcx: bool,
-    /// Places where the filter of a killed one was still counting when we came.
-    taken_over: BTreeSet<Place>,
-    purpose: Purpose,
+    /// Places where the filter of a killed one was still at work when we came.
+    taken_over: BTreeSet<(Purpose, Place)>,
     /// Held as long as leftovers with our name may be taken for those of the dead.
     alone: Option<UnixListener>,
 }
@@ -96,48 +107,37 @@ impl Hooks {
     /// No hooks yet; decides between TCX and `clsact` by the kernel's version.
     #[must_use]
     pub fn new() -> Self {
-        Self::of(Purpose::Count)
-    }
-
-    /// The same for other programs than those that count.
-    #[must_use]
-    pub fn of(purpose: Purpose) -> Self {
         let tcx = sys::version().is_some_and(|version| version >= TCX);
-        Self {
-            links: BTreeMap::new(),
-            made: BTreeSet::new(),
-            tcx,
-            taken_over: BTreeSet::new(),
-            purpose,
-            alone: None,
-        }
+        Self { links: BTreeMap::new(), made: BTreeSet::new(), tcx, taken_over: BTreeSet::new(), alone: None }
     }
 
-    /// Starts to watch a place.
+    /// Starts to watch a place, by a program of `ebpf`.
     ///
     /// # Errors
     /// What is in the way, and whose it is.
     pub async fn attach(
         &mut self,
-        programs: &mut Programs,
+        ebpf: &mut Ebpf,
+        purpose: Purpose,
         place: &Place,
         ingress: Ingress,
         mtu: u32,
     ) -> Result<Hook, KernelError> {
         let (link, hook) = if ingress == Ingress::Xdp && place.direction == Direction::Ingress {
-            (Link::Xdp(attach_xdp(programs, place, mtu).await?), Hook::Xdp)
+            (Link::Xdp(attach_xdp(ebpf, place, mtu).await?), Hook::Xdp)
         } else if self.tcx {
-            (Link::Tcx(attach_tcx(programs, self.purpose, place)?), Hook::Tcx)
+            (Link::Tcx(attach_tcx(ebpf, purpose, place)?), Hook::Tcx)
         } else {
-            (Link::Clsact(self.attach_clsact(programs, place).await?), Hook::Clsact)
+            (Link::Clsact(self.attach_clsact(ebpf, purpose, place).await?), Hook::Clsact)
         };
-        self.links.insert(place.clone(), link);
+        self.links.insert((purpose, place.clone()), link);
         Ok(hook)
     }
 
     async fn attach_clsact(
         &mut self,
-        programs: &mut Programs,
+        ebpf: &mut Ebpf,
+        purpose: Purpose,
         place: &Place,
     ) -> Result<SchedClassifierLink, KernelError> {
         if !clsact::present(place.ifindex).await? {
@@ -145,41 +145,56 @@ impl Hooks {
                 .map_err(|error| in_the_way("add a clsact to", place, &error, None))?;
             self.made.insert(place.ifindex);
         }
-        let name = self.purpose.program(place.direction);
         if self.alone.is_none() {
             self.alone = sys::only_one_here();
         }
         if self.alone.is_some() {
             // Nobody else lives who could own them.
-            match qdisc_detach_program(&place.device, attach_type(place.direction), name) {
-                Ok(()) => {
-                    log::info!("removed a filter of a killed observer from {}", place.device);
-                    // The clsact was the dead one's too, unless others have put something on it since.
-                    self.made.insert(place.ifindex);
-                    self.taken_over.insert(place.clone());
-                }
-                Err(TcError::IoError(error)) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(in_the_way("remove an old filter from", place, &error, None)),
+            self.remove_leftover(purpose, place)?;
+            // One that timed round trips does it for nobody, whether we do it or not.
+            if !self.links.contains_key(&(Purpose::Price, place.clone())) {
+                self.remove_leftover(Purpose::Price, place)?;
             }
         }
         // A second observer in this namespace takes a handle by its process id.
         let minor = if self.alone.is_some() { 1 } else { (std::process::id() as u16).max(2) };
-        let options = NlOptions { priority: PRIORITY, handle: TcHandle::new(HANDLE, minor), classid: None };
-        attach_classifier(programs, name, place, TcAttachOptions::Netlink(options))
+        let handle = TcHandle::new(purpose.handle(), minor);
+        let options = NlOptions { priority: PRIORITY, handle, classid: None };
+        attach_classifier(ebpf, purpose.program(place.direction), place, TcAttachOptions::Netlink(options))
+    }
+
+    fn remove_leftover(&mut self, purpose: Purpose, place: &Place) -> Result<(), KernelError> {
+        let name = purpose.program(place.direction);
+        match qdisc_detach_program(&place.device, attach_type(place.direction), name) {
+            Ok(()) => {
+                log::info!("removed a filter of a killed observer from {}", place.device);
+                // The clsact was the dead one's too, unless others have put something on it since.
+                self.made.insert(place.ifindex);
+                self.taken_over.insert((purpose, place.clone()));
+                Ok(())
+            }
+            Err(TcError::IoError(error)) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(in_the_way("remove an old filter from", place, &error, None)),
+        }
     }
 
     /// Whether a place is still watched.
     ///
     /// # Errors
     /// The kernel could not be asked.
-    pub async fn verify(&self, programs: &mut Programs, place: &Place) -> Result<bool, KernelError> {
-        let Some(link) = self.links.get(place) else { return Ok(false) };
+    pub async fn verify(
+        &self,
+        ebpf: &mut Ebpf,
+        purpose: Purpose,
+        place: &Place,
+    ) -> Result<bool, KernelError> {
+        let Some(link) = self.links.get(&(purpose, place.clone())) else { return Ok(false) };
         match link {
             Link::Xdp(link) | Link::Tcx(link) => {
                 Ok(sys::link_ifindex(link.as_fd()).is_ok_and(|index| index == place.ifindex))
             }
             Link::Clsact(_) => {
-                let id = program_id(programs, self.purpose.program(place.direction))?;
+                let id = program_id(ebpf, purpose.program(place.direction))?;
                 let filters = clsact::filters(place.ifindex).await?;
                 Ok(filters.iter().any(|f| f.direction == place.direction && f.program == Some(id)))
             }
@@ -187,8 +202,8 @@ impl Hooks {
     }
 
     /// Stops watching a place; what is gone already is no error.
-    pub fn detach(&mut self, place: &Place) {
-        match self.links.remove(place) {
+    pub fn detach(&mut self, purpose: Purpose, place: &Place) {
+        match self.links.remove(&(purpose, place.clone())) {
             None => {}
             Some(Link::Xdp(link) | Link::Tcx(link)) => drop(link),
             Some(Link::Clsact(link)) => drop(link),
@@ -198,12 +213,13 @@ impl Hooks {
     /// Whether at every place a killed one's filter counted until ours came.
     #[must_use]
     pub fn took_all_over(&self) -> bool {
-        !self.links.is_empty() && self.links.keys().all(|place| self.taken_over.contains(place))
+        let mut counted = self.links.keys().filter(|(of, _)| *of != Purpose::Price).peekable();
+        counted.peek().is_some() && counted.all(|watched| self.taken_over.contains(watched))
     }
 
-    /// Places that are watched.
-    pub fn places(&self) -> impl Iterator<Item = &Place> {
-        self.links.keys()
+    /// Places that are watched for a purpose.
+    pub fn places(&self, purpose: Purpose) -> impl Iterator<Item = &Place> {
+        self.links.keys().filter(move |(of, _)| *of == purpose).map(|(_, place)| place)
     }
 
     /// Stops watching everything and leaves the devices as they were found.
@@ -239,15 +255,15 @@ const fn attach_type(direction: Direction) -> TcAttachType {
     }
 }
 
-fn program_id(programs: &mut Programs, name: &'static str) -> Result<u32, KernelError> {
-    let info = programs.classifier(name)?.info();
+fn program_id(ebpf: &mut Ebpf, name: &'static str) -> Result<u32, KernelError> {
+    let info = classifier(ebpf, name)?.info();
     info.map(|info| info.id()).map_err(|error| {
         KernelError::new("ask for the id of", format!("program {name}"), chain(&error), "see `dmesg`")
     })
 }
 
-fn attach_tcx(programs: &mut Programs, purpose: Purpose, place: &Place) -> Result<OwnedFd, KernelError> {
-    let program = programs.classifier(purpose.program(place.direction))?;
+fn attach_tcx(ebpf: &mut Ebpf, purpose: Purpose, place: &Place) -> Result<OwnedFd, KernelError> {
+    let program = classifier(ebpf, purpose.program(place.direction))?;
     let fd = program.fd().map_err(|error| in_the_way("attach to", place, &error, None))?.as_fd();
     // First: an earlier program's PASS would blind us.
     sys::attach_tcx(fd, place.ifindex, place.direction)
@@ -255,21 +271,21 @@ fn attach_tcx(programs: &mut Programs, purpose: Purpose, place: &Place) -> Resul
 }
 
 fn attach_classifier(
-    programs: &mut Programs,
+    ebpf: &mut Ebpf,
     name: &'static str,
     place: &Place,
     options: TcAttachOptions,
 ) -> Result<SchedClassifierLink, KernelError> {
-    let program = programs.classifier(name)?;
+    let program = classifier(ebpf, name)?;
     let id = program
         .attach_with_options(&place.device, attach_type(place.direction), options)
         .map_err(|error| in_the_way("attach to", place, &error, errno_of(&error)))?;
     program.take_link(id).map_err(|error| in_the_way("attach to", place, &error, None))
 }
 
-async fn attach_xdp(programs: &mut Programs, place: &Place, mtu: u32) -> Result<OwnedFd, KernelError> {
+async fn attach_xdp(ebpf: &mut Ebpf, place: &Place, mtu: u32) -> Result<OwnedFd, KernelError> {
     let name = if mtu > ONE_BUFFER { entry::XDP_FRAGS } else { entry::XDP };
-    let program = programs.xdp(name)?;
+    let program = xdp(ebpf, name)?;
     let fd = program.fd().map_err(|error| in_the_way("attach XDP to", place, &error, None))?.as_fd();
     let error = match sys::attach_xdp(fd, place.ifindex) {
         Ok(link) => return Ok(link),
@@ -315,11 +331,11 @@ mod tests {
 
     #[test]
     fn our_filters_are_known_by_their_programs() {
-        let names: BTreeSet<_> = [Purpose::Count, Purpose::Trace]
+        let names: BTreeSet<_> = [Purpose::Count, Purpose::Trace, Purpose::Price]
             .into_iter()
             .flat_map(|purpose| Direction::ALL.map(|direction| purpose.program(direction)))
             .collect();
-        assert_eq!(names.len(), 4);
+        assert_eq!(names.len(), 6);
         assert_eq!(Purpose::Count.program(Direction::Ingress), entry::INGRESS);
     }
 }

@@ -88,6 +88,13 @@ impl Btf {
     /// and stand in anonymous structs and unions.
     #[must_use]
     pub fn offset(&self, of: &str, path: &str) -> Option<u32> {
+        let bits = self.bits(of, path)?;
+        (bits % 8 == 0).then_some(bits / 8)
+    }
+
+    /// The same in bits: of a field of bits, where its lowest stands on a machine that is little endian.
+    #[must_use]
+    pub fn bits(&self, of: &str, path: &str) -> Option<u32> {
         let mut number = *self.structs.get(of)?;
         let mut sum = 0;
         for name in path.split('.') {
@@ -95,7 +102,7 @@ impl Btf {
             sum += offset;
             number = next;
         }
-        (sum % 8 == 0).then_some(sum / 8)
+        Some(sum)
     }
 
     /// The same where nothing can be done without the field; `remedy` says how to do without.

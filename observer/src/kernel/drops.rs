@@ -8,7 +8,7 @@ use observer_common::drops::{DropConfig, PLACES, Place, REASONS, Reasons, with};
 use super::btf::Btf;
 use super::error::{KernelError, chain};
 use super::live::Live;
-use super::load::entry;
+use super::load::{Programs, entry};
 use super::symbols::Symbols;
 use super::sys;
 use super::tables::{Shared, failed};
@@ -76,31 +76,15 @@ pub struct Drops {
 }
 
 impl Drops {
-    /// Begins to watch. Where something is missing on this kernel, the rest is watched, and what is missing
-    /// is said.
-    pub fn start(live: &mut Live) -> Self {
+    /// Begins to watch. Where something is missing on this kernel without which drops can still be told of,
+    /// that is said in `missing`.
+    ///
+    /// # Errors
+    /// The kernel has no type information, gives neither reasons nor functions, or refused the program.
+    pub fn start(live: &mut Live) -> Result<Self, KernelError> {
         let mut drops = Self::default();
-        if let Err(error) = drops.attach(live) {
-            drops.missing.push(format!("drops are not told of: {error}"));
-        }
-        drops
-    }
-
-    fn attach(&mut self, live: &mut Live) -> Result<(), KernelError> {
-        let btf = Btf::running()?;
-        let reasons = btf.enumeration(ENUM);
-        match Symbols::running() {
-            Ok(symbols) => self.symbols = symbols,
-            Err(error) => self.missing.push(format!("functions that drop are not named: {error}")),
-        }
-        let mut config = offsets(&btf)?;
-        self.choose(&mut config, reasons.as_deref())?;
-        let ebpf = live.ebpf();
-        // Borrowed, not taken: the program that is loaded next needs it open.
-        let map = ebpf.map_mut("DROP_CONFIG").ok_or_else(|| missing("map DROP_CONFIG"))?;
-        let mut map = Array::<_, Shared<DropConfig>>::try_from(map).map_err(failed("open", "DROP_CONFIG"))?;
-        map.set(0, Shared(config), 0).map_err(failed("write", "DROP_CONFIG"))?;
-        let name = if reasons.is_some() { entry::TRACE_DROP } else { entry::TRACE_DROP_OLD };
+        let (btf, symbols) = (Btf::running()?, Symbols::running());
+        let name = drops.load(live.programs(), &btf, symbols)?;
         live.programs().raw_tracepoint(name)?.attach(EVENT).map_err(|error| {
             KernelError::new(
                 "attach",
@@ -109,7 +93,39 @@ impl Drops {
                 "a kernel with CONFIG_TRACEPOINTS is needed for this",
             )
         })?;
-        Ok(())
+        Ok(drops)
+    }
+
+    /// Nothing is told of drops, and why.
+    #[must_use]
+    pub fn none(error: &KernelError) -> Self {
+        Self { missing: vec![format!("drops are not told of: {error}")], ..Self::default() }
+    }
+
+    /// Loads the program, as this kernel needs it, without attaching it; says its name.
+    ///
+    /// # Errors
+    /// The kernel gives neither reasons nor functions, or refused the program.
+    pub fn load(
+        &mut self,
+        programs: &mut Programs,
+        btf: &Btf,
+        symbols: Result<Symbols, KernelError>,
+    ) -> Result<&'static str, KernelError> {
+        let reasons = btf.enumeration(ENUM);
+        match symbols {
+            Ok(symbols) => self.symbols = symbols,
+            Err(error) => self.missing.push(format!("functions that drop are not named: {error}")),
+        }
+        let mut config = offsets(btf)?;
+        self.choose(&mut config, reasons.as_deref())?;
+        // Borrowed, not taken: the program that is loaded next needs it open.
+        let map = programs.ebpf.map_mut("DROP_CONFIG").ok_or_else(|| missing("map DROP_CONFIG"))?;
+        let mut map = Array::<_, Shared<DropConfig>>::try_from(map).map_err(failed("open", "DROP_CONFIG"))?;
+        map.set(0, Shared(config), 0).map_err(failed("write", "DROP_CONFIG"))?;
+        let name = if reasons.is_some() { entry::TRACE_DROP } else { entry::TRACE_DROP_OLD };
+        programs.raw_tracepoint(name)?;
+        Ok(name)
     }
 
     /// Chooses what is told of.
@@ -172,6 +188,22 @@ impl Drops {
     }
 }
 
+/// Beginnings of the names of reasons that sockets have: the packet had come where it was to go.
+const AT_SOCKETS: [&str; 5] = ["NO_SOCKET", "SOCKET_", "TCP_", "PROTO_MEM", "UNIX_"];
+
+/// The reasons that say nothing of a packet's way.
+pub(super) fn at_sockets(reasons: &BTreeMap<u32, String>) -> Reasons {
+    let of = |name: &str| AT_SOCKETS.iter().any(|start| name.starts_with(start));
+    let numbers = reasons.iter().filter(|(_, name)| of(name)).map(|(number, _)| *number);
+    numbers.fold([0; REASONS / 64], with)
+}
+
+/// The kernel's names of its reasons by their numbers; `None` where it gives none.
+pub(super) fn reasons(btf: &Btf) -> Option<BTreeMap<u32, String>> {
+    let reasons = btf.enumeration(ENUM)?;
+    Some(reasons.iter().map(|(name, number)| (*number, short(name).to_owned())).collect())
+}
+
 fn short(name: &str) -> &str {
     name.strip_prefix(PREFIX).unwrap_or(name)
 }
@@ -217,6 +249,14 @@ fn offsets(btf: &Btf) -> Result<DropConfig, KernelError> {
 mod tests {
     use super::*;
     use observer_common::drops::has;
+
+    #[test]
+    fn a_socket_s_reasons_say_nothing_of_the_way() {
+        let names = [(3, "NO_SOCKET"), (6, "SOCKET_RCVBUFF"), (8, "NETFILTER_DROP"), (20, "TCP_OLD_DATA")];
+        let names = names.map(|(number, name)| (number, name.to_owned()));
+        let set = at_sockets(&names.into_iter().collect());
+        assert!((0..REASONS as u32).filter(|number| has(&set, *number)).eq([3, 6, 20]));
+    }
 
     #[test]
     fn reasons_are_chosen_by_their_names() {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use observer_common::abi::BlockKey;
 use observer_common::counters::{PATH_COUNTERS, PathCounter};
@@ -17,7 +18,23 @@ use crate::topology::convert;
 type Counters = [u64; PATH_COUNTERS];
 
 /// The names of devices by slot.
-pub type Names<'a> = BTreeMap<u16, &'a str>;
+pub type Names = BTreeMap<u16, Arc<str>>;
+
+/// Who a path is, but for its device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Who {
+    direction: Direction,
+    class: Class,
+    vni: Vni,
+    peer: IpAddr,
+}
+
+impl Who {
+    fn at(self, device: &Arc<str>) -> PathId {
+        let Self { direction, class, vni, peer } = self;
+        PathId { device: Arc::clone(device), direction, class, vni, peer }
+    }
+}
 
 /// Which node every block is on, and what was counted for nodes that it was on before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,7 +53,7 @@ impl Ledger {
         &mut self,
         homes: BTreeMap<BlockKey, IpAddr>,
         raw: &[(PathKey, PathStats)],
-        names: &Names<'_>,
+        names: &Names,
     ) -> Vec<PathKey> {
         let mut gone = Vec::new();
         for (key, stats) in raw.iter().filter(|(key, _)| key.class == Class::None as u8) {
@@ -68,27 +85,46 @@ impl Ledger {
     }
 
     /// The paths by peer node, in the order of their ids.
-    pub fn paths(&self, raw: &[(PathKey, PathStats)], names: &Names<'_>) -> Vec<(PathId, Counters)> {
-        let mut paths = Vec::with_capacity(self.retired.len() + raw.len());
-        paths.extend(self.retired.iter().map(|(id, counters)| (id.clone(), *counters)));
-        for (key, stats) in raw {
-            let id = if key.class == Class::None as u8 {
-                self.homes.get(&block_of(key)).and_then(|peer| native_id(key, *peer, names))
+    pub fn paths(&self, raw: &[(PathKey, PathStats)], names: &Names) -> Vec<(PathId, Counters)> {
+        // Thousands of paths are brought into order by small numbers: neither are names compared each time nor
+        // counters moved.
+        let retired: Vec<(&PathId, &Counters)> = self.retired.iter().collect();
+        let mut devices: Vec<&Arc<str>> =
+            names.values().chain(retired.iter().map(|(id, _)| &id.device)).collect();
+        devices.sort_unstable();
+        devices.dedup();
+        let rank = |name: &Arc<str>| devices.binary_search(&name).unwrap_or(devices.len());
+        let ranks: BTreeMap<u16, usize> = names.iter().map(|(slot, name)| (*slot, rank(name))).collect();
+        let mut order = Vec::with_capacity(retired.len() + raw.len());
+        for (n, (id, _)) in retired.iter().enumerate() {
+            let PathId { device, direction, class, vni, peer } = *id;
+            let who = Who { direction: *direction, class: *class, vni: *vni, peer: *peer };
+            order.push((rank(device), who, n));
+        }
+        for (n, (key, _)) in raw.iter().enumerate() {
+            let who = if key.class == Class::None as u8 {
+                self.homes.get(&block_of(key)).map(|peer| native(key, *peer))
             } else {
-                tunnel_id(key, names)
+                tunnel(key)
             };
-            if let Some(id) = id {
-                paths.push((id, self.counted(key, stats)));
+            if let (Some(who), Some(rank)) = (who, ranks.get(&key.slot)) {
+                order.push((*rank, who, retired.len() + n));
             }
         }
-        paths.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        paths.dedup_by(|(id, counters), (before, sum)| {
-            let same = id == before;
-            if same {
-                add(sum, counters);
+        order.sort_unstable();
+        let mut paths: Vec<(PathId, Counters)> = Vec::with_capacity(order.len());
+        let mut before = None;
+        for (rank, who, n) in order {
+            let counters = match n.checked_sub(retired.len()) {
+                None => *retired[n].1,
+                Some(n) => self.counted(&raw[n].0, &raw[n].1),
+            };
+            match paths.last_mut() {
+                Some((_, sum)) if before == Some((rank, who)) => add(sum, &counters),
+                _ => paths.push((who.at(devices[rank]), counters)),
             }
-            same
-        });
+            before = Some((rank, who));
+        }
         paths
     }
 
@@ -119,16 +155,17 @@ fn direction(key: &PathKey) -> Direction {
     if key.direction == Direction::Ingress as u8 { Direction::Ingress } else { Direction::Egress }
 }
 
-fn native_id(key: &PathKey, peer: IpAddr, names: &Names<'_>) -> Option<PathId> {
-    let device = (*names.get(&key.slot)?).to_owned();
-    Some(PathId { device, direction: direction(key), class: Class::None, vni: Vni::None, peer })
+fn native(key: &PathKey, peer: IpAddr) -> Who {
+    Who { direction: direction(key), class: Class::None, vni: Vni::None, peer }
 }
 
-/// Who a tunnel path is; for strangers the VNI on the wire is the stranger's own matter.
-pub fn tunnel_id(key: &PathKey, names: &Names<'_>) -> Option<PathId> {
+fn native_id(key: &PathKey, peer: IpAddr, names: &Names) -> Option<PathId> {
+    Some(native(key, peer).at(names.get(&key.slot)?))
+}
+
+fn tunnel(key: &PathKey) -> Option<Who> {
     let class = Class::from_index(key.class)?;
-    Some(PathId {
-        device: (*names.get(&key.slot)?).to_owned(),
+    Some(Who {
         direction: direction(key),
         class,
         vni: match key.vni {
@@ -138,6 +175,11 @@ pub fn tunnel_id(key: &PathKey, names: &Names<'_>) -> Option<PathId> {
         },
         peer: convert::from_wire(key.peer),
     })
+}
+
+/// Who a tunnel path is; for strangers the VNI on the wire is the stranger's own matter.
+pub fn tunnel_id(key: &PathKey, names: &Names) -> Option<PathId> {
+    Some(tunnel(key)?.at(names.get(&key.slot)?))
 }
 
 #[cfg(test)]
@@ -155,7 +197,7 @@ mod tests {
     }
 
     fn packets(ledger: &Ledger, raw: &[(PathKey, PathStats)], peer: &str) -> Option<u64> {
-        let names = Names::from([(0, "eth0")]);
+        let names = Names::from([(0, "eth0".into())]);
         let peer: IpAddr = peer.parse().expect("an address");
         let paths = ledger.paths(raw, &names);
         paths.iter().find(|(id, _)| id.peer == peer).map(|(_, c)| c[PathCounter::Packets as usize])
@@ -163,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_block_that_moves_leaves_its_past_behind() {
-        let names = Names::from([(0, "eth0")]);
+        let names = Names::from([(0, "eth0".into())]);
         let home = |peer: &str| BTreeMap::from([(BLOCK, peer.parse().expect("an address"))]);
         let mut ledger = Ledger::default();
         assert!(ledger.assign(home("10.0.0.2"), &[], &names).is_empty());
@@ -181,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_block_that_is_gone_keeps_what_it_counted() {
-        let names = Names::from([(0, "eth0")]);
+        let names = Names::from([(0, "eth0".into())]);
         let mut ledger = Ledger::default();
         let home = BTreeMap::from([(BLOCK, "10.0.0.2".parse().expect("an address"))]);
         ledger.assign(home, &[], &names);

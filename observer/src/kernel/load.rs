@@ -1,5 +1,6 @@
 //! Loads the programs.
 
+use std::fmt;
 use std::path::Path;
 
 use aya::programs::{Program, ProgramError, RawTracePoint, SchedClassifier, Xdp};
@@ -39,10 +40,17 @@ pub mod entry {
     /// The same on kernels that give no reason, before 5.17: a program that reads an argument that the
     /// tracepoint has not is refused.
     pub const TRACE_DROP_OLD: &str = "trace_drop_old";
+    /// TC ingress of `--price`, in an object of its own.
+    pub const PRICE_INGRESS: &str = "price_in";
+    /// TC egress of `--price`, in an object of its own.
+    pub const PRICE_EGRESS: &str = "price_out";
     /// XDP, one buffer a frame.
     pub const XDP: &str = "observer_xdp";
     /// XDP, several buffers a frame.
     pub const XDP_FRAGS: &str = "observer_xdp_fr";
+    /// All of them that count or trace.
+    pub const ALL: [&str; 8] =
+        [INGRESS, EGRESS, XDP, XDP_FRAGS, TRACE_INGRESS, TRACE_EGRESS, TRACE_DROP, TRACE_DROP_OLD];
 }
 
 /// Capacities of the maps.
@@ -76,10 +84,31 @@ impl Default for Capacities {
     }
 }
 
+/// What a loaded program takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Instructions that the verifier walked; the kernel tells it since 5.16.
+    pub verified: Option<u32>,
+    /// Bytes of its BPF instructions, as the kernel has rewritten them.
+    pub translated: Option<u32>,
+    /// Bytes of its machine code; 0 where it is interpreted.
+    pub jitted: u32,
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.verified {
+            Some(count) => write!(f, "{count} instructions verified, ")?,
+            None => write!(f, "an unknown number of instructions verified, ")?,
+        }
+        write!(f, "{} bytes of machine code", self.jitted)
+    }
+}
+
 /// The program of that name and kind, loaded if it was not yet.
 macro_rules! loaded {
-    ($programs:expr, $name:expr, $kind:ident) => {
-        match $programs.ebpf.program_mut($name) {
+    ($ebpf:expr, $name:expr, $kind:ident) => {
+        match $ebpf.program_mut($name) {
             Some(Program::$kind(program)) => {
                 if program.fd().is_err() {
                     program.load().map_err(|error| refused($name, &error))?;
@@ -144,12 +173,11 @@ impl Programs {
         EbpfLogger::init(&mut self.ebpf).ok()
     }
 
-    /// Loads a program and says what it costs: instructions that the verifier walked, bytes of machine
-    /// code. `None` where it is not for this kernel.
+    /// Loads a program and says what it takes. `None` where it is not for this kernel.
     ///
     /// # Errors
     /// Why the kernel refused it.
-    pub fn cost(&mut self, name: &'static str) -> Result<Option<String>, KernelError> {
+    pub fn size(&mut self, name: &'static str) -> Result<Option<Size>, KernelError> {
         if name == entry::XDP_FRAGS && sys::version().is_none_or(|version| version < XDP_FRAGS) {
             return Ok(None);
         }
@@ -159,9 +187,11 @@ impl Programs {
             _ => self.classifier(name)?.info(),
         };
         let info = info.map_err(|error| refused(name, &error))?;
-        let walked = info.verified_instruction_count();
-        let walked = walked.map_or("an unknown number of".to_owned(), |count| count.to_string());
-        Ok(Some(format!("{walked} instructions verified, {} bytes of machine code", info.size_jitted())))
+        Ok(Some(Size {
+            verified: info.verified_instruction_count(),
+            translated: info.size_translated(),
+            jitted: info.size_jitted(),
+        }))
     }
 
     /// A TC program, loaded.
@@ -169,7 +199,7 @@ impl Programs {
     /// # Errors
     /// Why the kernel refused it.
     pub fn classifier(&mut self, name: &'static str) -> Result<&mut SchedClassifier, KernelError> {
-        loaded!(self, name, SchedClassifier)
+        classifier(&mut self.ebpf, name)
     }
 
     /// A program at a raw tracepoint, loaded.
@@ -177,7 +207,7 @@ impl Programs {
     /// # Errors
     /// Why the kernel refused it.
     pub fn raw_tracepoint(&mut self, name: &'static str) -> Result<&mut RawTracePoint, KernelError> {
-        loaded!(self, name, RawTracePoint)
+        loaded!(self.ebpf, name, RawTracePoint)
     }
 
     /// An XDP program, loaded.
@@ -185,8 +215,27 @@ impl Programs {
     /// # Errors
     /// Why the kernel refused it.
     pub fn xdp(&mut self, name: &'static str) -> Result<&mut Xdp, KernelError> {
-        loaded!(self, name, Xdp)
+        xdp(&mut self.ebpf, name)
     }
+}
+
+/// A TC program of any object, loaded.
+///
+/// # Errors
+/// Why the kernel refused it.
+pub(super) fn classifier<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut SchedClassifier, KernelError> {
+    loaded!(ebpf, name, SchedClassifier)
+}
+
+/// The same of an XDP program.
+///
+/// # Errors
+/// See above.
+pub(super) fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, KernelError> {
+    loaded!(ebpf, name, Xdp)
 }
 
 /// The verifier's whole log costs seconds; it is for those who asked for words.

@@ -111,8 +111,9 @@ impl Pinned {
         }
         if !self.devices.is_empty() {
             snapshot.devices.retain(|device| self.devices.contains(&device.name));
-            snapshot.paths.retain(|path| self.devices.contains(&path.id.device));
-            snapshot.strangers.retain(|stranger| self.devices.contains(&stranger.id.device));
+            let wanted = |device: &str| self.devices.iter().any(|wanted| wanted == device);
+            snapshot.paths.retain(|path| wanted(&path.id.device));
+            snapshot.strangers.retain(|stranger| wanted(&stranger.id.device));
         }
         Ok(snapshot)
     }

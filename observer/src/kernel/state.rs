@@ -399,7 +399,7 @@ mod tests {
         let key = PathKey { peer: block.address, vni: block.bits, slot: 3, direction: 1, class: 0 };
         books.ledger.base.insert(key, [4; PATH_COUNTERS]);
         let id = PathId {
-            device: "eth0".to_owned(),
+            device: "eth0".into(),
             direction: Direction::Egress,
             class: Class::Vxlan,
             vni: Vni::Foreign,

@@ -201,6 +201,37 @@ fn create_link(program: BorrowedFd<'_>, ifindex: u32, kind: u32, flags: u32) -> 
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+const BPF_RAW_TRACEPOINT_OPEN: libc::c_int = 17;
+
+/// Attaches a program to a raw tracepoint, for as long as the descriptor is open.
+///
+/// # Errors
+/// There is no such tracepoint, or the kernel refused.
+pub fn raw_tracepoint(program: BorrowedFd<'_>, event: &CStr) -> io::Result<OwnedFd> {
+    /// `struct { __u64 name; __u32 prog_fd; } raw_tracepoint` of `union bpf_attr`.
+    #[repr(C)]
+    struct RawTracepoint {
+        name: u64,
+        program: u32,
+        padding: u32,
+    }
+    let attr = RawTracepoint {
+        name: event.as_ptr() as u64,
+        program: program.as_raw_fd().cast_unsigned(),
+        padding: 0,
+    };
+    // SAFETY: the attribute and the name it points to are valid for the duration of the call.
+    let fd = unsafe {
+        libc::syscall(libc::SYS_bpf, BPF_RAW_TRACEPOINT_OPEN, &raw const attr, size_of::<RawTracepoint>())
+    };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just given us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 
 /// `struct bpf_link_info` up to the part of XDP and TCX links, which begin alike.

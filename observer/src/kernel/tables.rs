@@ -40,6 +40,26 @@ pub(super) fn failed(operation: &'static str, map: &'static str) -> impl Fn(MapE
     }
 }
 
+/// Where the programs look for a device, next to those that have their places by interface index.
+///
+/// # Errors
+/// Others have all of them.
+pub(super) fn device_place(places: &BTreeMap<u32, u32>, ifindex: u32) -> Result<u32, KernelError> {
+    let taken: BTreeSet<u32> =
+        places.iter().filter(|(index, _)| **index != ifindex).map(|(_, place)| *place).collect();
+    (0..DEVICE_PROBES)
+        .map(|probe| ifindex.wrapping_add(probe) & (DEVICE_TABLE - 1))
+        .find(|place| !taken.contains(place))
+        .ok_or_else(|| {
+            KernelError::new(
+                "watch",
+                format!("interface {ifindex}"),
+                "too many watched devices have indices near this one",
+                "watch fewer devices",
+            )
+        })
+}
+
 /// All maps of one load.
 pub struct Tables {
     devices: Array<MapData, Shared<DeviceFacts>>,
@@ -132,23 +152,7 @@ impl Tables {
     /// # Errors
     /// The table has no room near the device's index, or cannot be written.
     pub fn set_device(&mut self, facts: &DeviceFacts) -> Result<(), KernelError> {
-        let taken: BTreeSet<u32> = self
-            .places
-            .iter()
-            .filter(|(index, _)| **index != facts.ifindex)
-            .map(|(_, place)| *place)
-            .collect();
-        let place = (0..DEVICE_PROBES)
-            .map(|probe| facts.ifindex.wrapping_add(probe) & (DEVICE_TABLE - 1))
-            .find(|place| !taken.contains(place))
-            .ok_or_else(|| {
-                KernelError::new(
-                    "watch",
-                    format!("interface {}", facts.ifindex),
-                    "too many watched devices have indices near this one",
-                    "watch fewer devices",
-                )
-            })?;
+        let place = device_place(&self.places, facts.ifindex)?;
         self.devices.set(place, Shared(*facts), 0).map_err(failed("write", "DEVICES"))?;
         self.places.insert(facts.ifindex, place);
         Ok(())

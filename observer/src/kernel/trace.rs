@@ -1,9 +1,10 @@
 //! Single packets from the kernel: what is wanted, the events, and what was kept back or lost.
 
+use std::borrow::Borrow;
 use std::os::fd::AsRawFd as _;
 
-use aya::Pod;
 use aya::maps::{Array, MapData, MapError, PerCpuArray, RingBuf};
+use aya::{Ebpf, Pod};
 use observer_common::event::{Flow, STEPS, Step, WHYS, Wanted, Why};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -45,6 +46,59 @@ fn trouble(operation: &'static str, object: &str, error: &dyn std::error::Error)
     KernelError::new(operation, object, chain(error), "build Observer again")
 }
 
+/// From now on the programs send what `wanted` says, as far as the filter's steps let it through.
+///
+/// # Errors
+/// A map is missing or cannot be written.
+pub fn want(ebpf: &mut Ebpf, wanted: Wanted, steps: &[Step]) -> Result<(), KernelError> {
+    let mut program = [Step::default(); STEPS];
+    for (to, from) in program.iter_mut().zip(steps) {
+        *to = *from;
+    }
+    let map = |error: MapError| trouble("open", "the maps of single packets", &error);
+    let write = |error: MapError| trouble("write", "the filter of single packets", &error);
+    // Borrowed, not taken: programs that are loaded later need them open.
+    let filter = ebpf.map_mut("FILTER").ok_or_else(|| missing("FILTER"))?;
+    let mut filter: Array<_, Value<[Step; STEPS]>> = Array::try_from(filter).map_err(map)?;
+    filter.set(0, Value(program), 0).map_err(write)?;
+    // Last: with it the programs begin to send.
+    let asked = ebpf.map_mut("WANTED").ok_or_else(|| missing("WANTED"))?;
+    let mut asked: Array<_, Value<Wanted>> = Array::try_from(asked).map_err(map)?;
+    let steps = u32::try_from(steps.len()).unwrap_or(0);
+    asked.set(0, Value(Wanted { steps, ..wanted }), 0).map_err(write)
+}
+
+/// What became of the packets of programs that send to nobody, by reason.
+///
+/// # Errors
+/// The map is missing or cannot be read.
+pub fn tallies(ebpf: &Ebpf) -> Result<[(Why, Tally); WHYS], KernelError> {
+    let flows = ebpf.map("FLOWS").ok_or_else(|| missing("FLOWS"))?;
+    let flows = PerCpuArray::try_from(flows);
+    sums(&flows.map_err(|error| trouble("open", "the maps of single packets", &error))?)
+}
+
+fn sums<M: Borrow<MapData>>(
+    flows: &PerCpuArray<M, Value<Flow>>,
+) -> Result<[(Why, Tally); WHYS], KernelError> {
+    let mut tallies = [(Why::WouldDrop, Tally::default()); WHYS];
+    for (nth, (to, why)) in tallies.iter_mut().zip(Why::ALL).enumerate() {
+        let nth = u32::try_from(nth).unwrap_or(0);
+        let flows = flows.get(&nth, 0).map_err(|error| trouble("read", "map FLOWS", &error))?;
+        to.0 = *why;
+        for Value(flow) in flows.iter() {
+            to.1.sent += flow.sent;
+            to.1.suppressed += flow.suppressed;
+            to.1.lost += flow.lost;
+        }
+    }
+    Ok(tallies)
+}
+
+fn missing(name: &str) -> KernelError {
+    KernelError::new("find", format!("map {name}"), "the built-in object has none", "build Observer again")
+}
+
 impl Trace {
     /// Begins: from now on what `wanted` says is sent, as far as the filter's steps let it through.
     ///
@@ -52,32 +106,11 @@ impl Trace {
     /// A map is missing or cannot be written.
     pub fn start(live: &mut Live, wanted: Wanted, steps: &[Step]) -> Result<Self, KernelError> {
         let ebpf = live.ebpf();
-        let missing = |name: &str| {
-            KernelError::new(
-                "find",
-                format!("map {name}"),
-                "the built-in object has none",
-                "build Observer again",
-            )
-        };
         let mut take = |name: &'static str| ebpf.take_map(name).ok_or_else(|| missing(name));
         let map = |error: MapError| trouble("open", "the maps of single packets", &error);
         let ring = RingBuf::try_from(take("TRACE")?).map_err(map)?;
         let flows = PerCpuArray::try_from(take("FLOWS")?).map_err(map)?;
-        let mut program = [Step::default(); STEPS];
-        for (to, from) in program.iter_mut().zip(steps) {
-            *to = *from;
-        }
-        let write = |error: MapError| trouble("write", "the filter of single packets", &error);
-        // Borrowed, not taken: programs that are loaded later need them open.
-        let filter = ebpf.map_mut("FILTER").ok_or_else(|| missing("FILTER"))?;
-        let mut filter: Array<_, Value<[Step; STEPS]>> = Array::try_from(filter).map_err(map)?;
-        filter.set(0, Value(program), 0).map_err(write)?;
-        // Last: with it the programs begin to send.
-        let asked = ebpf.map_mut("WANTED").ok_or_else(|| missing("WANTED"))?;
-        let mut asked: Array<_, Value<Wanted>> = Array::try_from(asked).map_err(map)?;
-        let steps = u32::try_from(steps.len()).unwrap_or(0);
-        asked.set(0, Value(Wanted { steps, ..wanted }), 0).map_err(write)?;
+        want(ebpf, wanted, steps)?;
         // SAFETY: the ring buffer owns its descriptor, and keeps it open as long as it lives.
         let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }
             .map_err(|error| trouble("wait for", "events", &error))?;
@@ -105,17 +138,6 @@ impl Trace {
     /// # Errors
     /// The map cannot be read.
     pub fn tallies(&self) -> Result<[(Why, Tally); WHYS], KernelError> {
-        let mut tallies = [(Why::WouldDrop, Tally::default()); WHYS];
-        for (nth, (to, why)) in tallies.iter_mut().zip(Why::ALL).enumerate() {
-            let nth = u32::try_from(nth).unwrap_or(0);
-            let flows = self.flows.get(&nth, 0).map_err(|error| trouble("read", "map FLOWS", &error))?;
-            to.0 = *why;
-            for Value(flow) in flows.iter() {
-                to.1.sent += flow.sent;
-                to.1.suppressed += flow.suppressed;
-                to.1.lost += flow.lost;
-            }
-        }
-        Ok(tallies)
+        sums(&self.flows)
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use observer_common::counters::Total;
 use observer_common::kind::Direction;
 
 use super::{DeviceRow, Figures, PathRow, Report, Row};
@@ -87,6 +88,15 @@ pub struct Underlay {
     pub complete: bool,
 }
 
+/// Packets that do not fit the way that they take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooBig {
+    /// How many.
+    pub packets: u64,
+    /// Every direction of every underlay and tunnel device was measured.
+    pub complete: bool,
+}
+
 impl Report {
     /// The lines by device, direction and class. Idle and unwatched directions have a line of their own
     /// at underlay and tunnel devices; at others only where a hook was lost.
@@ -119,13 +129,20 @@ impl Report {
     pub fn path_lines(&self) -> Vec<PathLine<'_>> {
         let devices: BTreeMap<&str, &DeviceRow> =
             self.devices.iter().map(|row| (row.device.name.as_str(), row)).collect();
-        // A path of a device that is gone was measured as long as the device was there.
-        let state = |path: &PathRow| {
-            devices
-                .get(path.id.device.as_str())
-                .map_or(State::Measured, |device| State::of(device, path.id.direction))
-        };
-        self.paths.iter().map(|path| PathLine { path, state: state(path) }).collect()
+        // Thousands of paths of one device stand one behind the other.
+        let mut last: Option<(&str, Option<&DeviceRow>)> = None;
+        let mut lines = Vec::with_capacity(self.paths.len());
+        for path in &self.paths {
+            let device = match last {
+                Some((name, device)) if name == &*path.id.device => device,
+                _ => devices.get(&*path.id.device).copied(),
+            };
+            last = Some((&path.id.device, device));
+            // A path of a device that is gone was measured as long as the device was there.
+            let state = device.map_or(State::Measured, |device| State::of(device, path.id.direction));
+            lines.push(PathLine { path, state });
+        }
+        lines
     }
 
     /// The sum over underlay devices; `None` where no direction of any of them was measured. Tunnel and
@@ -142,6 +159,29 @@ impl Report {
             }
         }
         measured.then_some(Underlay { figures, complete })
+    }
+
+    /// Packets larger than the MTU of an underlay device, and those that a tunnel would have to fragment or
+    /// drop; `None` where no direction of any such device was measured. At a tunnel device a packet that does
+    /// not fit is counted once, whatever else is too small for it.
+    #[must_use]
+    pub fn too_big(&self) -> Option<TooBig> {
+        let (mut measured, mut sum) = (false, TooBig { packets: 0, complete: true });
+        for line in self.lines() {
+            let counters: &[Total] = match line.device.device.role {
+                Role::Underlay => &[Total::Oversized],
+                Role::Tunnel => &[Total::WouldFragment, Total::WouldDrop],
+                _ => continue,
+            };
+            if line.state == State::Measured {
+                measured = true;
+                let figures = line.figures().unwrap_or_default();
+                sum.packets += counters.iter().map(|counter| figures.get(*counter)).sum::<u64>();
+            } else {
+                sum.complete = false;
+            }
+        }
+        measured.then_some(sum)
     }
 }
 
@@ -186,6 +226,22 @@ mod tests {
         assert_eq!(tunnel.len(), 2);
         assert_eq!((tunnel[0].state, tunnel[0].figures()), (State::Measured, Some(Figures::default())));
         assert_eq!((tunnel[1].state, tunnel[1].figures()), (State::NotWatched, None));
+    }
+
+    #[test]
+    fn a_packet_too_big_is_counted_once_and_an_unwatched_direction_leaves_it_open() {
+        let report = Report::total(&fixture::snapshot(10));
+        let of = |role, counter| -> u64 {
+            let lines = report.lines();
+            let of = lines.iter().filter(|line| line.device.device.role == role);
+            of.filter_map(Line::figures).map(|figures| figures.get(counter)).sum()
+        };
+        let fragmented = of(Role::Tunnel, Total::WouldFragment);
+        assert!(fragmented > 0);
+        let packets = fragmented + of(Role::Tunnel, Total::WouldDrop) + of(Role::Underlay, Total::Oversized);
+        assert_eq!(report.too_big(), Some(TooBig { packets, complete: true }));
+        let lost = Report::between(&fixture::snapshot(10), &fixture::lost(11, 10));
+        assert!(lost.too_big().is_some_and(|sum| !sum.complete));
     }
 
     #[test]

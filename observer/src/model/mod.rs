@@ -9,7 +9,7 @@ mod report;
 pub mod whatif;
 
 pub use figures::{Figures, Fragments, PathFigures};
-pub use lines::{Line, PathLine, State, Underlay, per_second};
+pub use lines::{Line, PathLine, State, TooBig, Underlay, per_second};
 pub use mode::Mode;
-pub use price::{PriceReport, SoftirqRow, SpanRow, TcpRow};
+pub use price::{PriceReport, RoundTrips, SoftirqRow, SpanRow, TcpRow, WireRow};
 pub use report::{DeviceRow, PathRow, Report, Row};

@@ -7,12 +7,12 @@ use observer_common::kind::{Class, Direction};
 use observer_common::price::lower_bound;
 
 use super::per_second;
-use crate::price::{Discarded, Price, Softirq, Span, TcpPath};
+use crate::price::{Discarded, Drops, Offload, Price, Softirq, Span, TcpPath, WirePath};
 
 /// The price over an interval.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PriceReport {
-    /// One of so many packets or batches was measured.
+    /// It was measured during one of so many parts of the time.
     pub sample: u32,
     /// What each measured stretch was longer by; taken off.
     pub probe: Duration,
@@ -24,8 +24,13 @@ pub struct PriceReport {
     pub softirqs: Vec<SoftirqRow>,
     /// By peer and encapsulation; those where nothing was seen are left out.
     pub tcp: Vec<TcpRow>,
+    /// Packets that this node dropped, those of a path together, what was dropped most first; where nothing
+    /// was, nothing.
+    pub drops: Vec<Drops>,
     /// What this kernel does not allow to measure.
     pub missing: Vec<String>,
+    /// Round trips at the hooks by peer and encapsulation; those where nothing was seen are left out.
+    pub wire: Vec<WireRow>,
 }
 
 /// Encapsulation or decapsulation.
@@ -50,6 +55,8 @@ pub struct SpanRow {
     pub cpu: Option<f64>,
     /// The part of the measured time that was the measurement's own, and was taken off.
     pub own: Option<f64>,
+    /// Of egress: what became of work for the hardware.
+    pub offload: Offload,
     /// Buffers by time.
     pub buckets: Vec<u64>,
 }
@@ -80,9 +87,70 @@ pub struct TcpRow {
     pub percentiles: Option<[f64; 3]>,
     /// Segments sent again.
     pub retransmits: u64,
+    /// Packets, not only of TCP, that this node dropped; `None` where the kernel does not let that be counted.
+    pub dropped: Option<u64>,
+    /// The reason for the most of them.
+    pub reason: Option<String>,
+    /// Median, 90th and 99th percentile of the same path's round trips at the hook, ms.
+    pub at_hook: Option<[f64; 3]>,
     /// Buckets in µs.
     pub buckets: Vec<u64>,
 }
+
+/// Round trips at the hooks, by path.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WireRow {
+    /// The peer node.
+    pub peer: IpAddr,
+    /// The encapsulation.
+    pub class: Class,
+    /// Answers that were timed.
+    pub samples: u64,
+    /// Their mean, ms.
+    pub mean: Option<f64>,
+    /// Median, 90th and 99th percentile, ms.
+    pub percentiles: Option<[f64; 3]>,
+    /// Buckets in µs.
+    pub buckets: Vec<u64>,
+}
+
+/// What rows of round trips have in common, whoever timed them.
+pub trait RoundTrips {
+    /// The peer node and the encapsulation.
+    fn path(&self) -> (IpAddr, Class);
+    /// How many.
+    fn samples(&self) -> u64;
+    /// Their mean, ms.
+    fn mean(&self) -> Option<f64>;
+    /// Median, 90th and 99th percentile, ms.
+    fn percentiles(&self) -> Option<[f64; 3]>;
+    /// How many by µs.
+    fn buckets(&self) -> &[u64];
+}
+
+macro_rules! round_trips {
+    ($($row:ty),*) => {$(
+        impl RoundTrips for $row {
+            fn path(&self) -> (IpAddr, Class) {
+                (self.peer, self.class)
+            }
+            fn samples(&self) -> u64 {
+                self.samples
+            }
+            fn mean(&self) -> Option<f64> {
+                self.mean
+            }
+            fn percentiles(&self) -> Option<[f64; 3]> {
+                self.percentiles
+            }
+            fn buckets(&self) -> &[u64] {
+                &self.buckets
+            }
+        }
+    )*};
+}
+
+round_trips!(TcpRow, WireRow);
 
 impl PriceReport {
     /// What was added between two readings (or by `later` alone). `packets` says how many packets a
@@ -105,6 +173,18 @@ impl PriceReport {
         let of = |path: &TcpPath| {
             earlier.and_then(|e| e.tcp.iter().find(|b| b.peer == path.peer && b.class == path.class))
         };
+        let drops = drops(earlier, later);
+        let at_hooks = |path: &WirePath| {
+            earlier.and_then(|e| e.wire.iter().find(|b| b.peer == path.peer && b.class == path.class))
+        };
+        let wire: Vec<_> = later
+            .wire
+            .iter()
+            .map(|path| wire_row(at_hooks(path), path))
+            .filter(|row| row.samples != 0)
+            .collect();
+        let counted = !later.missing.iter().any(|missing| missing.starts_with("drops"));
+        let tcp = |path| tcp_row(of(path), path, counted.then_some(&drops[..]), &wire);
         Self {
             sample: later.sample,
             probe: later.probe,
@@ -115,15 +195,32 @@ impl PriceReport {
                 .collect(),
             discarded: discarded(earlier.map(|e| e.discarded).unwrap_or_default(), later.discarded),
             softirqs: softirqs(earlier, later, measured),
-            tcp: later
-                .tcp
-                .iter()
-                .map(|path| tcp_row(of(path), path))
-                .filter(|row| row.samples != 0 || row.retransmits != 0)
-                .collect(),
+            tcp: later.tcp.iter().map(tcp).filter(TcpRow::has_something).collect(),
+            drops,
             missing: later.missing.clone(),
+            wire,
         }
     }
+}
+
+impl TcpRow {
+    fn has_something(&self) -> bool {
+        let dropped = self.dropped.is_some_and(|packets| packets != 0);
+        self.samples != 0 || self.retransmits != 0 || dropped || self.at_hook.is_some()
+    }
+}
+
+fn drops(earlier: Option<&Price>, later: &Price) -> Vec<Drops> {
+    let same = |a: &Drops, b: &Drops| {
+        (a.peer, a.class, a.direction, &a.reason) == (b.peer, b.class, b.direction, &b.reason)
+    };
+    let before = |row: &Drops| {
+        earlier.and_then(|e| e.drops.iter().find(|b| same(b, row))).map_or(0, |before| before.packets)
+    };
+    let since = |row: &Drops| Drops { packets: row.packets.saturating_sub(before(row)), ..row.clone() };
+    let mut rows: Vec<_> = later.drops.iter().map(since).filter(|row| row.packets != 0).collect();
+    rows.sort_by_key(|row| (row.peer, row.class, std::cmp::Reverse(row.packets)));
+    rows
 }
 
 fn discarded(before: Discarded, after: Discarded) -> Discarded {
@@ -132,6 +229,7 @@ fn discarded(before: Discarded, after: Discarded) -> Discarded {
         undelivered: after.undelivered.saturating_sub(before.undelivered),
         interrupted: after.interrupted.saturating_sub(before.interrupted),
         unreadable: after.unreadable.saturating_sub(before.unreadable),
+        uncounted: after.uncounted.saturating_sub(before.uncounted),
     }
 }
 
@@ -157,6 +255,7 @@ fn span_row(earlier: Option<&Span>, later: &Span, interval: Duration, seen: Opti
         skb: mean(time, skbs),
         percentiles: percentiles(&buckets, 1.0),
         cpu: rate.and_then(|rate| if rate == 0.0 { Some(0.0) } else { packet.map(|ns| rate * ns / 1e9) }),
+        offload: later.offload.since(earlier.map(|e| e.offload).unwrap_or_default()),
         own: (skbs != 0).then(|| own.as_secs_f64() / (own + time).as_secs_f64().max(f64::MIN_POSITIVE)),
         buckets,
     }
@@ -178,17 +277,57 @@ fn softirqs(earlier: Option<&Price>, later: &Price, interval: Duration) -> Vec<S
     later.softirqs.iter().map(row).collect()
 }
 
-fn tcp_row(earlier: Option<&TcpPath>, later: &TcpPath) -> TcpRow {
-    let samples = later.samples - earlier.map_or(0, |e| e.samples.min(later.samples));
-    let sum = later.sum.saturating_sub(earlier.map_or(Duration::ZERO, |e| e.sum));
-    let buckets = since(earlier.map(|e| &e.buckets), &later.buckets);
+/// A path, with what was dropped of it (the most frequent reason first; `None` where that is not counted) and
+/// what the hooks timed of it.
+fn tcp_row(earlier: Option<&TcpPath>, later: &TcpPath, drops: Option<&[Drops]>, wire: &[WireRow]) -> TcpRow {
+    let here = (later.peer, later.class);
+    let dropped = || drops.into_iter().flatten().filter(|drop| (drop.peer, drop.class) == here);
+    let same = wire.iter().find(|wire| (wire.peer, wire.class) == here);
+    let times =
+        times(earlier.map(|e| (e.samples, e.sum, &e.buckets)), (later.samples, later.sum, &later.buckets));
     TcpRow {
+        dropped: drops.map(|_| dropped().map(|drop| drop.packets).sum()),
+        reason: dropped().next().map(|drop| drop.reason.clone()),
+        at_hook: same.and_then(|wire| wire.percentiles),
         peer: later.peer,
         class: later.class,
+        samples: times.samples,
+        mean: times.mean,
+        percentiles: times.percentiles,
+        retransmits: later.retransmits - earlier.map_or(0, |e| e.retransmits.min(later.retransmits)),
+        buckets: times.buckets,
+    }
+}
+
+fn wire_row(earlier: Option<&WirePath>, later: &WirePath) -> WireRow {
+    let times =
+        times(earlier.map(|e| (e.samples, e.sum, &e.buckets)), (later.samples, later.sum, &later.buckets));
+    WireRow {
+        peer: later.peer,
+        class: later.class,
+        samples: times.samples,
+        mean: times.mean,
+        percentiles: times.percentiles,
+        buckets: times.buckets,
+    }
+}
+
+struct Times {
+    samples: u64,
+    mean: Option<f64>,
+    percentiles: Option<[f64; 3]>,
+    buckets: Vec<u64>,
+}
+
+/// Round-trip times between two readings of their number, sum and buckets in µs.
+fn times(earlier: Option<(u64, Duration, &Vec<u64>)>, later: (u64, Duration, &Vec<u64>)) -> Times {
+    let samples = later.0 - earlier.map_or(0, |e| e.0.min(later.0));
+    let sum = later.1.saturating_sub(earlier.map_or(Duration::ZERO, |e| e.1));
+    let buckets = since(earlier.map(|e| e.2), later.2);
+    Times {
         samples,
         mean: mean(sum, samples).map(|ns| ns / 1e6),
         percentiles: percentiles(&buckets, 1e-3),
-        retransmits: later.retransmits - earlier.map_or(0, |e| e.retransmits.min(later.retransmits)),
         buckets,
     }
 }
@@ -239,6 +378,7 @@ mod tests {
             packets: values.len() as u64 * 2,
             time: Duration::from_nanos(values.iter().sum()),
             own: Duration::ZERO,
+            offload: Offload::default(),
             buckets,
         }
     }

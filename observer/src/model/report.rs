@@ -1,10 +1,10 @@
 //! One report: what two snapshots (or one) say, row by row.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::time::Duration;
 
 use observer_common::abi::SIZE_CLASSES;
-use observer_common::counters::{EVENTS, Event, Merge};
+use observer_common::counters::{EVENTS, Event, Merge, PathCounter};
 use observer_common::kind::{Class, Direction};
 
 use super::{Figures, PathFigures, PriceReport};
@@ -112,6 +112,33 @@ impl<'a> Earlier<'a> {
     }
 }
 
+/// The paths, those with most wire bytes first. With thousands of them it is their order that costs, so that
+/// numbers are sorted, and each path is written once.
+fn paths(earlier: Option<&Snapshot>, later: &Snapshot) -> Vec<PathRow> {
+    let mut before = Earlier::of(earlier);
+    let figures = later.paths.iter().map(|path| {
+        let figures = PathFigures(path.counters);
+        match before.find(&path.id) {
+            Some(before) => figures.since(&PathFigures(before.counters)),
+            None => figures,
+        }
+    });
+    let figures: Vec<PathFigures> = figures.collect();
+    let mut order: Vec<(Reverse<u64>, u32)> =
+        (0..).zip(&figures).map(|(n, figures)| (Reverse(figures.get(PathCounter::WireBytes)), n)).collect();
+    if later.paths.is_sorted_by(|a, b| a.id < b.id) {
+        order.sort_unstable();
+    } else {
+        let id = |n: u32| &later.paths[n as usize].id;
+        order.sort_unstable_by(|(a, m), (b, n)| a.cmp(b).then_with(|| id(*m).cmp(id(*n))));
+    }
+    let row = |(_, n): (_, u32)| {
+        let (path, figures) = (&later.paths[n as usize], figures[n as usize]);
+        PathRow { id: path.id.clone(), scope: path.scope, figures }
+    };
+    order.into_iter().map(row).collect()
+}
+
 impl Report {
     /// What `later` counted in total.
     #[must_use]
@@ -157,24 +184,12 @@ impl Report {
             let before = earlier.and_then(|e| e.devices.iter().find(|d| d.name == device.name));
             report.add_device(before, device);
         }
-        let mut before = Earlier::of(earlier);
-        report.paths.reserve(later.paths.len());
-        for path in &later.paths {
-            let mut figures = PathFigures(path.counters);
-            if let Some(before) = before.find(&path.id) {
-                figures = figures.since(&PathFigures(before.counters));
-            }
-            report.paths.push(PathRow { id: path.id.clone(), scope: path.scope, figures });
-        }
+        report.paths = paths(earlier, later);
         report.price = later.price.as_ref().map(|price| {
             let before = earlier.and_then(|e| e.price.as_ref());
             PriceReport::between(before, price, interval, |device, direction| {
                 report.counted(device, direction)
             })
-        });
-        report.paths.sort_by(|a, b| {
-            use observer_common::counters::PathCounter::WireBytes;
-            b.figures.get(WireBytes).cmp(&a.figures.get(WireBytes)).then_with(|| a.id.cmp(&b.id))
         });
         report
     }

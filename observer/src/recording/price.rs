@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::form::{TableForm, Time, nanoseconds};
 use super::table::{Row, apply, difference};
 use super::words::Word;
-use crate::price::{Discarded, Price, Softirq, Span, TcpPath};
+use crate::price::{Discarded, Drops, Offload, Price, Softirq, Span, TcpPath, WirePath};
 
 /// The section of a line: what changed, as in the line itself.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -32,6 +32,10 @@ pub(super) struct PriceForm {
     softirqs: Option<TableForm<SoftirqForm>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tcp: Option<TableForm<TcpForm>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    drops: Option<TableForm<DropsForm>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wire: Option<TableForm<WireForm>>,
 }
 
 /// A section that is there is `Some`, be it `null`.
@@ -47,6 +51,7 @@ pub(super) struct DiscardedForm {
     undelivered: u64,
     interrupted: u64,
     unreadable: u64,
+    uncounted: u64,
 }
 
 /// Who a row of encapsulation is.
@@ -70,6 +75,22 @@ pub(super) struct TcpForm {
     encapsulation: Word<Class>,
 }
 
+/// What was dropped on the way to or from a peer, and why.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct DropsForm {
+    peer: IpAddr,
+    encapsulation: Word<Class>,
+    direction: Word<Direction>,
+    reason: String,
+}
+
+/// Where TCP leads that crosses the hooks.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct WireForm {
+    peer: IpAddr,
+    encapsulation: Word<Class>,
+}
+
 /// What leads from one state to the next: `None` where nothing changed, `Some(None)` where the price is
 /// not measured any more.
 pub(super) fn between(before: Option<&Price>, after: Option<&Price>) -> Option<Option<PriceForm>> {
@@ -87,6 +108,8 @@ pub(super) fn between(before: Option<&Price>, after: Option<&Price>) -> Option<O
         encapsulation: difference(&before.spans, &after.spans),
         softirqs: difference(&before.softirqs, &after.softirqs),
         tcp: difference(&before.tcp, &after.tcp),
+        drops: difference(&before.drops, &after.drops),
+        wire: difference(&before.wire, &after.wire),
     };
     (before != after || first).then_some(Some(form))
 }
@@ -122,21 +145,23 @@ impl PriceForm {
             .map_or(Ok(()), |form| apply(&mut price.spans, form))
             .map_err(within("encapsulation"))?;
         self.softirqs.map_or(Ok(()), |form| apply(&mut price.softirqs, form)).map_err(within("softirqs"))?;
-        self.tcp.map_or(Ok(()), |form| apply(&mut price.tcp, form)).map_err(within("tcp"))
+        self.tcp.map_or(Ok(()), |form| apply(&mut price.tcp, form)).map_err(within("tcp"))?;
+        self.drops.map_or(Ok(()), |form| apply(&mut price.drops, form)).map_err(within("drops"))?;
+        self.wire.map_or(Ok(()), |form| apply(&mut price.wire, form)).map_err(within("wire"))
     }
 }
 
 impl From<Discarded> for DiscardedForm {
     fn from(discarded: Discarded) -> Self {
-        let Discarded { unsent, undelivered, interrupted, unreadable } = discarded;
-        Self { unsent, undelivered, interrupted, unreadable }
+        let Discarded { unsent, undelivered, interrupted, unreadable, uncounted } = discarded;
+        Self { unsent, undelivered, interrupted, unreadable, uncounted }
     }
 }
 
 impl From<DiscardedForm> for Discarded {
     fn from(form: DiscardedForm) -> Self {
-        let DiscardedForm { unsent, undelivered, interrupted, unreadable } = form;
-        Self { unsent, undelivered, interrupted, unreadable }
+        let DiscardedForm { unsent, undelivered, interrupted, unreadable, uncounted } = form;
+        Self { unsent, undelivered, interrupted, unreadable, uncounted }
     }
 }
 
@@ -150,7 +175,17 @@ fn bucket(buckets: &[u64], index: usize) -> u64 {
     buckets.get(index).copied().unwrap_or(0)
 }
 
-const SPAN: [&str; 4] = ["skbs", "packets", "time_nanoseconds", "own_nanoseconds"];
+const SPAN: [&str; 9] = [
+    "skbs",
+    "packets",
+    "time_nanoseconds",
+    "own_nanoseconds",
+    "gso_skbs_whole",
+    "gso_skbs_cut",
+    "gso_segments_cut",
+    "checksums_left",
+    "checksums_computed",
+];
 
 impl Row for Span {
     type Form = SpanForm;
@@ -181,6 +216,7 @@ impl Row for Span {
             packets: 0,
             time: Duration::ZERO,
             own: Duration::ZERO,
+            offload: Offload::default(),
             buckets: vec![0; BUCKETS],
         }
     }
@@ -191,6 +227,11 @@ impl Row for Span {
             1 => self.packets,
             2 => nanoseconds(self.time),
             3 => nanoseconds(self.own),
+            4 => self.offload.whole,
+            5 => self.offload.cut,
+            6 => self.offload.segments,
+            7 => self.offload.left,
+            8 => self.offload.summed,
             _ => bucket(&self.buckets, column - SPAN.len()),
         }
     }
@@ -201,6 +242,11 @@ impl Row for Span {
             1 => self.packets = value,
             2 => self.time = Duration::from_nanos(value),
             3 => self.own = Duration::from_nanos(value),
+            4 => self.offload.whole = value,
+            5 => self.offload.cut = value,
+            6 => self.offload.segments = value,
+            7 => self.offload.left = value,
+            8 => self.offload.summed = value,
             _ => self.buckets[column - SPAN.len()] = value,
         }
     }
@@ -281,6 +327,94 @@ impl Row for TcpPath {
             1 => self.sum = Duration::from_nanos(value),
             2 => self.retransmits = value,
             _ => self.buckets[column - TCP.len()] = value,
+        }
+    }
+}
+
+impl Row for Drops {
+    type Form = DropsForm;
+    const COLUMNS: usize = 1;
+
+    fn column(_: usize) -> Cow<'static, str> {
+        "packets".into()
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        self.peer == other.peer
+            && self.class == other.class
+            && self.direction == other.direction
+            && self.reason == other.reason
+    }
+
+    fn form(&self) -> DropsForm {
+        DropsForm {
+            peer: self.peer,
+            encapsulation: Word(self.class),
+            direction: Word(self.direction),
+            reason: self.reason.clone(),
+        }
+    }
+
+    fn new(form: DropsForm) -> Self {
+        Self {
+            peer: form.peer,
+            class: form.encapsulation.0,
+            direction: form.direction.0,
+            reason: form.reason,
+            packets: 0,
+        }
+    }
+
+    fn get(&self, _: usize) -> u64 {
+        self.packets
+    }
+
+    fn set(&mut self, _: usize, value: u64) {
+        self.packets = value;
+    }
+}
+
+const WIRE: [&str; 2] = ["samples", "sum_nanoseconds"];
+
+impl Row for WirePath {
+    type Form = WireForm;
+    const COLUMNS: usize = WIRE.len() + BUCKETS;
+
+    fn column(index: usize) -> Cow<'static, str> {
+        column(&WIRE, index)
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        self.peer == other.peer && self.class == other.class
+    }
+
+    fn form(&self) -> WireForm {
+        WireForm { peer: self.peer, encapsulation: Word(self.class) }
+    }
+
+    fn new(form: WireForm) -> Self {
+        Self {
+            peer: form.peer,
+            class: form.encapsulation.0,
+            samples: 0,
+            sum: Duration::ZERO,
+            buckets: vec![0; BUCKETS],
+        }
+    }
+
+    fn get(&self, column: usize) -> u64 {
+        match column {
+            0 => self.samples,
+            1 => nanoseconds(self.sum),
+            _ => bucket(&self.buckets, column - WIRE.len()),
+        }
+    }
+
+    fn set(&mut self, column: usize, value: u64) {
+        match column {
+            0 => self.samples = value,
+            1 => self.sum = Duration::from_nanos(value),
+            _ => self.buckets[column - WIRE.len()] = value,
         }
     }
 }

@@ -83,7 +83,7 @@ impl From<&PathId> for IdForm {
 impl From<IdForm> for PathId {
     fn from(form: IdForm) -> Self {
         Self {
-            device: form.device,
+            device: form.device.into(),
             direction: form.direction.0,
             class: form.encapsulation.0,
             vni: match form.vni {

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::{End, Header, Recording, Writer};
-use crate::price::{Discarded, Price, Softirq, Span, TcpPath};
+use crate::price::{Discarded, Drops, Offload, Price, Softirq, Span, TcpPath, WirePath};
 use crate::snapshot::{
     Device, Fill, Hook, Path, PathId, Program, Routing, Snapshot, Stranger, Totals, Tunnel, Vni,
 };
@@ -112,6 +112,19 @@ fn what_encapsulation_costs_is_recorded_where_it_was_measured() {
         String::from_utf8(same).expect("text").lines().nth(2),
         Some(r#"{"taken":[1795348807,0],"counting":[7,0]}"#)
     );
+}
+
+#[test]
+fn a_price_of_before_round_trips_at_the_hooks_is_read() {
+    let mut old = vec![fixture::priced(12), fixture::priced(13)];
+    for price in old.iter_mut().flat_map(|snapshot| &mut snapshot.price) {
+        price.wire.clear();
+    }
+    let bytes = written(&old, Some(End::Done));
+    let text = String::from_utf8(bytes.clone()).expect("text");
+    assert!(text.contains("\"tcp\"") && !text.contains("\"wire\""), "as the writers of before wrote it");
+    let read: Vec<Snapshot> = recording(&bytes).map(|snapshot| snapshot.expect("readable")).collect();
+    assert_eq!(read, old);
 }
 
 #[test]
@@ -331,7 +344,7 @@ prop_compose! {
         vni in prop_oneof![Just(Vni::None), Just(Vni::Foreign), any::<u32>().prop_map(Vni::Own)],
         peer in any::<std::net::IpAddr>(),
     ) -> PathId {
-        PathId { device, direction, class, vni, peer }
+        PathId { device: device.into(), direction, class, vni, peer }
     }
 }
 
@@ -378,24 +391,28 @@ fn buckets() -> impl Strategy<Value = Vec<u64>> {
 prop_compose! {
     fn span()(
         direction in direction(), class in class(),
-        n in (counter(), counter(), any::<u64>(), any::<u64>()), buckets in buckets(),
+        n in (counter(), counter(), any::<u64>(), any::<u64>()), offload in any::<[u64; 5]>(), buckets in buckets(),
     ) -> Span {
+        let [whole, cut, segments, left, summed] = offload;
         Span {
             device: String::new(), direction, class, skbs: n.0, packets: n.1,
             time: Duration::from_nanos(n.2), own: Duration::from_nanos(n.3), buckets,
+            offload: Offload { whole, cut, segments, left, summed },
         }
     }
 }
 
 prop_compose! {
     fn price()(
-        sample in any::<u32>(), measuring in duration(), probe in any::<u64>(), discarded in any::<[u64; 4]>(),
+        sample in any::<u32>(), measuring in duration(), probe in any::<u64>(), discarded in any::<[u64; 5]>(),
         spans in btree_map("[a-c]", span(), 0..3),
         softirqs in btree_map(any::<u32>(), any::<[u64; 2]>(), 0..3),
         tcp in btree_map(any::<std::net::IpAddr>(), (class(), any::<[u64; 3]>(), buckets()), 0..3),
+        drops in btree_map((any::<std::net::IpAddr>(), text()), (class(), direction(), any::<u64>()), 0..3),
         missing in vec(text(), 0..2),
+        wire in btree_map(any::<std::net::IpAddr>(), (class(), any::<[u64; 2]>(), buckets()), 0..3),
     ) -> Price {
-        let [unsent, undelivered, interrupted, unreadable] = discarded;
+        let [unsent, undelivered, interrupted, unreadable, uncounted] = discarded;
         let busy = |(cpu, [transmit, receive]): (u32, [u64; 2])| Softirq {
             cpu, transmit: Duration::from_nanos(transmit), receive: Duration::from_nanos(receive),
         };
@@ -404,7 +421,7 @@ prop_compose! {
             measuring,
             probe: Duration::from_nanos(probe),
             spans: spans.into_iter().map(|(device, span)| Span { device, ..span }).collect(),
-            discarded: Discarded { unsent, undelivered, interrupted, unreadable },
+            discarded: Discarded { unsent, undelivered, interrupted, unreadable, uncounted },
             softirqs: softirqs.into_iter().map(busy).collect(),
             tcp: tcp
                 .into_iter()
@@ -412,7 +429,17 @@ prop_compose! {
                     peer, class, samples, sum: Duration::from_nanos(sum), retransmits, buckets,
                 })
                 .collect(),
+            drops: drops
+                .into_iter()
+                .map(|((peer, reason), (class, direction, packets))| Drops { peer, class, direction, reason, packets })
+                .collect(),
             missing,
+            wire: wire
+                .into_iter()
+                .map(|(peer, (class, [samples, sum], buckets))| WirePath {
+                    peer, class, samples, sum: Duration::from_nanos(sum), buckets,
+                })
+                .collect(),
         }
     }
 }

@@ -111,7 +111,7 @@ pub(crate) fn path_encapsulation(line: &PathLine) -> Cell {
 pub(crate) fn paths<'a>() -> Vec<Column<PathLine<'a>>> {
     vec![
         column("PEER", no_unit, false, 0, |line, _| Cell::address(line.path.id.peer)),
-        column("SCOPE", no_unit, false, 3, |line, _| Cell::text(line.path.scope.label())),
+        column("SCOPE", no_unit, false, 4, |line, _| Cell::text(line.path.scope.label())),
         column("DIR", no_unit, false, 1, |line, _| Cell::text(line.path.id.direction.label())),
         column("ENCAP", no_unit, false, 0, |line, _| path_encapsulation(line)),
         column("VNI", no_unit, true, 8, |line, _| vni_cell(line.path.id.vni)),
@@ -123,7 +123,7 @@ pub(crate) fn paths<'a>() -> Vec<Column<PathLine<'a>>> {
         column("OVERHEAD", Form::volume_unit, true, 9, |line, form| {
             form.volume(line.state, Some(line.path.figures.overhead_bytes()))
         }),
-        column("OVERHEAD", percent_unit, true, 4, |line, form| {
+        column("OVERHEAD", percent_unit, true, 3, |line, form| {
             form.percent(line.state, line.path.figures.overhead_ratio())
         }),
         column("FRAGM", Form::count_unit, true, 5, |line, form| {

@@ -80,7 +80,7 @@ pub fn paths(report: &Report) -> String {
         };
         let mut fields = common(report);
         fields.extend([
-            id.device.clone(),
+            id.device.to_string(),
             id.direction.label().to_owned(),
             id.class.label().to_owned(),
             vni,

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::observer::price::{Discarded, Price, Softirq, Span, TcpPath};
+use super::observer::price::{Discarded, Drops, Offload, Price, Softirq, Span, TcpPath, WirePath};
 use super::observer::snapshot::{
     Device, Fill, Hook, Path, PathId, Routing, Snapshot, Stranger, Totals, Tunnel, Vni,
 };
@@ -77,7 +77,7 @@ fn path(peer: &str, scope: Scope, direction: Direction, class: Class, flows: &[F
         counters[to as usize] = sum.counters[from as usize];
     }
     let vni = if class == Class::Vxlan { Vni::Own(4_096) } else { Vni::None };
-    let id = PathId { device: "eth0".to_owned(), direction, class, vni, peer: address(peer) };
+    let id = PathId { device: "eth0".into(), direction, class, vni, peer: address(peer) };
     Path { id, scope, counters }
 }
 
@@ -170,7 +170,7 @@ pub(crate) fn snapshot(seconds: u64) -> Snapshot {
     hurt.counters[PathCounter::WouldFragment as usize] = packets(120, seconds);
     hurt.counters[PathCounter::WouldDrop as usize] = packets(10, seconds) / 20;
     let stranger = PathId {
-        device: "eth0".to_owned(),
+        device: "eth0".into(),
         direction: Ingress,
         class: Class::Vxlan,
         vni: Vni::Own(77),
@@ -211,7 +211,7 @@ pub(crate) fn snapshot(seconds: u64) -> Snapshot {
     }
 }
 
-/// The same node while it measures what encapsulation costs, one of 64 packets.
+/// The same node while it measures what encapsulation costs, one of 64.
 pub(crate) fn priced(seconds: u64) -> Snapshot {
     let busy = |share: u64| Duration::from_millis(share * seconds);
     let price = Price {
@@ -232,7 +232,16 @@ pub(crate) fn priced(seconds: u64) -> Snapshot {
             tcp("10.2.0.13", Class::Vxlan, packets(300, seconds), [9_400, 22_800], packets(20, seconds)),
             tcp("10.1.0.14", Class::None, packets(160, seconds), [140, 260], 0),
         ],
+        drops: vec![
+            drops("10.2.0.13", Class::Vxlan, "NEIGH_FAILED", packets(3, seconds)),
+            drops("10.2.0.13", Class::Vxlan, "PKT_TOO_BIG", packets(11, seconds)),
+        ],
         missing: Vec::new(),
+        wire: vec![
+            wire("10.1.0.12", Class::Vxlan, packets(620, seconds), [190, 4_300]),
+            wire("10.2.0.13", Class::Vxlan, packets(240, seconds), [9_500, 49_700]),
+            wire("10.1.0.14", Class::None, packets(110, seconds), [150, 41_000]),
+        ],
     };
     Snapshot { price: Some(price), ..snapshot(seconds) }
 }
@@ -249,6 +258,16 @@ fn histogram(count: u64, values: [u64; 2]) -> (u64, Vec<u64>) {
 fn span(direction: Direction, packets: u64, packets_a_skb: u64, nanoseconds: [u64; 2]) -> Span {
     let skbs = packets / packets_a_skb / 64;
     let (time, buckets) = histogram(skbs, nanoseconds);
+    let offload = match direction {
+        Direction::Ingress => Offload::default(),
+        Direction::Egress => Offload {
+            whole: packets / 40,
+            cut: packets / 200,
+            segments: packets / 20,
+            left: packets / 10,
+            summed: 0,
+        },
+    };
     Span {
         device: "vxlan.calico".to_owned(),
         direction,
@@ -257,13 +276,24 @@ fn span(direction: Direction, packets: u64, packets_a_skb: u64, nanoseconds: [u6
         packets: skbs * packets_a_skb,
         time: Duration::from_nanos(time),
         own: Duration::from_nanos(skbs * 41),
+        offload,
         buckets,
     }
+}
+
+fn drops(peer: &str, class: Class, reason: &str, packets: u64) -> Drops {
+    let (peer, direction) = (peer.parse().expect("an address"), Direction::Egress);
+    Drops { peer, class, direction, reason: reason.to_owned(), packets }
 }
 
 fn tcp(peer: &str, class: Class, samples: u64, microseconds: [u64; 2], retransmits: u64) -> TcpPath {
     let (sum, buckets) = histogram(samples, microseconds);
     TcpPath { peer: address(peer), class, samples, sum: Duration::from_micros(sum), retransmits, buckets }
+}
+
+fn wire(peer: &str, class: Class, samples: u64, microseconds: [u64; 2]) -> WirePath {
+    let (sum, buckets) = histogram(samples, microseconds);
+    WirePath { peer: address(peer), class, samples, sum: Duration::from_micros(sum), buckets }
 }
 
 /// The same node whose ingress hook at `eth0` is lost.

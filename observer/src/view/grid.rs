@@ -93,6 +93,16 @@ impl Cell {
     fn width(&self) -> usize {
         self.text.chars().count()
     }
+
+    /// The text in exactly that width. What tells addresses of one network apart stands at their end.
+    pub(crate) fn fit(&self, width: usize, right: bool) -> String {
+        let count = self.width();
+        if count > width && matches!(self.order, Order::Address(_)) {
+            let end = self.text.chars().skip(count - width.saturating_sub(1));
+            return std::iter::once('…').chain(end).collect();
+        }
+        fit(&self.text, width, right)
+    }
 }
 
 impl Form {
@@ -174,8 +184,13 @@ pub(crate) struct Layout {
 pub(crate) const GAP: usize = 2;
 /// Columns of numbers do not jump with every figure.
 const NUMBER_WIDTH: usize = 5;
+/// Columns up to this rank stay as long as the texts can give way to them: a table is there for its figures.
+const KEPT: u8 = 3;
+/// What texts are cut to before such a column goes, and at last.
+const CUT: [usize; 2] = [7, 3];
 
-/// Lays out columns for rows of cells; `width` 0 means that there is no limit.
+/// Lays out columns for rows of cells; `width` 0 means that there is no limit. A number is shown in full or
+/// not at all: cut, it would be another number.
 pub(crate) fn layout<T>(columns: &[Column<T>], rows: &[Vec<Cell>], form: &Form, width: usize) -> Layout {
     let mut shown: Vec<(usize, usize)> = columns
         .iter()
@@ -190,26 +205,40 @@ pub(crate) fn layout<T>(columns: &[Column<T>], rows: &[Vec<Cell>], form: &Form, 
     if width == 0 {
         return Layout { shown };
     }
-    let total = |shown: &[(usize, usize)]| {
-        shown.iter().map(|(_, width)| width + GAP).sum::<usize>().saturating_sub(GAP)
-    };
-    while total(&shown) > width {
-        let least = shown.iter().enumerate().max_by_key(|(_, (index, _))| columns[*index].rank);
-        let Some((place, (index, _))) = least else { break };
-        if columns[*index].rank == 0 {
-            break;
-        }
-        shown.remove(place);
-    }
-    // What may not go is cut, the widest first.
-    while total(&shown) > width {
-        let Some(widest) = shown.iter_mut().max_by_key(|(_, width)| *width) else { break };
-        if widest.1 <= 3 {
-            break;
-        }
-        widest.1 -= 1;
+    give_up(columns, &mut shown, width, KEPT, usize::MAX);
+    give_up(columns, &mut shown, width, 0, CUT[0]);
+    CUT.iter().for_each(|least| cut(columns, &mut shown, width, *least));
+    while total(&shown) > width && shown.len() > 1 {
+        shown.pop();
     }
     Layout { shown }
+}
+
+fn total(shown: &[(usize, usize)]) -> usize {
+    shown.iter().map(|(_, width)| width + GAP).sum::<usize>().saturating_sub(GAP)
+}
+
+/// Columns above a rank go, the highest first, until the rest fits with its texts cut to `texts`.
+fn give_up<T>(columns: &[Column<T>], shown: &mut Vec<(usize, usize)>, width: usize, above: u8, texts: usize) {
+    let least = |(index, width): &(usize, usize)| {
+        (*index, if columns[*index].right { *width } else { (*width).min(texts) })
+    };
+    while total(&shown.iter().map(least).collect::<Vec<_>>()) > width {
+        let least = shown.iter().enumerate().max_by_key(|(_, (index, _))| columns[*index].rank);
+        let Some((place, _)) = least.filter(|(_, (index, _))| columns[*index].rank > above) else { break };
+        shown.remove(place);
+    }
+}
+
+/// Texts are cut, the widest first.
+fn cut<T>(columns: &[Column<T>], shown: &mut [(usize, usize)], width: usize, least: usize) {
+    while total(shown) > width {
+        let texts = shown.iter_mut().filter(|(index, _)| !columns[*index].right);
+        let Some(widest) = texts.max_by_key(|(_, width)| *width).filter(|widest| widest.1 > least) else {
+            break;
+        };
+        widest.1 -= 1;
+    }
 }
 
 /// A text in exactly that width: padded, or cut with `…`.
@@ -221,6 +250,33 @@ pub(crate) fn fit(text: &str, width: usize, right: bool) -> String {
         return cut;
     }
     if right { format!("{text:>width$}") } else { format!("{text:<width$}") }
+}
+
+/// A text in lines of at most that width, broken between words where that is possible.
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let width = width.max(1);
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let mut rest: Vec<char> = word.chars().collect();
+        loop {
+            let used = lines.last().map_or(0, |line| line.chars().count());
+            let gap = usize::from(used != 0);
+            let last = lines.last_mut().filter(|_| used + gap + rest.len() <= width);
+            if let Some(last) = last {
+                last.extend(std::iter::repeat_n(' ', gap).chain(rest));
+                break;
+            }
+            if used != 0 {
+                lines.push(String::new());
+                continue;
+            }
+            let tail = rest.split_off(width);
+            *lines.last_mut().unwrap_or(&mut String::new()) = rest.into_iter().collect();
+            lines.push(String::new());
+            rest = tail;
+        }
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -254,9 +310,31 @@ mod tests {
         let columns = columns();
         let rows = vec![columns.iter().map(|c| (c.cell)(&10, &FORM)).collect::<Vec<_>>()];
         assert_eq!(layout(&columns, &rows, &FORM, 0).shown, [(0, 15), (1, 5), (2, 5)]);
-        assert_eq!(layout(&columns, &rows, &FORM, 28).shown, [(0, 15), (1, 5)]);
+        assert_eq!(layout(&columns, &rows, &FORM, 28).shown, [(0, 14), (1, 5), (2, 5)]);
+        assert_eq!(layout(&columns, &rows, &FORM, 20).shown, [(0, 13), (1, 5)]);
         assert_eq!(layout(&columns, &rows, &FORM, 8).shown, [(0, 8)]);
         assert_eq!(layout(&columns, &rows, &FORM, 1).shown, [(0, 3)]);
+    }
+
+    #[test]
+    fn a_number_is_never_cut() {
+        let mut columns = columns();
+        columns.iter_mut().for_each(|column| column.rank = 0);
+        columns[1].cell = |_, _| Cell::number(1.0, "1234567".to_owned());
+        let rows = vec![columns.iter().map(|c| (c.cell)(&10, &FORM)).collect::<Vec<_>>()];
+        for width in 1..40 {
+            let shown = layout(&columns, &rows, &FORM, width).shown;
+            assert!(shown.iter().all(|(index, width)| *index != 1 || *width == 7), "{width}: {shown:?}");
+        }
+        assert_eq!(layout(&columns, &rows, &FORM, 12).shown, [(0, 3), (1, 7)]);
+    }
+
+    #[test]
+    fn an_address_is_cut_where_others_are_the_same() {
+        let address = Cell::address("fd00:10:10:1::c".parse().expect("an address"));
+        assert_eq!(address.fit(8, false), "…10:1::c");
+        assert_eq!(address.fit(16, false), "fd00:10:10:1::c ");
+        assert_eq!(Cell::text("vxlan.calico").fit(8, false), "vxlan.c…");
     }
 
     #[test]
@@ -275,6 +353,20 @@ mod tests {
     fn unknown_sorts_below_zero() {
         assert_eq!(Cell::unknown().compare(&Cell::number(0.0, "0".into())), Ordering::Less);
         assert_eq!(Cell::text("b").compare(&Cell::text("a")), Ordering::Greater);
+    }
+
+    #[test]
+    fn texts_are_broken_between_words() {
+        assert_eq!(wrap("not measured: c begins it", 14), ["not measured:", "c begins it"]);
+        assert_eq!(wrap("abcdefgh ij", 3), ["abc", "def", "gh", "ij"]);
+        assert_eq!(wrap("", 3), [""]);
+        for width in 0..30 {
+            let text = "the hook at cali0123456789abcde ingress is lost: traffic since then is unknown";
+            let lines = wrap(text, width);
+            assert!(lines.iter().all(|line| line.chars().count() <= width.max(1)), "{width}: {lines:?}");
+            let letters = |text: &str| text.chars().filter(|c| *c != ' ').collect::<String>();
+            assert_eq!(letters(&lines.concat()), letters(text));
+        }
     }
 
     #[test]

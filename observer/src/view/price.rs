@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::grid::{Cell, Column, Form};
 use super::table::{number, plain};
 use super::units;
-use crate::model::{PriceReport, SoftirqRow, SpanRow, TcpRow};
+use crate::model::{PriceReport, RoundTrips, SoftirqRow, SpanRow, TcpRow};
+use crate::price::Offload;
 
 /// Columns of encapsulation and decapsulation.
 pub(super) fn spans<'a>() -> Vec<Column<&'a SpanRow>> {
@@ -22,8 +23,18 @@ pub(super) fn spans<'a>() -> Vec<Column<&'a SpanRow>> {
         Column { unit: |_| "ns/skb", rank: 5, ..number("P90", |row, _| percentile(row.percentiles, 1)) },
         Column { unit: |_| "ns/skb", rank: 3, ..number("P99", |row, _| percentile(row.percentiles, 2)) },
         Column { unit: |_| "% of one", ..number("CPU", |row, _| share(row.cpu)) },
-        Column { unit: |_| "skbs", rank: 6, ..number("MEASURED", |row, _| count(row.measured.0)) },
-        Column { unit: |_| "% taken off", rank: 7, ..number("OWN", |row, _| share(row.own)) },
+        Column {
+            unit: |_| "% cut",
+            rank: 5,
+            ..number("SW GSO", |row, _| in_software(row, Offload::cut_ratio))
+        },
+        Column {
+            unit: |_| "% done",
+            rank: 6,
+            ..number("SW CSUM", |row, _| in_software(row, Offload::summed_ratio))
+        },
+        Column { unit: |_| "skbs", rank: 7, ..number("MEASURED", |row, _| count(row.measured.0)) },
+        Column { unit: |_| "% taken off", rank: 8, ..number("OWN", |row, _| share(row.own)) },
     ]
 }
 
@@ -36,17 +47,24 @@ pub(super) fn softirqs<'a>() -> Vec<Column<&'a SoftirqRow>> {
     ]
 }
 
-/// Columns of TCP by path.
+/// Columns of latency and loss by path.
 pub(super) fn tcp<'a>() -> Vec<Column<&'a TcpRow>> {
     vec![
         plain("PEER", |row, _| Cell::address(row.peer)),
         plain("ENCAP", |row, _| Cell::text(row.class.label())),
         Column { unit: |_| "ms", ..number("RTT", |row, _| milliseconds(row.mean)) },
         Column { unit: |_| "ms", rank: 1, ..number("P50", |row, _| thousandth(row.percentiles, 0)) },
-        Column { unit: |_| "ms", rank: 2, ..number("P90", |row, _| thousandth(row.percentiles, 1)) },
+        Column { unit: |_| "ms", rank: 3, ..number("P90", |row, _| thousandth(row.percentiles, 1)) },
         Column { unit: |_| "ms", rank: 1, ..number("P99", |row, _| thousandth(row.percentiles, 2)) },
-        Column { rank: 3, ..number("SAMPLES", |row, _| count(row.samples)) },
+        Column { rank: 4, ..number("SAMPLES", |row, _| count(row.samples)) },
+        Column { unit: |_| "ms", rank: 2, ..number("HOOK P50", |row, _| thousandth(row.at_hook, 0)) },
+        Column { unit: |_| "ms", rank: 2, ..number("HOOK P99", |row, _| thousandth(row.at_hook, 2)) },
         Column { unit: |_| "segments", ..number("RESENT", resent) },
+        Column { unit: |_| "packets", rank: 1, ..number("DROPPED", |row, _| dropped(row)) },
+        Column {
+            rank: 5,
+            ..plain("MOSTLY", |row, _| row.reason.as_deref().map_or_else(|| Cell::text(""), Cell::text))
+        },
     ]
 }
 
@@ -72,6 +90,10 @@ fn count(count: u64) -> Cell {
 
 fn resent(row: &&TcpRow, _: &Form) -> Cell {
     count(row.retransmits).notice_if_any()
+}
+
+fn dropped(row: &TcpRow) -> Cell {
+    row.dropped.map_or_else(Cell::unknown, count).notice_if_any()
 }
 
 /// What a direction means at a tunnel device.
@@ -102,6 +124,11 @@ fn share(value: Option<f64>) -> Cell {
     cell(value, |value| units::percent(Some(value)))
 }
 
+/// A share of work that the kernel did for the hardware; unknown where there was none, and of what comes in.
+fn in_software(row: &SpanRow, of: fn(Offload) -> Option<f64>) -> Cell {
+    share(of(row.offload)).notice_if_any()
+}
+
 fn percentile(values: Option<[f64; 3]>, index: usize) -> Cell {
     whole(values.map(|values| values[index]))
 }
@@ -117,11 +144,27 @@ pub(super) fn remarks(report: &PriceReport) -> Vec<String> {
         report.sample,
         report.probe.as_nanos()
     )];
+    for row in &report.spans {
+        let software = [
+            (row.offload.cut_ratio(), "super-packets were cut"),
+            (row.offload.summed_ratio(), "checksums of single packets were computed"),
+        ];
+        for (ratio, what) in software {
+            if let Some(ratio) = ratio.filter(|ratio| *ratio > 0.0) {
+                remarks.push(format!(
+                    "{}: {} % of {what} by the kernel, not by a device behind",
+                    row.device,
+                    units::percent(Some(ratio)),
+                ));
+            }
+        }
+    }
     let lost = [
         (report.discarded.unsent, "entered a tunnel device and were not seen to leave it"),
         (report.discarded.undelivered, "came in a tunnel and were not seen to arrive at its device"),
         (report.discarded.interrupted, "stretches of work were interrupted"),
         (report.discarded.unreadable, "fields of the kernel could not be read"),
+        (report.discarded.uncounted, "dropped packets had no room in the table of reasons"),
     ];
     for (count, what) in lost.iter().filter(|(count, _)| *count != 0) {
         remarks.push(format!("not measured: {count} {what}"));
@@ -143,10 +186,18 @@ pub fn json(report: &PriceReport) -> Value {
             "net_tx_ratio": row.transmit,
         })).collect::<Vec<_>>(),
         "tcp": report.tcp.iter().map(tcp_row).collect::<Vec<_>>(),
+        "drops": report.drops.iter().map(|row| json!({
+            "peer": row.peer.to_string(),
+            "encapsulation": row.class.label(),
+            "direction": row.direction.label(),
+            "reason": row.reason,
+            "packets": row.packets,
+        })).collect::<Vec<_>>(),
         "discarded": serde_json::Map::from_iter(
             report.discarded.named().map(|(reason, count)| (reason.to_owned(), count.into())),
         ),
         "missing": report.missing,
+        "wire": report.wire.iter().map(times).collect::<Vec<_>>(),
     })
 }
 
@@ -161,18 +212,36 @@ fn span(row: &SpanRow) -> Value {
         "nanoseconds_per_skb": percentiles(row.skb, row.percentiles),
         "cpu_ratio": row.cpu,
         "own_ratio": row.own,
+        "offload": (row.direction == Direction::Egress).then(|| offload(row.offload)),
         "histogram": histogram(&row.buckets),
     })
 }
 
-fn tcp_row(row: &TcpRow) -> Value {
+fn offload(offload: Offload) -> Value {
     json!({
-        "peer": row.peer.to_string(),
-        "encapsulation": row.class.label(),
-        "samples": row.samples,
-        "round_trip_milliseconds": percentiles(row.mean, row.percentiles),
-        "retransmitted_segments": row.retransmits,
-        "histogram": histogram(&row.buckets),
+        "gso_skbs_whole": offload.whole,
+        "gso_skbs_cut": offload.cut,
+        "gso_segments_cut": offload.segments,
+        "checksums_left": offload.left,
+        "checksums_computed": offload.summed,
+    })
+}
+
+fn tcp_row(row: &TcpRow) -> Value {
+    let mut value = times(row);
+    value["retransmitted_segments"] = row.retransmits.into();
+    value["dropped_packets"] = row.dropped.into();
+    value
+}
+
+fn times(row: &impl RoundTrips) -> Value {
+    let (peer, class) = row.path();
+    json!({
+        "peer": peer.to_string(),
+        "encapsulation": class.label(),
+        "samples": row.samples(),
+        "round_trip_milliseconds": percentiles(row.mean(), row.percentiles()),
+        "histogram": histogram(row.buckets()),
     })
 }
 

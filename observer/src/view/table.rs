@@ -106,7 +106,7 @@ fn price(text: &mut String, report: &Report, options: &TableOptions, form: &Form
         section(text, options, "Network softirqs, share of a CPU", &prices::softirqs(), &softirqs, form);
     }
     let tcp: Vec<_> = price.tcp.iter().collect();
-    section(text, options, "TCP by peer node", &prices::tcp(), &tcp, form);
+    section(text, options, "Latency and loss by peer node", &prices::tcp(), &tcp, form);
     for remark in prices::remarks(price) {
         let _ = writeln!(text, "  {}", units::printable(&remark));
     }

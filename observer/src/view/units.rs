@@ -60,6 +60,9 @@ pub fn ratio(ratio: Option<f64>) -> String {
 /// A duration: `250 ms`, `1.0 s`, `3 min 20 s`, `2 h 05 min`, `4 d 03 h`.
 #[must_use]
 pub fn duration(duration: Duration) -> String {
+    // A second that a clock has cut short is one.
+    let duration =
+        if (995..1_000).contains(&duration.as_millis()) { Duration::from_secs(1) } else { duration };
     let (seconds, millis) = (duration.as_secs(), duration.as_millis());
     match seconds {
         0 => format!("{millis} ms"),

@@ -332,6 +332,49 @@ fn nobody_with_three_capabilities_can_do_it() {
     assert!(exporter.child.wait().expect("wait").success());
 }
 
+/// A view of the file system of its own, in which this kernel has no type information.
+fn hide_btf() -> std::io::Result<()> {
+    // SAFETY: system calls only, with constant strings.
+    unsafe {
+        if libc::unshare(libc::CLONE_NEWNS) != 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        let mount = |what: &std::ffi::CStr, place: &std::ffi::CStr, kind: *const libc::c_char, flags| {
+            match libc::mount(what.as_ptr(), place.as_ptr(), kind, flags, std::ptr::null()) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            }
+        };
+        // Or else the machine would lose it with us.
+        mount(c"none", c"/", std::ptr::null(), libc::MS_REC | libc::MS_PRIVATE)?;
+        mount(c"none", c"/sys/kernel/btf", c"tmpfs".as_ptr(), 0)
+    }
+}
+
+#[test]
+fn without_btf_there_is_no_price_and_everything_else() {
+    let lab = Lab::up("vxlan-always", &["--no-offloads"]);
+    let (netns, bpf) = (lab.netns("node-a"), BpfFs::mount());
+    let mut command = exporter(&netns, &bpf.pins(), 9_476, &["--price"]);
+    // SAFETY: system calls only, between fork and exec.
+    unsafe { command.pre_exec(hide_btf) };
+    let mut exporter = Exporter::of(command, &netns, 9_476);
+    exporter.wait_ready();
+    let before = exporter.sent();
+    lab.traffic(&["--kind", "udp", "--from", "a1", "--to", "c1", "--count", "50", "--size", "200"]);
+    wait_for("the packets are counted", || (exporter.sent() >= before + 50).then_some(()));
+    let (_, text) = exporter.get("/metrics", "").expect("an answer");
+    assert!(
+        !text.lines().any(|line| line.starts_with("observer_price_")),
+        "no figure where nothing is measured"
+    );
+    assert!(Path::new("/sys/kernel/btf/vmlinux").exists(), "the machine has lost it");
+    exporter.signal(libc::SIGTERM);
+    let mut said = String::new();
+    exporter.child.stderr.take().expect("its words").read_to_string(&mut said).expect("its words");
+    assert!(said.contains("the price of encapsulation is not measured: ") && said.contains("BTF"), "{said}");
+}
+
 /// Another user with the three capabilities in every set, the ambient one included.
 fn become_nobody() -> std::io::Result<()> {
     let failed = |_| std::io::Error::last_os_error();
@@ -377,7 +420,7 @@ fn the_price_is_exported_with_three_capabilities_and_begins_anew_with_each_start
         lab.traffic(&["--kind", "udp", "--from", "a1", "--to", "c1", "--count", &count, "--size", "200"]);
     };
     let egress = ["device=\"vxlan.calico\"", "direction=\"egress\""];
-    let with = ["--price", "--price-sample", "1"];
+    let with = ["--price", "--price-hooks", "--price-sample", "1"];
     let measured = |exporter: &Exporter| {
         let lost = exporter.sum("observer_price_unmeasured_total", &[]);
         exporter.sum("observer_encapsulation_measured_packets_total", &egress) + lost

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use aya::programs::{SchedClassifier, TcAttachType};
 use serde_json::Value;
 
 /// How long a condition may take to come true.
@@ -83,6 +84,18 @@ impl Lab {
         Self { name, status: serde_json::from_str(&status).expect("the lab's status is JSON") }
     }
 
+    /// A lab in an incident, and what `lab incident` says of it.
+    pub fn incident(name: &str) -> (Self, Value) {
+        let lab = std::env::var("OBSERVER_TEST_LABS")
+            .map_or("observer-test".to_owned(), |mark| format!("observer-test-{mark}"));
+        // What an interrupted test has left.
+        output(xtask().args(["lab", "--name", &lab, "down"]));
+        let said = output(xtask().args(["lab", "--name", &lab, "incident", "--format", "json", name]));
+        let status = output(xtask().args(["lab", "--name", &lab, "status", "--format", "json"]));
+        let parse = |text: &str| serde_json::from_str(text).expect("JSON");
+        (Self { name: lab, status: parse(&status) }, parse(&said))
+    }
+
     /// What the status says of a node.
     pub fn node(&self, name: &str) -> &Value {
         let nodes = self.status["nodes"].as_array().expect("nodes");
@@ -115,6 +128,19 @@ impl Lab {
     /// A command in a node, a pod or the router.
     pub fn exec(&self, place: &str, command: &[&str]) -> String {
         output(xtask().args(["lab", "--name", &self.name, "exec", place, "--"]).args(command))
+    }
+
+    /// Programs on both directions of a node's `eth0`, TCX and clsact.
+    pub fn hooks(&self, node: &str) -> usize {
+        let filters = |side| self.exec(node, &["tc", "filter", "show", "dev", "eth0", side]);
+        let clsact = ["ingress", "egress"].into_iter().filter(|side| filters(side).contains("bpf")).count();
+        // Kernels before 6.6 have no TCX to ask for.
+        let tcx = within(&self.netns(node), || {
+            let of =
+                |side| SchedClassifier::query_tcx("eth0", side).map_or(0, |(_, programs)| programs.len());
+            of(TcAttachType::Ingress) + of(TcAttachType::Egress)
+        });
+        clsact + tcx
     }
 
     /// The same, not yet started.

@@ -3,20 +3,16 @@
 
 use std::time::Duration;
 
-use observer::kernel::Options;
-use observer::model::{PriceReport, Report, SpanRow};
-use observer::snapshot::Snapshot;
+use observer::kernel::{Measure, Options};
+use observer::model::{PriceReport, SpanRow};
+use observer::price::Offload;
 use observer_common::kind::{Class, Direction};
 
 use crate::lab::{Lab, wait_for};
 use crate::watch::Watch;
 
-fn options(price: Option<u32>) -> Options {
-    Options { price, ..Options::default() }
-}
-
-fn price(snapshot: &Snapshot) -> PriceReport {
-    Report::total(snapshot).price.expect("it was asked for")
+fn options(sample: Option<u32>) -> Options {
+    Options { price: sample.map(|sample| Measure { sample, hooks: false }), ..Options::default() }
 }
 
 fn span<'a>(report: &'a PriceReport, device: &str, direction: Direction) -> &'a SpanRow {
@@ -60,7 +56,7 @@ fn tunnel_is_measured(mode: &str, device: &str, class: Class) {
     }
     let watches =
         ["node-a", "node-c"].map(|node| Watch::start(&lab.netns(node), options(Some(1))).expect("attach"));
-    let before = watches.each_ref().map(|watch| price(&watch.snapshot()));
+    let before = watches.each_ref().map(|watch| watch.price());
     // The node itself may have said something (neighbour discovery) since the programs were attached.
     for row in before[0].spans.iter().filter(|row| row.measured == (0, 0)) {
         assert_eq!((row.packet, row.percentiles, row.own), (None, None, None), "nothing is measured yet");
@@ -71,7 +67,7 @@ fn tunnel_is_measured(mode: &str, device: &str, class: Class) {
     assert_eq!(said["received"], DATAGRAMS, "{said}");
     for (watch, direction) in watches.iter().zip([Direction::Egress, Direction::Ingress]) {
         let report = wait_for("every datagram is measured", || {
-            let report = price(&watch.snapshot());
+            let report = watch.price();
             let done = span(&report, device, direction).measured.1 + unfinished(&report) >= DATAGRAMS;
             (done || lacks(&report, "encapsulation") || lacks(&report, "decapsulation")).then_some(report)
         });
@@ -91,13 +87,59 @@ fn unfinished(report: &PriceReport) -> u64 {
     report.discarded.unsent + report.discarded.undelivered + report.discarded.interrupted
 }
 
+/// Sends TCP from a pod through a tunnel and says what became of the sender's work for the hardware.
+fn offload_of(lab: &Lab, watch: &Watch, device: &str) -> Option<Offload> {
+    let before = span(&watch.price(), device, Direction::Egress).offload;
+    lab.traffic(&["--kind", "tcp", "--from", "a1", "--to", "c1", "--bytes", "4000000"]);
+    wait_for("segments on their way", || {
+        let report = watch.price();
+        if lacks(&report, "segmentation in software") {
+            return Some(None);
+        }
+        let offload = span(&report, device, Direction::Egress).offload.since(before);
+        (offload.whole + offload.cut > 10).then_some(Some(offload))
+    })
+}
+
+/// Switches a device's offloads as `ethtool -K` does.
+fn switch(lab: &Lab, device: &str, features: &[&str]) {
+    let mut command = vec!["ethtool", "-K", device];
+    command.extend(features);
+    lab.exec("node-a", &command);
+}
+
+#[test]
+fn price_says_who_cuts_segments_and_computes_checksums() {
+    let lab = Lab::up("vxlan-always", &[]);
+    let watch = Watch::start(&lab.netns("node-a"), options(Some(1))).expect("attach");
+    let Some(all) = offload_of(&lab, &watch, "vxlan.calico") else { return };
+    println!("the underlay can do it: {all:?}");
+    assert_eq!((all.cut, all.segments, all.summed), (0, 0, 0), "{all:?}");
+
+    // As a NIC that knows TCP and no tunnels.
+    switch(&lab, "eth0", &["tx-udp_tnl-segmentation", "off", "tx-udp_tnl-csum-segmentation", "off"]);
+    let cut = offload_of(&lab, &watch, "vxlan.calico").expect("as before");
+    println!("it cannot cut inside of a tunnel: {cut:?}");
+    // What was given away before is entered when the next one is in hand, on each CPU.
+    assert!(cut.whole <= 8 && cut.segments > cut.cut, "{cut:?}");
+    assert_eq!(cut.summed, 0, "{cut:?}");
+
+    // As Calico's `checksumOffloadBroken`: nothing is left for behind the tunnel.
+    switch(&lab, "eth0", &["tx-udp_tnl-segmentation", "on", "tx-udp_tnl-csum-segmentation", "on"]);
+    switch(&lab, "vxlan.calico", &["tx", "off"]);
+    let before = offload_of(&lab, &watch, "vxlan.calico").expect("as before");
+    println!("the tunnel device has no offload: {before:?}");
+    assert!(before.whole <= 8 && before.cut > 10 && before.left <= 8, "{before:?}");
+    assert!(before.summed > 0, "single packets have their checksums computed: {before:?}");
+}
+
 #[test]
 fn price_of_tcp_is_told_by_peer() {
     let lab = Lab::up("vxlan-always", &[]);
     let watch = Watch::start(&lab.netns("node-a"), options(Some(1))).expect("attach");
     lab.traffic(&["--kind", "tcp", "--from", "a1", "--to", "c1", "--bytes", "2000000"]);
     let report = wait_for("a round-trip time", || {
-        let report = price(&watch.snapshot());
+        let report = watch.price();
         (!report.tcp.is_empty() || lacks(&report, "round-trip times")).then_some(report)
     });
     assert!(report.missing.is_empty(), "{:?}", report.missing);

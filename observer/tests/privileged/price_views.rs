@@ -28,7 +28,7 @@ fn recorded(lab: &Lab, path: PathBuf, price: bool) -> PathBuf {
     let file = path.to_str().expect("UTF-8");
     let mut command = vec![env!("CARGO_BIN_EXE_observer"), "record", "--interval", "0.2", "-o", file];
     if price {
-        command.extend(["--price", "--price-sample", "1"]);
+        command.extend(["--price", "--price-hooks", "--price-sample", "1"]);
     }
     let mut child = lab.command("node-a", &command).spawn().expect("observer record starts");
     wait_for("a first snapshot", || (!snapshots(&path).is_empty()).then_some(()));

@@ -1,6 +1,8 @@
 //! The packet table through the programs in the kernel, by `BPF_PROG_TEST_RUN`: XDP and TC must count
 //! what user space counts, and let every packet pass to the next program.
 
+mod size;
+
 use aya::programs::{TestRun as _, TestRunOptions};
 use observer::kernel::{Capacities, Programs, Tables, entry};
 use observer_common::abi::{events_index, totals_index};

@@ -3,7 +3,8 @@
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use observer::kernel::{Live, LiveError, Options};
+use observer::kernel::{Live, LiveError, Measure, Options};
+use observer::model::{PriceReport, Report};
 use observer::snapshot::Snapshot;
 use observer_common::counters::{Merge, Total};
 use observer_common::kind::Direction;
@@ -12,7 +13,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::lab::{Traffic, enter};
 
-type Ask = oneshot::Sender<Snapshot>;
+enum Ask {
+    Snapshot(oneshot::Sender<Snapshot>),
+    Price(Option<Measure>, oneshot::Sender<()>),
+}
 
 /// A live source in a node.
 pub struct Watch {
@@ -42,7 +46,11 @@ impl Watch {
                 // Never cancelled in the middle: the source takes care in peace, then answers.
                 loop {
                     match asked.try_recv() {
-                        Ok(answer) => drop(answer.send(live.read().expect("read the maps"))),
+                        Ok(Ask::Snapshot(answer)) => drop(answer.send(live.read().expect("read the maps"))),
+                        Ok(Ask::Price(price, done)) => {
+                            live.measure_price(price).await.expect("begin or end the price");
+                            let _ = done.send(());
+                        }
                         Err(TryRecvError::Empty) => {
                             let soon = Instant::now() + Duration::from_millis(10);
                             live.care_until(soon).await.expect("take care");
@@ -60,8 +68,24 @@ impl Watch {
     /// All counters now.
     pub fn snapshot(&self) -> Snapshot {
         let (answer, answered) = oneshot::channel();
-        self.ask.as_ref().expect("it runs").send(answer).expect("the thread lives");
+        self.ask(Ask::Snapshot(answer));
         answered.blocking_recv().expect("an answer")
+    }
+
+    /// What was measured of the price up to now.
+    pub fn price(&self) -> PriceReport {
+        Report::total(&self.snapshot()).price.expect("it was asked for")
+    }
+
+    /// Begins or ends the measurement of the price.
+    pub fn measure_price(&self, price: Option<Measure>) {
+        let (done, is_done) = oneshot::channel();
+        self.ask(Ask::Price(price, done));
+        is_done.blocking_recv().expect("an answer");
+    }
+
+    fn ask(&self, ask: Ask) {
+        assert!(self.ask.as_ref().expect("it runs").send(ask).is_ok(), "the thread lives");
     }
 }
 

@@ -69,6 +69,7 @@ impl Exporter {
             .args([
                 "export",
                 "--price",
+                "--price-hooks",
                 "--price-sample",
                 "1",
                 "--listen",

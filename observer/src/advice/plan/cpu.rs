@@ -137,6 +137,7 @@ mod tests {
             percentiles: None,
             cpu: None,
             own: None,
+            offload: crate::price::Offload::default(),
             buckets,
         }
     }

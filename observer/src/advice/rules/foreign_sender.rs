@@ -65,7 +65,7 @@ fn first(strangers: &[&Stranger]) -> String {
 }
 
 fn first_device<'a>(strangers: &[&'a Stranger]) -> &'a str {
-    strangers.first().map_or("any", |stranger| stranger.id.device.as_str())
+    strangers.first().map_or("any", |stranger| &*stranger.id.device)
 }
 
 /// A counter over the underlay devices.

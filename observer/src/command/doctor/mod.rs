@@ -110,7 +110,7 @@ async fn measure(
     // Its devices are the doctor's own choice: the settings give no others.
     let settings = Settings { devices: Vec::new(), workloads: false, ..settings.clone() };
     // Only a plan makes something of the price.
-    let price = args.price.sample().filter(|_| args.plan.is_some());
+    let price = args.price.wanted().filter(|_| args.plan.is_some());
     let mut source = Source::open(attach, &args.beside, &settings, price)
         .await
         .context("the wire cannot be measured (--no-wire looks at the rest)")?;

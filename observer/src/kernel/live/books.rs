@@ -129,12 +129,12 @@ impl Books {
         })
     }
 
-    pub(in crate::kernel) fn names(&self) -> Names<'_> {
-        self.slots.iter().map(|(name, slot)| (slot.index, name.as_str())).collect()
+    pub(in crate::kernel) fn names(&self) -> Names {
+        self.slots.iter().map(|(name, slot)| (slot.index, name.as_str().into())).collect()
     }
 
     fn scope(&self, id: &PathId) -> Scope {
-        match self.slots.get(&id.device) {
+        match self.slots.get(&*id.device) {
             Some(slot) => self.topology.scope(slot.watched.device.ifindex, id.peer),
             None => Scope::Unknown,
         }
@@ -178,7 +178,7 @@ impl Books {
     }
 }
 
-fn strangers(tables: &Tables, names: &Names<'_>) -> Result<Vec<Stranger>, KernelError> {
+fn strangers(tables: &Tables, names: &Names) -> Result<Vec<Stranger>, KernelError> {
     let named = tables.strangers()?.into_iter().filter_map(|stranger| {
         let mut id = tunnel_id(&stranger.key, names)?;
         id.vni = if matches!(id.class, Class::Vxlan | Class::Geneve) {

@@ -1,6 +1,7 @@
 //! The kernel as a source: attaches, keeps attached while devices come and go, and reads.
 
 mod books;
+mod price;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use super::error::{KernelError, LiveError};
 use super::load::{Capacities, Programs};
 use super::netlink::{self, Watcher};
 use super::pins::Pins;
-use super::price::Meter;
+use super::price::{Measure, Meter};
 use super::state::State;
 use super::sys;
 use super::tables::Tables;
@@ -59,8 +60,8 @@ pub struct Options {
     pub pins: Option<PathBuf>,
     /// Which programs are attached.
     pub purpose: Purpose,
-    /// Measure what encapsulation costs, one of so many packets; `None`: not at all.
-    pub price: Option<u32>,
+    /// Measure what encapsulation costs; `None`: not at all.
+    pub price: Option<Measure>,
 }
 
 /// The kernel as a source.
@@ -121,7 +122,7 @@ impl Live {
             tokio::task::spawn_local(diagnostics::forward(logger));
         }
         let now = Instant::now();
-        let hooks = Hooks::of(options.purpose);
+        let hooks = Hooks::new();
         let mut live = Self {
             options,
             programs,
@@ -144,7 +145,7 @@ impl Live {
             live.stop().await;
             return Err(error.into());
         }
-        if let Err(error) = live.measure_price(live.options.price) {
+        if let Err(error) = live.measure_price(live.options.price).await {
             live.stop().await;
             return Err(error.into());
         }
@@ -342,24 +343,6 @@ impl Live {
         lost.chain(self.troubles.values().cloned()).collect()
     }
 
-    /// Measures from now on what encapsulation costs, one of so many packets or batches, or ends that.
-    ///
-    /// # Errors
-    /// As [`Meter::start`].
-    pub fn measure_price(&mut self, sample: Option<u32>) -> Result<(), KernelError> {
-        match sample {
-            None => {
-                self.meter = None;
-                self.troubles.remove(PRICE);
-            }
-            Some(sample) if self.meter.is_none() => {
-                self.meter = Some(Meter::start(sample, &self.books.topology)?);
-            }
-            Some(_) => {}
-        }
-        Ok(())
-    }
-
     /// Whether snapshots say what the programs cost. The kernel's BPF statistics, which cost 20 to 30 ns
     /// per run themselves, are on only so long.
     ///
@@ -467,6 +450,7 @@ impl Live {
         self.books.known = self.tables.known();
         self.books.topology = topology;
         self.unsaved = true;
+        self.hook_price().await;
         Ok(())
     }
 
@@ -487,7 +471,7 @@ impl Live {
         let ifindex = slot.watched.device.ifindex;
         for direction in Direction::ALL {
             let place = Place { device: name.to_owned(), ifindex, direction };
-            self.hooks.detach(&place);
+            self.hooks.detach(self.options.purpose, &place);
             self.lost(&place);
         }
         if let Some(slot) = self.books.slots.get_mut(name) {
@@ -519,12 +503,14 @@ impl Live {
         let facts = facts(watched, index, underlay_slot);
         self.tables.set_device(&facts)?;
         let ingress = if watched.role == Role::Underlay { self.options.ingress } else { Ingress::Tc };
+        let purpose = self.options.purpose;
         for direction in Direction::ALL {
             let place = Place { device: name.clone(), ifindex: watched.device.ifindex, direction };
-            if self.hooks.places().any(|p| *p == place) {
+            if self.hooks.places(purpose).any(|p| *p == place) {
                 continue;
             }
-            let hook = self.hooks.attach(&mut self.programs, &place, ingress, watched.device.mtu).await?;
+            let mtu = watched.device.mtu;
+            let hook = self.hooks.attach(&mut self.programs.ebpf, purpose, &place, ingress, mtu).await?;
             self.set_hook(name, direction, hook);
         }
         if let Some(slot) = self.books.slots.get_mut(name) {
@@ -557,6 +543,7 @@ impl Live {
 
     /// Looks at every hook that should be there, and attaches lost ones again.
     async fn verify(&mut self) {
+        let purpose = self.options.purpose;
         let present = self.books.slots.iter().filter(|(_, slot)| slot.present);
         let places: Vec<Place> = present
             .flat_map(|(name, slot)| {
@@ -565,7 +552,7 @@ impl Live {
             })
             .collect();
         for place in places {
-            match self.hooks.verify(&mut self.programs, &place).await {
+            match self.hooks.verify(&mut self.programs.ebpf, purpose, &place).await {
                 Ok(true) => continue,
                 Ok(false) => log::warn!("lost the hook on {} {}", place.device, place.direction.label()),
                 // It could not be asked: that says nothing of the hook.
@@ -574,16 +561,18 @@ impl Live {
                     continue;
                 }
             }
-            self.hooks.detach(&place);
+            self.hooks.detach(purpose, &place);
             self.lost(&place);
             let Some(slot) = self.books.slots.get(&place.device) else { continue };
             let ingress =
                 if slot.watched.role == Role::Underlay { self.options.ingress } else { Ingress::Tc };
-            match self.hooks.attach(&mut self.programs, &place, ingress, slot.watched.device.mtu).await {
+            let mtu = slot.watched.device.mtu;
+            match self.hooks.attach(&mut self.programs.ebpf, purpose, &place, ingress, mtu).await {
                 Ok(hook) => self.set_hook(&place.device, place.direction, hook),
                 Err(error) => log::debug!("{error}"),
             }
         }
+        self.verify_price().await;
     }
 
     fn set_hook(&mut self, device: &str, direction: Direction, hook: Hook) {
@@ -613,13 +602,7 @@ impl std::fmt::Debug for Live {
 
 /// What the programs must know of a device.
 fn facts(watched: &Watched, slot: u16, underlay_slot: u16) -> DeviceFacts {
-    let by_link = match watched.device.link {
-        LinkLayer::Ethernet | LinkLayer::Loopback => link::ETHERNET,
-        LinkLayer::Ip => link::IP,
-        LinkLayer::Other(_) => link::UNKNOWN,
-    };
-    let old = sys::version().is_some_and(|version| version < INNER_AT_TUNNEL_INGRESS);
-    let outer_first = old && watched.device.kind.is_ip_tunnel();
+    let [ingress_link, egress_link] = links(watched);
     DeviceFacts {
         ifindex: watched.device.ifindex,
         mtu: watched.device.mtu,
@@ -634,9 +617,21 @@ fn facts(watched: &Watched, slot: u16, underlay_slot: u16) -> DeviceFacts {
             Role::Workload => role::WORKLOAD,
             Role::Other => role::OTHER,
         },
-        ingress_link: if outer_first { link::NETWORK_HEADER } else { by_link },
-        egress_link: by_link,
+        ingress_link,
+        egress_link,
         class: watched.class as u8,
         reserved: 0,
     }
+}
+
+/// What the programs find at the first byte of what enters and leaves a device: of [`link`].
+pub(super) fn links(watched: &Watched) -> [u8; 2] {
+    let by_link = match watched.device.link {
+        LinkLayer::Ethernet | LinkLayer::Loopback => link::ETHERNET,
+        LinkLayer::Ip => link::IP,
+        LinkLayer::Other(_) => link::UNKNOWN,
+    };
+    let old = sys::version().is_some_and(|version| version < INNER_AT_TUNNEL_INGRESS);
+    let outer_first = old && watched.device.kind.is_ip_tunnel();
+    [if outer_first { link::NETWORK_HEADER } else { by_link }, by_link]
 }

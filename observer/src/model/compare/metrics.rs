@@ -4,7 +4,7 @@ use observer_common::counters::Total;
 use observer_common::kind::Direction;
 
 use super::Sample;
-use super::price::Kind;
+use super::price::{By, Kind};
 use crate::model::Figures;
 
 /// In what a metric is given.
@@ -103,7 +103,7 @@ enum What {
     /// What not every recording has.
     Extra(fn(&Sample) -> Option<f64>),
     /// A percentile of round-trip times, as [`Sample::round_trip_percentile`] numbers them.
-    RoundTrip(Kind, usize),
+    RoundTrip(By, Kind, usize),
 }
 
 /// A metric.
@@ -157,8 +157,12 @@ const fn detail(
 }
 
 const fn round_trip(id: &'static str, title: &'static str, kind: Kind, which: usize) -> Metric {
-    let metric = lower(id, title, Unit::Microseconds, Group::Cost, What::RoundTrip(kind, which));
+    let metric = lower(id, title, Unit::Microseconds, Group::Cost, What::RoundTrip(By::Sockets, kind, which));
     Metric { detail: true, ..metric }
+}
+
+const fn at_hooks(id: &'static str, title: &'static str, kind: Kind, which: usize) -> Metric {
+    Metric { what: What::RoundTrip(By::Hooks, kind, which), ..round_trip(id, title, kind, which) }
 }
 
 fn overhead(figures: &Figures) -> (u64, u64) {
@@ -167,7 +171,7 @@ fn overhead(figures: &Figures) -> (u64, u64) {
 
 /// Every metric, in the order of views. Pod traffic is what is encapsulated or native on the underlay;
 /// external traffic is in the whole underlay alone.
-pub static METRICS: [Metric; 35] = [
+pub static METRICS: [Metric; 44] = [
     lower(
         "encapsulated_packets",
         "packets encapsulated",
@@ -225,7 +229,7 @@ pub static METRICS: [Metric; 35] = [
         (s.tunnels.get(Total::WouldDrop), s.pods().packets())
     }),
     per_million("too_big", "too-big signals", |s| (s.too_big, s.pods().packets())),
-    extra("rtt", "round-trip time, mean", Unit::Microseconds, Sample::round_trip),
+    extra("rtt", "round-trip time, mean", Unit::Microseconds, |s| s.round_trip(By::Sockets)),
     round_trip("rtt_p50", "round-trip time, p50", Kind::All, 0),
     round_trip("rtt_p90", "round-trip time, p90", Kind::All, 1),
     round_trip("rtt_p99", "round-trip time, p99", Kind::All, 2),
@@ -236,6 +240,7 @@ pub static METRICS: [Metric; 35] = [
     round_trip("rtt_tunnelled_p90", "… through tunnels, p90", Kind::Tunnelled, 1),
     round_trip("rtt_tunnelled_p99", "… through tunnels, p99", Kind::Tunnelled, 2),
     extra("retransmits", "segments sent again, of packets sent", Unit::Ratio, Sample::sent_again),
+    detail("dropped", "packets dropped by the node, of pods'", Unit::Ratio, Sample::dropped),
     detail("encapsulate_time", "to encapsulate a packet", Unit::Nanoseconds, |s| {
         s.packet_time(Direction::Egress)
     }),
@@ -249,7 +254,15 @@ pub static METRICS: [Metric; 35] = [
         Unit::Ratio,
         Sample::encapsulation_cpu,
     ),
+    detail("gso_cut", "super-packets cut in software", Unit::Ratio, Sample::cut_in_software),
     extra("softirq", "CPU time in network softirqs, of all", Unit::Ratio, Sample::softirq_share),
+    detail("hook_rtt", "round-trip time at the hooks, mean", Unit::Microseconds, |s| s.round_trip(By::Hooks)),
+    at_hooks("hook_rtt_p50", "round-trip time at the hooks, p50", Kind::All, 0),
+    at_hooks("hook_rtt_p99", "round-trip time at the hooks, p99", Kind::All, 2),
+    at_hooks("hook_rtt_native_p50", "… of native paths, at the hooks, p50", Kind::Native, 0),
+    at_hooks("hook_rtt_native_p99", "… of native paths, at the hooks, p99", Kind::Native, 2),
+    at_hooks("hook_rtt_tunnelled_p50", "… through tunnels, at the hooks, p50", Kind::Tunnelled, 0),
+    at_hooks("hook_rtt_tunnelled_p99", "… through tunnels, at the hooks, p99", Kind::Tunnelled, 2),
     traffic(
         "wire_rate",
         "underlay, on the wire (a node)",
@@ -302,7 +315,7 @@ impl Metric {
             What::Rate(of, scale) => quotient(of(sample) as f64, sample.seconds, scale),
             What::Maximum(of) => Some(of(sample)).filter(|largest| *largest != 0).map(|n| n as f64),
             What::Extra(of) => of(sample),
-            What::RoundTrip(kind, which) => sample.round_trip_percentile(kind, which),
+            What::RoundTrip(by, kind, which) => sample.round_trip_percentile(by, kind, which),
         }
     }
 

@@ -4,7 +4,7 @@ use observer_common::kind::{Class, Direction};
 
 use super::Sample;
 use crate::model::price::percentiles;
-use crate::model::{PriceReport, Report, TcpRow};
+use crate::model::{PriceReport, Report, RoundTrips as Row};
 
 /// Figures that not every recording has; `None` where one was not measured, in all of the time or at all
 /// of the nodes.
@@ -18,8 +18,14 @@ pub struct Extras {
     pub round_trips: Option<[RoundTrips; 2]>,
     /// TCP segments sent again: natively, and through tunnels.
     pub retransmits: Option<[u64; 2]>,
+    /// Super-packets that went through tunnel devices: cut by the kernel, and given whole to a device behind.
+    pub cut: Option<[u64; 2]>,
+    /// Packets to and from peers that the nodes dropped.
+    pub dropped: Option<u64>,
     /// Packets of pods that left, natively and through tunnels; by them the former are divided.
     pub sent: [u64; 2],
+    /// Round trips at the hooks: natively, and through tunnels.
+    pub at_hooks: Option<[RoundTrips; 2]>,
 }
 
 /// Encapsulation or decapsulation.
@@ -65,12 +71,12 @@ impl Work {
 }
 
 impl RoundTrips {
-    fn add(&mut self, row: &TcpRow) {
+    fn add(&mut self, row: &impl Row) {
         #[expect(clippy::cast_precision_loss, reason = "figures are shown with four digits")]
-        let time = row.mean.unwrap_or(0.0) * 1e3 * row.samples as f64;
+        let time = row.mean().unwrap_or(0.0) * 1e3 * row.samples() as f64;
         self.time += time;
-        self.readings += row.samples;
-        self.buckets = joined(&self.buckets, &row.buckets, u64::saturating_add);
+        self.readings += row.samples();
+        self.buckets = joined(&self.buckets, row.buckets(), u64::saturating_add);
     }
 
     fn join(&self, other: &Self, sums: fn(f64, f64) -> f64, counts: fn(u64, u64) -> u64) -> Self {
@@ -95,11 +101,14 @@ impl Extras {
         let Some(price) = &report.price else { return Self { sent, ..Self::default() } };
         let lacks = |what: &str| price.missing.iter().any(|missing| missing.starts_with(what));
         Self {
-            work: work(report, price, sample).filter(|_| !lacks("encapsulation") && !lacks("decapsulation")),
+            work: work(report, price).filter(|_| !lacks("encapsulation") && !lacks("decapsulation")),
             softirq: softirq(report, price),
-            round_trips: (!lacks("round-trip times")).then(|| round_trips(price)),
+            round_trips: (!lacks("round-trip times")).then(|| round_trips(&price.tcp)),
             retransmits: (!lacks("retransmissions")).then(|| retransmits(price)),
+            dropped: (!lacks("drops")).then(|| price.drops.iter().map(|row| row.packets).sum()),
+            cut: (!lacks("segmentation in software")).then(|| cut(price)),
             sent,
+            at_hooks: (!lacks("round trips at the hooks")).then(|| round_trips(&price.wire)),
         }
     }
 
@@ -108,14 +117,18 @@ impl Extras {
         fn both<T, U>(a: &Option<T>, b: &Option<T>, join: impl Fn(&T, &T) -> U) -> Option<U> {
             Some(join(a.as_ref()?, b.as_ref()?))
         }
+        let trips = |a: &[RoundTrips; 2], b: &[RoundTrips; 2]| {
+            [0, 1].map(|kind: usize| a[kind].join(&b[kind], sums, counts))
+        };
         let two = |a: [u64; 2], b: [u64; 2]| [0, 1].map(|kind: usize| counts(a[kind], b[kind]));
         Self {
             work: both(&self.work, &other.work, |a, b| [0, 1].map(|d: usize| a[d].join(&b[d], sums, counts))),
             softirq: both(&self.softirq, &other.softirq, |a, b| [0, 1].map(|n: usize| sums(a[n], b[n]))),
-            round_trips: both(&self.round_trips, &other.round_trips, |a, b| {
-                [0, 1].map(|kind: usize| a[kind].join(&b[kind], sums, counts))
-            }),
+            round_trips: both(&self.round_trips, &other.round_trips, trips),
+            at_hooks: both(&self.at_hooks, &other.at_hooks, trips),
             retransmits: both(&self.retransmits, &other.retransmits, |a, b| two(*a, *b)),
+            dropped: both(&self.dropped, &other.dropped, |a, b| counts(*a, *b)),
+            cut: both(&self.cut, &other.cut, |a, b| two(*a, *b)),
             sent: two(self.sent, other.sent),
         }
     }
@@ -131,9 +144,8 @@ impl Extras {
     }
 }
 
-/// `None` where tunnel packets crossed the underlay that no measured device saw: WireGuard's, or those of
-/// a tunnel in user space.
-fn work(report: &Report, price: &PriceReport, sample: &Sample) -> Option<[Work; 2]> {
+/// `None` where the hook of a measured device was lost.
+fn work(report: &Report, price: &PriceReport) -> Option<[Work; 2]> {
     let mut work = [Work::default(); 2];
     for span in &price.spans {
         let sum = &mut work[span.direction as usize];
@@ -144,9 +156,7 @@ fn work(report: &Report, price: &PriceReport, sample: &Sample) -> Option<[Work; 
         sum.measured += packets;
         sum.crossed += report.counted(&span.device, span.direction)?;
     }
-    let unseen = sample.tunnelled.packets() != 0 && work.iter().all(|work| work.crossed == 0);
-    let wireguard = sample.classes[Class::Wireguard as usize] != 0;
-    (!unseen && !wireguard).then_some(work)
+    Some(work)
 }
 
 fn softirq(report: &Report, price: &PriceReport) -> Option<[f64; 2]> {
@@ -159,9 +169,9 @@ fn softirq(report: &Report, price: &PriceReport) -> Option<[f64; 2]> {
     (!price.softirqs.is_empty()).then_some(sum)
 }
 
-fn round_trips(price: &PriceReport) -> [RoundTrips; 2] {
+fn round_trips(rows: &[impl Row]) -> [RoundTrips; 2] {
     let mut kinds = [RoundTrips::default(), RoundTrips::default()];
-    price.tcp.iter().for_each(|row| kinds[usize::from(row.class.is_tunnel())].add(row));
+    rows.iter().for_each(|row| kinds[usize::from(row.path().1.is_tunnel())].add(row));
     kinds
 }
 
@@ -169,6 +179,11 @@ fn retransmits(price: &PriceReport) -> [u64; 2] {
     let mut kinds = [0; 2];
     price.tcp.iter().for_each(|row| kinds[usize::from(row.class.is_tunnel())] += row.retransmits);
     kinds
+}
+
+fn cut(price: &PriceReport) -> [u64; 2] {
+    let sums = price.spans.iter().map(|span| [span.offload.cut, span.offload.whole]);
+    sums.fold([0; 2], |sum, one| [0, 1].map(|kind: usize| sum[kind].saturating_add(one[kind])))
 }
 
 /// Which round trips.
@@ -182,21 +197,40 @@ pub(super) enum Kind {
     Tunnelled,
 }
 
+/// Who timed them.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum By {
+    /// The kernel, for sockets of the node.
+    Sockets,
+    /// The hooks.
+    Hooks,
+}
+
 impl Sample {
     #[expect(clippy::cast_precision_loss, reason = "figures are shown with four digits")]
     fn over(part: f64, whole: u64) -> Option<f64> {
         (whole != 0).then(|| part / whole as f64)
     }
 
+    /// What tunnel devices did; `None` where tunnel packets crossed the underlay that no measured device saw:
+    /// WireGuard's, or those of a tunnel in user space. Asked of sums only: a snapshot does not read its devices
+    /// at one moment, so one interval may have a packet on the underlay that the next one has in the tunnel.
+    fn work(&self) -> Option<[Work; 2]> {
+        let work = self.extras.work?;
+        let unseen = self.tunnelled.packets() != 0 && work.iter().all(|work| work.crossed == 0);
+        let wireguard = self.classes[Class::Wireguard as usize] != 0;
+        (!unseen && !wireguard).then_some(work)
+    }
+
     /// Nanoseconds for a packet of what was measured in a direction.
     pub(super) fn packet_time(&self, direction: Direction) -> Option<f64> {
-        let work = self.extras.work?[direction as usize];
+        let work = self.work()?[direction as usize];
         Self::over(work.time, work.measured)
     }
 
     /// Nanoseconds of encapsulation and decapsulation.
     fn encapsulation_time(&self) -> Option<f64> {
-        let [ingress, egress] = self.extras.work?;
+        let [ingress, egress] = self.work()?;
         Some(ingress.all()? + egress.all()?)
     }
 
@@ -209,7 +243,7 @@ impl Sample {
     /// mean time for one. The rest is the time for a packet, which the machine's other load moves as well.
     #[expect(clippy::cast_precision_loss, reason = "figures are shown with four digits")]
     pub(super) fn pod_packet_time_explained(&self, after: &Self) -> Option<f64> {
-        let (b, a) = (self.extras.work?, after.extras.work?);
+        let (b, a) = (self.work()?, after.work()?);
         let mut sum = 0.0;
         for direction in Direction::ALL {
             let share = |sample: &Self, work: &[Work; 2]| {
@@ -238,8 +272,11 @@ impl Sample {
         (all > 0.0).then_some(busy / all)
     }
 
-    fn round_trips(&self, kind: Kind) -> Option<RoundTrips> {
-        let [native, tunnelled] = self.extras.round_trips.as_ref()?;
+    fn round_trips(&self, by: By, kind: Kind) -> Option<RoundTrips> {
+        let [native, tunnelled] = match by {
+            By::Sockets => self.extras.round_trips.as_ref()?,
+            By::Hooks => self.extras.at_hooks.as_ref()?,
+        };
         Some(match kind {
             Kind::All => native.join(tunnelled, |a, b| a + b, u64::saturating_add),
             Kind::Native => native.clone(),
@@ -248,14 +285,14 @@ impl Sample {
     }
 
     /// Mean round-trip time in µs.
-    pub(super) fn round_trip(&self) -> Option<f64> {
-        let all = self.round_trips(Kind::All)?;
+    pub(super) fn round_trip(&self, by: By) -> Option<f64> {
+        let all = self.round_trips(by, Kind::All)?;
         Self::over(all.time, all.readings)
     }
 
     /// Median (0), 90th (1) or 99th percentile (2) of round-trip times in µs.
-    pub(super) fn round_trip_percentile(&self, kind: Kind, which: usize) -> Option<f64> {
-        percentiles(&self.round_trips(kind)?.buckets, 1.0).map(|values| values[which])
+    pub(super) fn round_trip_percentile(&self, by: By, kind: Kind, which: usize) -> Option<f64> {
+        percentiles(&self.round_trips(by, kind)?.buckets, 1.0).map(|values| values[which])
     }
 
     /// Segments sent again over packets of pods that left.
@@ -263,5 +300,18 @@ impl Sample {
     pub(super) fn sent_again(&self) -> Option<f64> {
         let again: u64 = self.extras.retransmits?.iter().sum();
         Self::over(again as f64, self.extras.sent.iter().sum())
+    }
+
+    /// Super-packets that the kernel cut, over all that went through tunnel devices.
+    #[expect(clippy::cast_precision_loss, reason = "figures are shown with four digits")]
+    pub(super) fn cut_in_software(&self) -> Option<f64> {
+        let [cut, whole] = self.extras.cut?;
+        Self::over(cut as f64, cut.saturating_add(whole))
+    }
+
+    /// Packets that the nodes dropped, over the packets of pods.
+    #[expect(clippy::cast_precision_loss, reason = "figures are shown with four digits")]
+    pub(super) fn dropped(&self) -> Option<f64> {
+        Self::over(self.extras.dropped? as f64, self.pods().packets())
     }
 }

@@ -8,7 +8,7 @@ use observer_common::kind::{Class, Direction};
 use super::*;
 use crate::recording::Header;
 use crate::snapshot::{Hook, Snapshot};
-use crate::topology::Scope;
+use crate::topology::{Role, Scope};
 use crate::view::fixture;
 
 /// The fixture as it would be had the node's traffic inside the subnet no tunnel: what its rows and
@@ -177,6 +177,29 @@ fn a_price_that_one_side_lacks_is_not_measured_and_not_zero() {
     assert!(figure(&lacking, "rtt")[1].is_some());
     let unseen = change(|snapshot| snapshot.price.as_mut().expect("it is measured").spans.clear());
     assert_eq!(figure(&unseen, "encapsulation_cpu")[1], None);
+}
+
+#[test]
+fn a_packet_read_on_the_underlay_first_and_in_the_tunnel_an_interval_later_is_no_foreign_tunnel() {
+    // As a reading in the middle of a burst sees it: of what crosses the tunnel device nothing is there yet.
+    let late = |second| {
+        let mut snapshot = fixture::priced(second);
+        if second == 50 {
+            let earlier = fixture::priced(49);
+            for (device, before) in snapshot.devices.iter_mut().zip(earlier.devices) {
+                if device.role == Role::Tunnel {
+                    device.totals = before.totals;
+                }
+            }
+        }
+        snapshot
+    };
+    let comparison = Comparison::of(side("a", 10..=90, fixture::priced), side("b", 10..=90, late));
+    for id in ["encapsulate_time", "encapsulation_cpu"] {
+        let [known, found] = figure(&comparison, id);
+        let (known, found) = (known.expect("measured"), found.expect("measured"));
+        assert!((found / known - 1.0).abs() < 0.001, "{id}: {found} instead of {known}");
+    }
 }
 
 #[test]

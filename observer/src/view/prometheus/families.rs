@@ -53,6 +53,8 @@ macro_rules! families {
 const ROW: &[&str] = &["device", "role", "direction", "encapsulation"];
 /// Labels of what is counted by device, direction and class without the role.
 const SIZE: &[&str] = &["device", "direction", "encapsulation"];
+/// Labels of work for the hardware of what goes into a tunnel device.
+const OFFLOAD: &[&str] = &["device", "encapsulation", "by"];
 /// Labels of a path.
 const PATH: &[&str] = &["device", "direction", "encapsulation", "vni", "peer", "scope"];
 /// Labels of a peer node.
@@ -126,6 +128,10 @@ families! {
         "Packets in the buffers that were measured";
     ENCAPSULATION_OWN = "observer_encapsulation_measuring_seconds_total" Counter SIZE,
         "Time of the measuring itself, which was taken off";
+    ENCAPSULATION_GSO = "observer_encapsulation_gso_buffers_total" Counter OFFLOAD,
+        "Buffers of several segments that were measured on their way through a tunnel device, by who cuts them";
+    ENCAPSULATION_CHECKSUMS = "observer_encapsulation_checksums_total" Counter OFFLOAD,
+        "Single packets that were measured on their way through a tunnel device without a checksum, by who computes it";
     SOFTIRQ = "observer_softirq_seconds_total" Counter &["cpu", "vector"], "Time in network softirqs";
     ROUND_TRIP = "observer_tcp_round_trip_seconds" Histogram &["encapsulation"],
         "Smoothed round-trip times of TCP connections of the node and its pods, by how the peer is reached; none is native";
@@ -134,15 +140,22 @@ families! {
     PEER_ROUND_TRIP_SECONDS = "observer_peer_tcp_round_trip_seconds_total" Counter PEER, "Their sum";
     PEER_RETRANSMITS = "observer_peer_tcp_retransmitted_segments_total" Counter PEER,
         "TCP segments that were sent again, by peer node";
+    PEER_DROPS = "observer_peer_dropped_packets_total" Counter &["peer", "encapsulation", "direction", "reason"],
+        "Packets to (egress) and from (ingress) a peer that the kernel dropped in this node's network namespace, by its reason";
     PRICE_DISCARDED = "observer_price_unmeasured_total" Counter &["reason"],
         "What was to be measured and could not be";
-    PRICE_SAMPLE = "observer_price_sample_ratio" Gauge NONE, "The part of packets or batches that is measured";
+    PRICE_SAMPLE = "observer_price_sample_ratio" Gauge NONE, "The part of the time that is measured";
     PRICE_PROBE = "observer_price_probe_seconds" Gauge NONE,
         "By how much measuring makes each stretch of work longer; it is taken off";
     PRICE_MISSING = "observer_price_missing" Gauge NONE,
         "Figures that this kernel does not let be measured; the log says which";
     PRICE_START = "observer_price_start_time_seconds" Gauge NONE,
         "When measuring began, since the Unix epoch: with each start of the exporter";
+    WIRE_ROUND_TRIP = "observer_wire_tcp_round_trip_seconds" Histogram &["encapsulation"],
+        "Round-trip times of all TCP at the hooks, forwarded too, by TCP timestamps and how the peer is reached; none is native";
+    PEER_WIRE_ROUND_TRIPS = "observer_peer_wire_tcp_round_trips_total" Counter PEER,
+        "Round-trip times at the hooks that were measured, by peer node";
+    PEER_WIRE_ROUND_TRIP_SECONDS = "observer_peer_wire_tcp_round_trip_seconds_total" Counter PEER, "Their sum";
     TABLE_ENTRIES = "observer_table_entries" Gauge &["table"], "Entries in use of a bounded table";
     TABLE_CAPACITY = "observer_table_capacity" Gauge &["table"], "Entries that fit into a bounded table";
     PATHS_NAMED = "observer_paths_exported" Gauge NONE, "Paths that are exported one by one; the others are summed as peer=\"other\"";

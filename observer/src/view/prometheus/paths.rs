@@ -178,7 +178,7 @@ impl Selection {
             let PathId { device, direction, class, vni, peer } = &path.id;
             let others = if let Some(others) = self.named.get(&path.id) {
                 named.push(Named {
-                    device: device.clone(),
+                    device: device.to_string(),
                     direction: *direction,
                     class: *class,
                     peer: Some((*vni, *peer, path.scope)),

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Error;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use observer_common::kind::Class;
+use observer_common::kind::{Class, Direction};
 use observer_common::price::lower_bound;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::families as f;
 use super::write::Writer;
-use crate::price::{Price, Span, TcpPath};
+use crate::price::{Price, Span, TcpPath, WirePath};
 use crate::snapshot::Snapshot;
 
 /// Upper bounds of times of work, in ns: 128 ns to 131 µs, powers of two, which are bounds of the
@@ -19,13 +20,17 @@ const WORK: std::ops::RangeInclusive<u32> = 7..=17;
 /// Upper bounds of round-trip times, in µs: 32 µs to 1 s.
 const ROUND_TRIP: std::ops::RangeInclusive<u32> = 5..=20;
 
+/// What peers are called that are not named.
+const OTHER: &str = "other";
+
 /// All families of the price. Of the peers the first `peers` that were known are named.
 pub(super) fn encode(to: &mut DescriptorEncoder, snapshot: &Snapshot, peers: usize) -> Result<(), Error> {
     let price = snapshot.price.as_ref();
     spans(to, price)?;
     softirqs(to, price)?;
     tcp(to, price, peers)?;
-    measurement(to, snapshot, price)
+    measurement(to, snapshot, price)?;
+    wire(to, price, peers)
 }
 
 fn spans(to: &mut DescriptorEncoder, price: Option<&Price>) -> Result<(), Error> {
@@ -48,6 +53,24 @@ fn spans(to: &mut DescriptorEncoder, price: Option<&Price>) -> Result<(), Error>
     let mut own = Writer::start(to, &f::ENCAPSULATION_OWN)?;
     for span in spans() {
         own.counter(&labels(span), span.own.as_secs_f64())?;
+    }
+    let sent = || spans().filter(|span| span.direction == Direction::Egress);
+    let by = |span: &Span, who: &str| {
+        [
+            ("device", span.device.clone()),
+            ("encapsulation", span.class.label().to_owned()),
+            ("by", who.to_owned()),
+        ]
+    };
+    let mut buffers = Writer::start(to, &f::ENCAPSULATION_GSO)?;
+    for span in sent() {
+        buffers.counter(&by(span, "offload"), span.offload.whole)?;
+        buffers.counter(&by(span, "software"), span.offload.cut)?;
+    }
+    let mut checksums = Writer::start(to, &f::ENCAPSULATION_CHECKSUMS)?;
+    for span in sent() {
+        checksums.counter(&by(span, "offload"), span.offload.left)?;
+        checksums.counter(&by(span, "software"), span.offload.summed)?;
     }
     Ok(())
 }
@@ -72,68 +95,150 @@ struct Sum {
 }
 
 impl Sum {
-    fn add(&mut self, path: &TcpPath) {
-        self.samples += path.samples;
-        self.time += path.sum;
-        self.retransmits += path.retransmits;
+    fn add(&mut self, other: Self) {
+        self.samples += other.samples;
+        self.time += other.time;
+        self.retransmits += other.retransmits;
+    }
+}
+
+/// What the two tables of round trips have in common.
+trait Path {
+    fn place(&self) -> (IpAddr, Class);
+    fn sum(&self) -> Sum;
+    fn buckets(&self) -> &[u64];
+}
+
+impl Path for TcpPath {
+    fn place(&self) -> (IpAddr, Class) {
+        (self.peer, self.class)
+    }
+
+    fn sum(&self) -> Sum {
+        Sum { samples: self.samples, time: self.sum, retransmits: self.retransmits }
+    }
+
+    fn buckets(&self) -> &[u64] {
+        &self.buckets
+    }
+}
+
+impl Path for WirePath {
+    fn place(&self) -> (IpAddr, Class) {
+        (self.peer, self.class)
+    }
+
+    fn sum(&self) -> Sum {
+        Sum { samples: self.samples, time: self.sum, retransmits: 0 }
+    }
+
+    fn buckets(&self) -> &[u64] {
+        &self.buckets
     }
 }
 
 fn tcp(to: &mut DescriptorEncoder, price: Option<&Price>, peers: usize) -> Result<(), Error> {
     let paths = price.map_or(&[][..], |price| &price.tcp);
-    // A kind of path has samples once one was read, and none before.
-    let mut by_class: BTreeMap<Class, (Duration, Vec<u64>)> = BTreeMap::new();
-    for path in paths.iter().filter(|path| path.samples != 0) {
-        let (time, buckets) = by_class.entry(path.class).or_default();
-        *time += path.sum;
-        buckets.resize(buckets.len().max(path.buckets.len()), 0);
-        buckets.iter_mut().zip(&path.buckets).for_each(|(sum, count)| *sum += count);
-    }
-    let mut times = Writer::start(to, &f::ROUND_TRIP)?;
-    for (class, (time, buckets)) in &by_class {
-        let labels = [("encapsulation", class.label())];
-        times.histogram(&labels, time.as_secs_f64(), &coarse(buckets, ROUND_TRIP, 1e-6))?;
-    }
+    by_class(to, &f::ROUND_TRIP, paths)?;
     let sums = by_peer(paths, peers);
-    let mut samples = Writer::start(to, &f::PEER_ROUND_TRIPS)?;
-    for (labels, sum) in &sums {
-        samples.counter(labels, sum.samples)?;
-    }
-    let mut seconds = Writer::start(to, &f::PEER_ROUND_TRIP_SECONDS)?;
-    for (labels, sum) in &sums {
-        seconds.counter(labels, sum.time.as_secs_f64())?;
-    }
+    samples_and_seconds(to, &f::PEER_ROUND_TRIPS, &f::PEER_ROUND_TRIP_SECONDS, &sums)?;
     let mut again = Writer::start(to, &f::PEER_RETRANSMITS)?;
     for (labels, sum) in &sums {
         again.counter(labels, sum.retransmits)?;
     }
+    drops(to, price, &named(paths, peers))
+}
+
+fn wire(to: &mut DescriptorEncoder, price: Option<&Price>, peers: usize) -> Result<(), Error> {
+    let paths = price.map_or(&[][..], |price| &price.wire);
+    by_class(to, &f::WIRE_ROUND_TRIP, paths)?;
+    let sums = by_peer(paths, peers);
+    samples_and_seconds(to, &f::PEER_WIRE_ROUND_TRIPS, &f::PEER_WIRE_ROUND_TRIP_SECONDS, &sums)
+}
+
+/// A kind of path has samples once one was read, and none before.
+fn by_class(to: &mut DescriptorEncoder, family: &f::Family, paths: &[impl Path]) -> Result<(), Error> {
+    let mut by_class: BTreeMap<Class, (Duration, Vec<u64>)> = BTreeMap::new();
+    for path in paths.iter().filter(|path| path.sum().samples != 0) {
+        let (time, buckets) = by_class.entry(path.place().1).or_default();
+        *time += path.sum().time;
+        buckets.resize(buckets.len().max(path.buckets().len()), 0);
+        buckets.iter_mut().zip(path.buckets()).for_each(|(sum, count)| *sum += count);
+    }
+    let mut times = Writer::start(to, family)?;
+    for (class, (time, buckets)) in &by_class {
+        let labels = [("encapsulation", class.label())];
+        times.histogram(&labels, time.as_secs_f64(), &coarse(buckets, ROUND_TRIP, 1e-6))?;
+    }
     Ok(())
+}
+
+fn samples_and_seconds(
+    to: &mut DescriptorEncoder,
+    number: &f::Family,
+    time: &f::Family,
+    sums: &[(PeerLabels, Sum)],
+) -> Result<(), Error> {
+    let mut samples = Writer::start(to, number)?;
+    for (labels, sum) in sums {
+        samples.counter(labels, sum.samples)?;
+    }
+    let mut seconds = Writer::start(to, time)?;
+    for (labels, sum) in sums {
+        seconds.counter(labels, sum.time.as_secs_f64())?;
+    }
+    Ok(())
+}
+
+/// Of peers that are not named the sums.
+fn drops(to: &mut DescriptorEncoder, price: Option<&Price>, named: &[IpAddr]) -> Result<(), Error> {
+    let mut sums: BTreeMap<[String; 4], u64> = BTreeMap::new();
+    for row in price.into_iter().flat_map(|price| &price.drops) {
+        let peer = if named.contains(&row.peer) { row.peer.to_string() } else { OTHER.to_owned() };
+        let key = [peer, row.class.label().to_owned(), row.direction.label().to_owned(), row.reason.clone()];
+        *sums.entry(key).or_default() += row.packets;
+    }
+    let mut packets = Writer::start(to, &f::PEER_DROPS)?;
+    for ([peer, encapsulation, direction, reason], count) in sums {
+        let labels =
+            [("peer", peer), ("encapsulation", encapsulation), ("direction", direction), ("reason", reason)];
+        packets.counter(&labels, count)?;
+    }
+    Ok(())
+}
+
+/// The peers that have series of their own: the order in which they became known never changes while they
+/// are measured, so that no series goes back.
+fn named(paths: &[impl Path], peers: usize) -> Vec<IpAddr> {
+    let mut named = Vec::new();
+    for path in paths {
+        let (peer, _) = path.place();
+        if !named.contains(&peer) && named.len() < peers {
+            named.push(peer);
+        }
+    }
+    named
 }
 
 type PeerLabels = [(&'static str, String); 2];
 
-/// The paths of the first peers by name, the others summed by encapsulation. The order in which peers
-/// became known never changes while they are measured, so that no series goes back.
-fn by_peer(paths: &[TcpPath], peers: usize) -> Vec<(PeerLabels, Sum)> {
+/// The paths of the first peers by name, the others summed by encapsulation.
+fn by_peer(paths: &[impl Path], peers: usize) -> Vec<(PeerLabels, Sum)> {
     let labels = |peer: String, class: Class| [("peer", peer), ("encapsulation", class.label().to_owned())];
-    let (mut named, mut rows) = (Vec::new(), Vec::new());
+    let (named, mut rows) = (named(paths, peers), Vec::new());
     let mut others: BTreeMap<Class, Sum> = BTreeMap::new();
     for path in paths {
-        if !named.contains(&path.peer) && named.len() < peers {
-            named.push(path.peer);
-        }
-        if path.samples == 0 && path.retransmits == 0 {
+        let ((peer, class), sum) = (path.place(), path.sum());
+        if sum.samples == 0 && sum.retransmits == 0 {
             continue;
         }
-        if named.contains(&path.peer) {
-            let mut sum = Sum::default();
-            sum.add(path);
-            rows.push((labels(path.peer.to_string(), path.class), sum));
+        if named.contains(&peer) {
+            rows.push((labels(peer.to_string(), class), sum));
         } else {
-            others.entry(path.class).or_default().add(path);
+            others.entry(class).or_default().add(sum);
         }
     }
-    rows.extend(others.into_iter().map(|(class, sum)| (labels("other".to_owned(), class), sum)));
+    rows.extend(others.into_iter().map(|(class, sum)| (labels(OTHER.to_owned(), class), sum)));
     rows
 }
 

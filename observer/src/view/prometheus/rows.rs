@@ -144,7 +144,7 @@ pub(super) fn overflows(to: &mut DescriptorEncoder, snapshot: &Snapshot) -> Resu
         let of_place = snapshot
             .strangers
             .iter()
-            .filter(|stranger| stranger.id.device == device.name && stranger.id.direction == direction);
+            .filter(|stranger| *stranger.id.device == *device.name && stranger.id.direction == direction);
         of_place.map(|stranger| stranger.packets).sum()
     };
     let event = |device: &Device, direction: Direction, event: Event| {

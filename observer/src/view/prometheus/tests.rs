@@ -120,7 +120,7 @@ fn path(peer: u8, bytes: u64) -> crate::snapshot::Path {
     let mut counters = [0; PATH_COUNTERS];
     counters[PathCounter::WireBytes as usize] = bytes;
     let id = PathId {
-        device: "eth0".to_owned(),
+        device: "eth0".into(),
         direction: Direction::Egress,
         class: Class::Ipip,
         vni: Vni::None,

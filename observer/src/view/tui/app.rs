@@ -253,7 +253,7 @@ impl App {
     /// What the figures cover, in words.
     pub(super) fn covers(&self, report: &Report) -> String {
         let interval = units::duration(report.interval);
-        if self.since_start { format!("{interval} since start") } else { interval }
+        if self.since_start { format!("{interval} since start") } else { format!("last {interval}") }
     }
 }
 

@@ -1,5 +1,6 @@
 //! One path, both directions: its figures and its recent past.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -16,8 +17,8 @@ use super::ring::Ring;
 use super::theme::Theme;
 use super::trend;
 use crate::model::{PathFigures, PathLine, Report, State, per_second};
-use crate::snapshot::PathId;
-use crate::view::grid::{Form, Tone, fit};
+use crate::snapshot::{PathId, Vni};
+use crate::view::grid::{Form, Tone, fit, wrap};
 use crate::view::{columns, units};
 
 /// Lines that two curves with their words need at least.
@@ -25,6 +26,8 @@ const CURVES: usize = 4;
 /// Widths of a figure's name and of a figure; the same where the screen is narrow.
 const WIDTHS: (usize, usize) = (26, 16);
 const NARROW: (usize, usize) = (16, 12);
+/// Lines that stay when the figures are scrolled.
+const HEAD: usize = 2;
 
 /// The path that is looked at, and wire bytes per second of its two directions.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub(super) struct Detail {
     /// By [`Direction`].
     pub(super) ids: [PathId; 2],
     rates: VecDeque<[Option<f64>; 2]>,
+    /// The first figure that is shown; drawing knows how far it can go.
+    top: Cell<usize>,
 }
 
 impl Detail {
@@ -39,7 +44,12 @@ impl Detail {
     pub(super) fn new(id: &PathId, ring: &Ring) -> Self {
         let ids = Direction::ALL.map(|direction| PathId { direction, ..id.clone() });
         let rates = ring.paths(&ids).map(|(interval, figures)| rates(interval, figures)).collect();
-        Self { ids, rates }
+        Self { ids, rates, top: Cell::new(0) }
+    }
+
+    /// Goes so many lines on, as far as there are some.
+    pub(super) fn scroll(&self, step: isize) {
+        self.top.set(self.top.get().saturating_add_signed(step));
     }
 
     pub(super) fn push(&mut self, report: &Report) {
@@ -61,15 +71,23 @@ pub(super) fn draw(app: &App, detail: &Detail, report: &Report, theme: Theme, fr
     let lines = report.path_lines();
     let of = |id: &PathId| lines.iter().find(|line| line.path.id == *id);
     let both = [of(&detail.ids[0]), of(&detail.ids[1])];
-    let widths = if usize::from(area.width) < WIDTHS.0 + 2 * WIDTHS.1 { NARROW } else { WIDTHS };
-    let mut text = head(detail, both, widths, theme);
-    text.extend(figures(both, &app.form(report), widths, theme));
-    let sizes = "sizes: kept by device and encapsulation, not by path; of a path only the largest packet";
-    text.push(Line::styled(sizes, theme.dim()));
+    let narrow = usize::from(area.width) < WIDTHS.0 + 2 * WIDTHS.1;
+    let widths = if narrow { NARROW } else { WIDTHS };
+    let width = usize::from(area.width);
+    let mut figures = figures(both, &app.form(report), narrow, theme);
+    let sizes = "sizes are kept by device, not by path: of a path just the largest packet";
+    let sizes: Vec<Line> =
+        wrap(sizes, width).into_iter().map(|line| Line::styled(line, theme.dim())).collect();
     // An empty line only where both curves have room beside it.
-    if usize::from(area.height) > text.len() + CURVES {
-        text.insert(text.len() - 1, Line::raw(""));
+    if usize::from(area.height) > HEAD + figures.len() + sizes.len() + CURVES {
+        figures.push(Line::raw(""));
     }
+    figures.extend(sizes);
+    let room = usize::from(area.height).saturating_sub(HEAD);
+    let last = figures.len().saturating_sub(room);
+    detail.top.set(detail.top.get().min(last));
+    let mut text = head(detail, both, widths, last != 0, width, theme);
+    text.extend(figures.into_iter().skip(detail.top.get()));
     let height = u16::try_from(text.len()).unwrap_or(u16::MAX);
     let [upper, lower] = Layout::vertical([Constraint::Max(height), Constraint::Min(0)]).areas(area);
     frame.render_widget(Text::from(text), upper);
@@ -86,32 +104,40 @@ fn head(
     detail: &Detail,
     both: [Option<&PathLine>; 2],
     (name, figure): (usize, usize),
+    more: bool,
+    width: usize,
     theme: Theme,
 ) -> Vec<Line<'static>> {
     let id = &detail.ids[0];
     let scope = both.iter().flatten().next().map_or("not in these figures", |line| line.path.scope.label());
+    let mut spans = vec![Span::styled(
+        fit(&format!("▸ {}", id.peer), width, false).trim_end().to_owned(),
+        theme.title(true),
+    )];
+    let vni = match id.vni {
+        Vni::None => String::new(),
+        vni => format!("VNI {}", columns::vni(vni)),
+    };
+    let facts =
+        [id.class.label().to_owned(), scope.to_owned(), vni, format!("on {}", units::printable(&id.device))];
+    let mut room = width.saturating_sub(spans[0].content.chars().count());
+    for fact in facts.into_iter().filter(|fact| !fact.is_empty()) {
+        let needed = fact.chars().count() + 2;
+        if needed <= room {
+            room -= needed;
+            spans.push(Span::raw(format!("  {fact}")));
+        }
+    }
+    let more = if more { "↑ ↓ for more" } else { "" };
     vec![
-        Line::from(vec![
-            Span::styled(format!("▸ {}", id.peer), theme.title(true)),
-            Span::raw(format!("  {}  {scope}", id.class.label())),
-            Span::raw(match id.vni {
-                crate::snapshot::Vni::None => String::new(),
-                vni => format!("  VNI {}", columns::vni(vni)),
-            }),
-            Span::raw(format!("  on {}", units::printable(&id.device))),
-            Span::styled("   Esc closes", theme.dim()),
-        ]),
-        Line::styled(format!("{:<name$}{:>figure$}{:>figure$}", "", "INGRESS", "EGRESS"), theme.dim()),
+        Line::from(spans),
+        Line::styled(format!("{more:<name$}{:>figure$}{:>figure$}", "INGRESS", "EGRESS"), theme.dim()),
     ]
 }
 
 /// One figure of both directions.
-fn figures(
-    both: [Option<&PathLine>; 2],
-    form: &Form,
-    (width, figure): (usize, usize),
-    theme: Theme,
-) -> Vec<Line<'static>> {
+fn figures(both: [Option<&PathLine>; 2], form: &Form, narrow: bool, theme: Theme) -> Vec<Line<'static>> {
+    let (width, figure) = if narrow { NARROW } else { WIDTHS };
     // A maximum is since the start, whatever the interval.
     let whole = Form { rates: false, ..*form };
     let mut rows: Vec<(&str, [(String, Tone); 2])> = Vec::new();
@@ -123,8 +149,10 @@ fn figures(
             "OVERHEAD" => "overhead share",
             "FRAGM" => "fragments",
             "OVERSIZED" => "oversized",
+            "W.FRAG" if narrow => "would be cut",
             "W.FRAG" => "would be fragmented",
             "W.DROP" => "would be dropped",
+            "TOO BIG" if narrow => "too big (MTU)",
             "TOO BIG" => "too-big signals (MTU)",
             other => other,
         };
@@ -135,16 +163,14 @@ fn figures(
         let cells = both.map(|line| match line {
             Some(line) => {
                 let cell = (column.cell)(line, form);
-                let known = cell.text != units::UNKNOWN && !unit.is_empty();
-                let gap = if unit == "/s" { "" } else { " " };
-                (if known { format!("{}{gap}{unit}", cell.text) } else { cell.text }, cell.tone)
+                (if unit == "/s" { each(&cell.text) } else { trend::with_unit(&cell.text, unit) }, cell.tone)
             }
             None => (units::UNKNOWN.to_owned(), Tone::Plain),
         });
         rows.push((name, cells));
     }
     for (name, counter) in [
-        ("outer fragments, first", PathCounter::OuterFirst),
+        (if narrow { "outer, first" } else { "outer fragments, first" }, PathCounter::OuterFirst),
         ("  middle", PathCounter::OuterMiddle),
         ("  last", PathCounter::OuterLast),
         ("inner fragments", PathCounter::Inner),
@@ -152,7 +178,7 @@ fn figures(
         rows.push((name, both.map(|line| cell(line, form, counter))));
     }
     rows.push((
-        "largest packet so far, B",
+        if narrow { "largest ever, B" } else { "largest packet so far, B" },
         both.map(|line| match line {
             Some(line) if line.path.figures.get(PathCounter::Largest) != 0 => {
                 cell(Some(line), &whole, PathCounter::Largest)
@@ -181,10 +207,13 @@ fn figures(
 fn cell(line: Option<&PathLine>, form: &Form, counter: PathCounter) -> (String, Tone) {
     line.map_or((units::UNKNOWN.to_owned(), Tone::Plain), |line| {
         let cell = columns::counter(line, form, counter);
-        let unit = form.count_unit();
-        let text = if cell.text == units::UNKNOWN { cell.text } else { format!("{}{unit}", cell.text) };
-        (text, cell.tone)
+        (if form.rates { each(&cell.text) } else { cell.text }, cell.tone)
     })
+}
+
+/// A rate of what has no unit.
+fn each(number: &str) -> String {
+    if number == units::UNKNOWN { number.to_owned() } else { format!("{number}/s") }
 }
 
 fn curve(app: &App, detail: &Detail, direction: Direction, theme: Theme, frame: &mut Frame, area: Rect) {
@@ -202,7 +231,6 @@ fn curve(app: &App, detail: &Detail, direction: Direction, theme: Theme, frame: 
         .data(bars)
         .max(trend::FULL)
         .absent_value_symbol("·")
-        .absent_value_style(theme.dim())
-        .style(theme.curve());
+        .absent_value_style(theme.dim());
     frame.render_widget(sparkline, graph);
 }

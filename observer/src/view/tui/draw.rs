@@ -2,6 +2,7 @@
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Text};
 
 use super::app::App;
 use super::tab::{Focus, Tab};
@@ -10,8 +11,10 @@ use super::{detail, footer, fragments, header, health, help, listing, price, siz
 use crate::model::Report;
 use crate::view::columns;
 
-/// Below this height only the focused table is shown.
+/// Below this height only the most important figures and the focused table are shown.
 const SMALL: u16 = 16;
+/// Lines of a table that stay where figures stand above it.
+const LINES: u16 = 2;
 /// Lines of a table's title and header.
 pub(super) const TABLE_HEAD: u16 = 3;
 
@@ -20,9 +23,9 @@ impl App {
     pub fn draw(&self, frame: &mut Frame) {
         let area = frame.area();
         let theme = Theme::new(self.options.colour);
-        let warnings = footer::warnings(self, theme, area.width);
         let small = area.height < SMALL;
-        let warning_height = u16::try_from(warnings.len()).unwrap_or(u16::MAX).min(if small { 1 } else { 3 });
+        let warnings = footer::warnings(self, theme, area.width, if small { 2 } else { 3 });
+        let warning_height = u16::try_from(warnings.len()).unwrap_or(u16::MAX);
         let [top, body, warning, bottom] = Layout::vertical([
             Constraint::Length(if small { 1 } else { 2 }),
             Constraint::Min(1),
@@ -34,11 +37,11 @@ impl App {
         match &self.report {
             None => header::waiting(theme, frame, body),
             Some(report) if small && self.detail.is_none() && self.tab != Tab::Sizes => {
-                self.table(self.focus, report, theme, frame, body);
+                self.small(report, theme, frame, body);
             }
             Some(report) => self.body(report, theme, frame, body),
         }
-        footer::draw_warnings(warnings, frame, warning);
+        frame.render_widget(Text::from(warnings), warning);
         footer::draw(self, theme, frame, bottom);
         if self.help {
             help::draw(&self.help_top, theme, frame, area);
@@ -59,16 +62,37 @@ impl App {
         }
     }
 
+    /// Where there is little room: a few lines of figures, and the table in focus.
+    fn small(&self, report: &Report, theme: Theme, frame: &mut Frame, area: Rect) {
+        let mut lines = match self.tab {
+            Tab::Overview => {
+                let mut lines: Vec<Line> = header::wrong(report, theme, area.width).into_iter().collect();
+                lines.extend(trend::brief(self, report, theme, area.width));
+                lines
+            }
+            Tab::Fragmentation => fragments::brief(self, report, theme, area.width),
+            Tab::Health => health::brief(self, report, theme, area.width),
+            Tab::Price => price::brief(report, theme, area.width),
+            Tab::Paths | Tab::Sizes => Vec::new(),
+        };
+        let table = if area.height > TABLE_HEAD { TABLE_HEAD + LINES } else { 0 };
+        lines.truncate(usize::from(area.height.saturating_sub(table)));
+        let height = u16::try_from(lines.len()).unwrap_or(u16::MAX);
+        let [upper, lower] = Layout::vertical([Constraint::Length(height), Constraint::Min(0)]).areas(area);
+        frame.render_widget(Text::from(lines), upper);
+        self.table(self.focus, report, theme, frame, lower);
+    }
+
     fn overview(&self, report: &Report, theme: Theme, frame: &mut Frame, area: Rect) {
         let devices = header::devices(report, theme, area.width, if area.height < 30 { 3 } else { 8 });
-        let trend_height = if area.height < 30 { 3 } else { 6 };
+        let trend_height = if area.height < 30 { trend::LINES } else { 6 };
         let [devices_area, trend_area, tables] = Layout::vertical([
             Constraint::Length(u16::try_from(devices.len()).unwrap_or(u16::MAX)),
             Constraint::Length(trend_height),
             Constraint::Min(2 * TABLE_HEAD),
         ])
         .areas(area);
-        frame.render_widget(ratatui::text::Text::from(devices), devices_area);
+        frame.render_widget(Text::from(devices), devices_area);
         trend::draw(self, theme, frame, trend_area);
         let (traffic, paths) = split(
             tables.height,

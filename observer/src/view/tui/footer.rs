@@ -2,13 +2,13 @@
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
-use ratatui::text::{Line, Span, Text};
+use ratatui::text::{Line, Span};
 
 use super::app::App;
 use super::feed::Origin;
 use super::tab::{Focus, Tab};
 use super::theme::Theme;
-use crate::view::grid::{Tone, fit};
+use crate::view::grid::{Tone, fit, wrap};
 use crate::view::units;
 
 const KEYS: [(&str, &str); 10] = [
@@ -30,31 +30,27 @@ const HEALTH_KEYS: [(&str, &str); 1] = [("c", "program cost")];
 const PRICE_KEYS: [[(&str, &str); 1]; 2] = [[("c", "measure")], [("c", "end measuring")]];
 const SIZES_KEYS: [(&str, &str); 2] = [("m", "MTU"), ("v", "IPv4/IPv6")];
 
-/// What is wrong, most important first, a line each.
-pub(super) fn warnings(app: &App, theme: Theme, width: u16) -> Vec<Line<'static>> {
-    let failure = app.failure.iter().map(|why| format!("stale: {}", units::printable(why)));
-    let notes = app.report.iter().flat_map(|report| &report.notes);
-    let notes = notes.map(|note| format!("incomplete: {}", units::printable(note)));
-    let remark = app.remark.iter().map(|remark| units::printable(remark));
-    failure
-        .chain(remark)
-        .chain(notes)
-        .map(|text| {
-            let text = fit(&text, usize::from(width), false);
-            Line::styled(text.trim_end().to_owned(), theme.tone(Tone::Alarm))
-        })
-        .collect()
-}
-
-/// Draws as many as fit; the last line says how many do not.
-pub(super) fn draw_warnings(mut warnings: Vec<Line<'static>>, frame: &mut Frame, area: Rect) {
-    let room = usize::from(area.height);
-    if warnings.len() > room && room > 1 {
-        let more = warnings.len() - room + 1;
-        warnings.truncate(room - 1);
-        warnings.push(Line::raw(format!("and {more} more")));
+/// What is wrong, most important first, in at most `room` lines; the last says how much more there is.
+pub(super) fn warnings(app: &App, theme: Theme, width: u16, room: usize) -> Vec<Line<'static>> {
+    let failure = app.failure.iter().map(|why| format!("stale: {why}"));
+    let remark = app.remark.iter().cloned();
+    let notes = app.report.iter().flat_map(|report| &report.notes).map(|note| format!("incomplete: {note}"));
+    let texts: Vec<String> = failure.chain(remark).chain(notes).map(|text| units::printable(&text)).collect();
+    if texts.is_empty() {
+        return Vec::new();
     }
-    frame.render_widget(Text::from(warnings), area);
+    let width = usize::from(width);
+    let mut lines: Vec<String> = texts.iter().flat_map(|text| wrap(text, width)).collect();
+    if lines.len() > room {
+        // A line each, and the last for those that have none.
+        let whole = if texts.len() > room { room.saturating_sub(1) } else { room };
+        let more = texts.len() - whole.min(texts.len());
+        lines = texts.iter().take(whole).map(|text| fit(text, width, false).trim_end().to_owned()).collect();
+        if more != 0 {
+            lines.push(format!("and {more} more of these"));
+        }
+    }
+    lines.into_iter().map(|line| Line::styled(line, theme.tone(Tone::Alarm))).collect()
 }
 
 /// Draws keys, or the filter.

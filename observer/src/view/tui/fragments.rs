@@ -95,9 +95,16 @@ pub(super) fn paths<'a>() -> Vec<Column<PathLine<'a>>> {
     ]
 }
 
+/// Packets that do not fit and the messages about them, in a line each.
+pub(super) fn brief(app: &App, report: &Report, theme: Theme, width: u16) -> Vec<Text<'static>> {
+    let mut lines = vec![super::trend::misfits(app, report, theme)];
+    lines.extend(signals(app, report, theme, width).into_iter().take(2));
+    lines
+}
+
 /// Draws the screen.
 pub(super) fn draw(app: &App, report: &Report, theme: Theme, frame: &mut Frame, area: Rect) {
-    let signals = signals(app, report, theme);
+    let signals = signals(app, report, theme, area.width);
     let height = u16::try_from(signals.len()).unwrap_or(u16::MAX).min(4);
     let [top, tables] = Layout::vertical([Constraint::Length(height), Constraint::Min(0)]).areas(area);
     frame.render_widget(ratatui::text::Text::from(signals), top);
@@ -111,34 +118,33 @@ pub(super) fn draw(app: &App, report: &Report, theme: Theme, frame: &mut Frame, 
 
 /// ICMP messages that say "too big", by device: those that quote a packet of a known path stand there too,
 /// with their MTU.
-fn signals(app: &App, report: &Report, theme: Theme) -> Vec<Text<'static>> {
+fn signals(app: &App, report: &Report, theme: Theme, width: u16) -> Vec<Text<'static>> {
     let form = app.form(report);
     let mut lines = vec![];
     for row in &report.devices {
         for direction in Direction::ALL {
             let events = &row.events[direction as usize];
-            let (v4, v6) = (events[Event::TooBigV4 as usize], events[Event::TooBigV6 as usize]);
-            if v4 == 0 && v6 == 0 {
+            let counts = [("ICMPv4", Event::TooBigV4), ("ICMPv6", Event::TooBigV6)];
+            let counts: Vec<String> = counts
+                .into_iter()
+                .map(|(name, event)| (name, events[event as usize]))
+                .filter(|(_, count)| *count != 0)
+                .map(|(name, count)| {
+                    let cell = form.count(crate::model::State::Measured, Some(count));
+                    format!("{name} {}{}", cell.text, form.count_unit())
+                })
+                .collect();
+            if counts.is_empty() {
                 continue;
             }
-            let count = |count| {
-                let cell = form.count(crate::model::State::Measured, Some(count));
-                format!("{}{}", cell.text, form.count_unit())
-            };
-            lines.push(Text::from(vec![
-                Span::styled("too-big signals ", theme.tone(Tone::Notice)),
-                Span::raw(format!(
-                    "{} {}: ICMPv4 {}, ICMPv6 {}",
-                    units::printable(&row.device.name),
-                    direction.label(),
-                    count(v4),
-                    count(v6)
-                )),
-            ]));
+            let device = units::printable(&row.device.name);
+            let rest = format!("{device} {}: {}", direction.label(), counts.join(", "));
+            let name = if usize::from(width) < rest.len() + 16 { "too big " } else { "too-big signals " };
+            lines.push(Text::from(vec![Span::styled(name, theme.tone(Tone::Notice)), Span::raw(rest)]));
         }
     }
     if lines.is_empty() {
-        lines.push(Text::styled("no too-big signals seen in these figures", theme.dim()));
+        lines.push(Text::styled("no too-big signals in these figures", theme.dim()));
     }
     lines
 }

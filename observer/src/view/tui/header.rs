@@ -9,9 +9,9 @@ use super::feed::Origin;
 use super::tab::Tab;
 use super::theme::Theme;
 use crate::model::{DeviceRow, Report};
-use crate::snapshot::Hook;
+use crate::snapshot::{Device, Hook};
 use crate::topology::Role;
-use crate::view::grid::Tone;
+use crate::view::grid::{Tone, fit};
 use crate::view::units;
 
 /// One line about the node and, where there is room, one with the tabs.
@@ -46,13 +46,16 @@ fn node(app: &App, theme: Theme, width: u16) -> Line<'static> {
     let facts =
         [units::time_of_day(report.taken), app.covers(report), pace, units::printable(&report.origin)];
     let mut room = usize::from(width).saturating_sub(Line::from(spans.clone()).width());
-    for fact in facts {
-        let needed = fact.chars().count() + 2;
-        if needed <= room {
-            room -= needed;
-            spans.push(Span::raw(format!("  {fact}")));
-        }
+    // What the figures cover matters most.
+    let mut fits = [false; 4];
+    for index in [1, 0, 2, 3] {
+        let needed = facts[index].chars().count() + 2;
+        fits[index] = needed <= room;
+        room -= if fits[index] { needed } else { 0 };
     }
+    spans.extend(
+        facts.into_iter().zip(fits).filter(|(_, fits)| *fits).map(|(fact, _)| Span::raw(format!("  {fact}"))),
+    );
     Line::from(spans)
 }
 
@@ -79,7 +82,8 @@ pub(super) fn tab_label(index: usize, tab: Tab) -> String {
     format!(" {} {} ", index + 1, tab.title())
 }
 
-/// Underlay and tunnel devices, a line each while they fit, and how many others there are.
+/// Underlay and tunnel devices, a line each while they fit, and how many others there are: at the end of a line
+/// that has room.
 pub(super) fn devices(report: &Report, theme: Theme, width: u16, most: usize) -> Vec<Line<'static>> {
     let main: Vec<&DeviceRow> = report
         .devices
@@ -94,10 +98,45 @@ pub(super) fn devices(report: &Report, theme: Theme, width: u16, most: usize) ->
     if main.len() > room {
         rest.insert(0, Span::raw(format!("{} more underlay or tunnel devices  ", main.len() - room)));
     }
-    if !rest.is_empty() {
-        lines.push(Line::from(rest));
+    if rest.is_empty() {
+        return lines;
+    }
+    let rest = Line::from(rest);
+    let room = usize::from(width).saturating_sub(rest.width() + 2);
+    match lines.iter_mut().rev().find(|line| line.width() <= room) {
+        Some(line) => {
+            line.spans.push(Span::raw(" ".repeat(usize::from(width) - rest.width() - line.width())));
+            line.spans.extend(rest);
+        }
+        None => lines.push(rest),
     }
     lines
+}
+
+/// Tunnel devices whose packets do not fit their underlay, in one line.
+pub(super) fn wrong(report: &Report, theme: Theme, width: u16) -> Option<Line<'static>> {
+    let wrong = report.devices.iter().filter_map(|row| Some((&row.device, fits(&row.device)?)));
+    let wrong: Vec<(&Device, (u32, u32))> = wrong.collect();
+    let text = match &wrong[..] {
+        [] => return None,
+        [(device, (right, underlay))] => {
+            let name = units::printable(&device.name);
+            format!("{name}: MTU {}, {right} fits {underlay}", device.mtu)
+        }
+        _ => {
+            let names: Vec<String> = wrong.iter().map(|(device, _)| units::printable(&device.name)).collect();
+            format!("MTU too big: {}", names.join(", "))
+        }
+    };
+    Some(Line::styled(fit(&text, usize::from(width), false), theme.tone(Tone::Alarm)))
+}
+
+/// The MTU that would fit a tunnel device's underlay, and the underlay's, where its own does not.
+fn fits(device: &Device) -> Option<(u32, u32)> {
+    let tunnel = device.tunnel?;
+    let underlay = tunnel.underlay_mtu?;
+    let right = underlay.saturating_sub(tunnel.overhead);
+    (device.mtu > right).then_some((right, underlay))
 }
 
 fn device(row: &DeviceRow, names: usize, theme: Theme, width: u16) -> Line<'static> {
@@ -112,22 +151,27 @@ fn device(row: &DeviceRow, names: usize, theme: Theme, width: u16) -> Line<'stat
     spans.push(hook(device.hooks[0], theme));
     spans.push(Span::raw(" out "));
     spans.push(hook(device.hooks[1], theme));
+    if let Some((right, underlay)) = fits(device) {
+        let room = usize::from(width).saturating_sub(Line::from(spans.clone()).width());
+        let fits = format!("{right} fits {underlay}");
+        let words = [format!("  MTU too big: {fits}"), format!("  too big: {fits}"), format!("  {fits}")];
+        let words = words.into_iter().find(|words| words.chars().count() <= room);
+        // Where there is room for nothing else, the line must not look like one that is right.
+        let words = words.unwrap_or_else(|| " !".to_owned());
+        spans.push(Span::styled(words, theme.tone(Tone::Alarm)));
+    }
     if let Some(tunnel) = device.tunnel {
         let vni = tunnel.vni.map(|vni| format!(" VNI {vni}")).unwrap_or_default();
-        let mut facts = format!("  {}{vni} adds {} B", tunnel.class.label(), tunnel.overhead);
-        if let Some(underlay) = tunnel.underlay_mtu {
-            let right = underlay.saturating_sub(tunnel.overhead);
-            if device.mtu > right {
-                let warning = format!("  MTU too big: {right} fits {underlay}");
-                spans.push(Span::styled(warning, theme.tone(Tone::Alarm)));
-            } else {
-                facts.push_str(&format!(" on {underlay}"));
-            }
-        }
-        let used = Line::from(spans.clone()).width();
-        if used + facts.chars().count() <= usize::from(width) {
-            spans.push(Span::raw(facts));
-        }
+        let on = tunnel.underlay_mtu.map(|underlay| format!(" on {underlay}")).unwrap_or_default();
+        let (class, adds) = (tunnel.class.label(), format!("adds {} B", tunnel.overhead));
+        let room = usize::from(width).saturating_sub(Line::from(spans.clone()).width());
+        let facts = [
+            format!("  {class}{vni} {adds}{on}"),
+            format!("  {class} {adds}{on}"),
+            format!("  {class} {adds}"),
+            format!("  {adds}"),
+        ];
+        spans.extend(facts.into_iter().find(|facts| facts.chars().count() <= room).map(Span::raw));
     }
     Line::from(spans)
 }

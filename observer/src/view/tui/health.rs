@@ -18,6 +18,9 @@ use crate::view::columns::{column, no_unit};
 use crate::view::grid::{Cell, Column, Tone};
 use crate::view::units;
 
+/// Below this width words and figures do not stand in columns.
+const NARROW: u16 = 60;
+
 fn hook(row: &DeviceRow, direction: Direction) -> Cell {
     match row.device.hooks[direction as usize] {
         Hook::Lost => Cell::text("LOST").tone(Tone::Alarm),
@@ -62,12 +65,22 @@ pub(super) fn words(row: &&DeviceRow) -> String {
     format!("{} {} {ingress} {egress}", row.device.name, row.device.role.label())
 }
 
+/// How full the tables are, what was malformed and what it costs, in a line each.
+pub(super) fn brief(app: &App, report: &Report, theme: Theme, width: u16) -> Vec<Line<'static>> {
+    let fullest = fills(report).into_iter().max_by(|a, b| share(*a).total_cmp(&share(*b)));
+    let mut lines: Vec<Line> =
+        fullest.into_iter().map(|(name, used, room)| table_fill(name, used, room, theme, width)).collect();
+    lines.push(malformed_line(report, theme, width));
+    lines.push(process(app, width));
+    lines
+}
+
 /// Draws the screen.
 pub(super) fn draw(app: &App, report: &Report, theme: Theme, frame: &mut Frame, area: Rect) {
     let mut text = fill(report, theme, area.width);
-    text.push(malformed_line(report, theme));
+    text.push(malformed_line(report, theme, area.width));
     text.push(Line::raw(""));
-    text.extend(cost(app, theme));
+    text.extend(cost(app, theme, area.width));
     let below = u16::try_from(text.len()).unwrap_or(u16::MAX);
     let hooks = u16::try_from(app.count(Focus::Hooks)).unwrap_or(u16::MAX).saturating_add(4);
     let upper = hooks.min(area.height.saturating_sub(below).max(5)).min(area.height);
@@ -76,25 +89,31 @@ pub(super) fn draw(app: &App, report: &Report, theme: Theme, frame: &mut Frame, 
     frame.render_widget(Text::from(text), lower);
 }
 
-fn fill(report: &Report, theme: Theme, width: u16) -> Vec<Line<'static>> {
+/// The tables of the kernel: name, entries, room.
+fn fills(report: &Report) -> [(&'static str, u64, u64); 3] {
     let fill = report.fill;
     [
         ("paths", fill.paths, fill.paths_capacity),
         ("peers", fill.peers, fill.peers_capacity),
         ("pod blocks", fill.blocks, fill.blocks_capacity),
     ]
-    .into_iter()
-    .map(|(name, used, room)| table_fill(name, used, room, theme, width))
-    .collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a share is shown with three digits")]
+fn share((_, used, room): (&str, u64, u64)) -> f64 {
+    if room == 0 { 0.0 } else { used as f64 / room as f64 }
+}
+
+fn fill(report: &Report, theme: Theme, width: u16) -> Vec<Line<'static>> {
+    fills(report).into_iter().map(|(name, used, room)| table_fill(name, used, room, theme, width)).collect()
+}
+
 fn table_fill(name: &str, used: u64, room: u64, theme: Theme, width: u16) -> Line<'static> {
-    let label = format!("table of {name:<10}  ");
+    let label = label(&format!("table of {name}"), width);
     if room == 0 {
         return Line::raw(format!("{label}{used}, its size is not known"));
     }
-    let share = used as f64 / room as f64;
+    let share = share((name, used, room));
     let tone = match share {
         share if share >= 0.95 => Tone::Alarm,
         share if share >= 0.8 => Tone::Notice,
@@ -111,7 +130,13 @@ fn table_fill(name: &str, used: u64, room: u64, theme: Theme, width: u16) -> Lin
     Line::from(spans)
 }
 
-fn malformed_line(report: &Report, theme: Theme) -> Line<'static> {
+/// What a line is about, in a column where there is room for one.
+fn label(words: &str, width: u16) -> String {
+    if width < NARROW { format!("{words}: ") } else { format!("{words:<20}") }
+}
+
+fn malformed_line(report: &Report, theme: Theme, width: u16) -> Line<'static> {
+    let label = label("malformed", width);
     let reasons: Vec<String> = Event::ALL
         .into_iter()
         .skip(FIRST_REASON)
@@ -122,15 +147,12 @@ fn malformed_line(report: &Report, theme: Theme) -> Line<'static> {
         })
         .collect();
     if reasons.is_empty() {
-        return Line::styled("malformed           none in these figures", theme.dim());
+        return Line::styled(label + "none in these figures", theme.dim());
     }
-    Line::from(vec![
-        Span::raw("malformed           "),
-        Span::styled(reasons.join(", "), theme.tone(Tone::Notice)),
-    ])
+    Line::from(vec![Span::raw(label), Span::styled(reasons.join(", "), theme.tone(Tone::Notice))])
 }
 
-fn cost(app: &App, theme: Theme) -> Vec<Line<'static>> {
+fn cost(app: &App, theme: Theme, width: u16) -> Vec<Line<'static>> {
     let mut lines = vec![Line::styled("  Own cost", theme.title(false))];
     let programs = &app.costs.programs;
     if programs.is_empty() {
@@ -139,7 +161,7 @@ fn cost(app: &App, theme: Theme) -> Vec<Line<'static>> {
             (Origin::Live, false) => "c asks the kernel for it",
             (Origin::Live, true) => "waiting for two readings",
         };
-        lines.push(Line::raw(format!("programs            not measured ({how})")));
+        lines.push(Line::raw(format!("{}not measured ({how})", label("programs", width))));
     } else {
         lines.push(Line::styled(
             "program                      runs/s   ns/run   CPU, % of a core",
@@ -162,7 +184,7 @@ fn cost(app: &App, theme: Theme) -> Vec<Line<'static>> {
         let note = "of each run 20 to 30 ns are the measuring itself; c ends it";
         lines.push(Line::styled(note, theme.dim()));
     }
-    lines.push(process(app));
+    lines.push(process(app, width));
     lines
 }
 
@@ -178,17 +200,22 @@ fn unknown() -> String {
     units::UNKNOWN.to_owned()
 }
 
-fn process(app: &App) -> Line<'static> {
+fn process(app: &App, width: u16) -> Line<'static> {
+    let label = label("this process", width);
     let [earlier, Some(now)] = app.process else {
-        return Line::raw("this process        not measured");
+        return Line::raw(label + "not measured");
     };
     let share = earlier.and_then(|earlier| {
         let passed = now.at.checked_sub(earlier.at).filter(|passed| !passed.is_zero())?;
         Some(now.cpu.checked_sub(earlier.cpu)?.as_secs_f64() / passed.as_secs_f64())
     });
+    let cpu = units::ratio(share);
+    let unit = if share.is_some() { " of a core" } else { " CPU" };
+    if width < NARROW {
+        return Line::raw(format!("{label}{cpu}{unit}, {}", units::bytes(now.memory)));
+    }
     Line::raw(format!(
-        "this process        {} of a core, {} RAM, history {}/{}",
-        units::ratio(share),
+        "{label}{cpu}{unit}, {} RAM, history {}/{}",
         units::bytes(now.memory),
         units::bytes(app.ring.bytes()),
         units::bytes(super::ring::BUDGET as u64)

@@ -8,8 +8,14 @@ use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Block, Clear, Padding, Paragraph};
 
 use super::theme::Theme;
+use crate::view::grid::wrap;
 
-const LINES: [(&str, &str); 31] = [
+/// Width of the keys, of everything at most, and of the frame on both sides.
+const KEYS: usize = 15;
+const WIDTH: u16 = 70;
+const FRAME: usize = 4;
+
+const LINES: [(&str, &str); 33] = [
     ("q Esc Ctrl-C", "quit (Esc first closes a path or a filter)"),
     ("? h", "this help"),
     ("1 … 6", "Overview, Paths, Fragments, Sizes, Health, Price"),
@@ -39,26 +45,35 @@ const LINES: [(&str, &str); 31] = [
     ("COST, CPU", "of a tunnel: ns a packet, share of one CPU"),
     ("RESENT", "TCP segments that were sent again"),
     ("external", "underlay traffic that is no pod's"),
+    ("too big", "OVERSIZED on underlays, W.FRAG and W.DROP at tunnels"),
+    ("›", "at a line's end: something stands in a column without room"),
     ("–", "unknown or not measured; never zero"),
     ("·", "in a curve: nothing known"),
 ];
 
 /// Draws the help in the middle, from line `top` on, which is brought back to what can be shown.
 pub(super) fn draw(top: &Cell<usize>, theme: Theme, frame: &mut Frame, area: Rect) {
-    let height = u16::try_from(LINES.len()).unwrap_or(u16::MAX) + 2;
+    let [area] = Layout::horizontal([Constraint::Max(WIDTH)]).flex(Flex::Center).areas(area);
+    let width = usize::from(area.width).saturating_sub(FRAME + KEYS);
+    let lines: Vec<Line> =
+        LINES.iter().flat_map(|(key, meaning)| entry(key, meaning, width, theme)).collect();
+    let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(2);
     let [area] = Layout::vertical([Constraint::Max(height)]).flex(Flex::Center).areas(area);
-    let [area] = Layout::horizontal([Constraint::Max(70)]).flex(Flex::Center).areas(area);
     let room = usize::from(area.height.saturating_sub(2));
-    top.set(top.get().min(LINES.len().saturating_sub(room)));
-    let title = if room < LINES.len() { " Keys and words, ↑ ↓ for more " } else { " Keys and words " };
-    let lines: Vec<Line> = LINES
-        .iter()
-        .skip(top.get())
-        .map(|(key, meaning)| {
-            Line::from(vec![Span::styled(format!("{key:<15}"), theme.strong()), Span::raw(*meaning)])
-        })
-        .collect();
+    top.set(top.get().min(lines.len().saturating_sub(room)));
+    let title = if room < lines.len() { " Keys and words, ↑ ↓ for more " } else { " Keys and words " };
+    let lines: Vec<Line> = lines.into_iter().skip(top.get()).collect();
     let block = Block::bordered().title(title).padding(Padding::horizontal(1));
     frame.render_widget(Clear, area);
     frame.render_widget(Paragraph::new(Text::from(lines)).block(block), area);
+}
+
+/// A key and its meaning, which is broken where it does not fit.
+fn entry(key: &str, meaning: &str, width: usize, theme: Theme) -> Vec<Line<'static>> {
+    let keys = std::iter::once(key.to_owned()).chain(std::iter::repeat(String::new()));
+    keys.zip(wrap(meaning, width))
+        .map(|(key, part)| {
+            Line::from(vec![Span::styled(format!("{key:<KEYS$}"), theme.strong()), Span::raw(part)])
+        })
+        .collect()
 }

@@ -2,32 +2,22 @@
 
 use std::collections::VecDeque;
 
-use observer_common::counters::Total;
-
-use crate::model::{Report, per_second};
+use crate::model::Report;
 
 /// Ticks that are kept.
 pub(super) const KEPT: usize = 600;
 
-/// One tick of the node's underlay; `None` where it is unknown.
+/// One tick of the node's underlay.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Tick {
-    /// Overhead ratio.
+    /// Overhead ratio; `None` where it is unknown.
     pub(super) ratio: Option<f64>,
-    /// Wire bytes per second.
-    pub(super) wire: Option<f64>,
-    /// Overhead bytes per second.
-    pub(super) overhead: Option<f64>,
 }
 
 impl Tick {
     pub(super) fn of(report: &Report) -> Self {
-        let Some(sum) = report.underlay().filter(|sum| sum.complete) else { return Self::default() };
-        Self {
-            ratio: sum.figures.overhead_ratio(),
-            wire: per_second(sum.figures.get(Total::WireBytes), report.interval),
-            overhead: per_second(sum.figures.overhead_bytes(), report.interval),
-        }
+        let complete = report.underlay().filter(|sum| sum.complete);
+        Self { ratio: complete.and_then(|sum| sum.figures.overhead_ratio()) }
     }
 }
 
@@ -60,7 +50,7 @@ mod tests {
     fn keeps_so_many_and_skips_what_came_after_a_pause() {
         let mut history = History::default();
         for number in 0..1_000 {
-            history.push(Tick { ratio: Some(f64::from(number)), ..Tick::default() });
+            history.push(Tick { ratio: Some(f64::from(number)) });
         }
         let last: Vec<_> = history.last(3, 2).filter_map(|tick| tick.ratio).collect();
         assert_eq!(last, [995.0, 996.0, 997.0]);

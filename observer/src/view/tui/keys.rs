@@ -189,7 +189,11 @@ impl App {
         view.reverse = false;
     }
 
+    /// Selects another line, or shows others of a path's figures where not all of them have room.
     pub(super) fn select_by(&mut self, step: isize) {
+        if let Some(detail) = &self.detail {
+            return detail.scroll(step);
+        }
         let view = &mut self.views[self.focus as usize];
         view.selected = view.selected.saturating_add_signed(step);
     }

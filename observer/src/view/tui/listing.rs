@@ -9,10 +9,14 @@ use super::app::App;
 use super::draw::TABLE_HEAD;
 use super::tab::Focus;
 use super::theme::Theme;
-use crate::view::grid::{Cell, Column, GAP, Layout, fit, layout};
+use crate::view::grid::{self, Cell, Column, Form, GAP, Layout, Tone, fit};
 
 /// Lines up to which a table is laid out as a whole.
 const LAID_OUT: usize = 400;
+/// Below this width words that return in every line are short.
+const NARROW: u16 = 60;
+/// The mark of a line with something worth a look in a column that found no room.
+const MORE: &str = "›";
 
 /// Draws a table with title, header and as many lines as fit, the selected one among them.
 pub(super) fn draw<T>(
@@ -36,12 +40,17 @@ pub(super) fn draw<T>(
         .iter()
         .skip(from)
         .take(count)
-        .map(|line| columns.iter().map(|column| (column.cell)(line, &form)).collect())
+        .map(|line| columns.iter().map(|column| cell(column, line, &form, area.width)).collect())
         .collect();
-    let layout = layout(columns, &cells, &form, usize::from(area.width));
+    let width = usize::from(area.width);
+    let mut layout = grid::layout(columns, &cells, &form, width);
+    if cells.iter().any(|row| hides(&layout, row)) {
+        layout = grid::layout(columns, &cells, &form, width.saturating_sub(GAP));
+    }
     let cells: Vec<&Vec<Cell>> = cells.iter().skip(first - from).take(visible).collect();
     let shown = (first + 1).min(lines.len())..=(first + visible).min(lines.len());
-    let mut text = vec![title(app, focus, theme, shown, lines.len(), area.width)];
+    let place = Place { shown, count: lines.len(), hidden: columns.len() - layout.shown.len() };
+    let mut text = vec![title(app, focus, theme, &place, area.width)];
     text.push(head(&layout, columns, app, focus, theme, |column| column.title));
     text.push(head(&layout, columns, app, focus, theme, |column| (column.unit)(&form)));
     if cells.is_empty() && visible != 0 {
@@ -49,7 +58,7 @@ pub(super) fn draw<T>(
         text.push(Line::styled(what, theme.dim()));
     }
     for (index, row) in cells.into_iter().enumerate() {
-        let line = row_line(&layout, columns, row, theme);
+        let line = row_line(&layout, columns, row, theme, area.width);
         let marked = focused && first + index == selected;
         text.push(if marked { pad(line, area.width).style(theme.reverse()) } else { line });
     }
@@ -61,33 +70,77 @@ fn first_line(selected: usize, count: usize, visible: usize) -> usize {
     selected.saturating_sub(visible / 2).min(count.saturating_sub(visible))
 }
 
-fn title(
-    app: &App,
-    focus: Focus,
-    theme: Theme,
+/// The cell of a line as this width wants it.
+fn cell<T>(column: &Column<T>, line: &T, form: &Form, width: u16) -> Cell {
+    let mut cell = (column.cell)(line, form);
+    if width < NARROW && !column.right {
+        cell.text = short(&cell.text).map_or(cell.text, str::to_owned);
+    }
+    cell
+}
+
+/// Words that a narrow table has in short.
+fn short(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "ingress" => "in",
+        "egress" => "out",
+        "same-subnet" => "same",
+        "cross-subnet" => "cross",
+        "encapsulate" => "encap",
+        "decapsulate" => "decap",
+        _ => return None,
+    })
+}
+
+/// Whether something worth a look stands in a column that is not shown.
+fn hides(layout: &Layout, row: &[Cell]) -> bool {
+    let shown = |index| layout.shown.iter().any(|(shown, _)| *shown == index);
+    row.iter().enumerate().any(|(index, cell)| cell.tone != Tone::Plain && !shown(index))
+}
+
+/// Which part of a table is on the screen.
+struct Place {
+    /// Lines, from 1.
     shown: std::ops::RangeInclusive<usize>,
+    /// Of how many.
     count: usize,
-    width: u16,
-) -> Line<'static> {
-    let name = focus.title();
+    /// Columns without room.
+    hidden: usize,
+}
+
+fn title(app: &App, focus: Focus, theme: Theme, place: &Place, width: u16) -> Line<'static> {
     let focused = app.focus == focus;
     let mark = if focused { "▸ " } else { "  " };
-    let mut spans = vec![Span::raw(mark), Span::styled(name, theme.title(focused))];
-    let partial = *shown.end() < count || *shown.start() > 1;
-    let mut facts = if partial && shown.start() <= shown.end() {
-        format!("  {}–{} of {count}", shown.start(), shown.end())
+    let Place { shown, count, hidden } = place;
+    let partial = *shown.end() < *count || *shown.start() > 1;
+    let mut facts = vec![if partial && shown.start() <= shown.end() {
+        format!("{}–{} of {count}", shown.start(), shown.end())
     } else {
-        format!("  {count}")
-    };
-    let reversed = app.views[focus as usize].reverse;
-    if let Some(column) = app.sorted_by(focus) {
-        facts.push_str(&format!("  by {}", column.to_lowercase()));
+        count.to_string()
+    }];
+    let reversed = if app.views[focus as usize].reverse { ", reversed" } else { "" };
+    match app.sorted_by(focus) {
+        Some(column) => facts.push(format!("by {}{reversed}", column.to_lowercase())),
+        None if !reversed.is_empty() => facts.push("reversed".to_owned()),
+        None => {}
     }
-    if reversed {
-        facts.push_str(", reversed");
+    match hidden {
+        0 => {}
+        1 => facts.push("1 column hidden".to_owned()),
+        hidden => facts.push(format!("{hidden} columns hidden")),
     }
-    if 2 + name.len() + facts.chars().count() <= usize::from(width) {
-        spans.push(Span::styled(facts, theme.dim()));
+    let width = usize::from(width);
+    let first = 2 + mark.chars().count() + facts[0].chars().count();
+    let name = if first + focus.title().len() <= width { focus.title() } else { focus.short() };
+    let mut spans = vec![Span::raw(mark), Span::styled(name, theme.title(focused))];
+    let mut room = width.saturating_sub(mark.chars().count() + name.len());
+    for fact in facts {
+        let needed = 2 + fact.chars().count();
+        if needed > room {
+            break;
+        }
+        room -= needed;
+        spans.push(Span::styled(format!("  {fact}"), theme.dim()));
     }
     Line::from(spans)
 }
@@ -113,14 +166,25 @@ fn head<T>(
     Line::from(spans)
 }
 
-fn row_line<T>(layout: &Layout, columns: &[Column<T>], row: &[Cell], theme: Theme) -> Line<'static> {
+fn row_line<T>(
+    layout: &Layout,
+    columns: &[Column<T>],
+    row: &[Cell],
+    theme: Theme,
+    width: u16,
+) -> Line<'static> {
     let mut spans = Vec::new();
     for (place, (index, width)) in layout.shown.iter().enumerate() {
         if place != 0 {
             spans.push(Span::raw(" ".repeat(GAP)));
         }
         let cell = &row[*index];
-        spans.push(Span::styled(fit(&cell.text, *width, columns[*index].right), theme.tone(cell.tone)));
+        spans.push(Span::styled(cell.fit(*width, columns[*index].right), theme.tone(cell.tone)));
+    }
+    if hides(layout, row) {
+        let line = pad(Line::from(spans), width.saturating_sub(1));
+        spans = line.spans;
+        spans.push(Span::styled(MORE, theme.tone(Tone::Notice)));
     }
     Line::from(spans)
 }

@@ -29,13 +29,10 @@ mod theme;
 mod time;
 mod trend;
 
-use std::io::IsTerminal as _;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::Duration;
 
-use ratatui::crossterm::event::{self, Event, KeyEventKind};
-
-use crate::kernel::sys;
+use ratatui::crossterm::event::{Event, KeyEventKind};
 
 pub use app::{App, Options};
 pub use feed::{Ask, Feed, Origin, Process};
@@ -55,13 +52,64 @@ pub struct TuiError {
 /// How long the loop sleeps for a key before it looks for figures again.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Shows the screens until a key, the feed or a failure ends them. The terminal is as it was afterwards,
-/// whatever happens. What the user wants of the source goes to `asks`.
+/// What a screen has for the loop.
+#[derive(Debug)]
+pub enum Input {
+    /// A key, a click, another size.
+    Event(Event),
+    /// Nothing in time.
+    Nothing,
+    /// The terminal is gone.
+    Gone,
+}
+
+/// A terminal, or what stands for one.
+pub trait Screen {
+    /// Draws the state.
+    ///
+    /// # Errors
+    /// The terminal went away.
+    fn draw(&mut self, app: &App) -> Result<(), TuiError>;
+
+    /// Waits so long for something to come.
+    ///
+    /// # Errors
+    /// The terminal went away.
+    fn wait(&mut self, wait: Duration) -> Result<Input, TuiError>;
+
+    /// Empties it, so that the next frame is drawn in full.
+    ///
+    /// # Errors
+    /// The terminal went away.
+    fn clear(&mut self) -> Result<(), TuiError>;
+
+    /// Takes clicks and the wheel, or leaves them to the terminal.
+    ///
+    /// # Errors
+    /// The terminal went away.
+    fn mouse(&mut self, on: bool) -> Result<(), TuiError>;
+}
+
+/// Takes the terminal and shows the screens, as [`show`] does. The terminal is as it was afterwards, whatever
+/// happens.
 ///
 /// # Errors
 /// No terminal, or it went away.
 pub fn run(feed: &Receiver<Feed>, asks: &Sender<Ask>, options: Options) -> Result<(), TuiError> {
-    let mut session = terminal::Session::enter(options.mouse)?;
+    show(&mut terminal::Session::enter(options.mouse)?, feed, asks, options)
+}
+
+/// Shows the screens until a key, the feed or a failure ends them. What the user wants of the source goes to
+/// `asks`. Never waits for the source: what it has sent is taken, and keys are answered meanwhile.
+///
+/// # Errors
+/// The terminal went away.
+pub fn show(
+    screen: &mut impl Screen,
+    feed: &Receiver<Feed>,
+    asks: &Sender<Ask>,
+    options: Options,
+) -> Result<(), TuiError> {
     let mut app = App::new(options);
     let mut redraw = true;
     loop {
@@ -71,36 +119,29 @@ pub fn run(feed: &Receiver<Feed>, asks: &Sender<Ask>, options: Options) -> Resul
             Taken::Nothing => {}
         }
         if redraw {
-            session.draw(|frame| app.draw(frame))?;
+            screen.draw(&app)?;
             redraw = false;
         }
-        let mut wait = if redraw { Duration::ZERO } else { TICK };
-        if std::io::stdin().is_terminal() {
-            // crossterm reads the end of a terminal that is gone again and again, and never comes back, not
-            // for a signal either.
-            if sys::hung_up(wait) {
-                return Ok(());
-            }
-            wait = Duration::ZERO;
-        }
-        while event::poll(wait).map_err(reading)? {
-            let action = match event::read().map_err(reading)? {
-                Event::Key(key) if key.kind != KeyEventKind::Release => app.on_key(key),
-                Event::Mouse(mouse) => app.on_mouse(mouse),
-                Event::Resize(..) => Action::Redraw,
-                _ => Action::None,
+        let mut wait = TICK;
+        while !redraw {
+            let action = match screen.wait(wait)? {
+                Input::Nothing => break,
+                Input::Gone => return Ok(()),
+                Input::Event(Event::Key(key)) if key.kind != KeyEventKind::Release => app.on_key(key),
+                Input::Event(Event::Mouse(mouse)) => app.on_mouse(mouse),
+                Input::Event(Event::Resize(..)) => Action::Redraw,
+                Input::Event(_) => Action::None,
             };
+            redraw = action != Action::None;
+            wait = Duration::ZERO;
             match action {
-                Action::None => continue,
+                Action::None | Action::Redraw => {}
                 Action::Quit => return Ok(()),
-                Action::Redraw => {}
-                Action::Clear => session.clear()?,
-                Action::Mouse(on) => session.mouse(on)?,
+                Action::Clear => screen.clear()?,
+                Action::Mouse(on) => screen.mouse(on)?,
                 // A source that has ended wants nothing more.
                 Action::Ask(ask) => drop(asks.send(ask)),
             }
-            redraw = true;
-            break;
         }
     }
 }
@@ -130,8 +171,4 @@ fn take(feed: &Receiver<Feed>, app: &mut App) -> Taken {
         }
         taken = Taken::Something;
     }
-}
-
-fn reading(cause: std::io::Error) -> TuiError {
-    TuiError { operation: "reading keys", cause }
 }

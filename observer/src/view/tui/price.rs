@@ -2,6 +2,7 @@
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::Style;
 use ratatui::text::{Line, Text};
 
 use super::app::App;
@@ -11,6 +12,7 @@ use super::listing;
 use super::tab::{Focus, Tab};
 use super::theme::Theme;
 use crate::model::{PriceReport, Report, SoftirqRow, SpanRow, TcpRow};
+use crate::view::grid::wrap;
 use crate::view::{price, units};
 
 /// Remarks that are shown at most: the tables matter more.
@@ -25,7 +27,7 @@ impl App {
         self.ordered(lines, &price::spans(), price::span_words, Focus::Spans, report)
     }
 
-    /// TCP by peer node, filtered and sorted.
+    /// Latency and loss by peer node, filtered and sorted.
     pub(super) fn round_trips<'a>(&self, report: &'a Report) -> Vec<&'a TcpRow> {
         let lines = report.price.iter().flat_map(|price| &price.tcp).collect();
         self.ordered(lines, &price::tcp(), price::tcp_words, Focus::RoundTrips, report)
@@ -79,12 +81,31 @@ fn off(app: &App, theme: Theme, frame: &mut Frame, area: Rect) {
         Origin::Live => "not measured: c begins it, --price from the start",
         Origin::Recording => "not measured: the recording was made without --price",
     };
-    let mut lines = vec![Line::styled("  Price of encapsulation", theme.title(false)), Line::raw(how)];
-    if app.options.origin == Origin::Live {
-        let cost = "programs at tracepoints that all packets of the node pass are loaded then";
-        lines.push(Line::styled(cost, theme.dim()));
-    }
+    let cost = "programs at tracepoints that all packets of the node pass are loaded then";
+    let live = app.options.origin == Origin::Live;
+    let wrapped = |text: &str, style| {
+        wrap(text, usize::from(area.width)).into_iter().map(move |line| Line::styled(line, style))
+    };
+    let mut lines = vec![Line::styled("  Price of encapsulation", theme.title(false))];
+    lines.extend(wrapped(how, Style::new()));
+    lines.extend(wrapped(cost, theme.dim()).filter(|_| live));
     frame.render_widget(Text::from(lines), area);
+}
+
+/// What the figures leave out, or else how they were measured: a line.
+pub(super) fn brief(report: &Report, theme: Theme, width: u16) -> Vec<Line<'static>> {
+    let Some(price) = &report.price else { return Vec::new() };
+    let mut remarks = price::remarks(price);
+    let others = remarks.len().saturating_sub(1);
+    let text = match others {
+        0 => remarks.swap_remove(0),
+        1 => remarks.swap_remove(1),
+        _ => format!("{others} remarks (on a larger screen)"),
+    };
+    wrap(&units::printable(&text), usize::from(width))
+        .into_iter()
+        .map(|line| Line::styled(line, theme.dim()))
+        .collect()
 }
 
 /// How much was measured, what the measurement took, and what could not be.

@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::mem::size_of;
 use std::rc::Rc;
 
+use foldhash::fast::RandomState;
 use observer_common::counters::PATH_COUNTERS;
 
 use super::history::KEPT;
@@ -22,7 +23,8 @@ const DICTIONARY: usize = 32_768;
 #[derive(Debug, Default)]
 struct Dictionary {
     ids: Vec<(PathId, Scope)>,
-    numbers: HashMap<PathId, u32>,
+    /// Known nodes are the keys, so that the hash need not be proof against chosen ones.
+    numbers: HashMap<PathId, u32, RandomState>,
 }
 
 impl Dictionary {

@@ -17,9 +17,9 @@ use crate::view::units;
 
 /// MTUs that are asked about besides those of the node's underlays.
 const USUAL: [u32; 6] = [1_500, 1_480, 1_450, 1_400, 1_280, 9_000];
-/// Ways of carrying that are compared.
+/// Ways of carrying that are compared, those that Calico has first.
 const PLANS: [Class; 7] =
-    [Class::None, Class::Ipip, Class::Ip6In6, Class::Vxlan, Class::Geneve, Class::Gre, Class::Wireguard];
+    [Class::None, Class::Ipip, Class::Vxlan, Class::Wireguard, Class::Ip6In6, Class::Geneve, Class::Gre];
 /// Width of the histogram with its labels: a bar need not be longer.
 const HISTOGRAM: u16 = 86;
 /// Width of the what-if beside the histogram.
@@ -51,36 +51,48 @@ pub(super) fn draw(app: &App, report: &Report, theme: Theme, frame: &mut Frame, 
         return;
     };
     let [title, body] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
-    frame.render_widget(head(line, selected, lines.len(), theme), title);
-    let beside = if area.width >= 40 + BESIDE { BESIDE } else { 0 };
-    let (left, right) = if beside == 0 {
-        let halves: [Rect; 2] = Layout::vertical([Constraint::Fill(1), Constraint::Max(10)]).areas(body);
+    frame.render_widget(head(line, selected, lines.len(), area.width, theme), title);
+    let below = area.width < 40 + BESIDE;
+    let plans = whatif(app, report, row, below, theme);
+    let (left, right) = if below {
+        // Sizes that were seen, and the plans that matter, share what there is.
+        let seen = bars(report, line, row).iter().filter(|bar| !bar.empty()).count() + 1;
+        let need = |lines: usize| u16::try_from(lines).unwrap_or(u16::MAX);
+        let least = need(seen).min(body.height.div_ceil(2));
+        let lower = need(plans.len()).min(body.height - least);
+        let halves: [Rect; 2] = Layout::vertical([Constraint::Min(0), Constraint::Length(lower)]).areas(body);
         (halves[0], halves[1])
     } else {
         let halves: [Rect; 2] =
-            Layout::horizontal([Constraint::Max(HISTOGRAM), Constraint::Length(beside)]).areas(body);
+            Layout::horizontal([Constraint::Max(HISTOGRAM), Constraint::Length(BESIDE)]).areas(body);
         (halves[0], halves[1])
     };
     let text = histogram(report, line, row, theme, left);
     frame.render_widget(ratatui::text::Text::from(text), left);
-    frame.render_widget(ratatui::text::Text::from(whatif(app, report, row, theme)), right);
+    frame.render_widget(ratatui::text::Text::from(plans), right);
 }
 
-fn head(line: &Line, selected: usize, count: usize, theme: Theme) -> Text<'static> {
+fn head(line: &Line, selected: usize, count: usize, width: u16, theme: Theme) -> Text<'static> {
     let name = units::printable(&line.device.device.name);
-    Text::from(vec![
-        Span::styled(
-            format!("▸ {name} {} {}", line.direction.label(), columns::encapsulation(line).text),
-            theme.title(true),
-        ),
-        Span::styled(format!("  {} of {count}, ↑ ↓ change", selected + 1), theme.dim()),
-    ])
+    let words = format!("▸ {name} {} {}", line.direction.label(), columns::encapsulation(line).text);
+    let place = format!("  {} of {count}, ↑ ↓ change", selected + 1);
+    let mut spans = vec![Span::styled(words, theme.title(true))];
+    if spans[0].content.chars().count() + place.chars().count() <= usize::from(width) {
+        spans.push(Span::styled(place, theme.dim()));
+    }
+    Text::from(spans)
 }
 
 /// A line of the histogram: sizes up to a bound, or an MTU between two of them.
 enum Bar {
     Sizes { label: String, count: u64 },
     Mtu { mtu: u32, whose: String },
+}
+
+impl Bar {
+    const fn empty(&self) -> bool {
+        matches!(self, Self::Sizes { count: 0, .. })
+    }
 }
 
 fn bars(report: &Report, line: &Line, row: &Row) -> Vec<Bar> {
@@ -127,14 +139,21 @@ fn push_mtu(bars: &mut Vec<Bar>, mtu: u32, whose: String) {
     }
 }
 
-/// Where there is no room for all, sizes without a packet go first; the rest is said.
-fn shorten(mut bars: Vec<Bar>, room: usize) -> (Vec<Bar>, usize) {
-    let mut hidden = 0;
+/// Where there is no room for all, sizes without a packet go first, then the MTUs, then the sizes with the
+/// fewest packets; says how many of each kind of size.
+fn shorten(mut bars: Vec<Bar>, room: usize) -> (Vec<Bar>, [usize; 2]) {
+    let mut hidden = [0; 2];
     while bars.len() > room {
-        let empty = bars.iter().position(|bar| matches!(bar, Bar::Sizes { count: 0, .. }));
-        let Some(place) = empty else { break };
-        bars.remove(place);
-        hidden += 1;
+        let count = |bar: &Bar| match bar {
+            Bar::Sizes { count: 0, .. } => (0, 0),
+            Bar::Mtu { .. } => (1, 0),
+            Bar::Sizes { count, .. } => (2, *count),
+        };
+        let Some(place) = (0..bars.len()).min_by_key(|place| count(&bars[*place])) else { break };
+        match bars.remove(place) {
+            Bar::Sizes { count, .. } => hidden[usize::from(count != 0)] += 1,
+            Bar::Mtu { .. } => {}
+        }
     }
     (bars, hidden)
 }
@@ -145,14 +164,18 @@ fn histogram(report: &Report, line: &Line, row: &Row, theme: Theme, area: Rect) 
     let most = row.sizes.iter().copied().max().unwrap_or(0).max(1);
     let (bars, hidden) = shorten(bars(report, line, row), usize::from(area.height.saturating_sub(1)));
     let width = usize::from(area.width.saturating_sub(24)).min(60);
-    let header = format!("{:>7}  {:>6}  {:>5}", "BYTES", "SHARE", "COUNT");
-    let more = if hidden == 0 { String::new() } else { format!("  {hidden} empty hidden") };
+    let header = format!("{:>7}  {:>6}  {:>5}", "BYTES", "%", "COUNT");
+    let more = match hidden {
+        [0, 0] => String::new(),
+        [empty, 0] => format!("  {empty} empty hidden"),
+        [_, some] => format!("  {some} more hidden"),
+    };
     let mut text = vec![Text::styled(header + &more, theme.dim())];
     for bar in bars {
         text.push(match bar {
             Bar::Mtu { mtu, whose } => Text::styled(
                 ruled(&format!("── MTU {mtu} {whose} "), usize::from(area.width.saturating_sub(2))),
-                theme.curve(),
+                theme.dim(),
             ),
             Bar::Sizes { label, count } => {
                 let share = (packets != 0).then(|| count as f64 / packets as f64);
@@ -165,7 +188,7 @@ fn histogram(report: &Report, line: &Line, row: &Row, theme: Theme, area: Rect) 
                         units::percent(share),
                         units::si(count as f64)
                     )),
-                    Span::styled("█".repeat(cells), theme.curve()),
+                    Span::raw("█".repeat(cells)),
                 ])
             }
         });
@@ -179,14 +202,14 @@ fn ruled(text: &str, width: usize) -> String {
     crate::view::grid::fit(&(text.to_owned() + &"─".repeat(rest)), width, false)
 }
 
-fn whatif(app: &App, report: &Report, row: &Row, theme: Theme) -> Vec<Text<'static>> {
+fn whatif(app: &App, report: &Report, row: &Row, brief: bool, theme: Theme) -> Vec<Text<'static>> {
     let mtus = App::plan_mtus(report);
     let mtu = mtus.get(app.plan_mtu % mtus.len().max(1)).copied().unwrap_or(1_500);
     let family = if app.plan_ipv6 { "IPv6" } else { "IPv4" };
-    let mut text = vec![
-        Text::styled(format!("Would not fit MTU {mtu} over {family}"), theme.strong()),
-        Text::styled("m M another MTU, v IPv4 or IPv6", theme.dim()),
-    ];
+    let mut text = vec![Text::styled(format!("Would not fit MTU {mtu} over {family}"), theme.strong())];
+    if !brief {
+        text.push(Text::styled("m M another MTU, v IPv4 or IPv6", theme.dim()));
+    }
     // Of the nodes' addresses in this encapsulation: those of the paths. A line may hold both families.
     let mut peers = report.paths.iter().filter(|path| path.id.class == row.class).map(|path| path.id.peer);
     let carriage = |over_ipv6| Carriage { class: row.class, over_ipv6 };
@@ -201,7 +224,10 @@ fn whatif(app: &App, report: &Report, row: &Row, theme: Theme) -> Vec<Text<'stat
         text.push(Text::styled(why, theme.dim()));
         return text;
     }
-    for class in PLANS {
+    // What is carried now stands first where not all have room.
+    let first = PLANS.into_iter().filter(|class| brief && *class == row.class);
+    let rest = PLANS.into_iter().filter(|class| !brief || *class != row.class);
+    for class in first.chain(rest) {
         let plan = Carriage { class, over_ipv6: app.plan_ipv6 };
         let Some(overhead) = plan.overhead() else { continue };
         let shares =

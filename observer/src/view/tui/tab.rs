@@ -68,7 +68,7 @@ pub enum Focus {
     Hooks,
     /// Encapsulation and decapsulation by tunnel device.
     Spans,
-    /// TCP by peer node.
+    /// Latency and loss by peer node.
     RoundTrips,
     /// Network softirqs by CPU.
     Softirqs,
@@ -99,8 +99,20 @@ impl Focus {
             Self::Sizes => "Sizes",
             Self::Hooks => "Hooks",
             Self::Spans => "Encapsulation",
-            Self::RoundTrips => "TCP by peer node",
+            Self::RoundTrips => "Latency and loss by peer node",
             Self::Softirqs => "Network softirqs, share of a CPU",
+        }
+    }
+
+    /// The same where there is little room.
+    #[must_use]
+    pub const fn short(self) -> &'static str {
+        match self {
+            Self::Traffic => "Traffic",
+            Self::Fragments => "Fragments",
+            Self::FragmentedPaths => "Paths cut or too big",
+            Self::Softirqs => "Softirqs",
+            _ => self.title(),
         }
     }
 }

@@ -6,17 +6,19 @@ use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
+use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::{Hide, Show};
-use ratatui::crossterm::event::{DisableMouseCapture, EnableMouseCapture};
+use ratatui::crossterm::event::{self, DisableMouseCapture, EnableMouseCapture};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
-use ratatui::{Frame, Terminal};
 
-use super::TuiError;
+use super::{App, Input, Screen, TuiError};
+use crate::kernel::sys;
 
 type Hook = dyn Fn(&panic::PanicHookInfo<'_>) + Send + Sync + 'static;
 
@@ -65,32 +67,38 @@ impl Session {
         }
         Ok(session)
     }
+}
 
-    /// Draws one frame, at the size that the terminal has now.
-    ///
-    /// # Errors
-    /// The terminal went away.
-    pub fn draw(&mut self, render: impl FnOnce(&mut Frame)) -> Result<(), TuiError> {
-        let drawn = self.terminal.draw(render);
+impl Screen for Session {
+    fn draw(&mut self, app: &App) -> Result<(), TuiError> {
+        let drawn = self.terminal.draw(|frame| app.draw(frame));
         drawn.map(|_| ()).map_err(|cause| TuiError { operation: "drawing", cause })
     }
 
-    /// Takes clicks and the wheel, or leaves them to the terminal.
-    ///
-    /// # Errors
-    /// The terminal went away.
-    pub fn mouse(&mut self, on: bool) -> Result<(), TuiError> {
+    fn wait(&mut self, mut wait: Duration) -> Result<Input, TuiError> {
+        let reading = |cause| TuiError { operation: "reading keys", cause };
+        if io::stdin().is_terminal() {
+            // crossterm reads the end of a terminal that is gone again and again, and never comes back, not
+            // for a signal either.
+            if sys::hung_up(wait) {
+                return Ok(Input::Gone);
+            }
+            wait = Duration::ZERO;
+        }
+        if !event::poll(wait).map_err(reading)? {
+            return Ok(Input::Nothing);
+        }
+        event::read().map(Input::Event).map_err(reading)
+    }
+
+    fn clear(&mut self) -> Result<(), TuiError> {
+        self.terminal.clear().map_err(|cause| TuiError { operation: "clearing", cause })
+    }
+
+    fn mouse(&mut self, on: bool) -> Result<(), TuiError> {
         let done =
             if on { execute!(stdout(), EnableMouseCapture) } else { execute!(stdout(), DisableMouseCapture) };
         done.map_err(|cause| TuiError { operation: "switching the mouse", cause })
-    }
-
-    /// Empties the screen, so that the next frame is drawn in full.
-    ///
-    /// # Errors
-    /// The terminal went away.
-    pub fn clear(&mut self) -> Result<(), TuiError> {
-        self.terminal.clear().map_err(|cause| TuiError { operation: "clearing", cause })
     }
 }
 

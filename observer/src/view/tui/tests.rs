@@ -274,6 +274,86 @@ fn counts_since_the_start_are_those_of_the_source() {
 }
 
 #[test]
+fn the_overview_covers_one_time_only() {
+    let mut app = app();
+    let underlay =
+        |app: &App| app.report.as_ref().and_then(crate::model::Report::underlay).expect("measured").figures;
+    let wire = |app: &App, unit| {
+        let bits = underlay(app).get(observer_common::counters::Total::WireBytes) as f64 * 8.0;
+        crate::view::units::si_unit(bits, unit)
+    };
+    // The last report covers one second.
+    let shown = screen(&app, 80, 24);
+    assert!(shown.contains(&format!(" of {}", wire(&app, "bit/s"))), "{shown}");
+    press(&mut app, KeyCode::Char('t'));
+    let shown = screen(&app, 80, 24);
+    assert!(shown.contains(&format!(" of {} ", wire(&app, "bit"))) && !shown.contains("bit/s"), "{shown}");
+    press(&mut app, KeyCode::Char('t'));
+    let shown = screen(&app, 80, 24);
+    assert!(shown.contains(&format!(" of {} ", wire(&app, "bit"))) && !shown.contains("bit/s"), "{shown}");
+    let fragments = underlay(&app).fragments();
+    assert!(shown.contains(&format!("fragments {fragments},")), "{shown}");
+}
+
+#[test]
+fn the_smallest_overview_has_figures_and_alarms_first() {
+    let mut app = app();
+    let mut snapshot = fixture::snapshot(130);
+    snapshot.devices[1].mtu = 1_500;
+    app.on_snapshot(snapshot);
+    let shown = screen(&app, 40, 10);
+    let lines: Vec<&str> = shown.lines().map(|line| line.trim_matches('"').trim_end()).collect();
+    assert_eq!(lines[1], "vxlan.calico: MTU 1500, 1450 fits 1500", "{shown}");
+    assert!(lines[2].starts_with("overhead 1.") && lines[3].starts_with("fragments "), "{shown}");
+    assert!(shown.contains("WIRE") && shown.contains("OVERHEAD") && shown.contains("eth0"), "{shown}");
+}
+
+#[test]
+fn what_found_no_room_is_marked() {
+    let mut app = app();
+    press(&mut app, KeyCode::Char('2'));
+    let line = |width| {
+        let shown = screen(&app, width, 24);
+        shown.lines().find(|line| line.contains("10.2.0.13")).expect("a path").to_owned()
+    };
+    // It is cut into fragments, and the narrow table has no column for that.
+    assert!(line(40).ends_with("›\""), "{}", line(40));
+    assert!(!line(250).contains('›'), "{}", line(250));
+}
+
+#[test]
+fn all_figures_of_a_path_can_be_read_on_the_smallest_screen() {
+    let mut app = app();
+    press(&mut app, KeyCode::Char('2'));
+    press(&mut app, KeyCode::Enter);
+    let selected = app.views[Focus::Paths as usize].selected;
+    let shown = screen(&app, 40, 10);
+    assert!(shown.contains("↑ ↓ for more") && shown.contains("packets"), "{shown}");
+    press(&mut app, KeyCode::End);
+    let shown = screen(&app, 40, 10);
+    assert!(shown.contains("largest ever, B") && shown.contains("just the largest packet"), "{shown}");
+    press(&mut app, KeyCode::Up);
+    assert_ne!(screen(&app, 40, 10), shown, "one key goes one line back");
+    assert_eq!(app.views[Focus::Paths as usize].selected, selected, "the table below stays where it was");
+}
+
+#[test]
+fn warnings_are_whole_or_say_how_many_there_are() {
+    let mut app = app();
+    app.on_failure("reading the maps failed on the kernel: no such file or directory".to_owned());
+    let shown = screen(&app, 40, 24);
+    assert!(
+        shown.contains("stale: reading the maps failed on the") && shown.contains("kernel: no such file")
+    );
+    app.on_snapshot(fixture::lost(132, 131));
+    app.on_failure("reading the maps failed on the kernel: no such file or directory".to_owned());
+    app.on_remark("one".to_owned());
+    app.on_refused("two".to_owned());
+    let shown = screen(&app, 40, 10);
+    assert!(shown.contains("stale: reading the maps") && shown.contains("more of these"), "{shown}");
+}
+
+#[test]
 fn a_path_is_looked_into_and_closed() {
     let mut app = app();
     press(&mut app, KeyCode::Char('2'));

@@ -1,5 +1,6 @@
-//! Styles: the terminal's own palette, only colours that are readable on dark and on light, and each with
-//! bold, dim or reverse beside it, so that nothing is said by colour alone.
+//! Styles: the terminal's own palette, and of it only the two colours that are readable on dark and on light
+//! (cyan, green and yellow are not on white, blue is not on black). Colour is for what needs a look, and bold
+//! stands beside it, so that nothing is said by colour alone.
 
 use ratatui::style::{Color, Modifier, Style};
 
@@ -23,7 +24,7 @@ impl Theme {
     /// Titles of sections.
     pub(super) fn title(self, focused: bool) -> Style {
         let style = Style::new().add_modifier(Modifier::BOLD);
-        if focused { self.coloured(style, Color::Cyan).add_modifier(Modifier::UNDERLINED) } else { style }
+        if focused { style.add_modifier(Modifier::UNDERLINED) } else { style }
     }
 
     /// Names and figures that matter most.
@@ -39,11 +40,6 @@ impl Theme {
     /// Keys in the footer, the open tab.
     pub(super) fn reverse(self) -> Style {
         Style::new().add_modifier(Modifier::REVERSED)
-    }
-
-    /// The curve.
-    pub(super) fn curve(self) -> Style {
-        self.coloured(Style::new(), Color::Cyan)
     }
 
     /// A cell's tone.

@@ -1,5 +1,6 @@
-//! The overhead ratio over time.
+//! The node in a few words, and its overhead ratio over time.
 
+use observer_common::counters::Total;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span, Text};
@@ -8,12 +9,14 @@ use ratatui::widgets::{Sparkline, SparklineBar};
 use super::app::App;
 use super::history::Tick;
 use super::theme::Theme;
+use crate::model::{Figures, Report, State};
 use crate::view::units;
 
 /// Ticks in the curve.
 const TICKS: usize = 120;
-/// Width of the words beside the curve.
-const WORDS: u16 = 30;
+/// Width of the words beside the curve, and how many lines they are.
+const WORDS: u16 = 36;
+pub(super) const LINES: u16 = 4;
 /// The curve's resolution.
 pub(super) const FULL: u64 = 10_000;
 
@@ -30,35 +33,83 @@ pub(super) fn draw(app: &App, theme: Theme, frame: &mut Frame, area: Rect) {
     let ratios: Vec<Option<f64>> =
         ticks[ticks.len().saturating_sub(width)..].iter().map(|tick| tick.ratio).collect();
     let bars = scaled(&ratios);
-    let sparkline = Sparkline::default()
-        .data(bars)
-        .max(FULL)
-        .absent_value_symbol("·")
-        .absent_value_style(theme.dim())
-        .style(theme.curve());
+    let sparkline =
+        Sparkline::default().data(bars).max(FULL).absent_value_symbol("·").absent_value_style(theme.dim());
     frame.render_widget(sparkline, curve_area);
 }
 
 fn words(app: &App, ticks: &[Tick], theme: Theme) -> Vec<Line<'static>> {
-    let underlay = app.report.as_ref().and_then(crate::model::Report::underlay);
-    let now = underlay.and_then(|sum| sum.figures.overhead_ratio());
-    let incomplete = if underlay.is_some_and(|sum| !sum.complete) { " (incomplete)" } else { "" };
+    let Some(report) = &app.report else { return Vec::new() };
     let known = || ticks.iter().filter_map(|tick| tick.ratio);
-    let most = known().reduce(f64::max);
-    let least = known().reduce(f64::min);
-    // Of what is shown, as the ratio is: that may be all since the start, or a step of the history.
-    let last = app.report.as_ref().map(Tick::of).unwrap_or_default();
-    let shown =
-        |bytes: Option<f64>| bytes.map_or_else(|| units::UNKNOWN.to_owned(), |bytes| rate(app, bytes));
+    let (least, most) = (known().reduce(f64::min), known().reduce(f64::max));
     vec![
-        Line::from(vec![
-            Span::raw("overhead "),
-            Span::styled(units::ratio(now), theme.strong()),
-            Span::raw(incomplete),
-        ]),
-        Line::styled(format!("{} of {}", shown(last.overhead), shown(last.wire)), theme.dim()),
-        Line::styled(format!("range {} to {}", units::percent(least), units::ratio(most)), theme.dim()),
+        overhead(report, theme),
+        Line::styled(volumes(app, report).join(" of "), theme.dim()),
+        misfits(app, report, theme),
+        Line::styled(format!("curve {} to {}", units::percent(least), units::ratio(most)), theme.dim()),
     ]
+}
+
+/// What matters most, in two lines.
+pub(super) fn brief(app: &App, report: &Report, theme: Theme, width: u16) -> Vec<Line<'static>> {
+    let mut first = overhead(report, theme);
+    let [overhead, wire] = volumes(app, report);
+    let room = usize::from(width).saturating_sub(first.width());
+    let volumes = [format!(", {overhead} of {wire}"), format!(", wire {wire}")];
+    first.spans.extend(volumes.into_iter().find(|words| words.chars().count() <= room).map(Span::raw));
+    vec![first, misfits(app, report, theme)]
+}
+
+fn overhead(report: &Report, theme: Theme) -> Line<'static> {
+    let underlay = report.underlay();
+    let ratio = underlay.and_then(|sum| sum.figures.overhead_ratio());
+    let incomplete = if underlay.is_some_and(|sum| !sum.complete) { " (incomplete)" } else { "" };
+    Line::from(vec![
+        Span::raw("overhead "),
+        Span::styled(units::ratio(ratio), theme.strong()),
+        Span::raw(incomplete),
+    ])
+}
+
+/// Overhead and wire bytes of the underlay, as the tables have them: rates or volumes.
+fn volumes(app: &App, report: &Report) -> [String; 2] {
+    let form = app.form(report);
+    let sum = report.underlay();
+    let volume = |bytes: fn(&Figures) -> u64| {
+        let state = if sum.is_some_and(|sum| sum.complete) { State::Measured } else { State::Lost };
+        form.volume(state, sum.map(|sum| bytes(&sum.figures))).text
+    };
+    let overhead = volume(Figures::overhead_bytes);
+    let wire = volume(|figures| figures.get(Total::WireBytes));
+    [overhead, wire].map(|volume| with_unit(&volume, form.volume_unit()))
+}
+
+/// Fragments on the underlay, and packets that do not fit.
+pub(super) fn misfits(app: &App, report: &Report, theme: Theme) -> Line<'static> {
+    let form = app.form(report);
+    let underlay = report.underlay().map(|sum| (sum.figures.fragments(), sum.complete));
+    let too_big = report.too_big().map(|sum| (sum.packets, sum.complete));
+    let figure = |count: Option<(u64, bool)>| {
+        let Some((count, complete)) = count else { return Span::raw(units::UNKNOWN) };
+        let cell = form.count(State::Measured, Some(count)).notice_if_any();
+        match (complete, count) {
+            (true, _) => Span::styled(format!("{}{}", cell.text, form.count_unit()), theme.tone(cell.tone)),
+            // Nothing was seen, but not everything was looked at.
+            (false, 0) => Span::raw(units::UNKNOWN),
+            (false, _) => Span::styled(format!("≥{}{}", cell.text, form.count_unit()), theme.tone(cell.tone)),
+        }
+    };
+    let (fragments, too_big) = (figure(underlay), figure(too_big));
+    Line::from(vec![Span::raw("fragments "), fragments, Span::raw(", too big "), too_big])
+}
+
+/// A short number with the unit of its column: `1.23 Mbit/s`; what is unknown has none.
+pub(super) fn with_unit(number: &str, unit: &str) -> String {
+    if number == units::UNKNOWN || unit.is_empty() {
+        return number.to_owned();
+    }
+    let digits = number.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    format!("{digits} {}{unit}", &number[digits.len()..])
 }
 
 /// Bars from 0 to the largest value; what is unknown is a gap, what is there is never invisible.

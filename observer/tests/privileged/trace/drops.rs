@@ -1,7 +1,8 @@
 //! `observer trace --why drop`: what the kernel drops, and why.
 
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::Ipv4Addr;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 use serde_json::Value;
@@ -154,4 +155,74 @@ fn fragments_that_nothing_follows_are_told_of_when_their_time_is_over() {
         assert_eq!(line["drop"]["reason"], Value::Null);
         assert!(said.contains("gives no reasons for drops"), "{said}");
     }
+}
+
+/// `observer trace` from which something of the kernel's is hidden, in a mount namespace of its own, and what
+/// is done once it watches: its exit code, and what it printed and said.
+fn hidden(lab: &Lab, hide: &str, arguments: &[&str], act: impl FnOnce()) -> (Option<i32>, String, String) {
+    let script = format!("{hide} && exec \"$@\"");
+    let observer = env!("CARGO_BIN_EXE_observer");
+    let mut command =
+        vec!["unshare", "--mount", "sh", "-c", &script, "sh", observer, "trace", "--format", "json"];
+    command.extend(arguments);
+    let mut command = lab.command("node-a", &command);
+    let mut child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("observer trace starts");
+    let mut stderr = BufReader::new(child.stderr.take().expect("standard error"));
+    let (mut printed, mut said) = (String::new(), String::new());
+    while !said.contains("Watching ") && stderr.read_line(&mut said).expect("a line") != 0 {}
+    act();
+    child.stdout.take().expect("standard output").read_to_string(&mut printed).expect("text");
+    stderr.read_to_string(&mut said).expect("text");
+    (child.wait().expect("it ends").code(), printed, said)
+}
+
+/// Hides the kernel's type information.
+const NO_BTF: &str = "mount -t tmpfs none /sys/kernel/btf";
+
+#[test]
+fn without_type_information_it_says_so_and_leaves_nothing() {
+    let lab = Lab::up("vxlan-always", &[]);
+    assert_eq!(lab.hooks("node-a"), 0, "the lab begins without programs");
+    let (code, printed, said) = hidden(&lab, NO_BTF, &["--why", "drop", "--duration", LONGEST], || ());
+    assert_eq!((code, printed.as_str()), (Some(2), ""), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    for words in ["drops cannot be told of", "/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert_eq!(lab.hooks("node-a"), 0, "programs stay behind");
+    // The other reasons need none of it.
+    let (code, _, said) = hidden(&lab, NO_BTF, &["--why", "drop,fragment", "--duration", "1"], || ());
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("drops are not told of: ") && said.contains("Watching eth0"), "{said}");
+    assert_eq!(lab.hooks("node-a"), 0, "programs stay behind");
+}
+
+#[test]
+fn where_addresses_are_hidden_reasons_are_told_without_functions() {
+    let lab = Lab::up("vxlan-always", &["--no-offloads", "--underlay-mtu", "1460"]);
+    // As `kernel.kptr_restrict` 2 has it, which is one for the whole machine.
+    let symbols = std::env::temp_dir().join(format!("observer-kallsyms-{}", std::process::id()));
+    std::fs::write(&symbols, "0000000000000000 T ip_forward\n").expect("a file");
+    let hide = format!("mount --bind {} /proc/kallsyms", symbols.display());
+    let udp =
+        ["--kind", "udp", "--from", "a2", "--to", "c1", "--count", "5", "--size", "1440", "--dont-fragment"];
+    let arguments = ["--why", "drop", "--filter", "udp", "--count", "1", "--duration", LONGEST];
+    let (code, printed, said) = hidden(&lab, &hide, &arguments, || {
+        lab.traffic(&udp);
+    });
+    std::fs::remove_file(&symbols).expect("the file goes");
+    assert!(said.contains("kernel.kptr_restrict"), "what to do about it: {said}");
+    assert_eq!(lab.hooks("node-a"), 0, "programs stay behind");
+    if kernel() < REASONS {
+        // Neither reasons nor functions: nothing could be told.
+        assert_eq!((code, printed.as_str()), (Some(2), ""), "{said}");
+        return;
+    }
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("functions that drop are not named: "), "{said}");
+    let lines = packets(&printed);
+    let line = lines.first().unwrap_or_else(|| panic!("no drop: {said}"));
+    assert_eq!(line["drop"]["reason"], "PKT_TOO_BIG", "{line}");
+    assert_eq!(line["drop"]["function"], Value::Null, "unknown: {line}");
 }

@@ -219,9 +219,14 @@ fn price() -> Vec<Panel> {
     };
     // These have no device.
     let plain = |name: &str| format!("rate({name}{{{AT}}}[$__rate_interval])");
-    let round_trip = |of: &str| {
-        let buckets = plain("observer_tcp_round_trip_seconds_bucket");
-        format!("histogram_quantile({of}, sum by (encapsulation, le) ({buckets}))")
+    let quantile = |of: &str, name: &str| {
+        format!("histogram_quantile({of}, sum by (encapsulation, le) ({}))", plain(name))
+    };
+    let round_trip = |of: &str| quantile(of, "observer_tcp_round_trip_seconds_bucket");
+    let at_hook = |of: &str| quantile(of, "observer_wire_tcp_round_trip_seconds_bucket");
+    let in_software = |name: &str| {
+        let sum = |filter: &str| format!("sum by (device) ({})", rate(name, filter));
+        format!("{} / ({} > 0)", sum(r#"by="software""#), sum(""))
     };
     let peer = |name: &str| format!("sum by (peer, encapsulation) ({})", plain(name));
     vec![
@@ -252,6 +257,14 @@ fn price() -> Vec<Panel> {
         )
         .query("p50 {{device}} {{direction}}", buckets("0.5"))
         .query("p99 {{device}} {{direction}}", buckets("0.99")),
+        Panel::new(
+            Kind::Lines,
+            "Work done for the NIC",
+            "percentunit",
+            "Super-packets that the kernel cuts into segments, and single packets whose checksum it computes, because no device behind the tunnel can; of those that were measured.",
+        )
+        .query("cut {{device}}", in_software("observer_encapsulation_gso_buffers_total"))
+        .query("checksum {{device}}", in_software("observer_encapsulation_checksums_total")),
         Panel::new(Kind::Stack, "Network softirqs", "percentunit", "Share of each CPU, stacked.")
             .query("CPU {{cpu}} {{vector}}", plain("observer_softirq_seconds_total")),
         Panel::new(
@@ -264,6 +277,14 @@ fn price() -> Vec<Panel> {
         .query("p99 {{encapsulation}}", round_trip("0.99")),
         Panel::new(
             Kind::Lines,
+            "Round trips at the hooks",
+            "s",
+            "Median and 99th percentile by TCP timestamps, of forwarded connections too, with the receivers' delayed acknowledgements; by how the peer is reached.",
+        )
+        .query("p50 {{encapsulation}}", at_hook("0.5"))
+        .query("p99 {{encapsulation}}", at_hook("0.99")),
+        Panel::new(
+            Kind::Lines,
             "TCP segments sent again",
             "cps",
             "To the ten peers with most of them.",
@@ -271,6 +292,19 @@ fn price() -> Vec<Panel> {
         .query(
             "{{peer}} {{encapsulation}}",
             format!("topk(10, {})", peer("observer_peer_tcp_retransmitted_segments_total")),
+        ),
+        Panel::new(
+            Kind::Lines,
+            "Packets dropped",
+            "pps",
+            "By this node, on the way to or from a peer, by the kernel's reason: the ten with most of them.",
+        )
+        .query(
+            "{{peer}} {{direction}} {{reason}}",
+            format!(
+                "topk(10, sum by (peer, direction, reason) ({}))",
+                plain("observer_peer_dropped_packets_total")
+            ),
         ),
         Panel::new(Kind::Table, "Peers by round trip", "short", "Rates of now.")
             .column(

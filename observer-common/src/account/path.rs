@@ -1,0 +1,303 @@
+//! Which path, block or stranger a frame belongs to.
+
+use super::add::{add_path, event, would};
+use super::{Observation, Site, Sizes, Tables, Verdict};
+use crate::abi::{BlockFacts, BlockKey, Config, STRANGERS};
+use crate::address::Address;
+use crate::counters::Event;
+use crate::kind::{Class, Direction};
+use crate::packet::{Packet, Parsed};
+use crate::path::{PathKey, PathStats, VNI_FOREIGN, VNI_NONE};
+
+#[inline(always)]
+pub(super) fn on_underlay<P: Packet, T: Tables>(
+    packet: &P,
+    site: &Site<'_>,
+    tables: &mut T,
+    seen: &mut Observation,
+) {
+    let parsed = &seen.parsed;
+    let far = match site.direction {
+        Direction::Ingress => parsed.outer.source(packet),
+        Direction::Egress => parsed.outer.destination(packet),
+    };
+    let Some(far) = far else { return };
+    // Most of an edge node's packets end here. Whether a later fragment is a tunnel's is not known yet.
+    if !(parsed.class.is_tunnel()
+        || parsed.udp_later_fragment
+        || may_be_pod(&far, parsed.outer.version, site.config))
+    {
+        seen.verdict.class = Class::External;
+        return;
+    }
+    seen.far = far;
+    seen.key = PathKey {
+        peer: far,
+        vni: parsed.vni,
+        slot: site.device.slot,
+        direction: site.direction as u8,
+        class: parsed.class as u8,
+    };
+    packet.settle(seen);
+    if seen.parsed.udp_later_fragment && later_fragment(site, tables, seen) {
+        return;
+    }
+    if seen.verdict.class.is_tunnel() {
+        tunnel_path(site, tables, seen);
+    } else if seen.parsed.udp_later_fragment && !may_be_pod(&seen.far, seen.parsed.outer.version, site.config)
+    {
+        seen.verdict.class = Class::External;
+    } else {
+        native_path(site, tables, seen);
+    }
+}
+
+/// A later fragment of UDP has no port: its addresses tell which tunnel it belongs to. Nearly always
+/// that is the node's usual one, whose path exists since the first fragment: one look-up. Returns true
+/// where that was so, and the fragment is counted.
+#[inline(always)]
+fn later_fragment<T: Tables>(site: &Site<'_>, tables: &mut T, seen: &mut Observation) -> bool {
+    let Observation { parsed, verdict, key, .. } = seen;
+    if !tables.may_be_peer(&key.peer) {
+        return false;
+    }
+    if let Some(class) = udp_tunnel(site.config.usual_udp_class) {
+        (key.class, key.vni) = (class as u8, site.config.usual_udp_vni);
+        verdict.class = class;
+        verdict.sizes.inner = u64::from(parsed.outer.payload_length());
+        if let Some(stats) = tables.path(key) {
+            add_path(stats, parsed, verdict);
+            tables.belongs(key);
+            return true;
+        }
+    }
+    match tables.peer(&key.peer).map(|peer| (udp_tunnel(peer.udp_class), peer.vni)) {
+        Some((Some(class), vni)) => {
+            (key.class, key.vni) = (class as u8, vni);
+            verdict.class = class;
+            verdict.sizes.inner = u64::from(parsed.outer.payload_length());
+        }
+        _ => {
+            (key.class, key.vni) = (parsed.class as u8, VNI_NONE);
+            verdict.class = parsed.class;
+            verdict.sizes.inner = u64::from(parsed.inner_length);
+        }
+    }
+    false
+}
+
+/// Whether a tunnel packet at an underlay is surely between known nodes and in a VNI of theirs: what
+/// [`super::count`] would find, without all the rest. Where that is not seen at once it says no.
+#[inline(always)]
+#[must_use]
+pub fn familiar<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &T, parsed: &Parsed) -> bool {
+    if !parsed.class.is_tunnel()
+        || parsed.udp_later_fragment
+        || matches!(parsed.class, Class::Vxlan | Class::Geneve) && !site.own_vni(parsed.vni)
+    {
+        return false;
+    }
+    let far = match site.direction {
+        Direction::Ingress => parsed.outer.source(packet),
+        Direction::Egress => parsed.outer.destination(packet),
+    };
+    far.is_some_and(|far| tables.peer(&far).is_some())
+}
+
+/// Counts a tunnel packet for its path, or as a stranger's.
+#[inline(always)]
+fn tunnel_path<T: Tables>(site: &Site<'_>, tables: &mut T, seen: &mut Observation) {
+    let Observation { parsed, verdict, key, far, .. } = seen;
+    let vni = key.vni;
+    if matches!(verdict.class, Class::Vxlan | Class::Geneve)
+        // A VNI that could not be read is unknown; one of 0 is foreign like any other.
+        && !(vni == VNI_NONE && (parsed.udp_later_fragment || verdict.malformed != 0))
+        && !site.own_vni(vni)
+    {
+        verdict.foreign_vni = true;
+        key.vni = VNI_FOREIGN;
+    }
+    if !tables.may_be_peer(far) {
+        verdict.foreign_peer = true;
+    } else if let Some(stats) = tables.path(key) {
+        add_path(stats, parsed, verdict);
+        tables.belongs(key);
+    } else if tables.peer(far).is_some() {
+        enter_path(site, tables, parsed, verdict, key);
+    } else {
+        verdict.foreign_peer = true;
+    }
+    if verdict.foreign_peer || verdict.foreign_vni {
+        key.vni = vni;
+        stranger(site, tables, key, &verdict.sizes);
+    }
+}
+
+/// Counts a packet without encapsulation that may be a pod's for the path of its block, or as external.
+#[inline(always)]
+fn native_path<T: Tables>(site: &Site<'_>, tables: &mut T, seen: &mut Observation) {
+    let Observation { parsed, verdict, key, far, block, .. } = seen;
+    // One prefix length, as Calico has it unless addresses were borrowed: the block's path is the
+    // proof that the block is known, and one look-up is all.
+    let [first, second, ..] = &site.config.lengths;
+    if second.bits == 0 {
+        (key.peer, key.vni) = (far.masked(&first.mask), first.bits);
+        if let Some(stats) = tables.path(key) {
+            add_path(stats, parsed, verdict);
+            tables.belongs(key);
+            return;
+        }
+    }
+    if block_of(far, site.config, tables, block).is_none() {
+        verdict.class = Class::External;
+        return;
+    }
+    (key.peer, key.vni) = (block.address, block.bits);
+    if let Some(stats) = tables.path(key) {
+        add_path(stats, parsed, verdict);
+        tables.belongs(key);
+    } else {
+        enter_path(site, tables, parsed, verdict, key);
+    }
+}
+
+/// Counts for a path that is seen for the first time.
+#[inline(always)]
+fn enter_path<T: Tables>(site: &Site<'_>, tables: &mut T, parsed: &Parsed, verdict: &Verdict, key: &PathKey) {
+    if let Some(stats) = tables.add_path(key) {
+        add_path(stats, parsed, verdict);
+    } else {
+        event(site, tables, Event::PathOverflow, verdict.sizes.segments);
+    }
+    tables.belongs(key);
+}
+
+/// The UDP tunnel of that number. Compared one by one: a look-up table would need a bound that
+/// verifiers before Linux 6.2 do not follow.
+#[inline(always)]
+const fn udp_tunnel(class: u32) -> Option<Class> {
+    if class == Class::Vxlan as u32 {
+        Some(Class::Vxlan)
+    } else if class == Class::Geneve as u32 {
+        Some(Class::Geneve)
+    } else if class == Class::Wireguard as u32 {
+        Some(Class::Wireguard)
+    } else {
+        None
+    }
+}
+
+/// A coarse filter that costs next to nothing for external traffic: false for what is no pod's.
+#[inline(always)]
+fn may_be_pod(address: &Address, version: u8, config: &Config) -> bool {
+    let (word, coarse) =
+        if version == 4 { (address.0[3], &config.coarse4) } else { (address.0[0], &config.coarse6) };
+    let mut pod = false;
+    for prefix in coarse {
+        pod |= word & prefix.mask == prefix.net;
+    }
+    pod
+}
+
+/// Finds the block of a pod address, and leaves its key in `key`: one look-up for each prefix length in
+/// use, longest first.
+#[inline(always)]
+pub(super) fn block_of<T: Tables>(
+    address: &Address,
+    config: &Config,
+    tables: &T,
+    key: &mut BlockKey,
+) -> Option<BlockFacts> {
+    for length in &config.lengths {
+        if length.bits == 0 {
+            break;
+        }
+        *key = BlockKey { address: address.masked(&length.mask), bits: length.bits };
+        if let Some(block) = tables.block(key) {
+            return Some(block);
+        }
+    }
+    None
+}
+
+/// The path of packets to or from a pod block: by its peer where the block's route uses a tunnel, by
+/// the block itself where it is native.
+#[inline(always)]
+pub(super) const fn path_of_block(key: &mut PathKey, block: &BlockKey, facts: &BlockFacts) {
+    key.class = facts.class as u8;
+    if facts.class == Class::None as u32 {
+        (key.peer, key.vni) = (block.address, block.bits);
+    } else {
+        (key.peer, key.vni) = (facts.peer, facts.vni);
+    }
+}
+
+#[inline(always)]
+pub(super) fn into_tunnel<P: Packet, T: Tables>(
+    packet: &P,
+    site: &Site<'_>,
+    tables: &mut T,
+    seen: &mut Observation,
+) {
+    let device = site.device;
+    let Observation { parsed, verdict, key, far, block, .. } = seen;
+    if device.underlay_mtu == 0 {
+        return;
+    }
+    let count = verdict.sizes.above(device.underlay_mtu.saturating_sub(device.overhead));
+    if count == 0 {
+        return;
+    }
+    verdict.too_big_for_tunnel = count;
+    let Some(destination) = parsed.outer.destination(packet) else { return };
+    *far = destination;
+    let Some(facts) = block_of(far, site.config, tables, block) else { return };
+    *key = PathKey {
+        peer: facts.peer,
+        vni: device.vni,
+        slot: device.underlay_slot,
+        direction: Direction::Egress as u8,
+        class: device.class,
+    };
+    let counter = would(parsed.outer.dont_fragment).1;
+    if let Some(stats) = path_or_new(tables, key) {
+        stats.0[counter as usize] += u64::from(count);
+    } else {
+        event(site, tables, Event::PathOverflow, count);
+    }
+}
+
+#[inline(always)]
+pub(super) fn path_or_new<'a, T: Tables>(tables: &'a mut T, key: &PathKey) -> Option<&'a mut PathStats> {
+    if tables.path(key).is_none() {
+        return tables.add_path(key);
+    }
+    tables.path(key)
+}
+
+#[inline(always)]
+fn stranger<T: Tables>(site: &Site<'_>, tables: &mut T, key: &PathKey, sizes: &Sizes) {
+    let words = key.peer.0;
+    // Multiplicative hashing: the constant is 2^32 / φ.
+    let hash = (words[0] ^ words[1] ^ words[2] ^ words[3] ^ key.vni ^ u32::from(key.direction))
+        .wrapping_mul(0x9e37_79b9);
+    let place = hash >> (32 - STRANGERS.trailing_zeros());
+    let overflow = match tables.stranger(place) {
+        None => true,
+        Some(entry) => {
+            if entry.packets == 0 {
+                entry.key = *key;
+            }
+            if entry.key == *key {
+                entry.packets += u64::from(sizes.segments);
+                entry.wire_bytes += sizes.wire;
+                false
+            } else {
+                true
+            }
+        }
+    };
+    if overflow {
+        event(site, tables, Event::StrangerOverflow, sizes.segments);
+    }
+}

@@ -1,0 +1,58 @@
+//! Too-big messages and the paths that they are about.
+
+use super::add::event;
+use super::path::{block_of, path_of_block, path_or_new};
+use super::{Site, Tables};
+use crate::abi::{BlockKey, role};
+use crate::address::Address;
+use crate::counters::{Event, PathCounter};
+use crate::kind::{Class, Direction};
+use crate::packet::{Packet, too_big};
+use crate::path::{PathKey, VNI_FOREIGN, VNI_NONE};
+
+/// Counts the too-big message at `at`, and attributes it to the path of the packet that it quotes.
+#[inline(always)]
+pub fn signal<P: Packet, T: Tables>(packet: &P, at: u32, protocol: u8, site: &Site<'_>, tables: &mut T) {
+    let Some(message) = too_big(packet, at, protocol, site.config) else { return };
+    event(site, tables, if message.version == 4 { Event::TooBigV4 } else { Event::TooBigV6 }, 1);
+    // A message that comes out of a tunnel has crossed the underlay before: it belongs to its path once.
+    if site.device.role != role::UNDERLAY {
+        return;
+    }
+    let slot = site.device.slot;
+    let quoted = message.quoted;
+    if quoted.class as u8 == Class::Malformed as u8 {
+        return;
+    }
+    // A message that comes in is about a packet that went out, to its destination.
+    let direction = site.direction.reverse();
+    let far = match direction {
+        Direction::Egress => quoted.destination,
+        Direction::Ingress => quoted.source,
+    };
+    let mut key =
+        PathKey { peer: far, vni: quoted.vni, slot, direction: direction as u8, class: quoted.class as u8 };
+    if quoted.class.is_tunnel() {
+        match tables.peer(&far) {
+            None => return,
+            // Few routers quote as far as the VNI.
+            Some(peer) if peer.udp_class == quoted.class as u32 && quoted.vni == VNI_NONE => {
+                key.vni = peer.vni
+            }
+            Some(_) if quoted.vni == VNI_NONE || site.own_vni(quoted.vni) => {}
+            Some(_) => key.vni = VNI_FOREIGN,
+        }
+    } else {
+        let mut block = BlockKey { address: Address::UNSPECIFIED, bits: 0 };
+        let Some(facts) = block_of(&far, site.config, tables, &mut block) else { return };
+        path_of_block(&mut key, &block, &facts);
+    }
+    if let Some(stats) = path_or_new(tables, &key) {
+        stats.0[PathCounter::TooBig as usize] += 1;
+        if message.mtu != 0 {
+            stats.0[PathCounter::TooBigMtu as usize] = u64::from(message.mtu);
+        }
+    } else {
+        event(site, tables, Event::PathOverflow, 1);
+    }
+}

@@ -1,0 +1,38 @@
+//! What the verifier walks and the programs' sizes stay below the ceilings that are written down for each
+//! kernel: a program near the verifier's million fails on a user's node, not here.
+
+use observer::kernel::{Capacities, Programs, entry, sys};
+use observer_testing::ceilings::Ceilings;
+
+#[test]
+fn programs_stay_below_their_ceilings() {
+    let (major, minor) = sys::version().expect("the kernel's version");
+    let kernel = format!("{major}.{minor}");
+    let ceilings = Ceilings::read();
+    if !ceilings.know(&kernel) {
+        println!("SKIPPED: there are no ceilings for Linux {kernel}");
+        return;
+    }
+    let mut programs = Programs::load(Capacities::default()).expect("load the programs");
+    let mut wrong = Vec::new();
+    for name in entry::ALL {
+        let Some(size) = programs.size(name).expect("load the program") else {
+            println!("{name}: not for Linux {kernel}");
+            continue;
+        };
+        // As `observer-testing/ceilings.toml` has it, to be copied from here.
+        let (verified, translated) = (size.verified.unwrap_or(0), size.translated.unwrap_or(0));
+        let jitted = size.jitted;
+        println!(
+            "{kernel} {name} = {{ verified = {verified}, translated = {translated}, jitted = {jitted} }}"
+        );
+        match ceilings.of(&kernel, name) {
+            None => wrong.push(format!("{name} has no ceiling on Linux {kernel}")),
+            Some(ceiling) if ceiling.is_exceeded(verified, translated, jitted) => {
+                wrong.push(format!("{name} on Linux {kernel} takes {size:?}, the ceiling is {ceiling:?}"));
+            }
+            Some(_) => {}
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
