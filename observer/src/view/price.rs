@@ -5,7 +5,7 @@ use observer_common::kind::Direction;
 use observer_common::price::lower_bound;
 use serde_json::{Value, json};
 
-use super::grid::{Cell, Column, Form};
+use super::grid::{Cell, Column};
 use super::table::{number, plain};
 use super::units;
 use crate::model::{PriceReport, RoundTrips, SoftirqRow, SpanRow, TcpRow};
@@ -59,7 +59,7 @@ pub(super) fn tcp<'a>() -> Vec<Column<&'a TcpRow>> {
         Column { rank: 4, ..number("SAMPLES", |row, _| count(row.samples)) },
         Column { unit: |_| "ms", rank: 2, ..number("HOOK P50", |row, _| thousandth(row.at_hook, 0)) },
         Column { unit: |_| "ms", rank: 2, ..number("HOOK P99", |row, _| thousandth(row.at_hook, 2)) },
-        Column { unit: |_| "segments", ..number("RESENT", resent) },
+        Column { unit: |_| "segments", ..number("RESENT", |row, _| resent(row)) },
         Column { unit: |_| "packets", rank: 1, ..number("DROPPED", |row, _| dropped(row)) },
         Column {
             rank: 5,
@@ -88,11 +88,13 @@ fn count(count: u64) -> Cell {
     Cell::number(count as f64, count.to_string())
 }
 
-fn resent(row: &&TcpRow, _: &Form) -> Cell {
+/// Segments sent again.
+pub(super) fn resent(row: &TcpRow) -> Cell {
     count(row.retransmits).notice_if_any()
 }
 
-fn dropped(row: &TcpRow) -> Cell {
+/// Packets that this node dropped.
+pub(super) fn dropped(row: &TcpRow) -> Cell {
     row.dropped.map_or_else(Cell::unknown, count).notice_if_any()
 }
 
@@ -133,7 +135,8 @@ fn percentile(values: Option<[f64; 3]>, index: usize) -> Cell {
     whole(values.map(|values| values[index]))
 }
 
-fn thousandth(values: Option<[f64; 3]>, index: usize) -> Cell {
+/// A percentile of round-trip times, in ms.
+pub(super) fn thousandth(values: Option<[f64; 3]>, index: usize) -> Cell {
     milliseconds(values.map(|values| values[index]))
 }
 
@@ -144,21 +147,7 @@ pub(super) fn remarks(report: &PriceReport) -> Vec<String> {
         report.sample,
         report.probe.as_nanos()
     )];
-    for row in &report.spans {
-        let software = [
-            (row.offload.cut_ratio(), "super-packets were cut"),
-            (row.offload.summed_ratio(), "checksums of single packets were computed"),
-        ];
-        for (ratio, what) in software {
-            if let Some(ratio) = ratio.filter(|ratio| *ratio > 0.0) {
-                remarks.push(format!(
-                    "{}: {} % of {what} by the kernel, not by a device behind",
-                    row.device,
-                    units::percent(Some(ratio)),
-                ));
-            }
-        }
-    }
+    remarks.extend(report.spans.iter().flat_map(in_software_words));
     let lost = [
         (report.discarded.unsent, "entered a tunnel device and were not seen to leave it"),
         (report.discarded.undelivered, "came in a tunnel and were not seen to arrive at its device"),
@@ -171,6 +160,19 @@ pub(super) fn remarks(report: &PriceReport) -> Vec<String> {
     }
     remarks.extend(report.missing.iter().map(|missing| format!("not measured: {missing}")));
     remarks
+}
+
+/// What the kernel did in a device's place: sentences.
+pub(super) fn in_software_words(row: &SpanRow) -> impl Iterator<Item = String> {
+    let software = [
+        (row.offload.cut_ratio(), "super-packets were cut"),
+        (row.offload.summed_ratio(), "checksums of single packets were computed"),
+    ];
+    software.into_iter().filter_map(|(ratio, what)| {
+        let ratio = ratio.filter(|ratio| *ratio > 0.0)?;
+        let percent = units::percent(Some(ratio));
+        Some(format!("{}: {percent} % of {what} by the kernel, not by a device behind", row.device))
+    })
 }
 
 /// The `price` object.
@@ -217,7 +219,7 @@ fn span(row: &SpanRow) -> Value {
     })
 }
 
-fn offload(offload: Offload) -> Value {
+pub(super) fn offload(offload: Offload) -> Value {
     json!({
         "gso_skbs_whole": offload.whole,
         "gso_skbs_cut": offload.cut,
@@ -227,7 +229,7 @@ fn offload(offload: Offload) -> Value {
     })
 }
 
-fn tcp_row(row: &TcpRow) -> Value {
+pub(super) fn tcp_row(row: &TcpRow) -> Value {
     let mut value = times(row);
     value["retransmitted_segments"] = row.retransmits.into();
     value["dropped_packets"] = row.dropped.into();

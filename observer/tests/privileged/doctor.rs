@@ -27,7 +27,7 @@ fn ways(lab: &Lab, mode: &str) -> Vec<String> {
 }
 
 /// Runs the doctor in node-a, and `traffic` again and again while it measures.
-fn doctor(lab: &Lab, arguments: &[String], traffic: &[Vec<String>]) -> Value {
+pub(crate) fn doctor(lab: &Lab, arguments: &[String], traffic: &[Vec<String>]) -> Value {
     let program = env!("CARGO_BIN_EXE_observer");
     let mut words = vec![program, "doctor", "--format", "json", "--for", "3"];
     words.extend(arguments.iter().map(String::as_str));

@@ -8,6 +8,7 @@ use observer::recording::Recording;
 use observer::snapshot::Snapshot;
 use observer_common::kind::Direction;
 
+use crate::doctor::doctor;
 use crate::lab::{Lab, wait_for};
 
 /// Datagrams sent while it is recorded.
@@ -115,4 +116,22 @@ fn price_is_recorded_and_replayed() {
         metric["before"].is_object() && metric["after"].is_null() && metric["change"].is_null(),
         "{metric}"
     );
+}
+
+#[test]
+fn price_is_part_of_a_plan() {
+    let lab = Lab::up("vxlan-always", &[]);
+    // As a NIC that knows TCP and no tunnels.
+    lab.exec("node-a", &["ethtool", "-K", "eth0", "tx-udp_tnl-segmentation", "off"]);
+    lab.exec("node-a", &["ethtool", "-K", "eth0", "tx-udp_tnl-csum-segmentation", "off"]);
+    let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let traffic = words("traffic once --kind tcp --from a1 --to c1 --bytes 4000000");
+    let report = doctor(&lab, &words("--plan native --price --price-sample 1"), &[traffic]);
+    let plan = &report["plan"];
+    let device = &plan["in_software"][0];
+    assert_eq!(device["device"], "vxlan.calico", "{plan:#}");
+    assert!(device["offload"]["gso_skbs_cut"].as_u64().is_some_and(|cut| cut > 10), "{plan:#}");
+    let first = &plan["tcp"][0];
+    assert_eq!((&first["encapsulation"], &first["then"]), (&"vxlan".into(), &"none".into()), "{plan:#}");
+    assert!(first["samples"].as_u64().is_some_and(|samples| samples > 0), "{plan:#}");
 }

@@ -4,18 +4,20 @@
 
 mod cpu;
 mod fit;
+mod paths;
 mod steps;
 mod traffic;
 
 pub use cpu::Cpu;
 pub use fit::{Fit, NewMtu};
+pub use paths::TcpPath;
 pub use steps::{Step, reach};
 pub use traffic::{Group, Placement, Traffic};
 
 use observer_common::kind::Class;
 
 use super::View;
-use crate::model::Mode;
+use crate::model::{Mode, SpanRow};
 use crate::topology::Scope;
 
 /// Where a switch goes.
@@ -76,6 +78,11 @@ pub struct Plan {
     pub mtus: Vec<NewMtu>,
     /// Time of the CPUs that encapsulation would no longer take; or why that is not known, a sentence.
     pub cpu: Result<Cpu, String>,
+    /// Tunnel devices that traffic would leave, where the kernel did a device's work; nothing where that was not
+    /// measured.
+    pub in_software: Vec<SpanRow>,
+    /// TCP to each peer as it is now, what would change first; nothing where it was not measured.
+    pub tcp: Vec<TcpPath>,
     /// Peers that would be native and have to be reachable so first, and why.
     pub reach: Vec<String>,
     /// The steps.
@@ -101,6 +108,7 @@ pub fn plan(view: &View<'_>, target: Target, underlay_mtu: Option<u32>) -> Plan 
     let traffic = view.facts.wire.as_ref().map(|report| traffic::of(report, &then));
     let mtus = fit::mtus(view, &then, underlay_mtu);
     let reach = steps::reach(view, &then);
+    let price = view.facts.wire.as_ref().and_then(|report| report.price.as_ref());
     Plan {
         target,
         fit: view.facts.wire.as_ref().map(|report| fit::of(report, &then, underlay_mtu)),
@@ -117,6 +125,8 @@ pub fn plan(view: &View<'_>, target: Target, underlay_mtu: Option<u32>) -> Plan 
             .as_ref()
             .ok_or_else(|| "not measured".to_owned())
             .and_then(|report| cpu::of(report, &then)),
+        in_software: price.map(|price| paths::in_software(view, price, &then)).unwrap_or_default(),
+        tcp: price.map(|price| paths::tcp(view, price, &then)).unwrap_or_default(),
         assumptions: assumptions(view, target, underlay_mtu),
         modes,
         traffic,

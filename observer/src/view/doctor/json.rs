@@ -6,6 +6,7 @@ use crate::advice::plan::Plan;
 use crate::advice::{Diagnosis, Finding, ModeView, Observed, PeerView, Severity};
 use crate::calico::Prefix;
 use crate::model::{Mode, per_second};
+use crate::view::price;
 
 /// The version of the form; a change that breaks readers gets a new number.
 pub const SCHEMA: &str = "observer-doctor/1";
@@ -163,6 +164,14 @@ fn plan(plan: &Plan) -> Value {
         "cpu_seconds_per_second": plan.cpu.as_ref().ok().map(|cpu| cpu.less),
         "cpu_margin_seconds_per_second": plan.cpu.as_ref().ok().map(|cpu| cpu.margin),
         "cpu_unknown": plan.cpu.as_ref().err(),
+        "in_software": plan.in_software.iter().map(|row| json!({
+            "device": row.device, "encapsulation": row.class.label(), "offload": price::offload(row.offload),
+        })).collect::<Vec<_>>(),
+        "tcp": plan.tcp.iter().map(|path| {
+            let mut value = price::tcp_row(&path.now);
+            value["then"] = path.then.label().into();
+            value
+        }).collect::<Vec<_>>(),
         "mtus": plan.mtus.iter().map(|mtu| json!({
             "what": mtu.what, "now": mtu.now, "then": mtu.then, "why": mtu.why, "command": mtu.command,
         })).collect::<Vec<_>>(),

@@ -12,8 +12,10 @@ mod tests {
 
     use super::*;
     use crate::advice::plan::{Target, plan};
-    use crate::advice::testing::{device, facts, node, wire};
+    use crate::advice::testing::{device, facts, ip, node, wire};
     use crate::advice::{Facts, RULES, View, diagnose};
+    use crate::model::Report;
+    use crate::view::fixture::priced;
 
     fn broken() -> Facts {
         let mut wrong = node("vxlan-always");
@@ -43,6 +45,29 @@ mod tests {
                 assert!(text.contains(words), "{words}: {text}");
             }
         }
+    }
+
+    #[test]
+    fn a_plan_has_the_price_where_it_was_measured() {
+        let mut facts = broken();
+        let mut price = Report::between(&priced(120), &priced(130)).price.expect("it is measured");
+        for (row, peer) in price.tcp.iter_mut().zip(["10.10.1.12", "10.10.2.13", "10.10.1.12"]) {
+            row.peer = ip(peer);
+        }
+        facts.wire.as_mut().expect("it was measured").price = Some(price);
+        let (diagnosis, plan) = (diagnose(&facts), plan(&View::new(&facts), Target::CrossSubnet, None));
+        for width in [60, 80, 120] {
+            let text = table::diagnosis(&diagnosis, Some(&plan), table::Options { width, colour: false });
+            for line in text.lines().filter(|line| !line.starts_with("       ")) {
+                assert!(line.chars().count() <= width, "{width}: {line}");
+            }
+            for words in ["work for hardware", "TCP to these peers now", "10.10.2.13", "RESENT", "THEN"] {
+                assert!(text.contains(words), "{words}: {text}");
+            }
+        }
+        let value = json::diagnosis(&diagnosis, Some(&plan));
+        assert_eq!(value["plan"]["tcp"][0]["then"], "none", "{value:#}");
+        assert_eq!(value["plan"]["in_software"][0]["device"], "vxlan.calico");
     }
 
     #[test]

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use super::table::Options;
 use super::text::labelled;
-use crate::advice::plan::{Cpu, Group, NewMtu, Placement, Plan, Traffic};
+use crate::advice::plan::{Cpu, Group, NewMtu, Placement, Plan, TcpPath, Traffic};
 use crate::model::{Mode, per_second};
 use crate::view::grid::{Cell, Column, Form};
 use crate::view::table::{TableOptions, number, plain, section, strong};
-use crate::view::units;
+use crate::view::{price, units};
 
 /// Peers that are worth naming.
 const PLACES: usize = 5;
+/// The same with what TCP to them is like.
+const PEERS: usize = 10;
 
 /// Writes a plan.
 pub(super) fn show(text: &mut String, plan: &Plan, options: Options) {
@@ -37,6 +39,13 @@ pub(super) fn show(text: &mut String, plan: &Plan, options: Options) {
         section(text, &table, "Traffic between nodes", &group_columns(), &groups, &form);
     }
     let form = Form { rates: true, bits: true, interval: interval(plan) };
+    if plan.tcp.iter().any(TcpPath::changes) {
+        let paths: Vec<&TcpPath> = plan.tcp.iter().take(PEERS).collect();
+        section(text, &table, "TCP to these peers now", &tcp_columns(), &paths, &form);
+        if let Some(more) = plan.tcp.len().checked_sub(PEERS).filter(|more| *more != 0) {
+            labelled(text, "", &format!("and {more} more: --format json has all"), 2, options.width);
+        }
+    }
     let mtus: Vec<&NewMtu> = plan.mtus.iter().collect();
     section(text, &table, "MTUs to set", &mtu_columns(), &mtus, &form);
     if !plan.reach.is_empty() {
@@ -80,6 +89,14 @@ fn figures(text: &mut String, plan: &Plan, options: Options) {
         line("newly not fitting", newly);
     }
     line("CPU of encapsulation", plan.cpu.as_ref().map_or_else(Clone::clone, cpu));
+    for row in &plan.in_software {
+        for words in price::in_software_words(row) {
+            line(
+                "work for hardware",
+                format!("{words}; native packets leave it to the underlay, if that can"),
+            );
+        }
+    }
 }
 
 /// In milliseconds a second, and as a share of one CPU, which is a tenth of that in percent.
@@ -138,6 +155,20 @@ fn group_columns<'a>() -> Vec<Column<&'a Group>> {
             unit: Form::volume_unit,
             ..number("OVH THEN", |g, f| f.volume(Measured, Some(g.overhead_then)))
         },
+    ]
+}
+
+fn tcp_columns<'a>() -> Vec<Column<&'a TcpPath>> {
+    let ms = |_: &Form| "ms";
+    vec![
+        plain("PEER", |p, _| Cell::address(p.now.peer)),
+        plain("NOW", |p, _| Cell::text(p.now.class.label())),
+        plain("THEN", |p, _| Cell::text(p.then.label())),
+        Column { unit: ms, ..number("RTT P50", |p, _| price::thousandth(p.now.percentiles, 0)) },
+        Column { unit: ms, ..number("P99", |p, _| price::thousandth(p.now.percentiles, 2)) },
+        Column { unit: ms, rank: 2, ..number("HOOK P50", |p, _| price::thousandth(p.now.at_hook, 0)) },
+        Column { unit: |_| "segments", ..number("RESENT", |p, _| price::resent(&p.now)) },
+        Column { unit: |_| "packets", rank: 1, ..number("DROPPED", |p, _| price::dropped(&p.now)) },
     ]
 }
 
