@@ -197,7 +197,7 @@ fn measure(part: Part, cli: &Cli, exceeded: &mut Vec<String>) -> Result<Section>
         }
         Part::Iperf => iperf::measure(iperf::Effort { rounds: choose(2, 7), seconds: choose(1, 4) as u32 }),
         Part::Price => {
-            price::measure(price::Effort { pairs: choose(10, 40), window: Duration::from_millis(1_000) })
+            price::measure(price::Effort { pairs: choose(10, 30), window: Duration::from_millis(1_000) })
         }
         Part::User => user::measure(
             &cli.observer,

@@ -251,14 +251,14 @@ pub struct AtWork {
     pub slot: u32,
     /// The transmission's packets.
     pub sending: u32,
-    /// Round-trip times to skip until the next one is read.
-    pub skip: u32,
     /// Packets of the buffer in `held`.
     pub held_packets: u32,
     /// Its tunnel device.
     pub held_slot: u32,
     /// Where it is: one of [`stage`].
     pub held_stage: u32,
+    /// Zero.
+    pub reserved: u32,
     /// A buffer on its way through a tunnel device, with work for the hardware; 0: none.
     pub held: u64,
     /// When the softirq in hand began; 0: none.

@@ -5,7 +5,7 @@ use aya_ebpf::programs::RawTracePointContext;
 use observer_common::address::Address;
 use observer_common::price::{PriceConfig, TcpStats};
 
-use crate::maps::{PRICE_CONFIG, TCP_PATHS, at_work, packets, path, place, read};
+use crate::maps::{PRICE_CONFIG, TCP_PATHS, packets, path, place, read};
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
@@ -33,13 +33,7 @@ pub fn price_probe(ctx: RawTracePointContext) {
 
 #[inline(always)]
 fn probe(sock: u64) -> Option<()> {
-    let work = at_work()?;
-    if work.skip > 0 {
-        work.skip -= 1;
-        return None;
-    }
     let config = PRICE_CONFIG.get(0)?;
-    work.skip = config.sample.saturating_sub(1);
     let stats = tcp_path(sock, config)?;
     // The kernel keeps it times eight; 0: not measured yet.
     let time = read::<u32>(sock, config.tcp_srtt)? >> 3;

@@ -32,9 +32,9 @@ use crate::topology::{Role, Topology, convert};
 /// The object that `build.rs` made.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer-price"));
 
-/// Programs that every packet passes, their tracepoints, and what is not known without them. What ends a
+/// Programs that every packet or every segment passes, their tracepoints, and what is not known without them. What ends a
 /// measurement stands before what begins it.
-const IN_WINDOWS: [(&str, &str, &str); 8] = [
+const IN_WINDOWS: [(&str, &str, &str); 9] = [
     ("price_consume", "consume_skb", "segmentation in software"),
     ("price_queue", "net_dev_queue", "encapsulation"),
     ("price_send", "net_dev_start_xmit", "encapsulation"),
@@ -43,13 +43,10 @@ const IN_WINDOWS: [(&str, &str, &str); 8] = [
     ("price_receive", "netif_receive_skb", "decapsulation"),
     ("price_soft_out", "softirq_exit", "time in softirqs"),
     ("price_soft_in", "softirq_entry", "time in softirqs"),
-];
-/// The same of those that are attached all the time: segments of the node's own connections pass the one,
-/// and few the other.
-const ALWAYS: [(&str, &str, &str); 2] = [
     ("price_probe", "tcp_probe", "round-trip times"),
-    ("price_again", "tcp_retransmit_skb", "retransmissions"),
 ];
+/// The same of what is attached all the time, because few pass it and all are counted.
+const AGAIN: (&str, &str, &str) = ("price_again", "tcp_retransmit_skb", "retransmissions");
 /// Every drop comes by here; one of two programs, as the kernel gives reasons or not.
 const DROP_EVENT: &str = "kfree_skb";
 /// TCP paths that fit: a kilobyte each on every CPU.
@@ -136,10 +133,9 @@ impl Meter {
             meter.load_wire();
         }
         meter.follow(topology)?;
-        for (name, event, unknown) in ALWAYS {
-            if let Err(cause) = attach(&mut meter.ebpf, name, event) {
-                meter.cannot(unknown, event, &cause);
-            }
+        let (name, event, unknown) = AGAIN;
+        if let Err(cause) = attach(&mut meter.ebpf, name, event) {
+            meter.cannot(unknown, event, &cause);
         }
         let drop = if meter.reasons.is_some() { "price_drop" } else { "price_drop_old" };
         if let Err(cause) = attach(&mut meter.ebpf, drop, DROP_EVENT) {
@@ -303,7 +299,6 @@ fn forget(ebpf: &Ebpf) -> Result<impl FnMut() + Send + 'static, KernelError> {
                 let given = matches!(work.held_stage, stage::SEGMENTS_GIVEN | stage::SUM_LEFT);
                 Shared(AtWork {
                     softirqs: work.softirqs,
-                    skip: work.skip,
                     held_slot: work.held_slot,
                     held_stage: if given { work.held_stage } else { stage::NONE },
                     ..AtWork::default()
