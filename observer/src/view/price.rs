@@ -165,13 +165,13 @@ pub(super) fn remarks(report: &PriceReport) -> Vec<String> {
 /// What the kernel did in a device's place: sentences.
 pub(super) fn in_software_words(row: &SpanRow) -> impl Iterator<Item = String> {
     let software = [
-        (row.offload.cut_ratio(), "super-packets were cut"),
-        (row.offload.summed_ratio(), "checksums of single packets were computed"),
+        (row.offload.cut_ratio(), "cut", "super-packets"),
+        (row.offload.summed_ratio(), "computed", "single packets' checksums"),
     ];
-    software.into_iter().filter_map(|(ratio, what)| {
+    software.into_iter().filter_map(|(ratio, did, what)| {
         let ratio = ratio.filter(|ratio| *ratio > 0.0)?;
         let percent = units::percent(Some(ratio));
-        Some(format!("{}: {percent} % of {what} by the kernel, not by a device behind", row.device))
+        Some(format!("{}: the kernel, not a NIC, {did} {percent} % of {what}", row.device))
     })
 }
 

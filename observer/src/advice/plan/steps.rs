@@ -53,13 +53,21 @@ type ModeChange = (bool, Option<Mode>, Option<Mode>);
 
 /// The steps of a switch.
 pub(super) fn of(view: &View<'_>, modes: &[ModeChange], mtus: &[NewMtu], reach: &[String]) -> Vec<Step> {
+    // What was of interest before is after it too.
+    let price = view.facts.wire.as_ref().is_some_and(|report| report.price.is_some());
+    let record = |when: &str| {
+        format!(
+            "sudo observer record --for 60s{} -o {when}-$(hostname).json",
+            if price { " --price" } else { "" }
+        )
+    };
     let changing: Vec<&ModeChange> = modes.iter().filter(|(_, now, then)| now != then).collect();
     if changing.is_empty() && mtus.iter().all(|mtu| mtu.now == Some(mtu.then)) {
         return Vec::new();
     }
     let mut steps = vec![Step {
         what: "keep what it is now, on every node".to_owned(),
-        commands: vec!["sudo observer record --for 60s -o before-$(hostname).json".to_owned()],
+        commands: vec![record("before")],
         check: "the file is there".to_owned(),
     }];
     let needs_bgp = reach.iter().any(|line| line.contains("BGP"));
@@ -109,7 +117,7 @@ pub(super) fn of(view: &View<'_>, modes: &[ModeChange], mtus: &[NewMtu], reach: 
     steps.push(Step {
         what: "hold it against what it was".to_owned(),
         commands: vec![
-            "sudo observer record --for 60s -o after-$(hostname).json".to_owned(),
+            record("after"),
             "observer compare before-$(hostname).json after-$(hostname).json".to_owned(),
         ],
         check: "the verdicts".to_owned(),

@@ -61,7 +61,14 @@ mod tests {
             for line in text.lines().filter(|line| !line.starts_with("       ")) {
                 assert!(line.chars().count() <= width, "{width}: {line}");
             }
-            for words in ["work for hardware", "TCP to these peers now", "10.10.2.13", "RESENT", "THEN"] {
+            for words in [
+                "work for hardware",
+                "TCP to these peers now",
+                "10.10.2.13",
+                "RESENT",
+                "THEN",
+                "--for 60s --price",
+            ] {
                 assert!(text.contains(words), "{words}: {text}");
             }
         }
