@@ -8,7 +8,9 @@ use aya::{Ebpf, Pod};
 use observer::kernel::entry;
 use observer_common::abi::link;
 use observer_common::address::Address;
+use observer_common::path::PEER_WORDS;
 use observer_common::price::PriceConfig;
+use observer_common::remotes;
 use observer_common::wire::{WIRE_SLOTS, WireDevice, WireFlow, WireSlot, WireStats};
 use observer_testing::node::{FAR_POD, PEER, POD};
 use observer_testing::packets::{Ip4, ethernet_ip};
@@ -118,6 +120,9 @@ impl Wire {
         let map = wire.0.map_mut("REMOTES").context("no map REMOTES")?;
         let remote = Key::new(128, Address::from_v4(FAR_POD).0);
         LpmTrie::<_, [u32; 4], u32>::try_from(map)?.insert(&remote, PLACE, 0)?;
+        let mut filter = [0; PEER_WORDS];
+        remotes::enter(&mut filter, Address::from_v4(FAR_POD), 128);
+        wire.array("REMOTE_FILTER")?.set(0, Shared(filter), 0)?;
         Ok(wire)
     }
 

@@ -15,4 +15,5 @@ pub mod kind;
 pub mod packet;
 pub mod path;
 pub mod price;
+pub mod remotes;
 pub mod wire;

@@ -7,9 +7,11 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, PerCpuHashMap};
+use observer_common::address::Address;
 use observer_common::price::{
     AtWork, Discarded, DropKey, OffloadStats, PRICE_SLOTS, PriceConfig, SpanStats, TcpStats, bucket,
 };
+use observer_common::remotes::{RemoteFilter, may_be_remote};
 
 /// Offsets and choices.
 #[map]
@@ -33,6 +35,9 @@ pub static DISCARDED: PerCpuArray<Discarded> = PerCpuArray::with_max_entries(1, 
 /// preallocation, as the kernel wants it of a trie.
 #[map]
 pub static REMOTES: LpmTrie<[u32; 4], u32> = LpmTrie::with_max_entries(65_536, 1);
+/// What may be in it.
+#[map]
+pub static REMOTE_FILTER: Array<RemoteFilter> = Array::with_max_entries(1, 0);
 /// TCP by path; user space chooses how many fit.
 #[map]
 pub static TCP_PATHS: PerCpuArray<TcpStats> = PerCpuArray::with_max_entries(64, 0);
@@ -141,6 +146,9 @@ pub fn place(value: u64) -> usize {
 /// The place of the path that leads to (or comes from) an address, by the longest prefix.
 #[inline(always)]
 pub fn remote(address: [u32; 4]) -> Option<u32> {
+    if !may_be_remote(REMOTE_FILTER.get(0)?, Address(address)) {
+        return None;
+    }
     REMOTES.get(Key::new(128, address)).copied()
 }
 

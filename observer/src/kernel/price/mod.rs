@@ -15,8 +15,11 @@ use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, HashMap, LpmTrie, MapData, MapError, PerCpuArray, PerCpuValues};
 use aya::programs::{Program, RawTracePoint};
 use aya::{Ebpf, EbpfLoader};
+use observer_common::address::Address;
 use observer_common::kind::Class;
+use observer_common::path::PEER_WORDS;
 use observer_common::price::{AtWork, PRICE_SLOTS, PriceConfig, stage};
+use observer_common::remotes::{self, RemoteFilter};
 
 use self::calibrate::calibrate;
 use self::offsets::offsets;
@@ -76,6 +79,8 @@ pub struct Meter {
     tunnels: BTreeMap<u32, u32>,
     /// Entered prefixes and their places.
     remotes: BTreeMap<Prefix, u32>,
+    /// The filter in front of them.
+    filter: Box<RemoteFilter>,
     /// What the kernel calls its reasons for drops; `None` where it gives none.
     reasons: Option<BTreeMap<u32, String>>,
     /// TCP paths by place.
@@ -124,6 +129,7 @@ impl Meter {
             slots: BTreeMap::new(),
             tunnels: BTreeMap::new(),
             remotes: BTreeMap::new(),
+            filter: Box::new([0; PEER_WORDS]),
             reasons,
             places: Vec::new(),
             missing,
@@ -230,6 +236,22 @@ impl Meter {
             remotes.insert(&Key::new(prefix.1, prefix.0), *place, 0).map_err(failed("write", "REMOTES"))?;
         }
         self.remotes = wanted;
+        self.follow_filter()
+    }
+
+    /// Written word by word: bits that stay are never gone meanwhile.
+    fn follow_filter(&mut self) -> Result<(), KernelError> {
+        let mut wanted = Box::new([0; PEER_WORDS]);
+        for (address, bits) in self.remotes.keys() {
+            remotes::enter(&mut wanted, Address(*address), *bits);
+        }
+        if wanted != self.filter {
+            let filter = map(&mut self.ebpf, "REMOTE_FILTER")?;
+            let mut filter = Array::<_, Shared<RemoteFilter>>::try_from(filter)
+                .map_err(failed("open", "REMOTE_FILTER"))?;
+            filter.set(0, Shared(*wanted), 0).map_err(failed("write", "REMOTE_FILTER"))?;
+            self.filter = wanted;
+        }
         Ok(())
     }
 

@@ -8,7 +8,9 @@ use observer::kernel::entry;
 use observer_common::abi::link;
 use observer_common::address::Address;
 use observer_common::kind::Direction;
+use observer_common::path::PEER_WORDS;
 use observer_common::price::PriceConfig;
+use observer_common::remotes;
 use observer_common::wire::{WIRE_SLOTS, WireDevice, WireSlot, WireStats};
 use observer_testing::{node, packets, table};
 
@@ -41,10 +43,13 @@ impl Programs {
         programs.array("PRICE_CONFIG").set(0, Shared(config), 0).expect("write");
         programs.link(link::ETHERNET);
         let map = programs.0.map_mut("REMOTES").expect("it");
-        let mut remotes = LpmTrie::<_, [u32; 4], u32>::try_from(map).expect("a trie");
+        let mut trie = LpmTrie::<_, [u32; 4], u32>::try_from(map).expect("a trie");
+        let mut filter = [0; PEER_WORDS];
         for address in [Address::from_v4(node::FAR_POD), Address::from_v6(node::FAR_POD6)] {
-            remotes.insert(&Key::new(120, address.0), PLACE, 0).expect("write");
+            trie.insert(&Key::new(120, address.0), PLACE, 0).expect("write");
+            remotes::enter(&mut filter, address, 120);
         }
+        programs.array("REMOTE_FILTER").set(0, Shared(filter), 0).expect("write");
         for name in [entry::PRICE_INGRESS, entry::PRICE_EGRESS] {
             programs.program(name).load().expect("load");
         }
