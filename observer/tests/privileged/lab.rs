@@ -10,7 +10,7 @@ use aya::programs::{SchedClassifier, TcAttachType};
 use serde_json::Value;
 
 /// How long a condition may take to come true.
-pub const BOUND: Duration = Duration::from_secs(20);
+pub const BOUND: Duration = Duration::from_secs(60);
 
 /// A lab that is up; dropped, it is taken down.
 pub struct Lab {
