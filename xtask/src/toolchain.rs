@@ -168,11 +168,25 @@ impl Toolchain {
         }
         for name in [PROGRAMS, BENCH, PRICE] {
             let (object, copy) = (dir.join(TARGET).join("release").join(name), out_dir.join(name));
-            fs::copy(&object, &copy).map_err(|error| {
-                format!("cannot copy {} to {}: {error}", object.display(), copy.display())
-            })?;
+            if !self.without_debug(&object, &copy) {
+                fs::copy(&object, &copy).map_err(|error| {
+                    format!("cannot copy {} to {}: {error}", object.display(), copy.display())
+                })?;
+            }
         }
         Ok(said)
+    }
+
+    /// Copies an object without DWARF, which is four fifths of it and which no kernel reads: lines and types for the
+    /// verifier stand in BTF. False where rustc came without the tool for it: then the program is larger.
+    fn without_debug(&self, object: &Path, copy: &Path) -> bool {
+        let Ok(targets) = fs::read_dir(self.sysroot.join("lib/rustlib")) else { return false };
+        let tools = targets.flatten().map(|target| target.path().join("bin/rust-objcopy"));
+        let Some(tool) = tools.into_iter().find(|tool| tool.exists()) else { return false };
+        // It loads the LLVM of rustc.
+        let library = self.sysroot.join("lib");
+        said(Command::new(tool).arg("--strip-debug").args([object, copy]).env("LD_LIBRARY_PATH", library))
+            .is_ok()
     }
 
     /// Where cargo keeps what it makes for the BPF target.
