@@ -156,6 +156,9 @@ impl Live {
     /// after us.
     async fn begin(&mut self, topology: Topology) -> Result<(), KernelError> {
         self.save()?;
+        // Before the first hook counts: attaching takes a tenth of a second, and packets of
+        // that time over the instant after it would be any rate at all.
+        let begun = sys::boottime();
         self.apply(topology, true).await?;
         if let Some(pins) = &self.pins {
             let now = sys::boottime();
@@ -166,11 +169,11 @@ impl Live {
                     self.books.gaps += 1;
                 }
                 Some(_) => {}
-                None => self.books.since = now,
+                None => self.books.since = begun,
             }
             pins.set_alive(now)?;
         } else {
-            self.books.since = sys::boottime();
+            self.books.since = begun;
         }
         self.save()
     }
