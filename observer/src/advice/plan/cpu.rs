@@ -6,7 +6,7 @@ use observer_common::counters::PathCounter;
 use observer_common::kind::{Class, Direction};
 use observer_common::price::lower_bound;
 
-use super::carried;
+use super::carried_then;
 use crate::model::{Mode, PriceReport, Report};
 
 /// Fewer measured buffers say nothing of their mean.
@@ -45,7 +45,7 @@ pub(super) fn of(report: &Report, then: &dyn Fn(bool) -> Option<Mode>) -> Result
     let mut moved: BTreeMap<(Class, Direction), f64> = BTreeMap::new();
     for path in &report.paths {
         let now = path.id.class;
-        let after = then(path.id.peer.is_ipv6()).map_or(now, |mode| carried(mode, now, path.scope));
+        let after = carried_then(then, path.id.peer.is_ipv6(), now, path.scope);
         if after == now {
             continue;
         }

@@ -4,7 +4,7 @@ use observer_common::counters::Total;
 use observer_common::kind::{Class, Direction};
 
 use super::super::View;
-use super::carried;
+use super::carried_then;
 use crate::calico::Felix;
 use crate::model::whatif::{Carriage, Share, would_not_fit};
 use crate::model::{Mode, Report};
@@ -138,7 +138,7 @@ fn changes(report: &Report, class: Class, then: &dyn Fn(bool) -> Option<Mode>) -
     for path in report.paths.iter().filter(|path| path.id.class == class) {
         let ipv6 = path.id.peer.is_ipv6();
         let scope: Scope = path.scope;
-        let planned = then(ipv6).map_or(class, |mode| carried(mode, class, scope));
+        let planned = carried_then(then, ipv6, class, scope);
         let carriage = Carriage { class: planned, over_ipv6: ipv6 };
         if planned != class && !list.contains(&carriage) {
             list.push(carriage);

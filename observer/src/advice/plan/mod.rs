@@ -63,6 +63,11 @@ pub fn carried(mode: Mode, now: Class, scope: Scope) -> Class {
     }
 }
 
+/// The same by the modes that families would have; one without a mode stays as it is.
+fn carried_then(then: &dyn Fn(bool) -> Option<Mode>, ipv6: bool, now: Class, scope: Scope) -> Class {
+    then(ipv6).map_or(now, |mode| carried(mode, now, scope))
+}
+
 /// A plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {

@@ -4,7 +4,7 @@
 use observer_common::kind::{Class, Direction};
 
 use super::super::View;
-use super::carried;
+use super::carried_then;
 use crate::model::{Mode, PriceReport, SpanRow, TcpRow};
 
 /// TCP to a peer by its encapsulation, with what else was measured on that path.
@@ -26,23 +26,19 @@ impl TcpPath {
 
 /// TCP to all peers, what changes first; that which stays is there to be compared with.
 pub(super) fn tcp(view: &View<'_>, price: &PriceReport, then: &dyn Fn(bool) -> Option<Mode>) -> Vec<TcpPath> {
-    let mut paths: Vec<_> = price
-        .tcp
-        .iter()
-        .map(|row| TcpPath { now: row.clone(), then: carried_then(view, row, then) })
-        .collect();
+    let mut paths: Vec<_> =
+        price.tcp.iter().map(|row| TcpPath { now: row.clone(), then: class_then(view, row, then) }).collect();
     paths.sort_by_key(|path| (!path.changes(), path.now.peer, path.now.class));
     paths
 }
 
-fn carried_then(view: &View<'_>, row: &TcpRow, then: &dyn Fn(bool) -> Option<Mode>) -> Class {
+fn class_then(view: &View<'_>, row: &TcpRow, then: &dyn Fn(bool) -> Option<Mode>) -> Class {
     let blocks = &view.facts.topology.blocks;
     // What leads to no pods is the nodes' own, which no mode puts into a tunnel.
     if !blocks.iter().any(|block| block.peer == row.peer && block.class == row.class) {
         return row.class;
     }
-    let mode = then(row.peer.is_ipv6());
-    mode.map_or(row.class, |mode| carried(mode, row.class, view.facts.scope_of(row.peer)))
+    carried_then(then, row.peer.is_ipv6(), row.class, view.facts.scope_of(row.peer))
 }
 
 /// Tunnel devices that traffic would leave, where the kernel did a device's work for them.
@@ -53,8 +49,7 @@ pub(super) fn in_software(
 ) -> Vec<SpanRow> {
     let left = |class: Class| {
         view.facts.topology.blocks.iter().filter(|block| block.class == class).any(|block| {
-            let mode = then(block.peer.is_ipv6());
-            mode.is_some_and(|mode| carried(mode, class, view.facts.scope_of(block.peer)) == Class::None)
+            carried_then(then, block.peer.is_ipv6(), class, view.facts.scope_of(block.peer)) == Class::None
         })
     };
     let does = |row: &&SpanRow| {

@@ -8,7 +8,7 @@ use observer_common::counters::PathCounter;
 use observer_common::kind::Class;
 
 use super::super::View;
-use super::carried;
+use super::carried_then;
 use crate::calico::Prefix;
 use crate::model::whatif::Carriage;
 use crate::model::{Mode, PathFigures, Report};
@@ -93,7 +93,7 @@ pub(super) fn of(report: &Report, then: &dyn Fn(bool) -> Option<Mode>) -> Traffi
     for path in &report.paths {
         let (ipv6, now) = (path.id.peer.is_ipv6(), path.id.class);
         let scope = path.scope;
-        let after = then(ipv6).map_or(now, |mode| carried(mode, now, scope));
+        let after = carried_then(then, ipv6, now, scope);
         let group = groups.entry((now, after, scope, ipv6)).or_insert(Group {
             now,
             then: after,
