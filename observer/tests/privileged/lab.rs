@@ -165,18 +165,27 @@ pub type Traffic = [(u64, u64); 2];
 
 /// What the kernel counted for a device of a node.
 pub fn kernel_counters(netns: &str, device: &str) -> Traffic {
+    let stats = statistics(netns, device);
+    let of = |side: &str| (number(&stats, side, "packets"), number(&stats, side, "bytes"));
+    [of("rx"), of("tx")]
+}
+
+/// Packets that a device of a node was given to send, as a hook sees them: also those that it did not
+/// send, as VXLAN the multicast (MLD reports) that its forwarding table has no entry for.
+pub fn given_to_send(netns: &str, device: &str) -> u64 {
+    let stats = statistics(netns, device);
+    ["packets", "dropped", "errors"].iter().map(|field| number(&stats, "tx", field)).sum()
+}
+
+fn number(stats: &Value, side: &str, field: &str) -> u64 {
+    stats[side][field].as_u64().expect("a counter")
+}
+
+fn statistics(netns: &str, device: &str) -> Value {
     let said = output(Command::new("ip").args(["-n", netns, "-s", "-j", "link", "show", "dev", device]));
     let links: Value = serde_json::from_str(&said).expect("ip writes JSON");
-    let stats = links
-        .as_array()
-        .and_then(|links| links.iter().find(|link| link["ifname"].as_str() == Some(device)))
-        .map(|link| &link["stats64"])
-        .expect("the device's statistics");
-    let of = |side: &str| {
-        let number = |field: &str| stats[side][field].as_u64().expect("a counter");
-        (number("packets"), number("bytes"))
-    };
-    [of("rx"), of("tx")]
+    let of_device = |link: &&Value| link["ifname"].as_str() == Some(device);
+    links.as_array().and_then(|links| links.iter().find(of_device)).expect("the device")["stats64"].clone()
 }
 
 /// A counter of `/proc/net/snmp` or `/proc/net/snmp6` in the namespace of this thread.
