@@ -49,6 +49,11 @@ pub static PATH_STATS: PerCpuArray<PathStats> = PerCpuArray::with_max_entries(DE
 #[map]
 pub static FREE_PATHS: Stack<u32> = Stack::with_max_entries(DEFAULT_PATHS, 0);
 
+/// How many paths these programs have entered on each CPU: user space reads the keys of `PATHS` again when there are
+/// more.
+#[map]
+pub static PATHS_ENTERED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
 /// Busy paths by [`observer_common::path::path_set`]: what is found here costs no look-up of a hash.
 #[map]
 pub static PATH_CACHE: PerCpuArray<PathSet> = PerCpuArray::with_max_entries(PATH_SETS, 0);

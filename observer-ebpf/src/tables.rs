@@ -10,8 +10,8 @@ use observer_common::address::Address;
 use observer_common::path::{BusyPath, PathKey, PathStats, Stranger, path_set, peer_bit};
 
 use crate::maps::{
-    BLOCKS, CONFIG, DEVICES, EVENTS, FREE_PATHS, IN_HAND, PATH_CACHE, PATH_STATS, PATHS, PEER_FILTER, PEERS,
-    SIZE_CLASS, STRANGER_TABLE, TOTALS,
+    BLOCKS, CONFIG, DEVICES, EVENTS, FREE_PATHS, IN_HAND, PATH_CACHE, PATH_STATS, PATHS, PATHS_ENTERED,
+    PEER_FILTER, PEERS, SIZE_CLASS, STRANGER_TABLE, TOTALS,
 };
 
 /// Turns the pointer that a look-up gave into a reference.
@@ -90,6 +90,8 @@ fn enter(key: &PathKey) -> u32 {
         // Another CPU may have entered it meanwhile: the look-up decides, not the result.
         if PATHS.insert(key, index, u64::from(BPF_NOEXIST)).is_err() {
             let _ = FREE_PATHS.push(index, 0);
+        } else if let Some(entered) = reference!(PATHS_ENTERED.get_ptr_mut(0)) {
+            *entered += 1;
         }
     }
     look_up(key)

@@ -10,7 +10,7 @@ const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
 /// What the kernel answers where a map has no batch operations (include/linux/errno.h).
 const ENOTSUPP: i32 = 524;
 /// Memory for the values of one call, bytes.
-const MEMORY: usize = 512 << 10;
+const MEMORY: usize = 64 << 10;
 /// Entries of one call, at least: a bucket of the hash must fit.
 const LEAST: usize = 64;
 /// A bucket with more entries is no hash of ours.

@@ -12,10 +12,15 @@ use observer_common::path::{PathKey, PathStats};
 use super::batch::Batch;
 use super::error::KernelError;
 use super::tables::{Shared, failed, possible_cpus};
+use crate::topology::convert;
 
 const NAME: &str = "PATHS";
 const STATS: &str = "PATH_STATS";
 const FREE: &str = "FREE_PATHS";
+const ENTERED: &str = "PATHS_ENTERED";
+/// The keys are read again with every so many readings, whatever `PATHS_ENTERED` says: a filter that a
+/// killed observer has left on clsact goes on entering paths until it is replaced, and counts them elsewhere.
+const READINGS: u32 = 16;
 
 /// The maps of the table of paths.
 pub(super) struct Paths {
@@ -23,9 +28,25 @@ pub(super) struct Paths {
     stats: PerCpuArray<MapData, Shared<PathStats>>,
     /// Indices that no path has; `None` for those who only read.
     free: Option<Stack<MapData, u32>>,
+    /// How many paths were entered; `None` for those who only read: they are not told of removed ones.
+    entered: Option<PerCpuArray<MapData, u64>>,
+    known: RefCell<Known>,
     /// Indices of removed paths that a program in flight may still add to.
     removed: Vec<u32>,
     batches: RefCell<Batches>,
+}
+
+/// What was last read, for the next reading.
+#[derive(Default)]
+struct Known {
+    /// Keys and indices, nearly in the order of the ledger, which need not sort them again.
+    keys: Vec<(PathKey, u32)>,
+    /// How many paths had been entered before that; `None` if the keys must be read again.
+    entered: Option<u64>,
+    /// Readings since then.
+    readings: u32,
+    /// Room for all counters, by index.
+    stats: Vec<PathStats>,
 }
 
 /// The same maps, whole; `None` where the kernel cannot do that.
@@ -52,16 +73,17 @@ impl Paths {
                 .ok()
                 .and_then(|cpus| batch(&stats, cpus as usize, 0, Shared(PathStats::ZERO))),
         };
-        let free = if owner {
-            let free = map(FREE).and_then(Stack::try_from).map_err(failed("open", FREE))?;
-            Some(filled(free)?)
-        } else {
-            None
-        };
+        let (mut free, mut entered) = (None, None);
+        if owner {
+            free = Some(filled(map(FREE).and_then(Stack::try_from).map_err(failed("open", FREE))?)?);
+            entered = Some(map(ENTERED).and_then(PerCpuArray::try_from).map_err(failed("open", ENTERED))?);
+        }
         Ok(Self {
             indices: indices.try_into().map_err(failed("open", NAME))?,
             stats: stats.try_into().map_err(failed("open", STATS))?,
             free,
+            entered,
+            known: RefCell::default(),
             removed: Vec::new(),
             batches: RefCell::new(batches),
         })
@@ -72,10 +94,12 @@ impl Paths {
     /// # Errors
     /// A map cannot be read.
     pub(super) fn read(&self) -> Result<Vec<(PathKey, PathStats)>, KernelError> {
-        let keys = self.keys()?;
+        let mut known = self.known.borrow_mut();
+        self.refresh(&mut known)?;
+        let Known { keys, stats, .. } = &mut *known;
         // Used indices stand together at the start.
         let most = keys.iter().map(|(_, index)| *index as usize + 1).max().unwrap_or(0);
-        let mut stats = Vec::with_capacity(most);
+        stats.clear();
         let batches = &mut self.batches.borrow_mut().stats;
         if let Some(all) = batches {
             let read = all.read(most, |_, values| stats.push(sum(values)));
@@ -87,7 +111,30 @@ impl Paths {
             Some(stats) => Ok(*stats),
             None => self.stats.get(&index, 0).map(|values| sum(&values)).map_err(failed("read", STATS)),
         };
-        keys.into_iter().map(|(key, index)| Ok((key, read_one(index)?))).collect()
+        let mut paths = Vec::with_capacity(keys.len());
+        for (key, index) in keys {
+            paths.push((*key, read_one(*index)?));
+        }
+        Ok(paths)
+    }
+
+    /// Reads the keys again if there may be others.
+    fn refresh(&self, known: &mut Known) -> Result<(), KernelError> {
+        // Before the keys: what is entered meanwhile is looked for once more.
+        let entered = self.entered.as_ref().map(|entered| entered.get(&0, 0)).transpose();
+        let entered = entered.map_err(failed("read", ENTERED))?.map(|cpus| cpus.iter().sum());
+        known.readings += 1;
+        if entered.is_some() && entered == known.entered && known.readings < READINGS {
+            return Ok(());
+        }
+        known.entered = None;
+        known.keys = self.keys()?;
+        let place =
+            |key: &PathKey| (key.slot, key.direction, key.class, key.vni, convert::from_wire(key.peer));
+        known.keys.sort_unstable_by_key(|(key, _)| place(key));
+        known.entered = entered;
+        known.readings = 0;
+        Ok(())
     }
 
     /// All keys and the indices of their counters.
@@ -119,6 +166,7 @@ impl Paths {
     /// # Errors
     /// The map cannot be written.
     pub(super) fn remove(&mut self, key: &PathKey) -> Result<(), KernelError> {
+        self.known.get_mut().entered = None;
         let index = match self.indices.get(&Shared(*key), 0) {
             Ok(index) => index,
             Err(MapError::KeyNotFound) => return Ok(()),
