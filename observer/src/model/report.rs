@@ -28,6 +28,10 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// Paths, those with most wire bytes first.
     pub paths: Vec<PathRow>,
+    /// Where each of `paths` stands in the later snapshot.
+    pub places: Vec<u32>,
+    /// The earlier snapshot had the same paths at the same places.
+    pub same_paths: bool,
     /// Tunnel senders and receivers that are no known nodes, in total.
     pub strangers: Vec<Stranger>,
     /// How full the tables are.
@@ -85,6 +89,8 @@ pub struct PathRow {
 struct Earlier<'a> {
     paths: Vec<&'a Path>,
     at: usize,
+    /// Each was found where it was looked for first.
+    in_step: bool,
 }
 
 impl<'a> Earlier<'a> {
@@ -93,13 +99,16 @@ impl<'a> Earlier<'a> {
         if !paths.is_sorted_by(|a, b| a.id < b.id) {
             paths.sort_by(|a, b| a.id.cmp(&b.id));
         }
-        Self { paths, at: 0 }
+        Self { paths, at: 0, in_step: true }
     }
 
     fn find(&mut self, id: &PathId) -> Option<&'a Path> {
         while let Some(path) = self.paths.get(self.at) {
             match path.id.cmp(id) {
-                Ordering::Less => self.at += 1,
+                Ordering::Less => {
+                    self.at += 1;
+                    self.in_step = false;
+                }
                 Ordering::Equal => {
                     self.at += 1;
                     return Some(path);
@@ -107,39 +116,43 @@ impl<'a> Earlier<'a> {
                 Ordering::Greater => break,
             }
         }
+        self.in_step = false;
         let found = self.paths.binary_search_by(|path| path.id.cmp(id)).ok()?;
         self.paths.get(found).copied()
     }
 }
 
-/// The paths, those with most wire bytes first. With thousands of them it is their order that costs, so that
-/// numbers are sorted, and each path is written once.
-fn paths(earlier: Option<&Snapshot>, later: &Snapshot) -> Vec<PathRow> {
-    let mut before = Earlier::of(earlier);
-    let figures = later.paths.iter().map(|path| {
-        let figures = PathFigures(path.counters);
-        match before.find(&path.id) {
-            Some(before) => figures.since(&PathFigures(before.counters)),
-            None => figures,
-        }
-    });
-    let figures: Vec<PathFigures> = figures.collect();
-    let mut order: Vec<(Reverse<u64>, u32)> =
-        (0..).zip(&figures).map(|(n, figures)| (Reverse(figures.get(PathCounter::WireBytes)), n)).collect();
-    if later.paths.is_sorted_by(|a, b| a.id < b.id) {
-        order.sort_unstable();
-    } else {
-        let id = |n: u32| &later.paths[n as usize].id;
-        order.sort_unstable_by(|(a, m), (b, n)| a.cmp(b).then_with(|| id(*m).cmp(id(*n))));
-    }
-    let row = |(_, n): (_, u32)| {
-        let (path, figures) = (&later.paths[n as usize], figures[n as usize]);
-        PathRow { id: path.id.clone(), scope: path.scope, figures }
-    };
-    order.into_iter().map(row).collect()
-}
-
 impl Report {
+    /// The paths, those with most wire bytes first. With thousands of them it is their order that costs, so
+    /// that numbers are sorted, and each path is written once.
+    fn add_paths(&mut self, earlier: Option<&Snapshot>, later: &Snapshot) {
+        let mut before = Earlier::of(earlier);
+        let figures = later.paths.iter().map(|path| {
+            let figures = PathFigures(path.counters);
+            match before.find(&path.id) {
+                Some(before) => figures.since(&PathFigures(before.counters)),
+                None => figures,
+            }
+        });
+        let figures: Vec<PathFigures> = figures.collect();
+        self.same_paths = before.in_step && before.at == before.paths.len();
+        let bytes = figures.iter().map(|figures| Reverse(figures.get(PathCounter::WireBytes)));
+        let mut order: Vec<(Reverse<u64>, u32)> = bytes.zip(0..).collect();
+        if later.paths.is_sorted_by(|a, b| a.id < b.id) {
+            order.sort_unstable();
+        } else {
+            self.same_paths = false;
+            let id = |n: u32| &later.paths[n as usize].id;
+            order.sort_unstable_by(|(a, m), (b, n)| a.cmp(b).then_with(|| id(*m).cmp(id(*n))));
+        }
+        let row = |n: &u32| {
+            let (path, figures) = (&later.paths[*n as usize], figures[*n as usize]);
+            PathRow { id: path.id.clone(), scope: path.scope, figures }
+        };
+        self.places = order.into_iter().map(|(_, n)| n).collect();
+        self.paths = self.places.iter().map(row).collect();
+    }
+
     /// What `later` counted in total.
     #[must_use]
     pub fn total(later: &Snapshot) -> Self {
@@ -184,7 +197,7 @@ impl Report {
             let before = earlier.and_then(|e| e.devices.iter().find(|d| d.name == device.name));
             report.add_device(before, device);
         }
-        report.paths = paths(earlier, later);
+        report.add_paths(earlier, later);
         report.price = later.price.as_ref().map(|price| {
             let before = earlier.and_then(|e| e.price.as_ref());
             PriceReport::between(before, price, interval, |device, direction| {
