@@ -12,6 +12,9 @@ use crate::config::Settings;
 use crate::kernel::{Measure, sys};
 use crate::view::tui::{self, Ask, Feed, Origin, Process, TuiError};
 
+/// How soon what the screen asks for is done.
+const ASKED: Duration = Duration::from_millis(200);
+
 /// Runs `observer top`.
 ///
 /// # Errors
@@ -141,7 +144,7 @@ async fn serve(
                 Ok(Ask::Speed(_) | Ask::Hold(_) | Ask::Step) | Err(TryRecvError::Empty) => {}
                 Err(TryRecvError::Disconnected) => return,
             }
-            let step = due.min(Instant::now() + Duration::from_millis(100));
+            let step = due.min(Instant::now() + ASKED);
             if let Err(error) = source.care_until(step).await
                 && feed.send(Feed::Failed(error.to_string())).is_err()
             {

@@ -49,8 +49,8 @@ pub struct TuiError {
     pub cause: std::io::Error,
 }
 
-/// How long the loop sleeps for a key before it looks for figures again.
-const TICK: Duration = Duration::from_millis(50);
+/// How long the loop sleeps for a key before it looks for figures again. A key wakes it at once.
+const TICK: Duration = Duration::from_millis(100);
 
 /// What a screen has for the loop.
 #[derive(Debug)]
