@@ -49,8 +49,8 @@ pub static PATH_STATS: PerCpuArray<PathStats> = PerCpuArray::with_max_entries(DE
 #[map]
 pub static FREE_PATHS: Stack<u32> = Stack::with_max_entries(DEFAULT_PATHS, 0);
 
-/// How many paths these programs have entered on each CPU: user space reads the keys of `PATHS` again when there are
-/// more.
+/// How many paths these programs have entered on each CPU: user space reads the keys of `PATHS` again when
+/// there are more.
 #[map]
 pub static PATHS_ENTERED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 

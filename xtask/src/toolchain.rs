@@ -177,8 +177,9 @@ impl Toolchain {
         Ok(said)
     }
 
-    /// Copies an object without DWARF, which is four fifths of it and which no kernel reads: lines and types for the
-    /// verifier stand in BTF. False where rustc came without the tool for it: then the program is larger.
+    /// Copies an object without DWARF, which is four fifths of it and which no kernel reads: lines and types
+    /// for the verifier stand in BTF. False where rustc came without the tool for it: then the program is
+    /// larger.
     fn without_debug(&self, object: &Path, copy: &Path) -> bool {
         let Ok(targets) = fs::read_dir(self.sysroot.join("lib/rustlib")) else { return false };
         let tools = targets.flatten().map(|target| target.path().join("bin/rust-objcopy"));

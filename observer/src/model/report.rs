@@ -89,17 +89,18 @@ pub struct PathRow {
 struct Earlier<'a> {
     paths: Vec<&'a Path>,
     at: usize,
-    /// Each was found where it was looked for first.
+    /// They stand as they did in the snapshot, and each was found where it was looked for first.
     in_step: bool,
 }
 
 impl<'a> Earlier<'a> {
     fn of(snapshot: Option<&'a Snapshot>) -> Self {
         let mut paths: Vec<&Path> = snapshot.map(|s| s.paths.iter().collect()).unwrap_or_default();
-        if !paths.is_sorted_by(|a, b| a.id < b.id) {
+        let in_step = paths.is_sorted_by(|a, b| a.id < b.id);
+        if !in_step {
             paths.sort_by(|a, b| a.id.cmp(&b.id));
         }
-        Self { paths, at: 0, in_step: true }
+        Self { paths, at: 0, in_step }
     }
 
     fn find(&mut self, id: &PathId) -> Option<&'a Path> {
@@ -141,7 +142,6 @@ impl Report {
         if later.paths.is_sorted_by(|a, b| a.id < b.id) {
             order.sort_unstable();
         } else {
-            self.same_paths = false;
             let id = |n: u32| &later.paths[n as usize].id;
             order.sort_unstable_by(|(a, m), (b, n)| a.cmp(b).then_with(|| id(*m).cmp(id(*n))));
         }

@@ -1,10 +1,9 @@
 //! The exporter: kills at any moment, restarts, two at once, readers beside it, and with three
 //! capabilities and no more.
 
-use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv6Addr, SocketAddrV6, TcpStream, UdpSocket};
+use std::net::{Ipv6Addr, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -164,12 +163,8 @@ impl Dice {
 /// Gives a device a packet that VXLAN drops, for want of somebody to send multicast to.
 fn send_to_nobody(netns: &str, device: &'static str) {
     within(netns, move || {
-        let name = CString::new(device).expect("a name");
-        // SAFETY: one call with a string that ends.
-        let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
         let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).expect("a socket");
-        let everybody = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
-        socket.send_to(b"?", SocketAddrV6::new(everybody, 9, 0, index)).expect("sent");
+        socket.send_to(b"?", (format!("ff02::1%{device}"), 9)).expect("sent");
     });
 }
 
