@@ -8,9 +8,12 @@ use observer_testing::memory::size_class_table;
 use observer_testing::node::{Node, OTHER_SLOT, TUNNEL_SLOT, UNDERLAY_SLOT};
 
 use crate::clock::{median, thread_time};
+use crate::quiet;
 
 /// Runs before anything is measured.
 pub const WARM_UP: u32 = 20_000;
+/// Runs in one piece: some tenths of a millisecond.
+const PIECE: u32 = 5_000;
 
 /// `struct __sk_buff` where the fields stand that a run may set (include/uapi/linux/bpf.h).
 const SK_BUFF: usize = 192;
@@ -79,15 +82,20 @@ pub struct Cost {
     pub cpu: f64,
     /// By the kernel's own clock inside.
     pub kernel: f64,
+    /// How often the program ran for that, pieces that were thrown away included.
+    pub runs: u64,
 }
 
 /// Medians of what several programs cost.
-pub struct Costs(Vec<Vec<Cost>>);
+pub struct Costs {
+    rounds: Vec<Vec<Cost>>,
+    runs: Vec<u64>,
+}
 
 impl Costs {
     /// Nothing measured yet of `count` programs.
     pub fn of(count: usize) -> Self {
-        Self(vec![Vec::new(); count])
+        Self { rounds: vec![Vec::new(); count], runs: vec![0; count] }
     }
 
     /// Runs each once more, in an order that is the round's.
@@ -100,18 +108,25 @@ impl Costs {
         repeat: u32,
         mut run: impl FnMut(usize, u32) -> Result<Cost>,
     ) -> Result<()> {
-        let count = self.0.len();
+        let count = self.rounds.len();
         for turn in 0..count {
             let index = (round + turn) % count;
-            self.0[index].push(run(index, repeat)?);
+            let cost = run(index, repeat)?;
+            self.runs[index] += cost.runs;
+            self.rounds[index].push(cost);
         }
         Ok(())
     }
 
+    /// How often the program at `index` ran in all.
+    pub fn runs(&self, index: usize) -> u64 {
+        self.runs[index]
+    }
+
     /// Of the program at `index`.
     pub fn median(&self, index: usize) -> Cost {
-        let of = |value: fn(&Cost) -> f64| median(&self.0[index].iter().map(value).collect::<Vec<_>>());
-        Cost { cpu: of(|cost| cost.cpu), kernel: of(|cost| cost.kernel) }
+        let of = |value: fn(&Cost) -> f64| median(&self.rounds[index].iter().map(value).collect::<Vec<_>>());
+        Cost { cpu: of(|cost| cost.cpu), kernel: of(|cost| cost.kernel), runs: self.runs[index] }
     }
 
     /// What one program costs above another, by CPU time.
@@ -183,11 +198,39 @@ impl Ours {
     }
 }
 
-/// Runs a program on a packet `repeat` times.
+/// Runs a program on a packet `repeat` times, and again where the processor was not ours ([`quiet`]).
 ///
 /// # Errors
 /// The kernel refused.
 pub fn run(program: &Program, packet: &Packet, repeat: u32) -> Result<Cost> {
+    in_pieces(repeat, PIECE, |repeat| once(program, packet, repeat))
+}
+
+/// Runs something `repeat` times, `piece` at once, and pieces again where the processor was not ours.
+///
+/// # Errors
+/// Those of `once`, which is given how often to repeat.
+pub fn in_pieces(repeat: u32, piece: u32, once: impl Fn(u32) -> Result<Cost>) -> Result<Cost> {
+    let mut sum = Cost { cpu: 0.0, kernel: 0.0, runs: 0 };
+    let mut left = repeat;
+    while left > 0 {
+        let now = left.min(piece);
+        let mut dropped = 0;
+        let cost = quiet::measure(|| once(now), |cost| dropped += cost.runs)?;
+        let share = f64::from(now) / f64::from(repeat);
+        sum.cpu += cost.cpu * share;
+        sum.kernel += cost.kernel * share;
+        sum.runs += dropped + cost.runs;
+        left -= now;
+    }
+    Ok(sum)
+}
+
+/// Runs a program on a packet `repeat` times, whatever else the processor does.
+///
+/// # Errors
+/// The kernel refused.
+pub fn once(program: &Program, packet: &Packet, repeat: u32) -> Result<Cost> {
     let mut options = TestRunOptions::new();
     options.data_in = Some(&packet.bytes);
     options.ctx_in = packet.context.as_deref();
@@ -200,7 +243,8 @@ pub fn run(program: &Program, packet: &Packet, repeat: u32) -> Result<Cost> {
     };
     let time = thread_time() - start;
     let result = result.context("the kernel cannot run the program on the packet")?;
-    Ok(Cost { cpu: time as f64 / f64::from(repeat), kernel: result.duration.as_nanos() as f64 })
+    let (cpu, kernel) = (time as f64 / f64::from(repeat), result.duration.as_nanos() as f64);
+    Ok(Cost { cpu, kernel, runs: u64::from(repeat) })
 }
 
 /// Warms each of `count` programs up, then runs them by turns in an order that rotates from round to
@@ -213,10 +257,10 @@ pub fn by_turns(
     effort: Effort,
     mut run: impl FnMut(usize, u32) -> Result<Cost>,
 ) -> Result<Costs> {
-    for index in 0..count {
-        run(index, WARM_UP)?;
-    }
     let mut costs = Costs::of(count);
+    for index in 0..count {
+        costs.runs[index] += run(index, WARM_UP)?.runs;
+    }
     for round in 0..effort.rounds {
         costs.add_round(round, effort.repeat, &mut run)?;
     }

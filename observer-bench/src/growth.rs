@@ -10,9 +10,11 @@ use observer_common::kind::{Class, Direction};
 use observer_testing::node::{FAR_POD, Node, PEER, STRANGER, UNDERLAY_SLOT};
 use serde_json::{Value, json};
 
-use crate::bench::{Effort, Hook, Ours, Packet, WARM_UP, by_turns, run};
+use crate::bench::{Effort, Hook, Ours, Packet, by_turns, once, run};
 use crate::classes;
 use crate::clock::{self, median};
+use crate::parked::Parked;
+use crate::quiet;
 use crate::report::{Section, grouped, ns, verdict};
 use crate::yardsticks::{Senders, Yardstick, Yardsticks, fd};
 
@@ -90,6 +92,7 @@ fn above_floor(
 ) -> Result<Vec<Above>> {
     // Loaded anew, so that the reference knows no flows yet.
     let mut yardsticks = Yardsticks::load()?;
+    let _parked = Parked::new([yardsticks.program(hook, Yardstick::Driver)?])?;
     for (target, yardstick) in [(0, Yardstick::Floor), (1, Yardstick::Reference)] {
         let program = fd(yardsticks.program(hook, yardstick)?)?;
         yardsticks.set_target(hook, target, &program)?;
@@ -102,17 +105,18 @@ fn above_floor(
         2 => (index / KINDS) as u32 + 2,
         kind => kind as u32,
     };
+    quiet::settle()?;
     // Every sender is seen once before anything is measured, and in another order than afterwards.
     for index in 0..KINDS * senders.len() {
         yardsticks.set_senders(senders[index / KINDS].in_order().towards(target(index)))?;
-        run(yardsticks.program(hook, Yardstick::Driver)?, packet, senders[index / KINDS].count())?;
+        once(yardsticks.program(hook, Yardstick::Driver)?, packet, senders[index / KINDS].count())?;
     }
     let costs = by_turns(KINDS * senders.len(), effort, |index, repeat| {
         yardsticks.set_senders(senders[index / KINDS].towards(target(index)))?;
         run(yardsticks.program(hook, Yardstick::Driver)?, packet, repeat)
     })?;
-    for (ours, senders) in ours.iter().zip(senders) {
-        check(ours, u64::from(senders.count()), effort)?;
+    for (n, (ours, senders)) in ours.iter().zip(senders).enumerate() {
+        check(ours, u64::from(senders.count()) + costs.runs(n * KINDS + 2))?;
     }
     let above = |n: usize| {
         let [floor, reference, ours] = [0, 1, 2].map(|kind| n * KINDS + kind);
@@ -122,12 +126,11 @@ fn above_floor(
 }
 
 /// Every packet must have been counted, as whatever it is.
-fn check(ours: &Ours, first: u64, effort: Effort) -> Result<()> {
+fn check(ours: &Ours, should: u64) -> Result<()> {
     let mut is = 0;
     for class in Class::ALL {
         is += ours.packets(UNDERLAY_SLOT, Direction::Ingress, class)?;
     }
-    let should = first + u64::from(WARM_UP) + effort.rounds as u64 * u64::from(effort.repeat);
     if is != should {
         bail!("{is} packets were counted behind the driver, {should} were run");
     }
@@ -165,12 +168,13 @@ pub fn scale(effort: Effort) -> Result<Section> {
     }
     rows.extend(devices(&mut ours, effort)?);
     rows.extend(cpus(&mut ours[0], effort)?);
-    let about =
+    let about = format!(
         "A driver gives each run another sender, in an order that caches cannot foresee, and goes on \
         by a tail call; floor and REF run behind the same driver, so REF + says what as many flows cost a \
         program with one hash. Growth: nanoseconds above the floor, against the first row. Devices: ours stands at the last place that a look-up probes. CPUs: the same path on \
-        all of them at once."
-            .to_owned();
+        all of them at once. {}",
+        quiet::sentence(),
+    );
     Ok(section("scale", "Growth: paths, devices, CPUs", about, &rows))
 }
 
@@ -208,9 +212,10 @@ pub fn flood(effort: Effort) -> Result<Section> {
     }
     let about = format!(
         "{} distinct spoofed senders against one, at a node that knows {} peers; by the driver of the growth \
-         above. None of them may become a path.",
+         above. None of them may become a path. {}",
         grouped(u64::from(FLOOD)),
         grouped(u64::from(KNOWN)),
+        quiet::sentence(),
     );
     Ok(section("flood", "Flood of spoofed senders", about, &rows))
 }

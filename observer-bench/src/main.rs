@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask bench` builds and runs it.
 
+mod against;
 mod bench;
 mod chart;
 mod check;
@@ -11,11 +12,13 @@ mod frames;
 mod growth;
 mod iperf;
 mod netns;
+mod parked;
 mod pcap;
 mod price;
 mod process;
 mod program;
 mod pty;
+mod quiet;
 mod report;
 mod scratch;
 mod trace;
@@ -31,16 +34,21 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
 
+use against::Agreement;
 use bench::Effort;
 use observer_testing::ceilings::Ceilings;
 use report::{Place, Section};
 
-/// A ceiling was exceeded.
+/// A ceiling was exceeded, or two runs do not agree.
 const EXCEEDED: u8 = 1;
 /// Something could not be measured.
 const COULD_NOT: u8 = 2;
 /// How often the programs are measured before a ceiling counts as exceeded.
 const CHECKS: usize = 3;
+/// How long a part may wait for a quiet processor.
+const PATIENCE: Duration = Duration::from_secs(10 * 60);
+/// The same where seconds count.
+const HASTE: Duration = Duration::from_secs(60);
 const PAGE: &str = "docs/performance.md";
 const CHART: &str = "docs/performance.svg";
 
@@ -81,12 +89,19 @@ struct Cli {
     /// Hold programs and sizes against observer-testing/ceilings.toml; exit code 1 where one is exceeded
     #[arg(long)]
     check: bool,
+    /// Only these classes of packets, by their letters, in the part `program`: for a look, not for the page
+    #[arg(long, value_delimiter = ',', value_name = "LETTER", conflicts_with_all = ["docs", "check"])]
+    class: Vec<String>,
     /// Only these parts
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PART")]
     only: Vec<Part>,
     /// Write the results as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Hold the ratios against those of an earlier run, as `--json` wrote them; exit code 1 where one is more than a
+    /// tenth off
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
     /// Write what was measured into docs/performance.md and its chart, as a full run does
     #[arg(long)]
     docs: bool,
@@ -110,7 +125,7 @@ impl Cli {
     }
 
     fn writes_docs(&self) -> bool {
-        self.docs || !(self.quick || self.check) && self.only.is_empty()
+        self.docs || !(self.quick || self.check) && self.only.is_empty() && self.class.is_empty()
     }
 }
 
@@ -126,7 +141,9 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<ExitCode> {
     let place = Place::here(cli.quick || cli.check);
+    let earlier = cli.against.as_deref().map(against::read).transpose()?;
     clock::pin_to_one()?;
+    quiet::be_patient(if cli.quick || cli.check { HASTE } else { PATIENCE });
     let (mut sections, mut exceeded, mut failed) = (Vec::new(), Vec::new(), false);
     for part in cli.parts() {
         match measure(part, cli, &mut exceeded) {
@@ -143,8 +160,18 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         }
     }
     print!("{}", report::text(&place, &sections));
+    let results = report::json(&place, &sections);
     if let Some(path) = &cli.json {
-        write(path, &format!("{:#}\n", report::json(&place, &sections)))?;
+        write(path, &format!("{results:#}\n"))?;
+    }
+    let mut disagree = false;
+    if let (Some(earlier), Some(path)) = (earlier, &cli.against) {
+        let failed = || format!("cannot compare with {}", path.display());
+        let agreement = Agreement::of(&earlier, &results).with_context(failed)?;
+        let (apart, compared) = (agreement.apart.len(), agreement.compared);
+        println!("\n{} of {compared} ratios agree with {} within 10 %", compared - apart, path.display());
+        agreement.apart.iter().for_each(|sentence| println!("{sentence}"));
+        disagree = apart != 0;
     }
     if cli.writes_docs() {
         report::write_page(Path::new(PAGE), &place, &sections)?;
@@ -157,7 +184,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     }
     Ok(if failed {
         ExitCode::from(COULD_NOT)
-    } else if cli.check && !exceeded.is_empty() {
+    } else if disagree || cli.check && !exceeded.is_empty() {
         ExitCode::from(EXCEEDED)
     } else {
         ExitCode::SUCCESS
@@ -173,7 +200,7 @@ fn measure(part: Part, cli: &Cli, exceeded: &mut Vec<String>) -> Result<Section>
     let choose = |few: usize, many: usize| if quick { few } else { many };
     match part {
         Part::Program => {
-            let mut measured = program::measure(effort)?;
+            let mut measured = program::measure(effort, &cli.class)?;
             let ceilings = Ceilings::read();
             let mut above = check::exceeded_ratios(&ceilings, &measured);
             // What else the machine does makes programs look dearer, never cheaper.
@@ -182,7 +209,7 @@ fn measure(part: Part, cli: &Cli, exceeded: &mut Vec<String>) -> Result<Section>
                     break;
                 }
                 eprintln!("bench: above a ceiling, which a busy machine can be the reason of: once more");
-                program::keep_lowest(&mut measured, program::measure(effort)?);
+                program::keep_lowest(&mut measured, program::measure(effort, &cli.class)?);
                 above = check::exceeded_ratios(&ceilings, &measured);
             }
             exceeded.extend(above);

@@ -1,11 +1,13 @@
 //! (a) What the programs cost: R = (ours − floor) / (REF − floor), for every class of packets.
 
 use anyhow::{Result, bail};
-use observer::kernel::Capacities;
+use observer::kernel::{Capacities, entry};
 use serde_json::json;
 
-use crate::bench::{Costs, Effort, Hook, Ours, Packet, WARM_UP, run};
+use crate::bench::{Costs, Effort, Hook, Ours, Packet, WARM_UP, once, run};
 use crate::classes::{self, PacketClass};
+use crate::parked::Parked;
+use crate::quiet;
 use crate::report::{Bar, Section, grouped, ns, verdict};
 use crate::yardsticks::{Yardstick, Yardsticks};
 
@@ -56,6 +58,8 @@ impl Measured {
 
 /// Programs that are run by turns: a floor and ours, a floor and the reference.
 const PROGRAMS: usize = 4;
+/// Which of them is ours.
+const OURS: usize = 1;
 
 /// Measures every class at every hook that it can be given to.
 ///
@@ -64,10 +68,14 @@ const PROGRAMS: usize = 4;
 ///
 /// # Errors
 /// The kernel refused, or a program did not count what it was run on.
-pub fn measure(effort: Effort) -> Result<Vec<Measured>> {
+pub fn measure(effort: Effort, only: &[String]) -> Result<Vec<Measured>> {
     let (yardsticks, mut ours) = (Yardsticks::load()?, Ours::load(Capacities::default())?);
+    let xdp = [Yardstick::Floor, Yardstick::Reference].map(|it| yardsticks.program(Hook::Xdp, it));
+    let [floor, reference] = xdp;
+    let _parked = Parked::new([floor?, reference?, ours.program(entry::XDP)?])?;
     let reference = Packet::new(classes::native(observer_testing::node::FAR_POD));
-    let classes = classes::all();
+    let mut classes = classes::all();
+    classes.retain(|class| only.is_empty() || only.iter().any(|letter| letter == class.letter));
     let places = classes.iter().flat_map(|class| class.hooks.iter().map(move |hook| (class, *hook)));
     let mut all: Vec<_> = places.map(|(class, hook)| (class, hook, Costs::of(PROGRAMS))).collect();
     for round in 0..effort.rounds {
@@ -99,6 +107,7 @@ fn add_round(
     costs: &mut Costs,
 ) -> Result<()> {
     ours.prepare(&class.node)?;
+    quiet::settle()?;
     let floor = yardsticks.program(hook, Yardstick::Floor)?;
     let what: [_; PROGRAMS] = [
         (floor, &class.packet),
@@ -107,11 +116,12 @@ fn add_round(
         (yardsticks.program(hook, Yardstick::Reference)?, reference),
     ];
     for (program, packet) in what {
-        run(program, packet, WARM_UP)?;
+        once(program, packet, WARM_UP)?;
     }
+    let before = costs.runs(OURS);
     costs.add_round(round, repeat, |index, repeat| run(what[index].0, what[index].1, repeat))?;
     let (slot, counted) = class.counted;
-    let runs = u64::from(WARM_UP) + u64::from(repeat);
+    let runs = u64::from(WARM_UP) + costs.runs(OURS) - before;
     let (is, should) = (ours.packets(slot, class.direction, counted)?, runs * u64::from(class.segments));
     if is != should {
         bail!(
@@ -128,11 +138,12 @@ fn add_round(
 pub fn section(measured: &[Measured], effort: Effort) -> Section {
     let about = format!(
         "`BPF_PROG_TEST_RUN` on one CPU, {} rounds of {} runs by turns after {WARM_UP} of warm-up, each round over all classes; medians of \
-         the thread's CPU time. Floor: an empty program. REF: parse to the ports and one update of a per-CPU \
+         the thread's CPU time. {} Floor: an empty program. REF: parse to the ports and one update of a per-CPU \
          hash with a 16-byte key, always on the packet of class a. R = (ours − floor) / (REF − floor). In the \
          last column R by the kernel's own clock, which counts whole nanoseconds only.",
         effort.rounds,
         grouped(u64::from(effort.repeat)),
+        quiet::sentence(),
     );
     let rows = measured
         .iter()

@@ -10,9 +10,10 @@ use observer_common::event::{SNAP, WHYS, Wanted, Why};
 use observer_common::kind::Direction;
 use serde_json::json;
 
-use crate::bench::{Cost, Effort, Hook, Ours, Packet, WARM_UP, by_turns, run};
+use crate::bench::{Cost, Effort, Hook, Ours, Packet, by_turns, in_pieces, run};
 use crate::classes::{self, Budget, PacketClass};
 use crate::clock::thread_time;
+use crate::quiet;
 use crate::report::{Section, grouped, ns, verdict};
 use crate::yardsticks::{FLOOR_RAW, Yardstick, Yardsticks};
 
@@ -26,6 +27,8 @@ const EVERYDAY: &str = "NO_SOCKET";
 const VAGUE: &str = "NOT_SPECIFIED";
 /// An address that is in no function.
 const NOWHERE: u64 = 1;
+/// Runs of a program at a tracepoint in one piece: each is a system call.
+const RAW_PIECE: u32 = 500;
 
 /// One row.
 struct Measured {
@@ -94,6 +97,7 @@ fn at_tc(
     effort: Effort,
 ) -> Result<Measured> {
     ours.prepare(&class.node)?;
+    quiet::settle()?;
     let name = match class.direction {
         Direction::Ingress => entry::TRACE_INGRESS,
         Direction::Egress => entry::TRACE_EGRESS,
@@ -108,7 +112,7 @@ fn at_tc(
     let before = tallied(ours)?;
     let costs = by_turns(what.len(), effort, |index, repeat| run(what[index].0, what[index].1, repeat))?;
     let tally = since(before, tallied(ours)?);
-    let runs = u64::from(WARM_UP) + effort.rounds as u64 * u64::from(effort.repeat);
+    let runs = costs.runs(1);
     let told = tally.sent + tally.suppressed + tally.lost;
     if told != 0 && told != runs {
         bail!("{}: {runs} packets ran, {told} of them were to be told of: some or all should", class.name);
@@ -155,10 +159,11 @@ fn at_drop(
     let [floor_tc, reference_tc] = tc;
     let (floor_tc, reference_tc) = (floor_tc?, reference_tc?);
     let arguments = [0, NOWHERE, reason];
+    quiet::settle()?;
     let before = tallied(ours)?;
     let costs = by_turns(4, effort, |index, repeat| match index {
-        0 => run_raw(floor, arguments, repeat),
-        1 => run_raw(program, arguments, repeat),
+        0 => in_pieces(repeat, RAW_PIECE, |repeat| run_raw(floor, arguments, repeat)),
+        1 => in_pieces(repeat, RAW_PIECE, |repeat| run_raw(program, arguments, repeat)),
         2 => run(floor_tc, reference, repeat),
         _ => run(reference_tc, reference, repeat),
     })?;
@@ -186,7 +191,7 @@ fn run_raw(program: &Program, arguments: [u64; 3], repeat: u32) -> Result<Cost> 
         program.test_run(options).context("the kernel cannot run the program")?;
     }
     let time = (thread_time() - start) as f64 / f64::from(repeat);
-    Ok(Cost { cpu: time, kernel: f64::NAN })
+    Ok(Cost { cpu: time, kernel: f64::NAN, runs: u64::from(repeat) })
 }
 
 fn tallied(ours: &Ours) -> Result<[(Why, Tally); WHYS]> {
@@ -206,11 +211,12 @@ fn since(before: [(Why, Tally); WHYS], after: [(Why, Tally); WHYS]) -> Tally {
 fn section(measured: &[Measured], missing: Vec<String>, effort: Effort) -> Section {
     let about = format!(
         "The programs of `observer trace`, which are loaded only while it runs, with all reasons wanted and {RATE} \
-         packets a second; measured and judged as above, {} rounds of {} runs. A class without a budget is told of: \
+         packets a second; measured and judged as above, {} rounds of {} runs. {} A class without a budget is told of: \
          all but {RATE} a second are kept back. At `kfree_skb` a run is a system call, which the floor holds too; \
          the budget is that of external traffic.",
         effort.rounds,
         grouped(u64::from(effort.repeat)),
+        quiet::sentence(),
     );
     let rows = measured
         .iter()

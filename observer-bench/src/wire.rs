@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::bench::{Effort, Hook, Packet, by_turns, run};
 use crate::classes;
+use crate::quiet;
 use crate::report::{Section, grouped, ns};
 use crate::yardsticks::{Yardstick, Yardsticks};
 
@@ -175,6 +176,7 @@ pub fn measure(effort: Effort) -> Result<Section> {
             (floor, &reference),
             (yardsticks.program(Hook::Tc, Yardstick::Reference)?, &reference),
         ];
+        quiet::settle()?;
         let costs = by_turns(what.len(), effort, |index, repeat| run(what[index].0, what[index].1, repeat))?;
         if wire.samples()? != 0 {
             bail!("{}: something was timed", case.what);
@@ -200,10 +202,11 @@ pub fn measure(effort: Effort) -> Result<Section> {
     }
     let about = format!(
         "The two programs that time round trips at the hooks, attached only while the price is measured, beside those \
-         that count; as above, {} rounds of {} runs, one of {SAMPLE} segments chosen. What starts and stops a clock \
+         that count; as above, {} rounds of {} runs. {} One of {SAMPLE} segments is chosen. What starts and stops a clock \
          is left out: it happens at most three times in a round trip of a chosen flow.",
         effort.rounds,
         grouped(u64::from(effort.repeat)),
+        quiet::sentence(),
     );
     Ok(Section {
         name: "wire",

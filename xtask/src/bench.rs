@@ -13,6 +13,7 @@ use crate::{setup, shell};
 #[command(after_help = "Examples:
   cargo xtask bench                          everything: a quarter of an hour on a quiet machine
   cargo xtask bench --quick --only program   what the programs cost, in seconds
+  cargo xtask bench --against results.json   do the ratios of two runs agree?
   cargo xtask bench --check                  against the ceilings in observer-testing/ceilings.toml")]
 pub struct Args {
     /// What to pass on: `--help` there says more
@@ -44,7 +45,7 @@ pub fn run(args: &Args) -> Result<()> {
     let status = bench.status().with_context(|| format!("cannot start {bench:?}"))?;
     match status.code() {
         Some(0) => Ok(()),
-        Some(1) => bail!("a ceiling was exceeded"),
+        Some(1) => bail!("a ceiling was exceeded, or two runs do not agree"),
         _ => bail!("the benchmark failed: {status}"),
     }
 }
