@@ -6,7 +6,7 @@ use crate::counters::{EVENTS, TOTALS};
 use crate::kind::{Class, Direction};
 
 /// Changes whenever the layout of any map changes; pinned maps of another version are refused.
-pub const LAYOUT: u32 = 2;
+pub const LAYOUT: u32 = 3;
 
 /// Devices that can be watched at once: by default, and at most.
 pub const DEFAULT_SLOTS: u32 = 32;
@@ -14,6 +14,8 @@ pub const DEFAULT_SLOTS: u32 = 32;
 pub const MAX_SLOTS: u32 = 512;
 /// Paths that fit by default.
 pub const DEFAULT_PATHS: u32 = 16_384;
+/// Most paths that may fit: as many as [`crate::path::PathSet`] can tell apart.
+pub const MOST_PATHS: u32 = 1 << 20;
 /// Peers (node addresses) that fit by default.
 pub const DEFAULT_PEERS: u32 = 8_192;
 /// Pod blocks that fit by default.
@@ -133,11 +135,12 @@ pub struct Config {
     pub usual_udp_class: u32,
     /// The VNI of that tunnel, or [`crate::path::VNI_NONE`].
     pub usual_udp_vni: u32,
-    /// Changes whenever a path was removed, so that no CPU goes on with a key that it remembers; never 0
-    /// where paths are counted. [`crate::path::BusyPath`].
-    pub generation: u32,
+    /// Places for the counters of paths that each CPU has ([`crate::path::UsualPath`]).
+    pub paths: u32,
     /// Explicit padding, zero.
     pub reserved: u32,
+    /// [`Config::port_bit`] of every port below: what has none of them is no tunnel's. [`Config::filtered`].
+    pub port_filter: u64,
     /// UDP destination ports in wire order; 0 ends a list.
     pub vxlan_ports: [u16; PORTS],
     /// The same for Geneve.
@@ -157,13 +160,32 @@ impl Config {
         vnis: [4096, 0x00ca_11c0, 0, 0, 0, 0, 0, 0],
         usual_udp_class: Class::None as u32,
         usual_udp_vni: 0,
-        generation: 1,
+        paths: DEFAULT_PATHS,
         reserved: 0,
+        port_filter: u64::MAX,
         vxlan_ports: [4789_u16.to_be(), 0, 0, 0],
         geneve_ports: [6081_u16.to_be(), 0, 0, 0],
         // 51820 and 51821: Calico's WireGuard for IPv4 and IPv6 (felix/config: WireguardListeningPort).
         wireguard_ports: [51820_u16.to_be(), 51821_u16.to_be(), 0, 0],
     };
+}
+
+impl Config {
+    /// The bit of a UDP port, in wire order: on most machines by its upper byte, which is 0 of the ports that floods
+    /// are reflected from.
+    #[inline(always)]
+    #[must_use]
+    pub const fn port_bit(port: u16) -> u64 {
+        1 << (port & 63)
+    }
+
+    /// The same with the filter of its ports.
+    #[must_use]
+    pub fn filtered(self) -> Self {
+        let ports = self.vxlan_ports.iter().chain(&self.geneve_ports).chain(&self.wireguard_ports);
+        let filter = ports.filter(|port| **port != 0).fold(0, |filter, port| filter | Self::port_bit(*port));
+        Self { port_filter: filter, ..self }
+    }
 }
 
 /// Key of the table of pod blocks.

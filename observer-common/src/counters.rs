@@ -185,7 +185,8 @@ counters! {
 }
 
 counters! {
-    /// Counters of one path. The first eight share the cache line that every packet touches.
+    /// Counters of one path. The first [`crate::path::USUAL`] share a cache line with the key, and are all that
+    /// most packets touch.
     PathCounter, PATH_COUNTERS {
         /// Packets on the wire.
         Packets = "packets";
@@ -195,10 +196,10 @@ counters! {
         L3Bytes = "l3_bytes";
         /// L3 bytes of the innermost IP packet.
         InnerBytes = "inner_bytes";
-        /// Packets whose L3 size exceeds the device's MTU.
-        Oversized = "oversized";
         /// The largest packet's L3 size.
         Largest = "largest_bytes", Max;
+        /// Packets whose L3 size exceeds the device's MTU.
+        Oversized = "oversized";
         /// Packets on their way into this path's tunnel that would be fragmented by it.
         WouldFragment = "would_fragment";
         /// Packets on their way into this path's tunnel that would be dropped by it.

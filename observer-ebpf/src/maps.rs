@@ -1,5 +1,6 @@
 //! Every map, with its size and why.
 
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf, Stack};
 use observer_common::abi::{
@@ -10,7 +11,7 @@ use observer_common::account::Observation;
 use observer_common::address::Address;
 use observer_common::drops::DropConfig;
 use observer_common::event::{Event, Fields, Flow, LONGEST_SNAP, STEPS, Step, WHYS, Wanted};
-use observer_common::path::{PATH_SETS, PEER_WORDS, PathKey, PathSet, PathStats, Stranger};
+use observer_common::path::{PATH_SETS, PEER_WORDS, PathKey, PathSet, RarePath, Stranger, UsualPath};
 
 use crate::drops::Dropped;
 
@@ -40,11 +41,18 @@ pub static EVENTS: PerCpuArray<Events> = PerCpuArray::with_max_entries(DEFAULT_S
 #[map]
 pub static PATHS: HashMap<PathKey, u32> = HashMap::with_max_entries(DEFAULT_PATHS, 0);
 
-/// Counters of paths. An array beside the hash, because a CPU that remembers the index need not hash.
+/// What most packets of paths touch: places for each CPU, one CPU behind the other. An array
+/// beside the hash, because a CPU that remembers the index need not hash. Not a per-CPU one: those have a table of
+/// pointers between, and their values begin anywhere in a cache line; an array that can be mapped begins with
+/// a page, and user space reads it where it is.
 #[map]
-pub static PATH_STATS: PerCpuArray<PathStats> = PerCpuArray::with_max_entries(DEFAULT_PATHS, 0);
+pub static PATH_USUAL: Array<UsualPath> = Array::with_max_entries(DEFAULT_PATHS, BPF_F_MMAPABLE);
 
-/// Indices into `PATH_STATS` that no path has. User space fills it, the lowest on top, so that the used
+/// The other counters of paths, at the same places.
+#[map]
+pub static PATH_RARE: Array<RarePath> = Array::with_max_entries(DEFAULT_PATHS, BPF_F_MMAPABLE);
+
+/// Indices of places that no path has. User space fills it, the lowest on top, so that the used
 /// ones stand together.
 #[map]
 pub static FREE_PATHS: Stack<u32> = Stack::with_max_entries(DEFAULT_PATHS, 0);
@@ -54,9 +62,10 @@ pub static FREE_PATHS: Stack<u32> = Stack::with_max_entries(DEFAULT_PATHS, 0);
 #[map]
 pub static PATHS_ENTERED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
-/// Busy paths by [`observer_common::path::path_set`]: what is found here costs no look-up of a hash.
+/// Busy paths by [`observer_common::path::path_set`], all sets of one CPU behind those of another: what is found
+/// here costs no look-up of a hash.
 #[map]
-pub static PATH_CACHE: PerCpuArray<PathSet> = PerCpuArray::with_max_entries(PATH_SETS, 0);
+pub static PATH_CACHE: Array<PathSet> = Array::with_max_entries(PATH_SETS, BPF_F_MMAPABLE);
 
 /// Which addresses may be those of peers or of paths ([`observer_common::path::peer_bit`]): it spares
 /// what a flood of spoofed senders would look up in vain.

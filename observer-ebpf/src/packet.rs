@@ -83,6 +83,16 @@ impl Packet for Direct {
     }
 
     #[inline(always)]
+    fn fixed<T: Plain>(&self, offset: u32) -> Option<T> {
+        let at = self.start + offset as usize;
+        if at + size_of::<T>() > self.end {
+            return None;
+        }
+        // SAFETY: as above.
+        Some(unsafe { *(at as *const T) })
+    }
+
+    #[inline(always)]
     fn settle<T>(&self, value: &mut T) {
         settled(value);
     }

@@ -1,17 +1,20 @@
 //! The accounting rule's tables, in the kernel's maps.
 
 use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use observer_common::abi::{
-    BlockFacts, BlockKey, Config, DEVICE_PROBES, DEVICE_TABLE, DeviceFacts, Events, PeerFacts, SIZE_CLASSES,
-    SIZE_TABLE, Totals,
+    BlockFacts, BlockKey, Config, DEVICE_PROBES, DEVICE_TABLE, DeviceFacts, Events, MOST_PATHS, PeerFacts,
+    SIZE_CLASSES, SIZE_TABLE, Totals,
 };
 use observer_common::account::{Observation, Tables};
 use observer_common::address::Address;
-use observer_common::path::{BusyPath, PathKey, PathStats, Stranger, path_set, peer_bit};
+use observer_common::path::{
+    Counters, PATH_SETS, PathKey, RarePath, Stranger, USUAL, UsualPath, path_set, peer_bit,
+};
 
 use crate::maps::{
-    BLOCKS, CONFIG, DEVICES, EVENTS, FREE_PATHS, IN_HAND, PATH_CACHE, PATH_STATS, PATHS, PATHS_ENTERED,
-    PEER_FILTER, PEERS, SIZE_CLASS, STRANGER_TABLE, TOTALS,
+    BLOCKS, CONFIG, DEVICES, EVENTS, FREE_PATHS, IN_HAND, PATH_CACHE, PATH_RARE, PATH_USUAL, PATHS,
+    PATHS_ENTERED, PEER_FILTER, PEERS, SIZE_CLASS, STRANGER_TABLE, TOTALS,
 };
 
 /// Turns the pointer that a look-up gave into a reference.
@@ -52,20 +55,62 @@ pub fn in_hand() -> Option<&'static mut Observation> {
 
 /// Stands for no index: none of an array's.
 const NOWHERE: u32 = u32::MAX;
+/// The bits of a word of [`PathSet`] that are an index.
+const INDEX: u32 = MOST_PATHS - 1;
+
+#[inline(always)]
+fn cpu() -> u32 {
+    // SAFETY: a helper of every program type.
+    unsafe { bpf_get_smp_processor_id() }
+}
+
+/// The counters of a path on this CPU.
+pub struct Here {
+    usual: &'static mut UsualPath,
+    place: u32,
+}
+
+impl Here {
+    #[inline(always)]
+    fn at(index: u32, config: &Config) -> Option<Self> {
+        let place = cpu() * config.paths + index;
+        let usual = reference!(PATH_USUAL.get_ptr_mut(place))?;
+        Some(Self { usual, place })
+    }
+}
+
+impl Counters for Here {
+    #[inline(always)]
+    fn usual(&mut self) -> &mut [u64; USUAL] {
+        &mut self.usual.counters
+    }
+
+    #[inline(always)]
+    fn rare(&mut self) -> Option<&mut RarePath> {
+        reference!(PATH_RARE.get_ptr_mut(self.place))
+    }
+}
 
 /// Where the counters of a path stand that is known already: as this CPU remembers it, or by the hash.
 #[inline(always)]
-fn index(key: &PathKey) -> Option<u32> {
+fn known(key: &PathKey, config: &Config) -> Option<Here> {
     let words = key.words();
-    let generation = config()?.generation;
-    let set = PATH_CACHE.get(path_set(&words))?;
-    for busy in set {
-        if busy.is(&words, generation) {
-            return Some(busy.index);
+    let (set, mark) = path_set(&words);
+    let mut index = NOWHERE;
+    // From the last to the first, so that what came last is taken.
+    for word in PATH_CACHE.get(cpu() * PATH_SETS + set)?.iter().rev() {
+        if word ^ mark <= INDEX {
+            index = word ^ mark;
         }
     }
+    if index != NOWHERE
+        && let Some(here) = Here::at(index, config)
+        && here.usual.is(&words)
+    {
+        return Some(here);
+    }
     let index = look_up(key);
-    if index == NOWHERE { None } else { Some(index) }
+    if index == NOWHERE { None } else { Here::at(index, config) }
 }
 
 /// Looks a path up in the hash, and remembers where it stands. Not inlined: the programs do it in many
@@ -75,10 +120,14 @@ fn look_up(key: &PathKey) -> u32 {
     // SAFETY: an index is one word, and is read at once.
     let Some(index) = PATHS.get_ptr(key).map(|index| unsafe { *index }) else { return NOWHERE };
     let words = key.words();
-    if let (Some(set), Some(config)) = (reference!(PATH_CACHE.get_ptr_mut(path_set(&words))), config()) {
-        let [first, second] = set;
-        *second = *first;
-        *first = BusyPath { key: words, index, generation: config.generation };
+    let (set, mark) = path_set(&words);
+    if let (Some(here), Some(set)) = (
+        config().and_then(|config| Here::at(index, config)),
+        reference!(PATH_CACHE.get_ptr_mut(cpu() * PATH_SETS + set)),
+    ) {
+        here.usual.key = words;
+        let [first, second, third, _] = *set;
+        *set = [mark | index & INDEX, first, second, third];
     }
     index
 }
@@ -99,15 +148,35 @@ fn enter(key: &PathKey) -> u32 {
 
 /// False for an address that was never a peer's.
 #[inline(always)]
-fn may_be_peer(address: &Address) -> bool {
+pub fn may_be_peer(address: &Address) -> bool {
     let (word, bit) = peer_bit(address);
     PEER_FILTER.get(0).and_then(|filter| filter.get(word)).is_some_and(|word| word & bit != 0)
 }
 
+/// Whether an address is a known node's.
+#[inline(always)]
+pub fn peer(address: &Address) -> Option<PeerFacts> {
+    // SAFETY: user space may replace the value meanwhile; both words are read at once at most
+    // torn between two configurations of the same peer.
+    PEERS.get_ptr(address).map(|facts| unsafe { *facts })
+}
+
+/// Where a pod block is.
+#[inline(always)]
+pub fn block(key: &BlockKey) -> Option<BlockFacts> {
+    // SAFETY: a replaced value of a preallocated hash is a new element; the old stays readable.
+    BLOCKS.get_ptr(key).map(|facts| unsafe { *facts })
+}
+
 /// The kernel's maps.
-pub struct Maps;
+pub struct Maps {
+    /// The node.
+    pub config: &'static Config,
+}
 
 impl Tables for Maps {
+    type Path<'a> = Here;
+
     #[inline(always)]
     fn totals(&mut self, index: u32) -> Option<&mut Totals> {
         reference!(TOTALS.get_ptr_mut(index))
@@ -119,15 +188,14 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn path(&mut self, key: &PathKey) -> Option<&mut PathStats> {
-        let index = index(key)?;
-        reference!(PATH_STATS.get_ptr_mut(index))
+    fn path(&mut self, key: &PathKey) -> Option<Here> {
+        known(key, self.config)
     }
 
     #[inline(always)]
-    fn add_path(&mut self, key: &PathKey) -> Option<&mut PathStats> {
+    fn add_path(&mut self, key: &PathKey) -> Option<Here> {
         let index = enter(key);
-        reference!(PATH_STATS.get_ptr_mut(index))
+        if index == NOWHERE { None } else { Here::at(index, self.config) }
     }
 
     #[inline(always)]
@@ -137,15 +205,12 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn peer(&self, address: &Address) -> Option<PeerFacts> {
-        // SAFETY: user space may replace the value meanwhile; both words are read at once at most
-        // torn between two configurations of the same peer.
-        PEERS.get_ptr(address).map(|facts| unsafe { *facts })
+        peer(address)
     }
 
     #[inline(always)]
     fn block(&self, key: &BlockKey) -> Option<BlockFacts> {
-        // SAFETY: a replaced value of a preallocated hash is a new element; the old stays readable.
-        BLOCKS.get_ptr(key).map(|facts| unsafe { *facts })
+        block(key)
     }
 
     #[inline(always)]

@@ -5,7 +5,7 @@ use aya_ebpf::helpers::generated::{bpf_skb_load_bytes, bpf_skb_load_bytes_relati
 use aya_ebpf::programs::TcContext;
 use aya_log_ebpf::warn;
 use observer_common::abi::link;
-use observer_common::account::{Site, count, look, signal};
+use observer_common::account::{Site, count, look, signal, usual};
 use observer_common::kind::Direction;
 use observer_common::packet::{Frame, ip_length};
 
@@ -24,6 +24,14 @@ pub fn frame(skb: *const __sk_buff) -> Frame {
     Frame { length, gso_segs, gso_size, tag_beside: tag != 0, zero_length_is_big: gso_size != 0 }
 }
 
+/// What the usual shapes need to know of it: how many segments a super-packet has stands far away.
+#[inline(always)]
+fn usual_frame(skb: *const __sk_buff) -> Frame {
+    // SAFETY: as above.
+    let (length, gso_size, tag) = unsafe { ((*skb).len, (*skb).gso_size, (*skb).vlan_present) };
+    Frame { length, gso_segs: 1, gso_size, tag_beside: tag != 0, zero_length_is_big: false }
+}
+
 /// Counts an skb.
 #[inline(always)]
 pub fn observe(ctx: &TcContext, direction: Direction) {
@@ -36,17 +44,39 @@ pub fn observe(ctx: &TcContext, direction: Direction) {
         copied(ctx, direction);
         return;
     }
+    let packet = Direct::new(ctx.data(), ctx.data_end());
+    let few = usual_frame(skb);
+    let counted = if few.gso_size == 0 {
+        usual::<_, _, false>(&packet, &few, &site, &mut Maps { config })
+    } else {
+        usual_super(ctx, direction)
+    };
+    if counted {
+        return;
+    }
     let Some(seen) = in_hand() else { return };
     seen.frame = frame(skb);
-    let packet = Direct::new(ctx.data(), ctx.data_end());
     if !look(&packet, &site, seen) && packet.length() < seen.frame.length {
         copied(ctx, direction);
         return;
     }
-    count(&packet, &site, &mut Maps, seen);
+    count(&packet, &site, &mut Maps { config: site.config }, seen);
     if let Some((at, protocol)) = seen.too_big() {
         too_big(ctx, at, protocol, direction);
     }
+}
+
+/// Counts a super-packet of a usual shape. Not inlined: there are fewer of them, and other packets' way stays
+/// short.
+#[inline(never)]
+fn usual_super(ctx: &TcContext, direction: Direction) -> bool {
+    let skb = ctx.skb.skb;
+    // SAFETY: as above.
+    let ifindex = unsafe { (*skb).ifindex };
+    let (Some(device), Some(config)) = (device(ifindex), config()) else { return false };
+    let site = Site { device, direction, config };
+    let packet = Direct::new(ctx.data(), ctx.data_end());
+    usual::<_, _, true>(&packet, &frame(skb), &site, &mut Maps { config })
 }
 
 /// Counts a too-big message. Not inlined: it is rare, and the common way stays small.
@@ -57,7 +87,7 @@ fn too_big(ctx: &TcContext, at: u16, protocol: u8, direction: Direction) {
     let (Some(device), Some(config)) = (device(ifindex), config()) else { return };
     let site = Site { device, direction, config };
     let packet = Direct::new(ctx.data(), ctx.data_end());
-    signal(&packet, u32::from(at), protocol, &site, &mut Maps);
+    signal(&packet, u32::from(at), protocol, &site, &mut Maps { config: site.config });
 }
 
 /// Counts an skb whose headers are not all in its linear part, from a copy of its first bytes.
@@ -88,9 +118,9 @@ fn copied(ctx: &TcContext, direction: Direction) {
         seen.frame.length = ip_length(&packet, seen.frame.length);
     }
     look(&packet, &site, seen);
-    count(&packet, &site, &mut Maps, seen);
+    count(&packet, &site, &mut Maps { config: site.config }, seen);
     if let Some((at, protocol)) = seen.too_big() {
-        signal(&packet, u32::from(at), protocol, &site, &mut Maps);
+        signal(&packet, u32::from(at), protocol, &site, &mut Maps { config: site.config });
     }
 }
 

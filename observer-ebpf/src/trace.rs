@@ -10,17 +10,19 @@ use observer_common::address::Address;
 use observer_common::event::{Event, Fields, Flow, LONGEST_SNAP, STEPS, Wanted, Why, possible, tell, whys};
 use observer_common::kind::Direction;
 use observer_common::packet::{Packet as _, ip_length};
-use observer_common::path::{PathKey, PathStats, Stranger, VNI_NONE};
+use observer_common::path::{PathKey, Stranger};
 
 use crate::maps::{FIELDS, FILTER, FLOWS, LONGER, Longer, SCRATCH_SIZE, TOLD, TRACE, Told, WANTED};
 use crate::packet::{Copied, Direct, copy_length, copy_length_of};
-use crate::tables::{Maps, config, device, in_hand};
+use crate::tables::{Here, block, config, device, in_hand, may_be_peer, peer};
 use crate::tc::{frame, load, load_from_network_header};
 
 /// The kernel's maps for reading, and nothing to add to.
 pub struct Judge;
 
 impl Tables for Judge {
+    type Path<'a> = Here;
+
     #[inline(always)]
     fn totals(&mut self, _index: u32) -> Option<&mut Totals> {
         None
@@ -32,28 +34,28 @@ impl Tables for Judge {
     }
 
     #[inline(always)]
-    fn path(&mut self, _key: &PathKey) -> Option<&mut PathStats> {
+    fn path(&mut self, _key: &PathKey) -> Option<Here> {
         None
     }
 
     #[inline(always)]
-    fn add_path(&mut self, _key: &PathKey) -> Option<&mut PathStats> {
+    fn add_path(&mut self, _key: &PathKey) -> Option<Here> {
         None
     }
 
     #[inline(always)]
     fn may_be_peer(&self, address: &Address) -> bool {
-        Maps.may_be_peer(address)
+        may_be_peer(address)
     }
 
     #[inline(always)]
     fn peer(&self, address: &Address) -> Option<PeerFacts> {
-        Maps.peer(address)
+        peer(address)
     }
 
     #[inline(always)]
     fn block(&self, key: &BlockKey) -> Option<BlockFacts> {
-        Maps.block(key)
+        block(key)
     }
 
     #[inline(always)]
@@ -71,7 +73,7 @@ impl Tables for Judge {
 #[inline(always)]
 pub fn forget(seen: &mut Observation) {
     seen.far = Address::UNSPECIFIED;
-    seen.key = PathKey { peer: Address::UNSPECIFIED, vni: VNI_NONE, slot: 0, direction: 0, class: 0 };
+    seen.key = PathKey::NOBODY;
 }
 
 /// Judges an skb, and tells of it where that is wanted.

@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::generated::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
 use aya_ebpf::programs::XdpContext;
-use observer_common::account::{Site, count, look, observe as account, signal};
+use observer_common::account::{Site, count, look, observe as account, signal, usual};
 use observer_common::kind::Direction;
 use observer_common::packet::Frame;
 
@@ -25,26 +25,36 @@ const fn frame(length: u32) -> Frame {
 /// Counts a frame in one buffer.
 #[inline(always)]
 pub fn observe(ctx: &XdpContext) {
-    let (Some(site), Some(seen)) = (site(ctx.ctx), in_hand()) else { return };
+    let Some(site) = site(ctx.ctx) else { return };
     let packet = Direct::new(ctx.data(), ctx.data_end());
-    account(&packet, &frame(packet.length()), &site, &mut Maps, seen);
+    let frame = frame(packet.length());
+    if usual::<_, _, false>(&packet, &frame, &site, &mut Maps { config: site.config }) {
+        return;
+    }
+    let Some(seen) = in_hand() else { return };
+    account(&packet, &frame, &site, &mut Maps { config: site.config }, seen);
 }
 
 /// Counts a frame that may lie in several buffers.
 #[inline(always)]
 pub fn observe_frags(ctx: &XdpContext) {
-    let (Some(site), Some(seen)) = (site(ctx.ctx), in_hand()) else { return };
+    let Some(site) = site(ctx.ctx) else { return };
     // SAFETY: a helper of this program type.
     let length = unsafe { bpf_xdp_get_buff_len(ctx.ctx) } as u32;
     let packet = Direct::new(ctx.data(), ctx.data_end());
-    seen.frame = frame(length);
+    let frame = frame(length);
+    if usual::<_, _, false>(&packet, &frame, &site, &mut Maps { config: site.config }) {
+        return;
+    }
+    let Some(seen) = in_hand() else { return };
+    seen.frame = frame;
     if !look(&packet, &site, seen) && packet.length() < length {
         copied(ctx, length);
         return;
     }
-    count(&packet, &site, &mut Maps, seen);
+    count(&packet, &site, &mut Maps { config: site.config }, seen);
     if let Some((at, protocol)) = seen.too_big() {
-        signal(&packet, u32::from(at), protocol, &site, &mut Maps);
+        signal(&packet, u32::from(at), protocol, &site, &mut Maps { config: site.config });
     }
 }
 
@@ -59,5 +69,5 @@ fn copied(ctx: &XdpContext, total: u32) {
         return;
     }
     let packet = Copied { start: scratch.cast_const().cast(), length };
-    account(&packet, &frame(total), &site, &mut Maps, seen);
+    account(&packet, &frame(total), &site, &mut Maps { config: site.config }, seen);
 }

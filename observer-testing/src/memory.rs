@@ -85,6 +85,19 @@ impl Counted {
         }
     }
 
+    /// The same once more.
+    #[must_use]
+    pub fn twice(&self) -> Self {
+        let mut sum = self.clone();
+        self.totals.iter().for_each(|(index, totals)| sum.add_totals(*index, totals));
+        self.events.iter().for_each(|(index, events)| sum.add_events(*index, events));
+        self.paths.iter().for_each(|(key, stats)| sum.add_path(key, stats));
+        for (key, (packets, wire_bytes)) in &self.strangers {
+            sum.add_stranger(&Stranger { key: *key, packets: *packets, wire_bytes: *wire_bytes });
+        }
+        sum
+    }
+
     /// What differs from `expected`, a line each with the counters' labels; empty where nothing does.
     #[must_use]
     pub fn difference(&self, expected: &Self) -> String {
@@ -207,6 +220,8 @@ impl MemoryTables {
 }
 
 impl Tables for MemoryTables {
+    type Path<'a> = &'a mut PathStats;
+
     fn totals(&mut self, index: u32) -> Option<&mut Totals> {
         Some(self.totals.entry(index).or_insert(Totals::ZERO))
     }
@@ -224,6 +239,10 @@ impl Tables for MemoryTables {
             return None;
         }
         Some(self.paths.entry(*key).or_insert(PathStats::ZERO))
+    }
+
+    fn may_be_peer(&self, address: &Address) -> bool {
+        self.peers.contains_key(address)
     }
 
     fn peer(&self, address: &Address) -> Option<PeerFacts> {

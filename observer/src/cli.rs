@@ -264,7 +264,7 @@ pub struct AttachArgs {
     /// A pod network whose native routes neither BIRD nor Felix wrote; may be repeated
     #[arg(long = "pod-cidr", value_name = "PREFIX", env = "OBSERVER_POD_CIDRS", value_delimiter = ',', value_parser = prefix)]
     pub pod_cidrs: Vec<Prefix>,
-    /// Paths that fit (128 bytes each on every CPU) [default: 16384]
+    /// Paths that fit (152 bytes each on every CPU) [default: 16384]
     #[arg(long, value_name = "N", env = "OBSERVER_MAX_PATHS", value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub max_paths: Option<u32>,
     /// Nodes that fit [default: 8192]

@@ -4,7 +4,7 @@ use super::{Site, Sizes, Tables, Verdict};
 use crate::abi::{Totals, events_index};
 use crate::counters::{Event, PathCounter, TOTALS, Total};
 use crate::packet::{Ip, Parsed, Position};
-use crate::path::PathStats;
+use crate::path::{Counters, USUAL};
 
 #[inline(always)]
 pub(super) fn event<T: Tables>(site: &Site<'_>, tables: &mut T, event: Event, packets: u32) {
@@ -22,10 +22,9 @@ pub(super) const fn would(dont_fragment: bool) -> (Total, PathCounter) {
     }
 }
 
+/// Adds packets, their bytes and the largest of them to a row of totals.
 #[inline(always)]
-pub(super) fn add_totals(totals: &mut Totals, parsed: &Parsed, verdict: &Verdict) {
-    let sizes = &verdict.sizes;
-    let counters = &mut totals.counters;
+pub(super) fn add_to_totals(counters: &mut [u64; TOTALS], sizes: &Sizes) {
     counters[Total::Packets as usize] += u64::from(sizes.segments);
     counters[Total::WireBytes as usize] += sizes.wire;
     counters[Total::L3Bytes as usize] += sizes.l3;
@@ -33,15 +32,35 @@ pub(super) fn add_totals(totals: &mut Totals, parsed: &Parsed, verdict: &Verdict
     if sizes.segments > 1 {
         counters[Total::Aggregates as usize] += 1;
     }
+    let largest = u64::from(sizes.largest());
+    if largest > counters[Total::Largest as usize] {
+        counters[Total::Largest as usize] = largest;
+    }
+}
+
+/// The same to a path.
+#[inline(always)]
+pub(super) fn add_to_path(counters: &mut [u64; USUAL], sizes: &Sizes) {
+    counters[PathCounter::Packets as usize] += u64::from(sizes.segments);
+    counters[PathCounter::WireBytes as usize] += sizes.wire;
+    counters[PathCounter::L3Bytes as usize] += sizes.l3;
+    counters[PathCounter::InnerBytes as usize] += sizes.inner;
+    let largest = u64::from(sizes.largest());
+    if largest > counters[PathCounter::Largest as usize] {
+        counters[PathCounter::Largest as usize] = largest;
+    }
+}
+
+#[inline(always)]
+pub(super) fn add_totals(totals: &mut Totals, parsed: &Parsed, verdict: &Verdict) {
+    let sizes = &verdict.sizes;
+    let counters = &mut totals.counters;
+    add_to_totals(counters, sizes);
     if verdict.oversized != 0 {
         counters[Total::Oversized as usize] += u64::from(verdict.oversized);
     }
     if verdict.too_big_for_tunnel != 0 {
         counters[would(parsed.outer.dont_fragment).0 as usize] += u64::from(verdict.too_big_for_tunnel);
-    }
-    let largest = u64::from(sizes.largest());
-    if largest > counters[Total::Largest as usize] {
-        counters[Total::Largest as usize] = largest;
     }
     if parsed.outer.position != Position::Whole {
         let (v4, v6) = (Total::OuterV4First, Total::OuterV6First);
@@ -95,35 +114,40 @@ pub(super) fn add_sizes(totals: &mut Totals, last: usize, each: usize, sizes: &S
 }
 
 #[inline(always)]
-pub(super) fn add_path(stats: &mut PathStats, parsed: &Parsed, verdict: &Verdict) {
+pub(super) fn add_path(mut path: impl Counters, parsed: &Parsed, verdict: &Verdict) {
     let sizes = &verdict.sizes;
-    let counters = &mut stats.0;
-    counters[PathCounter::Packets as usize] += u64::from(sizes.segments);
-    counters[PathCounter::WireBytes as usize] += sizes.wire;
-    counters[PathCounter::L3Bytes as usize] += sizes.l3;
-    counters[PathCounter::InnerBytes as usize] += sizes.inner;
-    let largest = u64::from(sizes.largest());
-    if largest > counters[PathCounter::Largest as usize] {
-        counters[PathCounter::Largest as usize] = largest;
+    add_to_path(path.usual(), sizes);
+    let (outer, inner) = (parsed.outer.position, parsed.inner.position);
+    let whole = outer as u8 | inner as u8 == Position::Whole as u8;
+    if whole && verdict.oversized == 0 && sizes.segments <= 1 {
+        return;
     }
+    let mut add = |counter, count| add_rare(&mut path, counter, count);
     if verdict.oversized != 0 {
-        counters[PathCounter::Oversized as usize] += u64::from(verdict.oversized);
+        add(PathCounter::Oversized, verdict.oversized);
     }
     if sizes.segments > 1 {
-        counters[PathCounter::Aggregates as usize] += 1;
+        add(PathCounter::Aggregates, 1);
     }
-    let (outer, inner) = (parsed.outer.position, parsed.inner.position);
     match outer {
         Position::Whole | Position::Atomic => {}
-        Position::First => counters[PathCounter::OuterFirst as usize] += 1,
-        Position::Middle => counters[PathCounter::OuterMiddle as usize] += 1,
-        Position::Last => counters[PathCounter::OuterLast as usize] += 1,
+        Position::First => add(PathCounter::OuterFirst, 1),
+        Position::Middle => add(PathCounter::OuterMiddle, 1),
+        Position::Last => add(PathCounter::OuterLast, 1),
     }
     if inner.is_fragment() {
-        counters[PathCounter::Inner as usize] += 1;
+        add(PathCounter::Inner, 1);
     }
-    if outer != Position::Whole || inner != Position::Whole {
-        counters[PathCounter::FragmentationOverheadBytes as usize] +=
-            u64::from(parsed.outer.fragmentation_overhead) + u64::from(parsed.inner.fragmentation_overhead);
+    if !whole {
+        let (outer, inner) = (parsed.outer.fragmentation_overhead, parsed.inner.fragmentation_overhead);
+        add(PathCounter::FragmentationOverheadBytes, u32::from(outer) + u32::from(inner));
+    }
+}
+
+/// Adds to a counter that most packets do not touch.
+#[inline(always)]
+pub(super) fn add_rare(path: &mut impl Counters, counter: PathCounter, count: u32) {
+    if let Some(counters) = path.rare() {
+        counters[counter as usize - USUAL] += u64::from(count);
     }
 }

@@ -7,6 +7,7 @@ mod add;
 mod path;
 mod signal;
 mod sizes;
+mod usual;
 
 use crate::abi::{
     BlockFacts, BlockKey, Config, DeviceFacts, Events, PeerFacts, Totals, events_index, role, totals_index,
@@ -15,25 +16,30 @@ use crate::address::Address;
 use crate::counters::FIRST_REASON;
 use crate::kind::{Class, Direction};
 use crate::packet::{Cleared, Frame, Malformed, Packet, Parsed, clear, clear_behind, parse};
-use crate::path::{PathKey, PathStats, Stranger, VNI_NONE};
+use crate::path::{Counters, PathKey, Stranger};
 
 pub use path::familiar;
 pub use signal::signal;
 pub use sizes::Sizes;
+pub use usual::usual;
 
 use add::{add_sizes, add_totals};
 use path::{into_tunnel, on_underlay};
 
 /// The tables that the rule reads and adds to.
 pub trait Tables {
+    /// Where the counters of one path stand.
+    type Path<'a>: Counters
+    where
+        Self: 'a;
     /// Totals at an index of [`totals_index`].
     fn totals(&mut self, index: u32) -> Option<&mut Totals>;
     /// Events at an index of [`events_index`].
     fn events(&mut self, index: u32) -> Option<&mut Events>;
     /// The counters of a path that is known already.
-    fn path(&mut self, key: &PathKey) -> Option<&mut PathStats>;
+    fn path(&mut self, key: &PathKey) -> Option<Self::Path<'_>>;
     /// The counters of a path, entered where there is room.
-    fn add_path(&mut self, key: &PathKey) -> Option<&mut PathStats>;
+    fn add_path(&mut self, key: &PathKey) -> Option<Self::Path<'_>>;
     /// False for an address that is surely no known node's. What is asked first of a tunnel's far end: it
     /// spares a flood of unknown senders the look-ups, and them the memory that those would touch.
     #[inline(always)]
@@ -145,7 +151,7 @@ impl Observation {
     pub const NOTHING: Self = Self {
         frame: Frame { length: 0, gso_segs: 0, gso_size: 0, tag_beside: false, zero_length_is_big: false },
         far: Address::UNSPECIFIED,
-        key: PathKey { peer: Address::UNSPECIFIED, vni: VNI_NONE, slot: 0, direction: 0, class: 0 },
+        key: PathKey::NOBODY,
         block: BlockKey { address: Address::UNSPECIFIED, bits: 0 },
         parsed: Parsed::NOTHING,
         verdict: Verdict::NOTHING,

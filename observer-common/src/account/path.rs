@@ -1,13 +1,13 @@
 //! Which path, block or stranger a frame belongs to.
 
-use super::add::{add_path, event, would};
-use super::{Observation, Site, Sizes, Tables, Verdict};
+use super::add::{add_path, add_rare, event, would};
+use super::{Observation, Site, Tables, Verdict};
 use crate::abi::{BlockFacts, BlockKey, Config, STRANGERS};
 use crate::address::Address;
 use crate::counters::Event;
 use crate::kind::{Class, Direction};
 use crate::packet::{Packet, Parsed};
-use crate::path::{PathKey, PathStats, VNI_FOREIGN, VNI_NONE};
+use crate::path::{PathKey, VNI_FOREIGN, VNI_NONE};
 
 #[inline(always)]
 pub(super) fn on_underlay<P: Packet, T: Tables>(
@@ -31,13 +31,7 @@ pub(super) fn on_underlay<P: Packet, T: Tables>(
         return;
     }
     seen.far = far;
-    seen.key = PathKey {
-        peer: far,
-        vni: parsed.vni,
-        slot: site.device.slot,
-        direction: site.direction as u8,
-        class: parsed.class as u8,
-    };
+    seen.key = PathKey::new(far, parsed.vni, site.device.slot, site.direction, parsed.class as u8);
     packet.settle(seen);
     if seen.parsed.udp_later_fragment && later_fragment(site, tables, seen) {
         return;
@@ -62,23 +56,21 @@ fn later_fragment<T: Tables>(site: &Site<'_>, tables: &mut T, seen: &mut Observa
         return false;
     }
     if let Some(class) = udp_tunnel(site.config.usual_udp_class) {
-        (key.class, key.vni) = (class as u8, site.config.usual_udp_vni);
+        *key = key.of(class as u8, site.config.usual_udp_vni);
         verdict.class = class;
         verdict.sizes.inner = u64::from(parsed.outer.payload_length());
-        if let Some(stats) = tables.path(key) {
-            add_path(stats, parsed, verdict);
-            tables.belongs(key);
+        if count_known(tables, parsed, verdict, key) {
             return true;
         }
     }
     match tables.peer(&key.peer).map(|peer| (udp_tunnel(peer.udp_class), peer.vni)) {
         Some((Some(class), vni)) => {
-            (key.class, key.vni) = (class as u8, vni);
+            *key = key.of(class as u8, vni);
             verdict.class = class;
             verdict.sizes.inner = u64::from(parsed.outer.payload_length());
         }
         _ => {
-            (key.class, key.vni) = (parsed.class as u8, VNI_NONE);
+            *key = key.of(parsed.class as u8, VNI_NONE);
             verdict.class = parsed.class;
             verdict.sizes.inner = u64::from(parsed.inner_length);
         }
@@ -119,17 +111,16 @@ fn tunnel_path<T: Tables>(site: &Site<'_>, tables: &mut T, seen: &mut Observatio
     }
     if !tables.may_be_peer(far) {
         verdict.foreign_peer = true;
-    } else if let Some(stats) = tables.path(key) {
-        add_path(stats, parsed, verdict);
-        tables.belongs(key);
-    } else if tables.peer(far).is_some() {
-        enter_path(site, tables, parsed, verdict, key);
-    } else {
-        verdict.foreign_peer = true;
+    } else if !count_known(tables, parsed, verdict, key) {
+        if tables.peer(far).is_some() {
+            enter_path(site, tables, parsed, verdict, key);
+        } else {
+            verdict.foreign_peer = true;
+        }
     }
     if verdict.foreign_peer || verdict.foreign_vni {
         key.vni = vni;
-        stranger(site, tables, key, &verdict.sizes);
+        stranger(site, tables, key, verdict.sizes.segments, verdict.sizes.wire);
     }
 }
 
@@ -142,9 +133,7 @@ fn native_path<T: Tables>(site: &Site<'_>, tables: &mut T, seen: &mut Observatio
     let [first, second, ..] = &site.config.lengths;
     if second.bits == 0 {
         (key.peer, key.vni) = (far.masked(&first.mask), first.bits);
-        if let Some(stats) = tables.path(key) {
-            add_path(stats, parsed, verdict);
-            tables.belongs(key);
+        if count_known(tables, parsed, verdict, key) {
             return;
         }
     }
@@ -153,12 +142,18 @@ fn native_path<T: Tables>(site: &Site<'_>, tables: &mut T, seen: &mut Observatio
         return;
     }
     (key.peer, key.vni) = (block.address, block.bits);
-    if let Some(stats) = tables.path(key) {
-        add_path(stats, parsed, verdict);
-        tables.belongs(key);
-    } else {
+    if !count_known(tables, parsed, verdict, key) {
         enter_path(site, tables, parsed, verdict, key);
     }
+}
+
+/// Counts for a path that is known already; false where it is not.
+#[inline(always)]
+fn count_known<T: Tables>(tables: &mut T, parsed: &Parsed, verdict: &Verdict, key: &PathKey) -> bool {
+    let Some(path) = tables.path(key) else { return false };
+    add_path(path, parsed, verdict);
+    tables.belongs(key);
+    true
 }
 
 /// Counts for a path that is seen for the first time.
@@ -175,7 +170,7 @@ fn enter_path<T: Tables>(site: &Site<'_>, tables: &mut T, parsed: &Parsed, verdi
 /// The UDP tunnel of that number. Compared one by one: a look-up table would need a bound that
 /// verifiers before Linux 6.2 do not follow.
 #[inline(always)]
-const fn udp_tunnel(class: u32) -> Option<Class> {
+pub(super) const fn udp_tunnel(class: u32) -> Option<Class> {
     if class == Class::Vxlan as u32 {
         Some(Class::Vxlan)
     } else if class == Class::Geneve as u32 {
@@ -189,7 +184,7 @@ const fn udp_tunnel(class: u32) -> Option<Class> {
 
 /// A coarse filter that costs next to nothing for external traffic: false for what is no pod's.
 #[inline(always)]
-fn may_be_pod(address: &Address, version: u8, config: &Config) -> bool {
+pub(super) fn may_be_pod(address: &Address, version: u8, config: &Config) -> bool {
     let (word, coarse) =
         if version == 4 { (address.0[3], &config.coarse4) } else { (address.0[0], &config.coarse6) };
     let mut pod = false;
@@ -252,23 +247,17 @@ pub(super) fn into_tunnel<P: Packet, T: Tables>(
     let Some(destination) = parsed.outer.destination(packet) else { return };
     *far = destination;
     let Some(facts) = block_of(far, site.config, tables, block) else { return };
-    *key = PathKey {
-        peer: facts.peer,
-        vni: device.vni,
-        slot: device.underlay_slot,
-        direction: Direction::Egress as u8,
-        class: device.class,
-    };
+    *key = PathKey::new(facts.peer, device.vni, device.underlay_slot, Direction::Egress, device.class);
     let counter = would(parsed.outer.dont_fragment).1;
-    if let Some(stats) = path_or_new(tables, key) {
-        stats.0[counter as usize] += u64::from(count);
+    if let Some(mut path) = path_or_new(tables, key) {
+        add_rare(&mut path, counter, count);
     } else {
         event(site, tables, Event::PathOverflow, count);
     }
 }
 
 #[inline(always)]
-pub(super) fn path_or_new<'a, T: Tables>(tables: &'a mut T, key: &PathKey) -> Option<&'a mut PathStats> {
+pub(super) fn path_or_new<'a, T: Tables>(tables: &'a mut T, key: &PathKey) -> Option<T::Path<'a>> {
     if tables.path(key).is_none() {
         return tables.add_path(key);
     }
@@ -276,7 +265,7 @@ pub(super) fn path_or_new<'a, T: Tables>(tables: &'a mut T, key: &PathKey) -> Op
 }
 
 #[inline(always)]
-fn stranger<T: Tables>(site: &Site<'_>, tables: &mut T, key: &PathKey, sizes: &Sizes) {
+pub(super) fn stranger<T: Tables>(site: &Site<'_>, tables: &mut T, key: &PathKey, packets: u32, wire: u64) {
     let words = key.peer.0;
     // Multiplicative hashing: the constant is 2^32 / φ.
     let hash = (words[0] ^ words[1] ^ words[2] ^ words[3] ^ key.vni ^ u32::from(key.direction))
@@ -289,8 +278,8 @@ fn stranger<T: Tables>(site: &Site<'_>, tables: &mut T, key: &PathKey, sizes: &S
                 entry.key = *key;
             }
             if entry.key == *key {
-                entry.packets += u64::from(sizes.segments);
-                entry.wire_bytes += sizes.wire;
+                entry.packets += u64::from(packets);
+                entry.wire_bytes += wire;
                 false
             } else {
                 true
@@ -298,6 +287,6 @@ fn stranger<T: Tables>(site: &Site<'_>, tables: &mut T, key: &PathKey, sizes: &S
         }
     };
     if overflow {
-        event(site, tables, Event::StrangerOverflow, sizes.segments);
+        event(site, tables, Event::StrangerOverflow, packets);
     }
 }

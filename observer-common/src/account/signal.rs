@@ -1,6 +1,6 @@
 //! Too-big messages and the paths that they are about.
 
-use super::add::event;
+use super::add::{add_rare, event};
 use super::path::{block_of, path_of_block, path_or_new};
 use super::{Site, Tables};
 use crate::abi::{BlockKey, role};
@@ -8,7 +8,7 @@ use crate::address::Address;
 use crate::counters::{Event, PathCounter};
 use crate::kind::{Class, Direction};
 use crate::packet::{Packet, too_big};
-use crate::path::{PathKey, VNI_FOREIGN, VNI_NONE};
+use crate::path::{Counters as _, PathKey, USUAL, VNI_FOREIGN, VNI_NONE};
 
 /// Counts the too-big message at `at`, and attributes it to the path of the packet that it quotes.
 #[inline(always)]
@@ -30,8 +30,7 @@ pub fn signal<P: Packet, T: Tables>(packet: &P, at: u32, protocol: u8, site: &Si
         Direction::Egress => quoted.destination,
         Direction::Ingress => quoted.source,
     };
-    let mut key =
-        PathKey { peer: far, vni: quoted.vni, slot, direction: direction as u8, class: quoted.class as u8 };
+    let mut key = PathKey::new(far, quoted.vni, slot, direction, quoted.class as u8);
     if quoted.class.is_tunnel() {
         match tables.peer(&far) {
             None => return,
@@ -47,10 +46,12 @@ pub fn signal<P: Packet, T: Tables>(packet: &P, at: u32, protocol: u8, site: &Si
         let Some(facts) = block_of(&far, site.config, tables, &mut block) else { return };
         path_of_block(&mut key, &block, &facts);
     }
-    if let Some(stats) = path_or_new(tables, &key) {
-        stats.0[PathCounter::TooBig as usize] += 1;
-        if message.mtu != 0 {
-            stats.0[PathCounter::TooBigMtu as usize] = u64::from(message.mtu);
+    if let Some(mut path) = path_or_new(tables, &key) {
+        add_rare(&mut path, PathCounter::TooBig, 1);
+        if message.mtu != 0
+            && let Some(counters) = path.rare()
+        {
+            counters[PathCounter::TooBigMtu as usize - USUAL] = u64::from(message.mtu);
         }
     } else {
         event(site, tables, Event::PathOverflow, 1);

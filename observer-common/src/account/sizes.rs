@@ -3,8 +3,6 @@
 use crate::kind::Class;
 use crate::packet::{Frame, Malformed, Packet, Parsed, WIREGUARD_AROUND, header_end};
 
-/// Bytes of a VLAN tag.
-const TAG: u32 = 4;
 /// Bytes of a hop-by-hop header with a jumbo payload option (RFC 2675).
 const JUMBO: u32 = 8;
 
@@ -35,10 +33,9 @@ impl Sizes {
     /// of the innermost transport header; `wire_len` of the skb is wrong for VXLAN.
     #[inline(always)]
     pub(super) fn weigh<P: Packet>(&mut self, packet: &P, frame: &Frame, parsed: &Parsed) -> Malformed {
-        let tag = if frame.tag_beside { TAG } else { 0 };
         let length = parsed.outer.length;
         *self = Self {
-            wire: u64::from(frame.length) + u64::from(tag),
+            wire: u64::from(frame.wire()),
             l3: u64::from(length),
             inner: u64::from(parsed.inner_length),
             segments: 1,
@@ -57,7 +54,18 @@ impl Sizes {
             frame.gso_segs
         };
         if segments > 1 {
-            self.multiply(segments, end, frame.gso_size, u64::from(tag), parsed);
+            let inner_start = if parsed.inner.version == 0 {
+                parsed.outer.end().saturating_sub(parsed.inner_length)
+            } else {
+                u32::from(parsed.inner.start)
+            };
+            self.multiply(segments, end, frame, u32::from(parsed.outer.start));
+            self.inner = if parsed.class == Class::Wireguard {
+                // Each segment is a message of its own, with all that goes around the packet in it.
+                self.inner.saturating_sub(u64::from(segments - 1) * u64::from(WIREGUARD_AROUND))
+            } else {
+                self.inner + u64::from(segments - 1) * u64::from(end.saturating_sub(inner_start))
+            };
             let jumbo = u64::from(segments) * u64::from(jumbo_header(packet, parsed));
             if jumbo != 0 {
                 self.without(segments, jumbo, parsed);
@@ -66,27 +74,16 @@ impl Sizes {
         Malformed::None
     }
 
-    /// From the weight of a super-packet to that of its segments, which repeat the headers before
-    /// `end`.
+    /// From the weight of a super-packet to that of its segments, which repeat the headers from `start` to `end`; but
+    /// for the inner bytes, of which each tunnel has its own.
     #[inline(always)]
-    fn multiply(&mut self, segments: u32, end: u32, gso_size: u32, tag: u64, parsed: &Parsed) {
+    pub(super) fn multiply(&mut self, segments: u32, end: u32, frame: &Frame, start: u32) {
         let repeats = u64::from(segments - 1);
-        let headers = end.saturating_sub(u32::from(parsed.outer.start));
-        let inner_start = if parsed.inner.version == 0 {
-            parsed.outer.end().saturating_sub(parsed.inner_length)
-        } else {
-            u32::from(parsed.inner.start)
-        };
+        let headers = end.saturating_sub(start);
         self.segments = segments;
-        self.wire += repeats * (u64::from(end) + tag);
+        self.wire += repeats * u64::from(end + frame.tag());
         self.l3 += repeats * u64::from(headers);
-        self.inner = if parsed.class == Class::Wireguard {
-            // Each segment is a message of its own, with all that goes around the packet in it.
-            self.inner.saturating_sub(repeats * u64::from(WIREGUARD_AROUND))
-        } else {
-            self.inner + repeats * u64::from(end.saturating_sub(inner_start))
-        };
-        self.each = headers + gso_size;
+        self.each = headers + frame.gso_size;
         self.last = self.l3.saturating_sub(repeats * u64::from(self.each)) as u32;
     }
 

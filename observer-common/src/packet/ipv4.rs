@@ -5,9 +5,9 @@ use super::headers::{Ipv4, ipproto};
 use super::{Ip, Malformed, Packet, Position};
 
 const DONT_FRAGMENT: u16 = 0x4000;
-const MORE_FRAGMENTS: u16 = 0x2000;
-const OFFSET: u16 = 0x1fff;
-const LONGEST: u32 = 65_535;
+pub(super) const MORE_FRAGMENTS: u16 = 0x2000;
+pub(super) const OFFSET: u16 = 0x1fff;
+pub(super) const LONGEST: u32 = 65_535;
 /// RFC 1858 §3: a first fragment must hold this much of a TCP header.
 const TCP_MINIMUM: u32 = 16;
 

@@ -14,6 +14,7 @@ mod malformed;
 mod transport;
 mod tunnel;
 mod udp;
+mod usual;
 
 use crate::abi::{Config, link};
 use crate::address::Address;
@@ -27,11 +28,18 @@ pub use icmp::{Quoted, TooBig, too_big};
 pub use malformed::Malformed;
 pub use transport::header_end;
 pub use udp::WIREGUARD_AROUND;
+pub use usual::{Usual, usual};
 
 /// Bounded reads of a packet's bytes. Offsets count from the first byte of the frame.
 pub trait Packet {
     /// A copy of the header at `offset`, or `None` where it is not wholly there.
     fn read<T: Plain>(&self, offset: u32) -> Option<T>;
+
+    /// The same for an offset that the compiler knows.
+    #[inline(always)]
+    fn fixed<T: Plain>(&self, offset: u32) -> Option<T> {
+        self.read(offset)
+    }
 
     /// A point where the ways that lead here become one again.
     ///
@@ -313,6 +321,25 @@ pub struct Frame {
     pub tag_beside: bool,
     /// Length fields of 0 are to be believed (BIG TCP super-packets): the frame's length counts.
     pub zero_length_is_big: bool,
+}
+
+impl Frame {
+    /// Bytes of a VLAN tag.
+    const TAG: u32 = 4;
+
+    /// Link-layer bytes, a tag beside the data included.
+    #[inline(always)]
+    #[must_use]
+    pub const fn wire(&self) -> u32 {
+        self.length + self.tag()
+    }
+
+    /// Bytes of the tag beside the data.
+    #[inline(always)]
+    #[must_use]
+    pub const fn tag(&self) -> u32 {
+        if self.tag_beside { Self::TAG } else { 0 }
+    }
 }
 
 /// The length that the IP header at the first byte gives, at most `most` bytes.

@@ -40,7 +40,7 @@ const fn matches(ports: &[u16; PORTS], port: u16) -> u64 {
 }
 
 #[inline(always)]
-const fn listed(ports: &[u16; PORTS], port: u16) -> bool {
+pub(super) const fn listed(ports: &[u16; PORTS], port: u16) -> bool {
     // Port 0 is never a tunnel's, and it fills unused places.
     matches(ports, port) != 0 && port != 0
 }

@@ -220,6 +220,8 @@ fn fragment_key<P: Packet>(packet: &P, ip: &Ip, pair: (Address, Address)) -> Opt
 }
 
 impl Tables for CaptureTables {
+    type Path<'a> = &'a mut PathStats;
+
     fn totals(&mut self, index: u32) -> Option<&mut Totals> {
         self.totals.get_mut(index as usize)
     }

@@ -9,9 +9,11 @@ use aya_log::EbpfLogger;
 use observer_common::abi::{
     CLASS_STRIDE, DEFAULT_BLOCKS, DEFAULT_PATHS, DEFAULT_PEERS, DEFAULT_SLOTS, MAX_SLOTS,
 };
+use observer_common::path::PATH_SETS;
 
 use super::error::{KernelError, chain};
 use super::sys;
+use super::tables::possible_cpus;
 
 /// The object that `build.rs` made.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer-ebpf"));
@@ -147,6 +149,7 @@ impl Programs {
         // creation of a map says so.
         sys::raise_memlock();
         let capacities = Capacities { slots: capacities.slots.clamp(1, MAX_SLOTS), ..capacities };
+        let cpus = possible_cpus()?;
         let mut loader = EbpfLoader::new();
         for name in super::pins::MAPS.into_iter().filter(|_| pins.is_some()) {
             loader.map_pin_path(name, pins.unwrap_or(Path::new("/")).join(name));
@@ -155,7 +158,9 @@ impl Programs {
             .map_max_entries("TOTALS", capacities.slots * 2 * CLASS_STRIDE)
             .map_max_entries("EVENTS", capacities.slots * 2)
             .map_max_entries("PATHS", capacities.paths)
-            .map_max_entries("PATH_STATS", capacities.paths)
+            .map_max_entries("PATH_USUAL", capacities.paths.saturating_mul(cpus))
+            .map_max_entries("PATH_RARE", capacities.paths.saturating_mul(cpus))
+            .map_max_entries("PATH_CACHE", PATH_SETS * cpus)
             .map_max_entries("FREE_PATHS", capacities.paths)
             .map_max_entries("PEERS", capacities.peers)
             .map_max_entries("BLOCKS", capacities.blocks)

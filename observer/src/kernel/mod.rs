@@ -3,6 +3,7 @@
 mod attach;
 mod batch;
 pub mod btf;
+mod cells;
 mod clsact;
 mod cost;
 mod diagnostics;

@@ -1,31 +1,44 @@
-//! The table of paths as user space sees it: a hash from keys to indices, and counters by index
+//! The table of paths as user space sees it: a hash from keys to indices, and counters of each CPU by index
 //! (observer-ebpf/src/tables.rs says why).
 
 use std::cell::RefCell;
 use std::os::fd::AsFd as _;
+use std::sync::atomic::Ordering::Relaxed;
 
-use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues, Stack};
+use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, Stack};
 use observer_common::address::Address;
 use observer_common::counters::PathCounter;
-use observer_common::path::{PathKey, PathStats};
+use observer_common::path::{PathKey, PathStats, RARE, USUAL, UsualPath};
 
 use super::batch::Batch;
+use super::cells::{Access, Cells};
 use super::error::KernelError;
 use super::tables::{Shared, failed, possible_cpus};
 use crate::topology::convert;
 
 const NAME: &str = "PATHS";
-const STATS: &str = "PATH_STATS";
+const USUALLY: &str = "PATH_USUAL";
+const RARELY: &str = "PATH_RARE";
 const FREE: &str = "FREE_PATHS";
 const ENTERED: &str = "PATHS_ENTERED";
 /// The keys are read again with every so many readings, whatever `PATHS_ENTERED` says: a filter that a
 /// killed observer has left on clsact goes on entering paths until it is replaced, and counts them elsewhere.
 const READINGS: u32 = 16;
 
+/// Words of a [`UsualPath`], and of the key among them.
+const WORDS: usize = KEY + USUAL;
+const KEY: usize = 3;
+const _: () = assert!(size_of::<UsualPath>() == WORDS * size_of::<u64>());
+
 /// The maps of the table of paths.
 pub(super) struct Paths {
     indices: HashMap<MapData, Shared<PathKey>, u32>,
-    stats: PerCpuArray<MapData, Shared<PathStats>>,
+    usual: Cells<WORDS>,
+    rare: Cells<RARE>,
+    /// Indices that each CPU has places for.
+    capacity: u32,
+    /// CPUs that have places.
+    cpus: usize,
     /// Indices that no path has; `None` for those who only read.
     free: Option<Stack<MapData, u32>>,
     /// How many paths were entered; `None` for those who only read: they are not told of removed ones.
@@ -33,7 +46,8 @@ pub(super) struct Paths {
     known: RefCell<Known>,
     /// Indices of removed paths that a program in flight may still add to.
     removed: Vec<u32>,
-    batches: RefCell<Batches>,
+    /// The keys, whole; `None` where the kernel cannot do that.
+    batch: RefCell<Option<Batch<Shared<PathKey>, u32>>>,
 }
 
 /// What was last read, for the next reading.
@@ -49,12 +63,6 @@ struct Known {
     stats: Vec<PathStats>,
 }
 
-/// The same maps, whole; `None` where the kernel cannot do that.
-struct Batches {
-    indices: Option<Batch<Shared<PathKey>, u32>>,
-    stats: Option<Batch<u32, Shared<PathStats>>>,
-}
-
 impl Paths {
     /// Opens the maps, which `map` finds by name; `owner` if paths are to be entered and removed, not only
     /// read.
@@ -66,13 +74,9 @@ impl Paths {
         owner: bool,
     ) -> Result<Self, KernelError> {
         let indices = map(NAME).map_err(failed("open", NAME))?;
-        let stats = map(STATS).map_err(failed("open", STATS))?;
-        let batches = Batches {
-            indices: batch(&indices, 1, Shared(NOBODY), 0),
-            stats: possible_cpus()
-                .ok()
-                .and_then(|cpus| batch(&stats, cpus as usize, 0, Shared(PathStats::ZERO))),
-        };
+        let usual = map(USUALLY).and_then(Cells::new).map_err(failed("open", USUALLY))?;
+        let rare = map(RARELY).and_then(Cells::new).map_err(failed("open", RARELY))?;
+        let (capacity, batch) = hash(&indices).map_err(failed("open", NAME))?;
         let (mut free, mut entered) = (None, None);
         if owner {
             free = Some(filled(map(FREE).and_then(Stack::try_from).map_err(failed("open", FREE))?)?);
@@ -80,13 +84,21 @@ impl Paths {
         }
         Ok(Self {
             indices: indices.try_into().map_err(failed("open", NAME))?,
-            stats: stats.try_into().map_err(failed("open", STATS))?,
+            usual,
+            rare,
+            capacity,
+            cpus: possible_cpus()? as usize,
             free,
             entered,
             known: RefCell::default(),
             removed: Vec::new(),
-            batches: RefCell::new(batches),
+            batch: RefCell::new(Some(batch)),
         })
+    }
+
+    /// Indices that each CPU has places for.
+    pub(super) const fn capacity(&self) -> u32 {
+        self.capacity
     }
 
     /// All paths, all CPUs together.
@@ -100,22 +112,21 @@ impl Paths {
         // Used indices stand together at the start.
         let most = keys.iter().map(|(_, index)| *index as usize + 1).max().unwrap_or(0);
         stats.clear();
-        let batches = &mut self.batches.borrow_mut().stats;
-        if let Some(all) = batches {
-            let read = all.read(most, |_, values| stats.push(sum(values)));
-            if !read.map_err(|error| failed("read", STATS)(MapError::IoError(error)))? {
-                *batches = None;
-            }
+        stats.resize(most, PathStats::ZERO);
+        for cpu in 0..self.cpus {
+            let first = cpu * self.capacity as usize;
+            let usual = self.usual.each(first, most, Access::Read, |index, words| {
+                let counters = PathCounter::ALL[..USUAL].iter().zip(&words[KEY..]);
+                counters.for_each(|(counter, word)| add(&mut stats[index], *counter, word.load(Relaxed)));
+            });
+            usual.map_err(|error| failed("read", USUALLY)(MapError::IoError(error)))?;
+            let rare = self.rare.each(first, most, Access::Read, |index, words| {
+                let counters = PathCounter::ALL[USUAL..].iter().zip(words);
+                counters.for_each(|(counter, word)| add(&mut stats[index], *counter, word.load(Relaxed)));
+            });
+            rare.map_err(|error| failed("read", RARELY)(MapError::IoError(error)))?;
         }
-        let read_one = |index| match stats.get(index as usize) {
-            Some(stats) => Ok(*stats),
-            None => self.stats.get(&index, 0).map(|values| sum(&values)).map_err(failed("read", STATS)),
-        };
-        let mut paths = Vec::with_capacity(keys.len());
-        for (key, index) in keys {
-            paths.push((*key, read_one(*index)?));
-        }
-        Ok(paths)
+        Ok(keys.iter().map(|(key, index)| (*key, stats[*index as usize])).collect())
     }
 
     /// Reads the keys again if there may be others.
@@ -140,14 +151,13 @@ impl Paths {
     /// All keys and the indices of their counters.
     pub(super) fn keys(&self) -> Result<Vec<(PathKey, u32)>, KernelError> {
         let mut keys = Vec::new();
-        let batches = &mut self.batches.borrow_mut().indices;
-        if let Some(all) = batches {
-            let read =
-                all.read(usize::MAX, |Shared(key), index| keys.extend(index.iter().map(|i| (*key, *i))));
+        let batch = &mut *self.batch.borrow_mut();
+        if let Some(all) = batch {
+            let read = all.read(|Shared(key), index| keys.push((*key, *index)));
             if read.map_err(|error| failed("read", NAME)(MapError::IoError(error)))? {
                 return Ok(keys);
             }
-            *batches = None;
+            *batch = None;
         }
         for entry in self.indices.iter() {
             match entry {
@@ -160,8 +170,7 @@ impl Paths {
         Ok(keys)
     }
 
-    /// Removes a path. CPUs that remember it must be told, and its counters are another path's only after
-    /// [`Self::recycle`].
+    /// Removes a path. Its counters are another path's only after [`Self::recycle`].
     ///
     /// # Errors
     /// The map cannot be written.
@@ -177,27 +186,46 @@ impl Paths {
             Err(MapError::KeyNotFound) => {}
             Err(error) => return Err(failed("write", NAME)(error)),
         }
-        Ok(())
+        // CPUs that remember the place find nobody there, and look in vain for the path.
+        self.clear(index, KEY)
     }
 
-    /// Gives the counters of removed paths to new ones. To be called when all CPUs have long forgotten
-    /// them: with the next change of routes.
+    /// Gives the counters of removed paths to new ones. To be called when no program can still be about to
+    /// add to them: with the next change of routes.
     ///
     /// # Errors
     /// A map cannot be written.
     pub(super) fn recycle(&mut self) -> Result<(), KernelError> {
-        let Some(free) = &mut self.free else { return Ok(()) };
-        if self.removed.is_empty() {
-            return Ok(());
-        }
-        let cpus = possible_cpus()? as usize;
-        while let Some(index) = self.removed.pop() {
-            let zero = PerCpuValues::try_from(vec![Shared(PathStats::ZERO); cpus])
-                .map_err(|error| failed("clear", STATS)(error.into()))?;
-            self.stats.set(index, zero, 0).map_err(failed("clear", STATS))?;
-            free.push(index, 0).map_err(failed("write", FREE))?;
+        while self.free.is_some()
+            && let Some(index) = self.removed.pop()
+        {
+            self.clear(index, WORDS)?;
+            for cpu in 0..self.cpus {
+                let rare = self.rare.each(self.place(cpu, index), 1, Access::Write, |_, words| {
+                    words.iter().for_each(|word| word.store(0, Relaxed));
+                });
+                rare.map_err(|error| failed("clear", RARELY)(MapError::IoError(error)))?;
+            }
+            if let Some(free) = &mut self.free {
+                free.push(index, 0).map_err(failed("write", FREE))?;
+            }
         }
         Ok(())
+    }
+
+    /// Clears the first words of what all CPUs have at an index.
+    fn clear(&self, index: u32, count: usize) -> Result<(), KernelError> {
+        for cpu in 0..self.cpus {
+            let usual = self.usual.each(self.place(cpu, index), 1, Access::Write, |_, words| {
+                words.iter().take(count).for_each(|word| word.store(0, Relaxed));
+            });
+            usual.map_err(|error| failed("clear", USUALLY)(MapError::IoError(error)))?;
+        }
+        Ok(())
+    }
+
+    const fn place(&self, cpu: usize, index: u32) -> usize {
+        cpu * self.capacity as usize + index as usize
     }
 }
 
@@ -224,19 +252,14 @@ fn filled(mut free: Stack<MapData, u32>) -> Result<Stack<MapData, u32>, KernelEr
     Ok(free)
 }
 
-/// A path's counters, all CPUs together.
-fn sum(values: &[Shared<PathStats>]) -> PathStats {
-    let mut sum = PathStats::ZERO;
-    for Shared(value) in values {
-        for counter in PathCounter::ALL {
-            counter.merge().add(&mut sum.0[counter as usize], value.0[counter as usize]);
-        }
-    }
-    sum
+/// Adds what one CPU has counted.
+fn add(sum: &mut PathStats, counter: PathCounter, value: u64) {
+    counter.merge().add(&mut sum.0[counter as usize], value);
 }
 
-/// A reader of a whole map; `None` where that cannot be had, and entries are read one by one.
-fn batch<K: aya::Pod, V: aya::Pod>(map: &Map, cpus: usize, key: K, value: V) -> Option<Batch<K, V>> {
-    let (Map::HashMap(data) | Map::PerCpuArray(data)) = map else { return None };
-    Some(Batch::new(data.fd().as_fd().try_clone_to_owned().ok()?, cpus, key, value))
+/// How many entries fit into the hash, and a reader of all of them.
+fn hash(map: &Map) -> Result<(u32, Batch<Shared<PathKey>, u32>), MapError> {
+    let Map::HashMap(map) = map else { return Err(MapError::InvalidMapType { map_type: 0 }) };
+    let descriptor = map.fd().as_fd().try_clone_to_owned().map_err(MapError::IoError)?;
+    Ok((map.info()?.max_entries(), Batch::new(descriptor, Shared(NOBODY), 0)))
 }

@@ -26,16 +26,17 @@ use super::state::{State, nanoseconds};
 use super::sys;
 
 /// Maps with what was counted, which the next owner takes over.
-const COUNTED: [&str; 7] =
-    ["TOTALS", "EVENTS", "PATHS", "PATH_STATS", "FREE_PATHS", "STRANGER_TABLE", "BLOCKS"];
+const COUNTED: [&str; 8] =
+    ["TOTALS", "EVENTS", "PATHS", "PATH_USUAL", "PATH_RARE", "FREE_PATHS", "STRANGER_TABLE", "BLOCKS"];
 /// Maps that every owner fills anew; pinned for those who read.
 const FILLED: [&str; 4] = ["DEVICES", "CONFIG", "SIZE_CLASS", "PEERS"];
 /// Maps of the programs that are pinned.
-pub(super) const MAPS: [&str; 11] = [
+pub(super) const MAPS: [&str; 12] = [
     "TOTALS",
     "EVENTS",
     "PATHS",
-    "PATH_STATS",
+    "PATH_USUAL",
+    "PATH_RARE",
     "FREE_PATHS",
     "STRANGER_TABLE",
     "BLOCKS",

@@ -448,7 +448,7 @@ mod tests {
         state.layout += 1;
         let text = serde_json::to_vec(&state).expect("JSON");
         let refused = State::parse(&text).expect_err("another layout");
-        assert!(refused.contains("layout 3.1") && refused.contains("reads 2.1"), "{refused}");
+        assert!(refused.contains("layout 4.1") && refused.contains("reads 3.1"), "{refused}");
         let wanted = Capacities { paths: 7, ..Capacities::default() };
         let refused = state.fits(Path::new("/x"), wanted).expect_err("other capacities").to_string();
         assert!(refused.contains("--max-paths 16384, not 7"), "{refused}");

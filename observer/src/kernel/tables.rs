@@ -77,8 +77,6 @@ pub struct Tables {
     places: BTreeMap<u32, u32>,
     /// Peers and blocks that are entered.
     known: (usize, usize),
-    /// What was last written to `CONFIG`.
-    current: Config,
     /// What was last written to `PEER_FILTER`. Bits are only ever added: a node that is no peer any more
     /// may have paths.
     filter: Box<[u64; PEER_WORDS]>,
@@ -142,7 +140,6 @@ impl Tables {
             strangers: take!(map, "STRANGER_TABLE"),
             places: BTreeMap::new(),
             known: (0, 0),
-            current: Config::DEFAULT,
             filter: Box::new([0; PEER_WORDS]),
         })
     }
@@ -175,14 +172,8 @@ impl Tables {
     /// # Errors
     /// The map cannot be written.
     pub fn set_config(&mut self, config: &Config) -> Result<(), KernelError> {
-        self.current = Config { generation: self.current.generation, ..*config };
-        self.config.set(0, Shared(self.current), 0).map_err(failed("write", "CONFIG"))
-    }
-
-    /// Makes every CPU forget which paths it remembers.
-    fn forget_paths(&mut self) -> Result<(), KernelError> {
-        self.current.generation = self.current.generation.wrapping_add(1).max(1);
-        self.config.set(0, Shared(self.current), 0).map_err(failed("write", "CONFIG"))
+        let config = Config { paths: self.paths.capacity(), ..config.filtered() };
+        self.config.set(0, Shared(config), 0).map_err(failed("write", "CONFIG"))
     }
 
     /// Lets packets from and to these addresses be looked up.
@@ -287,11 +278,7 @@ impl Tables {
     /// # Errors
     /// The map cannot be written.
     pub fn remove_paths(&mut self, keys: &[PathKey]) -> Result<(), KernelError> {
-        if keys.is_empty() {
-            return Ok(());
-        }
-        keys.iter().try_for_each(|key| self.paths.remove(key))?;
-        self.forget_paths()
+        keys.iter().try_for_each(|key| self.paths.remove(key))
     }
 
     /// The node that each pod block is entered with.
