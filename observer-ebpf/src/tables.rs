@@ -91,9 +91,9 @@ impl Counters for Here {
     }
 }
 
-/// Where the counters of a path stand that is known already: as this CPU remembers it, or by the hash.
+/// Where the counters of a path stand, as this CPU remembers it.
 #[inline(always)]
-fn known(key: &PathKey, config: &Config) -> Option<Here> {
+fn busy(key: &PathKey, config: &Config) -> Option<Here> {
     let words = key.words();
     let (set, mark) = path_set(&words);
     let mut index = NOWHERE;
@@ -107,6 +107,15 @@ fn known(key: &PathKey, config: &Config) -> Option<Here> {
         && let Some(here) = Here::at(index, config)
         && here.usual.is(&words)
     {
+        return Some(here);
+    }
+    None
+}
+
+/// Where the counters of a path stand that is known already: as this CPU remembers it, or by the hash.
+#[inline(always)]
+fn known(key: &PathKey, config: &Config) -> Option<Here> {
+    if let Some(here) = busy(key, config) {
         return Some(here);
     }
     let index = look_up(key);
@@ -190,6 +199,11 @@ impl Tables for Maps {
     #[inline(always)]
     fn path(&mut self, key: &PathKey) -> Option<Here> {
         known(key, self.config)
+    }
+
+    #[inline(always)]
+    fn busy_path(&mut self, key: &PathKey) -> Option<Here> {
+        busy(key, self.config)
     }
 
     #[inline(always)]

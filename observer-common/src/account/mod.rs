@@ -38,6 +38,11 @@ pub trait Tables {
     fn events(&mut self, index: u32) -> Option<&mut Events>;
     /// The counters of a path that is known already.
     fn path(&mut self, key: &PathKey) -> Option<Self::Path<'_>>;
+    /// The same where it is found at once: `None` says nothing of a path that others were more often than.
+    #[inline(always)]
+    fn busy_path(&mut self, key: &PathKey) -> Option<Self::Path<'_>> {
+        self.path(key)
+    }
     /// The counters of a path, entered where there is room.
     fn add_path(&mut self, key: &PathKey) -> Option<Self::Path<'_>>;
     /// False for an address that is surely no known node's. What is asked first of a tunnel's far end: it

@@ -127,7 +127,7 @@ fn on_underlay<T: Tables>(seen: &Usual, site: &Site<'_>, tables: &mut T, counted
         stranger(site, tables, &key, counted.sizes.segments, counted.sizes.wire);
         return true;
     }
-    let Some(mut path) = tables.path(&key) else { return false };
+    let Some(mut path) = tables.busy_path(&key) else { return false };
     add_to_path(path.usual(), &counted.sizes);
     if (fragment || counted.sizes.segments > 1)
         && let Some(rare) = path.rare()
