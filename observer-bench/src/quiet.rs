@@ -18,7 +18,7 @@ use crate::clock;
 const TURNS: u32 = 4_000;
 /// How much longer than at its fastest the loop may take.
 const TOLERANCE: f64 = 1.25;
-/// Loops that find out how fast it can be, on each CPU.
+/// Loops that find out how fast it can be.
 const FIRST: u32 = 5_000;
 /// Loops that find out which CPU is quieter.
 const LOOK: u32 = 1_000;
@@ -74,6 +74,13 @@ fn is_quiet() -> bool {
     time <= fastest * TOLERANCE
 }
 
+/// Finds out how fast the loop can be, if that is not known.
+fn find_fastest() {
+    if FASTEST.get().is_infinite() {
+        (0..FIRST).for_each(|_| _ = is_quiet());
+    }
+}
+
 /// Keeps this thread on the CPU that is quieter now.
 ///
 /// # Errors
@@ -82,9 +89,7 @@ pub fn settle() -> Result<()> {
     let (mut best, mut most) = (None, 0);
     for cpu in clock::all_cpus() {
         clock::pin(&[*cpu])?;
-        if FASTEST.get().is_infinite() {
-            (0..FIRST).for_each(|_| _ = is_quiet());
-        }
+        find_fastest();
         let quiet = (0..LOOK).filter(|_| is_quiet()).count();
         if quiet >= most {
             (best, most) = (Some(*cpu), quiet);
@@ -99,9 +104,7 @@ pub fn settle() -> Result<()> {
 /// # Errors
 /// Those of `measure`.
 pub fn measure<T>(mut measure: impl FnMut() -> Result<T>, mut dropped: impl FnMut(T)) -> Result<T> {
-    if FASTEST.get().is_infinite() {
-        (0..FIRST).for_each(|_| _ = is_quiet());
-    }
+    find_fastest();
     let start = Instant::now();
     let patient = || start.elapsed() < PATIENCE && WAITED.load(Relaxed) < PATIENCE_IN_ALL.load(Relaxed);
     let mut last;

@@ -191,11 +191,7 @@ impl MemoryTables {
     /// Empty tables of a node, with room for `max_paths` paths.
     #[must_use]
     pub fn new(node: &Node, max_paths: usize) -> Self {
-        const FREE: Stranger = Stranger {
-            key: PathKey { peer: Address::UNSPECIFIED, vni: 0, slot: 0, direction: 0, class: 0 },
-            packets: 0,
-            wire_bytes: 0,
-        };
+        const FREE: Stranger = Stranger { key: PathKey::NOBODY, packets: 0, wire_bytes: 0 };
         Self {
             totals: BTreeMap::new(),
             events: BTreeMap::new(),

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use observer_common::abi::MOST_PATHS;
 
 use crate::config::Settings;
 
@@ -265,7 +266,7 @@ pub struct AttachArgs {
     #[arg(long = "pod-cidr", value_name = "PREFIX", env = "OBSERVER_POD_CIDRS", value_delimiter = ',', value_parser = prefix)]
     pub pod_cidrs: Vec<Prefix>,
     /// Paths that fit (152 bytes each on every CPU) [default: 16384]
-    #[arg(long, value_name = "N", env = "OBSERVER_MAX_PATHS", value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    #[arg(long, value_name = "N", env = "OBSERVER_MAX_PATHS", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_PATHS)))]
     pub max_paths: Option<u32>,
     /// Nodes that fit [default: 8192]
     #[arg(long, value_name = "N", env = "OBSERVER_MAX_PEERS", value_parser = clap::value_parser!(u32).range(1..=1_048_576))]

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use observer_common::abi::MAX_SLOTS;
+use observer_common::abi::{MAX_SLOTS, MOST_PATHS};
 use serde::{Deserialize, Deserializer};
 
 use crate::cli::{IngressHook, Prefix, prefix};
@@ -123,7 +123,7 @@ impl Settings {
     fn parse(text: &str) -> Result<Self, String> {
         let settings = Self::read_toml(text)?;
         let tables = [
-            ("max-paths", settings.max_paths, LARGEST_TABLE),
+            ("max-paths", settings.max_paths, MOST_PATHS),
             ("max-peers", settings.max_peers, LARGEST_TABLE),
             ("max-blocks", settings.max_blocks, LARGEST_TABLE),
             ("max-devices", settings.max_devices, MAX_SLOTS),

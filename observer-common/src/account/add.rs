@@ -4,7 +4,7 @@ use super::{Site, Sizes, Tables, Verdict};
 use crate::abi::{Totals, events_index};
 use crate::counters::{Event, PathCounter, TOTALS, Total};
 use crate::packet::{Ip, Parsed, Position};
-use crate::path::{Counters, USUAL};
+use crate::path::{Counters, RarePath, USUAL};
 
 #[inline(always)]
 pub(super) fn event<T: Tables>(site: &Site<'_>, tables: &mut T, event: Event, packets: u32) {
@@ -22,32 +22,31 @@ pub(super) const fn would(dont_fragment: bool) -> (Total, PathCounter) {
     }
 }
 
-/// Adds packets, their bytes and the largest of them to a row of totals.
+/// Adds packets, their bytes and the largest of them: to a row of totals or to a path, which have the same first
+/// counters and each its own place for the largest.
 #[inline(always)]
-pub(super) fn add_to_totals(counters: &mut [u64; TOTALS], sizes: &Sizes) {
+fn add_weight<const N: usize>(counters: &mut [u64; N], largest_at: usize, sizes: &Sizes) {
     counters[Total::Packets as usize] += u64::from(sizes.segments);
     counters[Total::WireBytes as usize] += sizes.wire;
     counters[Total::L3Bytes as usize] += sizes.l3;
     counters[Total::InnerBytes as usize] += sizes.inner;
-    if sizes.segments > 1 {
-        counters[Total::Aggregates as usize] += 1;
-    }
     let largest = u64::from(sizes.largest());
-    if largest > counters[Total::Largest as usize] {
-        counters[Total::Largest as usize] = largest;
+    if largest > counters[largest_at] {
+        counters[largest_at] = largest;
     }
 }
 
-/// The same to a path.
+const _: () = assert!(Total::Packets as usize == PathCounter::Packets as usize);
+const _: () = assert!(Total::WireBytes as usize == PathCounter::WireBytes as usize);
+const _: () = assert!(Total::L3Bytes as usize == PathCounter::L3Bytes as usize);
+const _: () = assert!(Total::InnerBytes as usize == PathCounter::InnerBytes as usize);
+
+/// Adds what every packet adds to a row of totals.
 #[inline(always)]
-pub(super) fn add_to_path(counters: &mut [u64; USUAL], sizes: &Sizes) {
-    counters[PathCounter::Packets as usize] += u64::from(sizes.segments);
-    counters[PathCounter::WireBytes as usize] += sizes.wire;
-    counters[PathCounter::L3Bytes as usize] += sizes.l3;
-    counters[PathCounter::InnerBytes as usize] += sizes.inner;
-    let largest = u64::from(sizes.largest());
-    if largest > counters[PathCounter::Largest as usize] {
-        counters[PathCounter::Largest as usize] = largest;
+pub(super) fn add_to_totals(counters: &mut [u64; TOTALS], sizes: &Sizes) {
+    add_weight(counters, Total::Largest as usize, sizes);
+    if sizes.segments > 1 {
+        counters[Total::Aggregates as usize] += 1;
     }
 }
 
@@ -63,16 +62,21 @@ pub(super) fn add_totals(totals: &mut Totals, parsed: &Parsed, verdict: &Verdict
         counters[would(parsed.outer.dont_fragment).0 as usize] += u64::from(verdict.too_big_for_tunnel);
     }
     if parsed.outer.position != Position::Whole {
-        let (v4, v6) = (Total::OuterV4First, Total::OuterV6First);
-        add_fragment(counters, &parsed.outer, v4, v6);
+        add_outer_fragment(
+            counters,
+            parsed.outer.version,
+            parsed.outer.position,
+            parsed.outer.fragmentation_overhead,
+        );
     }
     // What follows is only ever found in tunnel packets.
     if !verdict.class.is_tunnel() {
         return;
     }
     if parsed.inner.position != Position::Whole {
-        let (v4, v6) = (Total::InnerV4First, Total::InnerV6First);
-        add_fragment(counters, &parsed.inner, v4, v6);
+        let Ip { version, position, fragmentation_overhead, .. } = parsed.inner;
+        let first = (Total::InnerV4First, Total::InnerV6First);
+        add_fragment(counters, version, position, fragmentation_overhead, first);
     }
     let n = u64::from(sizes.segments);
     for (seen, counter) in [
@@ -88,17 +92,35 @@ pub(super) fn add_totals(totals: &mut Totals, parsed: &Parsed, verdict: &Verdict
     }
 }
 
+/// Adds an outer fragment, and the bytes that fragmentation added to it.
 #[inline(always)]
-fn add_fragment(counters: &mut [u64; TOTALS], ip: &Ip, v4: Total, v6: Total) {
-    let base = if ip.version == 4 { v4 as usize } else { v6 as usize };
-    match ip.position {
+pub(super) fn add_outer_fragment(
+    counters: &mut [u64; TOTALS],
+    version: u8,
+    position: Position,
+    overhead: u16,
+) {
+    add_fragment(counters, version, position, overhead, (Total::OuterV4First, Total::OuterV6First));
+}
+
+/// Adds a fragment of a layer, whose counters begin with these two.
+#[inline(always)]
+fn add_fragment(
+    counters: &mut [u64; TOTALS],
+    version: u8,
+    position: Position,
+    overhead: u16,
+    (v4, v6): (Total, Total),
+) {
+    let base = if version == 4 { v4 as usize } else { v6 as usize };
+    match position {
         Position::Whole => return,
         Position::First => counters[base] += 1,
         Position::Middle => counters[base + 1] += 1,
         Position::Last => counters[base + 2] += 1,
         Position::Atomic => counters[v6 as usize + 3] += 1,
     }
-    counters[Total::FragmentationOverheadBytes as usize] += u64::from(ip.fragmentation_overhead);
+    counters[Total::FragmentationOverheadBytes as usize] += u64::from(overhead);
 }
 
 #[inline(always)]
@@ -114,40 +136,50 @@ pub(super) fn add_sizes(totals: &mut Totals, last: usize, each: usize, sizes: &S
 }
 
 #[inline(always)]
-pub(super) fn add_path(mut path: impl Counters, parsed: &Parsed, verdict: &Verdict) {
-    let sizes = &verdict.sizes;
-    add_to_path(path.usual(), sizes);
-    let (outer, inner) = (parsed.outer.position, parsed.inner.position);
+pub(super) fn add_path(path: impl Counters, parsed: &Parsed, verdict: &Verdict) {
+    let (outer, inner) = (&parsed.outer, &parsed.inner);
+    let overhead = u32::from(outer.fragmentation_overhead) + u32::from(inner.fragmentation_overhead);
+    add_to_path(path, &verdict.sizes, verdict.oversized, (outer.position, inner.position), overhead);
+}
+
+/// Adds to a path: packets, those above the device's MTU, and a fragment's position outside and inside with the
+/// bytes that fragmentation added.
+#[inline(always)]
+pub(super) fn add_to_path(
+    mut path: impl Counters,
+    sizes: &Sizes,
+    oversized: u32,
+    (outer, inner): (Position, Position),
+    overhead: u32,
+) {
+    add_weight(path.usual(), PathCounter::Largest as usize, sizes);
     let whole = outer as u8 | inner as u8 == Position::Whole as u8;
-    if whole && verdict.oversized == 0 && sizes.segments <= 1 {
+    if whole && oversized == 0 && sizes.segments <= 1 {
         return;
     }
-    let mut add = |counter, count| add_rare(&mut path, counter, count);
-    if verdict.oversized != 0 {
-        add(PathCounter::Oversized, verdict.oversized);
+    let Some(rare) = path.rare() else { return };
+    if oversized != 0 {
+        add_rare(rare, PathCounter::Oversized, oversized);
     }
     if sizes.segments > 1 {
-        add(PathCounter::Aggregates, 1);
+        add_rare(rare, PathCounter::Aggregates, 1);
     }
     match outer {
         Position::Whole | Position::Atomic => {}
-        Position::First => add(PathCounter::OuterFirst, 1),
-        Position::Middle => add(PathCounter::OuterMiddle, 1),
-        Position::Last => add(PathCounter::OuterLast, 1),
+        Position::First => add_rare(rare, PathCounter::OuterFirst, 1),
+        Position::Middle => add_rare(rare, PathCounter::OuterMiddle, 1),
+        Position::Last => add_rare(rare, PathCounter::OuterLast, 1),
     }
     if inner.is_fragment() {
-        add(PathCounter::Inner, 1);
+        add_rare(rare, PathCounter::Inner, 1);
     }
     if !whole {
-        let (outer, inner) = (parsed.outer.fragmentation_overhead, parsed.inner.fragmentation_overhead);
-        add(PathCounter::FragmentationOverheadBytes, u32::from(outer) + u32::from(inner));
+        add_rare(rare, PathCounter::FragmentationOverheadBytes, overhead);
     }
 }
 
 /// Adds to a counter that most packets do not touch.
 #[inline(always)]
-pub(super) fn add_rare(path: &mut impl Counters, counter: PathCounter, count: u32) {
-    if let Some(counters) = path.rare() {
-        counters[counter as usize - USUAL] += u64::from(count);
-    }
+pub(super) fn add_rare(rare: &mut RarePath, counter: PathCounter, count: u32) {
+    rare[counter as usize - USUAL] += u64::from(count);
 }

@@ -1,18 +1,13 @@
 //! What most packets are, counted in few steps.
 
-use super::add::{add_sizes, add_to_path, add_to_totals};
+use super::add::{add_outer_fragment, add_sizes, add_to_path, add_to_totals};
 use super::path::{may_be_pod, stranger, udp_tunnel};
 use super::{Site, Sizes, Tables};
 use crate::abi::{link, role, totals_index};
-use crate::counters::{PathCounter, Total};
+use crate::counters::Total;
 use crate::kind::{Class, Direction};
 use crate::packet::{Frame, Packet, Position, Usual, usual as read};
-use crate::path::{Counters as _, PathKey, USUAL};
-
-/// Bytes of the header that a later fragment repeats.
-const HEADER: u32 = 20;
-/// Bytes of an Ethernet header.
-const LINK: u32 = 14;
+use crate::path::PathKey;
 
 /// Counts a packet of one of the usual shapes ([`crate::packet::usual`]) that is nothing special here either: not
 /// too large for anything, and external or of a path that is known. Returns false where it is not so, and then
@@ -58,9 +53,7 @@ pub fn usual<P: Packet, T: Tables, const SUPER: bool>(
             counters[Total::ForeignPeer as usize] += u64::from(sizes.segments);
         }
         if seen.position as u8 != Position::Whole as u8 {
-            let middle = seen.position as u8 == Position::Middle as u8;
-            counters[if middle { Total::OuterV4Middle } else { Total::OuterV4Last } as usize] += 1;
-            counters[Total::FragmentationOverheadBytes as usize] += u64::from(HEADER);
+            add_outer_fragment(counters, seen.version, seen.position, Usual::HEADER);
         }
         add_sizes(totals, last, each, sizes);
     }
@@ -82,7 +75,7 @@ fn weigh<const SUPER: bool>(frame: &Frame, seen: &Usual) -> Option<Sizes> {
         if frame.gso_segs < 2 {
             return None;
         }
-        sizes.multiply(frame.gso_segs, seen.headers, frame, LINK);
+        sizes.multiply(frame.gso_segs, seen.headers, frame, Usual::START);
         sizes.inner += u64::from(frame.gso_segs - 1) * u64::from(seen.headers - seen.inner_start);
     }
     Some(sizes)
@@ -105,7 +98,7 @@ fn on_underlay<T: Tables>(seen: &Usual, site: &Site<'_>, tables: &mut T, counted
         // Nearly always one of the node's usual tunnel, as in [`super::path`].
         let Some(class) = udp_tunnel(config.usual_udp_class) else { return false };
         (counted.class, vni) = (class, config.usual_udp_vni);
-        counted.sizes.inner = u64::from(seen.length - HEADER);
+        counted.sizes.inner = u64::from(seen.length - u32::from(Usual::HEADER));
     } else if seen.class as u8 == Class::None as u8 {
         if !may_be_pod(&seen.far, seen.version, config) {
             counted.class = Class::External;
@@ -127,19 +120,8 @@ fn on_underlay<T: Tables>(seen: &Usual, site: &Site<'_>, tables: &mut T, counted
         stranger(site, tables, &key, counted.sizes.segments, counted.sizes.wire);
         return true;
     }
-    let Some(mut path) = tables.busy_path(&key) else { return false };
-    add_to_path(path.usual(), &counted.sizes);
-    if (fragment || counted.sizes.segments > 1)
-        && let Some(rare) = path.rare()
-    {
-        let middle = seen.position as u8 == Position::Middle as u8;
-        if !fragment {
-            rare[PathCounter::Aggregates as usize - USUAL] += 1;
-        } else {
-            rare[if middle { PathCounter::OuterMiddle } else { PathCounter::OuterLast } as usize - USUAL] +=
-                1;
-            rare[PathCounter::FragmentationOverheadBytes as usize - USUAL] += u64::from(HEADER);
-        }
-    }
+    let Some(path) = tables.busy_path(&key) else { return false };
+    let overhead = if fragment { u32::from(Usual::HEADER) } else { 0 };
+    add_to_path(path, &counted.sizes, 0, (seen.position, Position::Whole), overhead);
     true
 }

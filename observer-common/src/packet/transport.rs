@@ -6,9 +6,16 @@ use super::{Packet, Parsed};
 /// Bytes of a TCP header without options.
 const TCP: u32 = 20;
 /// Where its data offset stands.
-const TCP_OFFSET: u32 = 12;
+pub(super) const TCP_OFFSET: u32 = 12;
 /// SCTP's common header (RFC 9260 §3.1).
 const SCTP: u32 = 12;
+
+/// The length of a TCP header, by the byte at [`TCP_OFFSET`]; `None` where that cannot be.
+#[inline(always)]
+pub(super) const fn tcp_length(offset: u8) -> Option<u32> {
+    let length = (offset >> 4) as u32 * 4;
+    if length < TCP { None } else { Some(length) }
+}
 
 /// The offset of the first byte behind the innermost transport header, which is where the payload
 /// that segmentation cuts starts; `None` where the packet ends before.
@@ -17,10 +24,7 @@ pub fn header_end<P: Packet>(packet: &P, parsed: &Parsed) -> Option<u32> {
     let ip = if parsed.inner.version == 0 { &parsed.outer } else { &parsed.inner };
     let payload = u32::from(ip.payload);
     match ip.protocol {
-        ipproto::TCP => {
-            let length = u32::from(packet.read::<u8>(payload + TCP_OFFSET)? >> 4) * 4;
-            if length < TCP { None } else { Some(payload + length) }
-        }
+        ipproto::TCP => Some(payload + tcp_length(packet.read(payload + TCP_OFFSET)?)?),
         ipproto::UDP => Some(payload + size_of::<Udp>() as u32),
         ipproto::SCTP => Some(payload + SCTP),
         _ => Some(payload),

@@ -6,12 +6,12 @@ use super::{Malformed, Packet, Parsed, Position, ethernet};
 use crate::abi::{Config, PORTS};
 use crate::kind::Class;
 
-const UDP: u32 = size_of::<Udp>() as u32;
+pub(super) const UDP: u32 = size_of::<Udp>() as u32;
 
 /// RFC 7348 §5: the I flag must be set; without it there is no valid VNI.
-const VXLAN_VNI: u8 = 0x08;
+pub(super) const VXLAN_VNI: u8 = 0x08;
 /// draft-ietf-nvo3-vxlan-gpe §3.1: a next protocol is given.
-const VXLAN_GPE: u8 = 0x04;
+pub(super) const VXLAN_GPE: u8 = 0x04;
 const GPE_IPV4: u8 = 1;
 const GPE_IPV6: u8 = 2;
 const GPE_ETHERNET: u8 = 3;
@@ -45,6 +45,13 @@ pub(super) const fn listed(ports: &[u16; PORTS], port: u16) -> bool {
     matches(ports, port) != 0 && port != 0
 }
 
+/// Source and destination, in wire order, of the word that a header starts with.
+#[inline(always)]
+pub(super) const fn split(ports: u32) -> (u16, u16) {
+    let [a, b, c, d] = ports.to_ne_bytes();
+    (u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d]))
+}
+
 /// Looks whether the UDP datagram behind the outer header is a tunnel's, and what it announces.
 #[inline(always)]
 pub(super) fn tunnel<P: Packet>(packet: &P, parsed: &mut Parsed, config: &Config) -> Carried {
@@ -56,8 +63,7 @@ pub(super) fn tunnel<P: Packet>(packet: &P, parsed: &mut Parsed, config: &Config
         return Carried::NOTHING;
     };
     let at = at + UDP;
-    let [a, b, c, d] = ports.to_ne_bytes();
-    let (source, destination) = (u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d]));
+    let (source, destination) = split(ports);
     if listed(&config.vxlan_ports, destination) {
         return vxlan(packet, parsed, at);
     }

@@ -6,6 +6,8 @@
 
 use super::headers::{Ethernet, Ipv4, Ipv6, Vxlan, ipproto};
 use super::ipv4::{LONGEST, MORE_FRAGMENTS, OFFSET};
+use super::transport::{TCP_OFFSET, tcp_length};
+use super::udp::{UDP, VXLAN_GPE, VXLAN_VNI};
 use super::{Frame, Packet, Position, ethernet, udp};
 use crate::abi::Config;
 use crate::address::Address;
@@ -15,17 +17,10 @@ use crate::path::VNI_NONE;
 const ETHERNET: u32 = size_of::<Ethernet>() as u32;
 const IPV4: u32 = size_of::<Ipv4>() as u32;
 const IPV6: u32 = size_of::<Ipv6>() as u32;
-const UDP: u32 = 8;
 const VXLAN: u32 = size_of::<Vxlan>() as u32;
 /// Version 4, and a header without options.
 const PLAIN_IPV4: u8 = 0x45;
 const FRAGMENT: u16 = (MORE_FRAGMENTS | OFFSET).to_be();
-/// VXLAN's flags that say which form it has: a VNI, and the generic protocol extension.
-const VXLAN_FORM: u8 = 0x0c;
-const VXLAN_VNI: u8 = 0x08;
-/// Bytes of a TCP header without options, and where its data offset stands.
-const TCP: u32 = 20;
-const TCP_OFFSET: u32 = 12;
 
 /// A whole packet of TCP, or of UDP to no tunnel's port: without encapsulation, in IPIP, or in VXLAN; or a later
 /// fragment of UDP over IPv4.
@@ -89,6 +84,11 @@ pub fn usual<P: Packet, const SUPER: bool>(
 }
 
 impl Usual {
+    /// Where the outer IP header starts.
+    pub const START: u32 = ETHERNET;
+    /// Bytes of the header that a later fragment repeats.
+    pub const HEADER: u16 = IPV4 as u16;
+
     const NOTHING: Self = Self {
         class: Class::None,
         vni: VNI_NONE,
@@ -113,14 +113,9 @@ impl Usual {
         if !SUPER {
             return Some(self);
         }
-        let length = if protocol == ipproto::TCP {
-            let word: u8 = packet.fixed(transport + TCP_OFFSET)?;
-            u32::from(word >> 4) * 4
-        } else {
-            UDP
-        };
-        let short = protocol == ipproto::TCP && length < TCP;
-        if short { None } else { Some(Self { inner_start, headers: transport + length, ..self }) }
+        let length =
+            if protocol == ipproto::TCP { tcp_length(packet.fixed(transport + TCP_OFFSET)?)? } else { UDP };
+        Some(Self { inner_start, headers: transport + length, ..self })
     }
 }
 
@@ -169,7 +164,9 @@ fn behind<P: Packet, const SUPER: bool>(
             }
             let header: Vxlan = packet.fixed(at + UDP)?;
             let link: Ethernet = packet.fixed(at + UDP + VXLAN)?;
-            if header.flags & VXLAN_FORM != VXLAN_VNI || ethernet::ip_version(link.ethertype) != 4 {
+            if header.flags & (VXLAN_VNI | VXLAN_GPE) != VXLAN_VNI
+                || ethernet::ip_version(link.ethertype) != 4
+            {
                 return None;
             }
             let outer = Usual { class: Class::Vxlan, vni: u32::from_be(header.vni) >> 8, ..outer };
@@ -221,8 +218,7 @@ fn datagram<P: Packet>(packet: &P, at: u32, end: u32, config: &Config) -> Option
         return None;
     }
     let [ports, _]: [u32; 2] = packet.fixed(at)?;
-    let [a, b, c, d] = ports.to_ne_bytes();
-    let (source, destination) = (u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d]));
+    let (source, destination) = udp::split(ports);
     if (Config::port_bit(source) | Config::port_bit(destination)) & config.port_filter == 0 {
         return Some(Datagram::Plain);
     }

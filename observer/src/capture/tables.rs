@@ -90,11 +90,7 @@ impl Default for CaptureTables {
             size_class: (0..SIZE_TABLE).map(class).collect(),
             present: NOBODY,
             facts: NO_FACTS,
-            stranger: Stranger {
-                key: PathKey { peer: Address::UNSPECIFIED, vni: 0, slot: 0, direction: 0, class: 0 },
-                packets: 0,
-                wire_bytes: 0,
-            },
+            stranger: Stranger { key: PathKey::NOBODY, packets: 0, wire_bytes: 0 },
             belongs: false,
         }
     }

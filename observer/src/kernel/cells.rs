@@ -8,6 +8,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::ptr::NonNull;
 use std::slice;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use aya::maps::{Map, MapData, MapError};
 
@@ -47,35 +48,41 @@ impl<const WORDS: usize> Cells<WORDS> {
         &self,
         first: usize,
         count: usize,
-        access: Access,
         mut each: impl FnMut(usize, &[AtomicU64; WORDS]),
-    ) -> io::Result<()> {
+    ) -> Result<(), MapError> {
         let step = (PIECE / Self::BYTES).max(1);
         for done in (0..count).step_by(step) {
-            let start = (first + done) * Self::BYTES;
-            let length = step.min(count - done) * Self::BYTES;
-            let piece = Piece::map(
-                self.map.fd().as_fd(),
-                start / self.page * self.page,
-                start % self.page + length,
-                access,
-            )?;
-            let (values, _) = piece.words()[start % self.page / size_of::<u64>()..].as_chunks();
-            for (n, value) in values.iter().take(step.min(count - done)).enumerate() {
-                each(done + n, value);
-            }
+            let values = step.min(count - done);
+            self.piece(first + done, values, libc::PROT_READ, |n, words| each(done + n, words))?;
         }
         Ok(())
     }
-}
 
-/// What is done with a value.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Access {
-    /// It is read.
-    Read,
-    /// It is changed.
-    Write,
+    /// Clears the first `count` words of a value.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) fn clear(&self, index: usize, count: usize) -> Result<(), MapError> {
+        self.piece(index, 1, libc::PROT_READ | libc::PROT_WRITE, |_, words| {
+            words.iter().take(count).for_each(|word| word.store(0, Relaxed));
+        })
+    }
+
+    fn piece(
+        &self,
+        first: usize,
+        count: usize,
+        protection: libc::c_int,
+        mut each: impl FnMut(usize, &[AtomicU64; WORDS]),
+    ) -> Result<(), MapError> {
+        let (start, length) = (first * Self::BYTES, count * Self::BYTES);
+        let before = start % self.page;
+        let piece = Piece::map(self.map.fd().as_fd(), start - before, before + length, protection);
+        let piece = piece.map_err(MapError::IoError)?;
+        let (values, _) = piece.words()[before / size_of::<u64>()..].as_chunks();
+        values.iter().take(count).enumerate().for_each(|(n, words)| each(n, words));
+        Ok(())
+    }
 }
 
 /// A part of an array.
@@ -85,11 +92,7 @@ struct Piece {
 }
 
 impl Piece {
-    fn map(map: BorrowedFd<'_>, offset: usize, bytes: usize, access: Access) -> io::Result<Self> {
-        let protection = match access {
-            Access::Read => libc::PROT_READ,
-            Access::Write => libc::PROT_READ | libc::PROT_WRITE,
-        };
+    fn map(map: BorrowedFd<'_>, offset: usize, bytes: usize, protection: libc::c_int) -> io::Result<Self> {
         let offset = libc::off_t::try_from(offset).map_err(io::Error::other)?;
         // SAFETY: a new mapping, wherever the kernel finds room for it.
         let start = unsafe {

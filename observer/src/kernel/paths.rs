@@ -3,15 +3,15 @@
 
 use std::cell::RefCell;
 use std::os::fd::AsFd as _;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, Stack};
-use observer_common::address::Address;
 use observer_common::counters::PathCounter;
 use observer_common::path::{PathKey, PathStats, RARE, USUAL, UsualPath};
 
 use super::batch::Batch;
-use super::cells::{Access, Cells};
+use super::cells::Cells;
 use super::error::KernelError;
 use super::tables::{Shared, failed, possible_cpus};
 use crate::topology::convert;
@@ -115,16 +115,14 @@ impl Paths {
         stats.resize(most, PathStats::ZERO);
         for cpu in 0..self.cpus {
             let first = cpu * self.capacity as usize;
-            let usual = self.usual.each(first, most, Access::Read, |index, words| {
-                let counters = PathCounter::ALL[..USUAL].iter().zip(&words[KEY..]);
-                counters.for_each(|(counter, word)| add(&mut stats[index], *counter, word.load(Relaxed)));
+            let usual = self.usual.each(first, most, |index, words| {
+                add(&mut stats[index], &PathCounter::ALL[..USUAL], &words[KEY..]);
             });
-            usual.map_err(|error| failed("read", USUALLY)(MapError::IoError(error)))?;
-            let rare = self.rare.each(first, most, Access::Read, |index, words| {
-                let counters = PathCounter::ALL[USUAL..].iter().zip(words);
-                counters.for_each(|(counter, word)| add(&mut stats[index], *counter, word.load(Relaxed)));
-            });
-            rare.map_err(|error| failed("read", RARELY)(MapError::IoError(error)))?;
+            usual.map_err(failed("read", USUALLY))?;
+            let rare = self
+                .rare
+                .each(first, most, |index, words| add(&mut stats[index], &PathCounter::ALL[USUAL..], words));
+            rare.map_err(failed("read", RARELY))?;
         }
         Ok(keys.iter().map(|(key, index)| (*key, stats[*index as usize])).collect())
     }
@@ -187,7 +185,7 @@ impl Paths {
             Err(error) => return Err(failed("write", NAME)(error)),
         }
         // CPUs that remember the place find nobody there, and look in vain for the path.
-        self.clear(index, KEY)
+        self.clear(&self.usual, index, KEY).map_err(failed("clear", USUALLY))
     }
 
     /// Gives the counters of removed paths to new ones. To be called when no program can still be about to
@@ -199,13 +197,8 @@ impl Paths {
         while self.free.is_some()
             && let Some(index) = self.removed.pop()
         {
-            self.clear(index, WORDS)?;
-            for cpu in 0..self.cpus {
-                let rare = self.rare.each(self.place(cpu, index), 1, Access::Write, |_, words| {
-                    words.iter().for_each(|word| word.store(0, Relaxed));
-                });
-                rare.map_err(|error| failed("clear", RARELY)(MapError::IoError(error)))?;
-            }
+            self.clear(&self.usual, index, WORDS).map_err(failed("clear", USUALLY))?;
+            self.clear(&self.rare, index, RARE).map_err(failed("clear", RARELY))?;
             if let Some(free) = &mut self.free {
                 free.push(index, 0).map_err(failed("write", FREE))?;
             }
@@ -213,24 +206,11 @@ impl Paths {
         Ok(())
     }
 
-    /// Clears the first words of what all CPUs have at an index.
-    fn clear(&self, index: u32, count: usize) -> Result<(), KernelError> {
-        for cpu in 0..self.cpus {
-            let usual = self.usual.each(self.place(cpu, index), 1, Access::Write, |_, words| {
-                words.iter().take(count).for_each(|word| word.store(0, Relaxed));
-            });
-            usual.map_err(|error| failed("clear", USUALLY)(MapError::IoError(error)))?;
-        }
-        Ok(())
-    }
-
-    const fn place(&self, cpu: usize, index: u32) -> usize {
-        cpu * self.capacity as usize + index as usize
+    /// Clears the first `count` words of what all CPUs have at an index.
+    fn clear<const N: usize>(&self, cells: &Cells<N>, index: u32, count: usize) -> Result<(), MapError> {
+        (0..self.cpus).try_for_each(|cpu| cells.clear(cpu * self.capacity as usize + index as usize, count))
     }
 }
-
-/// Nobody's key.
-const NOBODY: PathKey = PathKey { peer: Address::UNSPECIFIED, vni: 0, slot: 0, direction: 0, class: 0 };
 
 /// The indices that no path has: all of them where the maps are new. What another owner has left is as it
 /// should be, but for indices that it was about to recycle when it was killed: they are lost, and the table
@@ -252,14 +232,16 @@ fn filled(mut free: Stack<MapData, u32>) -> Result<Stack<MapData, u32>, KernelEr
     Ok(free)
 }
 
-/// Adds what one CPU has counted.
-fn add(sum: &mut PathStats, counter: PathCounter, value: u64) {
-    counter.merge().add(&mut sum.0[counter as usize], value);
+/// Adds what one CPU has in some of the counters.
+fn add(sum: &mut PathStats, counters: &[PathCounter], words: &[AtomicU64]) {
+    for (counter, word) in counters.iter().zip(words) {
+        counter.merge().add(&mut sum.0[*counter as usize], word.load(Relaxed));
+    }
 }
 
 /// How many entries fit into the hash, and a reader of all of them.
 fn hash(map: &Map) -> Result<(u32, Batch<Shared<PathKey>, u32>), MapError> {
     let Map::HashMap(map) = map else { return Err(MapError::InvalidMapType { map_type: 0 }) };
     let descriptor = map.fd().as_fd().try_clone_to_owned().map_err(MapError::IoError)?;
-    Ok((map.info()?.max_entries(), Batch::new(descriptor, Shared(NOBODY), 0)))
+    Ok((map.info()?.max_entries(), Batch::new(descriptor, Shared(PathKey::NOBODY), 0)))
 }

@@ -336,9 +336,8 @@ impl Tables {
         let paths: Vec<_> = self.paths.keys()?.into_iter().map(|(key, _)| key).collect();
         self.remove_paths(&paths)?;
         self.paths.recycle()?;
-        let nobody = PathKey { peer: Address::UNSPECIFIED, vni: 0, slot: 0, direction: 0, class: 0 };
         for place in 0..STRANGERS {
-            let free = Shared(Stranger { key: nobody, packets: 0, wire_bytes: 0 });
+            let free = Shared(Stranger { key: PathKey::NOBODY, packets: 0, wire_bytes: 0 });
             let free = PerCpuValues::try_from(vec![free; cpus]).map_err(cannot_reset)?;
             self.strangers.set(place, free, 0).map_err(failed("write", "STRANGER_TABLE"))?;
         }
