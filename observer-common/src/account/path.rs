@@ -7,7 +7,7 @@ use crate::address::Address;
 use crate::counters::Event;
 use crate::kind::{Class, Direction};
 use crate::packet::{Packet, Parsed};
-use crate::path::{Counters as _, PathKey, VNI_FOREIGN, VNI_NONE};
+use crate::path::{PathKey, VNI_FOREIGN, VNI_NONE};
 
 #[inline(always)]
 pub(super) fn on_underlay<P: Packet, T: Tables>(
@@ -250,9 +250,7 @@ pub(super) fn into_tunnel<P: Packet, T: Tables>(
     *key = PathKey::new(facts.peer, device.vni, device.underlay_slot, Direction::Egress, device.class);
     let counter = would(parsed.outer.dont_fragment).1;
     if let Some(mut path) = path_or_new(tables, key) {
-        if let Some(rare) = path.rare() {
-            add_rare(rare, counter, count);
-        }
+        add_rare(&mut path, counter, count);
     } else {
         event(site, tables, Event::PathOverflow, count);
     }

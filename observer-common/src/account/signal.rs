@@ -47,11 +47,11 @@ pub fn signal<P: Packet, T: Tables>(packet: &P, at: u32, protocol: u8, site: &Si
         path_of_block(&mut key, &block, &facts);
     }
     if let Some(mut path) = path_or_new(tables, &key) {
-        if let Some(rare) = path.rare() {
-            add_rare(rare, PathCounter::TooBig, 1);
-            if message.mtu != 0 {
-                rare[PathCounter::TooBigMtu as usize - USUAL] = u64::from(message.mtu);
-            }
+        add_rare(&mut path, PathCounter::TooBig, 1);
+        if message.mtu != 0
+            && let Some(counters) = path.rare()
+        {
+            counters[PathCounter::TooBigMtu as usize - USUAL] = u64::from(message.mtu);
         }
     } else {
         event(site, tables, Event::PathOverflow, 1);
