@@ -8,6 +8,19 @@ use crate::kind::{Class, Direction};
 /// Changes whenever the layout of any map changes; pinned maps of another version are refused.
 pub const LAYOUT: u32 = 3;
 
+/// What a map is called in the object. Most as the static is; one of a single value, whose address is part of the
+/// programs, as its section.
+#[must_use]
+pub const fn map_name(map: &str) -> &str {
+    match map.as_bytes() {
+        b"DEVICES" => ".bss.devices",
+        b"CONFIG" => ".bss.config",
+        b"SIZE_CLASS" => ".bss.size_class",
+        b"PEER_FILTER" => ".bss.peer_filter",
+        _ => map,
+    }
+}
+
 /// Devices that can be watched at once: by default, and at most.
 pub const DEFAULT_SLOTS: u32 = 32;
 /// Most device slots that a load may ask for.
@@ -89,6 +102,24 @@ pub struct DeviceFacts {
     pub reserved: u32,
 }
 
+impl DeviceFacts {
+    /// Of a free place.
+    pub const FREE: Self = Self {
+        ifindex: 0,
+        mtu: 0,
+        underlay_mtu: 0,
+        overhead: 0,
+        vni: 0,
+        slot: 0,
+        underlay_slot: 0,
+        role: role::OTHER,
+        ingress_link: link::UNKNOWN,
+        egress_link: link::UNKNOWN,
+        class: 0,
+        reserved: 0,
+    };
+}
+
 /// Ports that a set holds at most.
 pub const PORTS: usize = 4;
 /// VNIs that count as the node's own, at most.
@@ -106,6 +137,26 @@ pub struct Coarse {
     pub net: u32,
     /// Wire order.
     pub mask: u32,
+}
+
+impl Coarse {
+    /// Matches nothing.
+    pub const NOTHING: Self = Self { net: u32::MAX, mask: 0 };
+
+    /// The longest prefix that covers all of these, of those that match something.
+    #[must_use]
+    fn all(prefixes: &[Self]) -> Self {
+        let some = prefixes.iter().filter(|prefix| prefix.net & !prefix.mask == 0);
+        some.copied().reduce(Self::and).unwrap_or(Self::NOTHING)
+    }
+
+    /// The longest prefix that covers both.
+    fn and(self, other: Self) -> Self {
+        let common = u32::from_be(self.net ^ other.net).leading_zeros();
+        let length = common.min(u32::from_be(self.mask & other.mask).leading_ones());
+        let mask = u32::MAX.checked_shl(u32::BITS - length).unwrap_or(0).to_be();
+        Self { net: self.net & mask, mask }
+    }
 }
 
 /// A prefix length of pod blocks and its mask.
@@ -126,6 +177,11 @@ pub struct Config {
     pub coarse4: [Coarse; COARSE],
     /// The same for the first words of IPv6 addresses.
     pub coarse6: [Coarse; COARSE],
+    /// The longest prefix that covers all of `coarse4`, which most external traffic is not in.
+    /// [`Config::filtered`].
+    pub pods4: Coarse,
+    /// The same for `coarse6`.
+    pub pods6: Coarse,
     /// The prefix lengths that occur among pod blocks, longest first.
     pub lengths: [Length; LENGTHS],
     /// The node's own VNIs; 0 ends the list.
@@ -150,10 +206,29 @@ pub struct Config {
 }
 
 impl Config {
+    /// Nothing: no user space has filled it.
+    pub const ZERO: Self = Self {
+        coarse4: [Coarse { net: 0, mask: 0 }; COARSE],
+        coarse6: [Coarse { net: 0, mask: 0 }; COARSE],
+        pods4: Coarse { net: 0, mask: 0 },
+        pods6: Coarse { net: 0, mask: 0 },
+        lengths: [Length { mask: Mask([0; 4]), bits: 0 }; LENGTHS],
+        vnis: [0; VNIS],
+        usual_udp_class: 0,
+        usual_udp_vni: 0,
+        paths: 0,
+        reserved: 0,
+        port_filter: 0,
+        vxlan_ports: [0; PORTS],
+        geneve_ports: [0; PORTS],
+        wireguard_ports: [0; PORTS],
+    };
     /// Standard ports, Calico's VNIs, no pods.
     pub const DEFAULT: Self = Self {
-        coarse4: [Coarse { net: u32::MAX, mask: 0 }; COARSE],
-        coarse6: [Coarse { net: u32::MAX, mask: 0 }; COARSE],
+        coarse4: [Coarse::NOTHING; COARSE],
+        coarse6: [Coarse::NOTHING; COARSE],
+        pods4: Coarse { net: 0, mask: 0 },
+        pods6: Coarse { net: 0, mask: 0 },
         lengths: [Length { mask: Mask([0; 4]), bits: 0 }; LENGTHS],
         // 4096: Calico's VXLAN. 0xca11c0: NodePort forwarding of its eBPF data plane
         // (felix/bpf-gpl/nat_types.h).
@@ -179,12 +254,13 @@ impl Config {
         1 << (port & 63)
     }
 
-    /// The same with the filter of its ports.
+    /// The same with what follows from the rest: the filter of its ports, and the prefixes that cover all pods.
     #[must_use]
     pub fn filtered(self) -> Self {
         let ports = self.vxlan_ports.iter().chain(&self.geneve_ports).chain(&self.wireguard_ports);
         let filter = ports.filter(|port| **port != 0).fold(0, |filter, port| filter | Self::port_bit(*port));
-        Self { port_filter: filter, ..self }
+        let (pods4, pods6) = (Coarse::all(&self.coarse4), Coarse::all(&self.coarse6));
+        Self { port_filter: filter, pods4, pods6, ..self }
     }
 }
 

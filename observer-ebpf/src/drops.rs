@@ -119,9 +119,7 @@ fn watched(of: u64, config: &DropConfig) -> Option<&'static DeviceFacts> {
 /// Judges the packet in hand, and sends it where it is wanted.
 #[inline(never)]
 fn judge(skb: u64, leaves: u64) {
-    let (Some(drops), Some(wanted), Some(config)) = (DROP_CONFIG.get(0), WANTED.get(0), config()) else {
-        return;
-    };
+    let (Some(drops), Some(wanted)) = (DROP_CONFIG.get(0), WANTED.get(0)) else { return };
     let Some(hand) = DROPPED.get_ptr_mut(0) else { return };
     // SAFETY: as above.
     let hand = unsafe { &mut *hand };
@@ -129,7 +127,7 @@ fn judge(skb: u64, leaves: u64) {
     hand.facts.ingress_link = link::IP;
     hand.facts.egress_link = link::IP;
     let direction = if leaves != 0 { Direction::Egress } else { Direction::Ingress };
-    let site = Site { device: &hand.facts, direction, config };
+    let site = Site { device: &hand.facts, direction, config: config() };
     let packet = Copied { start: (&raw const hand.told.bytes).cast(), length };
     let seen = &mut hand.seen;
     forget(seen);

@@ -1,5 +1,9 @@
 //! Every map, with its size and why.
 
+use core::arch::asm;
+use core::cell::UnsafeCell;
+use core::ptr::with_exposed_provenance;
+
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf, Stack};
@@ -15,18 +19,47 @@ use observer_common::path::{PATH_SETS, PEER_WORDS, PathKey, PathSet, RarePath, S
 
 use crate::drops::Dropped;
 
+/// A map of one value whose address is part of the programs, so that reading it is no look-up (Linux 5.2, commit
+/// d8eca5bbb2be). The map is called as its section; [`observer_common::abi::map_name`] knows both.
+#[repr(transparent)]
+pub struct Single<T>(UnsafeCell<T>);
+
+// SAFETY: programs only read it.
+unsafe impl<T> Sync for Single<T> {}
+
+impl<T> Single<T> {
+    const fn new(value: T) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
+    /// The value, which user space may write meanwhile.
+    #[inline(always)]
+    pub fn get(&'static self) -> &'static T {
+        let mut address = self.0.get().expose_provenance();
+        // LLVM must not know whose address it is: it sees no writer, and would have zeros there.
+        // SAFETY: it copies a register to itself.
+        unsafe { asm!("{0} = {0}", inout(reg) address, options(pure, nomem, nostack)) };
+        // SAFETY: the map lives as long as the programs.
+        unsafe { &*with_exposed_provenance(address) }
+    }
+}
+
 /// From an interface index, modulo the size and a few places further, to the facts of its device.
-/// An array: the look-up is inlined, and four times as many places as devices keep probing short.
-#[map]
-pub static DEVICES: Array<DeviceFacts> = Array::with_max_entries(DEVICE_TABLE, 0);
+/// Four times as many places as devices keep probing short.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.devices")]
+pub static DEVICES: Single<[DeviceFacts; DEVICE_TABLE as usize]> =
+    Single::new([DeviceFacts::FREE; DEVICE_TABLE as usize]);
 
 /// What the programs must know of the node.
-#[map]
-pub static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.config")]
+pub static CONFIG: Single<Config> = Single::new(Config::ZERO);
 
 /// From an L3 size to its class in the histogram: one load, exact at every bound.
-#[map]
-pub static SIZE_CLASS: Array<[u8; SIZE_TABLE]> = Array::with_max_entries(1, 0);
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.size_class")]
+pub static SIZE_CLASS: Single<[u8; SIZE_TABLE]> = Single::new([0; SIZE_TABLE]);
 
 /// Totals by slot, direction and class. An array, because no sender may be able to key it.
 #[map]
@@ -69,8 +102,9 @@ pub static PATH_CACHE: Array<PathSet> = Array::with_max_entries(PATH_SETS, BPF_F
 
 /// Which addresses may be those of peers or of paths ([`observer_common::path::peer_bit`]): it spares
 /// what a flood of spoofed senders would look up in vain.
-#[map]
-pub static PEER_FILTER: Array<[u64; PEER_WORDS]> = Array::with_max_entries(1, 0);
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.peer_filter")]
+pub static PEER_FILTER: Single<[u64; PEER_WORDS]> = Single::new([0; PEER_WORDS]);
 
 /// Addresses of known nodes.
 #[map]

@@ -84,8 +84,12 @@ impl Packet for Direct {
 
     #[inline(always)]
     fn fixed<T: Plain>(&self, offset: u32) -> Option<T> {
-        let at = self.start + offset as usize;
-        if at + size_of::<T>() > self.end {
+        // SAFETY: no packet ends where addresses do. The compiler may conclude that what was there once is there.
+        let (at, end) = unsafe {
+            let at = self.start.unchecked_add(offset as usize);
+            (at, at.unchecked_add(size_of::<T>()))
+        };
+        if end > self.end {
             return None;
         }
         // SAFETY: as above.

@@ -32,8 +32,9 @@ macro_rules! reference {
 /// The facts of a watched device.
 #[inline(always)]
 pub fn device(ifindex: u32) -> Option<&'static DeviceFacts> {
+    let table = DEVICES.get();
     for probe in 0..DEVICE_PROBES {
-        let facts = DEVICES.get(ifindex.wrapping_add(probe) & (DEVICE_TABLE - 1))?;
+        let facts = &table[(ifindex.wrapping_add(probe) & (DEVICE_TABLE - 1)) as usize];
         if facts.ifindex == ifindex {
             return Some(facts);
         }
@@ -43,8 +44,8 @@ pub fn device(ifindex: u32) -> Option<&'static DeviceFacts> {
 
 /// The node's configuration.
 #[inline(always)]
-pub fn config() -> Option<&'static Config> {
-    CONFIG.get(0)
+pub fn config() -> &'static Config {
+    CONFIG.get()
 }
 
 /// Room for what is known of the packet in hand.
@@ -130,10 +131,9 @@ fn look_up(key: &PathKey) -> u32 {
     let Some(index) = PATHS.get_ptr(key).map(|index| unsafe { *index }) else { return NOWHERE };
     let words = key.words();
     let (set, mark) = path_set(&words);
-    if let (Some(here), Some(set)) = (
-        config().and_then(|config| Here::at(index, config)),
-        reference!(PATH_CACHE.get_ptr_mut(cpu() * PATH_SETS + set)),
-    ) {
+    if let (Some(here), Some(set)) =
+        (Here::at(index, config()), reference!(PATH_CACHE.get_ptr_mut(cpu() * PATH_SETS + set)))
+    {
         here.usual.key = words;
         let [first, second, third, _] = *set;
         *set = [mark | index & INDEX, first, second, third];
@@ -159,7 +159,7 @@ fn enter(key: &PathKey) -> u32 {
 #[inline(always)]
 pub fn may_be_peer(address: &Address) -> bool {
     let (word, bit) = peer_bit(address);
-    PEER_FILTER.get(0).and_then(|filter| filter.get(word)).is_some_and(|word| word & bit != 0)
+    PEER_FILTER.get().get(word).is_some_and(|word| word & bit != 0)
 }
 
 /// Whether an address is a known node's.
@@ -235,7 +235,7 @@ impl Tables for Maps {
     #[inline(always)]
     fn size_class(&self, length: u32) -> usize {
         let length = if length < SIZE_TABLE as u32 { length } else { SIZE_TABLE as u32 - 1 };
-        match SIZE_CLASS.get(0).and_then(|table| table.get(length as usize)) {
+        match SIZE_CLASS.get().get(length as usize) {
             Some(class) => *class as usize & (SIZE_CLASSES - 1),
             None => 0,
         }

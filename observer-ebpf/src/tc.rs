@@ -38,8 +38,8 @@ pub fn observe(ctx: &TcContext, direction: Direction) {
     let skb = ctx.skb.skb.cast_const();
     // SAFETY: as above.
     let ifindex = unsafe { (*skb).ifindex };
-    let (Some(device), Some(config)) = (device(ifindex), config()) else { return };
-    let site = Site { device, direction, config };
+    let Some(device) = device(ifindex) else { return };
+    let site = Site { device, direction, config: config() };
     if site.link() == link::NETWORK_HEADER {
         copied(ctx, direction);
         return;
@@ -47,7 +47,7 @@ pub fn observe(ctx: &TcContext, direction: Direction) {
     let packet = Direct::new(ctx.data(), ctx.data_end());
     let few = usual_frame(skb);
     let counted = if few.gso_size == 0 {
-        usual::<_, _, false>(&packet, &few, &site, &mut Maps { config })
+        usual::<_, _, false>(&packet, &few, &site, &mut Maps { config: site.config })
     } else {
         usual_super(ctx, direction)
     };
@@ -73,10 +73,10 @@ fn usual_super(ctx: &TcContext, direction: Direction) -> bool {
     let skb = ctx.skb.skb;
     // SAFETY: as above.
     let ifindex = unsafe { (*skb).ifindex };
-    let (Some(device), Some(config)) = (device(ifindex), config()) else { return false };
-    let site = Site { device, direction, config };
+    let Some(device) = device(ifindex) else { return false };
+    let site = Site { device, direction, config: config() };
     let packet = Direct::new(ctx.data(), ctx.data_end());
-    usual::<_, _, true>(&packet, &frame(skb), &site, &mut Maps { config })
+    usual::<_, _, true>(&packet, &frame(skb), &site, &mut Maps { config: site.config })
 }
 
 /// Counts a too-big message. Not inlined: it is rare, and the common way stays small.
@@ -84,8 +84,8 @@ fn usual_super(ctx: &TcContext, direction: Direction) -> bool {
 fn too_big(ctx: &TcContext, at: u16, protocol: u8, direction: Direction) {
     // SAFETY: as above.
     let ifindex = unsafe { (*ctx.skb.skb).ifindex };
-    let (Some(device), Some(config)) = (device(ifindex), config()) else { return };
-    let site = Site { device, direction, config };
+    let Some(device) = device(ifindex) else { return };
+    let site = Site { device, direction, config: config() };
     let packet = Direct::new(ctx.data(), ctx.data_end());
     signal(&packet, u32::from(at), protocol, &site, &mut Maps { config: site.config });
 }
@@ -98,9 +98,9 @@ fn copied(ctx: &TcContext, direction: Direction) {
     let skb = ctx.skb.skb;
     // SAFETY: as above.
     let ifindex = unsafe { (*skb).ifindex };
-    let (Some(device), Some(config)) = (device(ifindex), config()) else { return };
+    let Some(device) = device(ifindex) else { return };
     let (Some(scratch), Some(seen)) = (SCRATCH.get_ptr_mut(0), in_hand()) else { return };
-    let site = Site { device, direction, config };
+    let site = Site { device, direction, config: config() };
     seen.frame = frame(skb.cast_const());
     let inner_only = site.link() == link::NETWORK_HEADER;
     let loaded = if inner_only {

@@ -83,8 +83,8 @@ pub fn watch(ctx: &TcContext, direction: Direction) {
     // SAFETY: the context of the program; the verifier checks each access.
     let ifindex = unsafe { (*skb).ifindex };
     let Some(wanted) = WANTED.get(0) else { return };
-    let (Some(device), Some(config)) = (device(ifindex), config()) else { return };
-    let site = Site { device, direction, config };
+    let Some(device) = device(ifindex) else { return };
+    let site = Site { device, direction, config: config() };
     if site.link() == link::NETWORK_HEADER {
         return closer(ctx, direction);
     }
@@ -117,9 +117,9 @@ fn closer(ctx: &TcContext, direction: Direction) {
     // SAFETY: as above.
     let ifindex = unsafe { (*skb).ifindex };
     let Some(wanted) = WANTED.get(0) else { return };
-    let (Some(device), Some(config)) = (device(ifindex), config()) else { return };
+    let Some(device) = device(ifindex) else { return };
     let (Some(told), Some(seen)) = (TOLD.get_ptr_mut(0), in_hand()) else { return };
-    let site = Site { device, direction, config };
+    let site = Site { device, direction, config: config() };
     seen.frame = frame(skb.cast_const());
     forget(seen);
     // SAFETY: the value lives as long as the map, and is this CPU's own.

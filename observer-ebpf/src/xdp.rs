@@ -15,7 +15,7 @@ use crate::tables::{Maps, config, device, in_hand};
 fn site(ctx: *const xdp_md) -> Option<Site<'static>> {
     // SAFETY: the context of the program; the verifier checks each access.
     let ifindex = unsafe { (*ctx).ingress_ifindex };
-    Some(Site { device: device(ifindex)?, direction: Direction::Ingress, config: config()? })
+    Some(Site { device: device(ifindex)?, direction: Direction::Ingress, config: config() })
 }
 
 const fn frame(length: u32) -> Frame {

@@ -185,8 +185,14 @@ pub(super) const fn udp_tunnel(class: u32) -> Option<Class> {
 /// A coarse filter that costs next to nothing for external traffic: false for what is no pod's.
 #[inline(always)]
 pub(super) fn may_be_pod(address: &Address, version: u8, config: &Config) -> bool {
-    let (word, coarse) =
-        if version == 4 { (address.0[3], &config.coarse4) } else { (address.0[0], &config.coarse6) };
+    let (word, all, coarse) = if version == 4 {
+        (address.0[3], &config.pods4, &config.coarse4)
+    } else {
+        (address.0[0], &config.pods6, &config.coarse6)
+    };
+    if word & all.mask != all.net {
+        return false;
+    }
     let mut pod = false;
     for prefix in coarse {
         pod |= word & prefix.mask == prefix.net;

@@ -148,6 +148,9 @@ pub struct Icmp {
     pub word: u32,
 }
 
+// SAFETY: bytes.
+unsafe impl<const N: usize> Plain for [u8; N] {}
+
 plain! {
     u8, 1;
     u32, 4;

@@ -18,6 +18,13 @@ const ETHERNET: u32 = size_of::<Ethernet>() as u32;
 const IPV4: u32 = size_of::<Ipv4>() as u32;
 const IPV6: u32 = size_of::<Ipv6>() as u32;
 const VXLAN: u32 = size_of::<Vxlan>() as u32;
+/// Ethernet, IPv4 and the ports: whether they are there is asked once, and whoever reads one of them behind that asks
+/// what the compiler knows.
+type Start = [u8; (ETHERNET + IPV4 + UDP) as usize];
+/// The same behind the UDP header of VXLAN.
+type InVxlan = [u8; (VXLAN + ETHERNET + IPV4 + UDP) as usize];
+/// The same in IPIP.
+type InIpip = [u8; (IPV4 + UDP) as usize];
 /// Version 4, and a header without options.
 const PLAIN_IPV4: u8 = 0x45;
 const FRAGMENT: u16 = (MORE_FRAGMENTS | OFFSET).to_be();
@@ -55,6 +62,7 @@ pub fn usual<P: Packet, const SUPER: bool>(
     direction: Direction,
     config: &Config,
 ) -> Option<Usual> {
+    let _: Start = packet.fixed(0)?;
     let link: Ethernet = packet.fixed(0)?;
     let ingress = direction as u8 == Direction::Ingress as u8;
     match ethernet::ip_version(link.ethertype) {
@@ -159,20 +167,23 @@ fn behind<P: Packet, const SUPER: bool>(
                 Datagram::Plain => return outer.segmented::<P, SUPER>(packet, ETHERNET, at, protocol),
                 Datagram::To(port) => port,
             };
-            if !udp::listed(&config.vxlan_ports, destination) {
+            // Nearly always the first.
+            let first = destination == config.vxlan_ports[0] && destination != 0;
+            if !first && !udp::listed(&config.vxlan_ports, destination) {
                 return None;
             }
-            let header: Vxlan = packet.fixed(at + UDP)?;
+            let _: InVxlan = packet.fixed(at + UDP)?;
+            let vxlan: Vxlan = packet.fixed(at + UDP)?;
             let link: Ethernet = packet.fixed(at + UDP + VXLAN)?;
-            if header.flags & (VXLAN_VNI | VXLAN_GPE) != VXLAN_VNI
-                || ethernet::ip_version(link.ethertype) != 4
+            if vxlan.flags & (VXLAN_VNI | VXLAN_GPE) != VXLAN_VNI || ethernet::ip_version(link.ethertype) != 4
             {
                 return None;
             }
-            let outer = Usual { class: Class::Vxlan, vni: u32::from_be(header.vni) >> 8, ..outer };
+            let outer = Usual { class: Class::Vxlan, vni: u32::from_be(vxlan.vni) >> 8, ..outer };
             inner::<P, SUPER>(packet, outer, at + UDP + VXLAN + ETHERNET, end, config)
         }
         ipproto::IPV4 if outer.version == 4 => {
+            let _: InIpip = packet.fixed(at)?;
             inner::<P, SUPER>(packet, Usual { class: Class::Ipip, ..outer }, at, end, config)
         }
         _ => None,
@@ -217,8 +228,9 @@ fn datagram<P: Packet>(packet: &P, at: u32, end: u32, config: &Config) -> Option
     if at + UDP > end {
         return None;
     }
-    let [ports, _]: [u32; 2] = packet.fixed(at)?;
-    let (source, destination) = udp::split(ports);
+    let _: [u8; UDP as usize] = packet.fixed(at)?;
+    // Both ports as one word: LLVM would read and join them piece by piece, or read the header as one.
+    let (source, destination) = udp::split(packet.fixed(at)?);
     if (Config::port_bit(source) | Config::port_bit(destination)) & config.port_filter == 0 {
         return Some(Datagram::Plain);
     }

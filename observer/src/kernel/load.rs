@@ -7,7 +7,7 @@ use aya::programs::{Program, ProgramError, RawTracePoint, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
 use observer_common::abi::{
-    CLASS_STRIDE, DEFAULT_BLOCKS, DEFAULT_PATHS, DEFAULT_PEERS, DEFAULT_SLOTS, MAX_SLOTS,
+    CLASS_STRIDE, DEFAULT_BLOCKS, DEFAULT_PATHS, DEFAULT_PEERS, DEFAULT_SLOTS, MAX_SLOTS, map_name,
 };
 use observer_common::path::PATH_SETS;
 
@@ -152,7 +152,7 @@ impl Programs {
         let cpus = possible_cpus()?;
         let mut loader = EbpfLoader::new();
         for name in super::pins::MAPS.into_iter().filter(|_| pins.is_some()) {
-            loader.map_pin_path(name, pins.unwrap_or(Path::new("/")).join(name));
+            loader.map_pin_path(map_name(name), pins.unwrap_or(Path::new("/")).join(name));
         }
         let ebpf = loader
             .map_max_entries("TOTALS", capacities.slots * 2 * CLASS_STRIDE)

@@ -9,7 +9,7 @@ use aya::util::nr_cpus;
 use aya::{Ebpf, Pod};
 use observer_common::abi::{
     BlockFacts, BlockKey, Config, DEVICE_PROBES, DEVICE_TABLE, DeviceFacts, Events, PeerFacts, SIZE_TABLE,
-    STRANGERS, Totals, events_index, totals_index,
+    STRANGERS, Totals, events_index, map_name, totals_index,
 };
 use observer_common::address::Address;
 use observer_common::counters::{Event, Total};
@@ -62,7 +62,7 @@ pub(super) fn device_place(places: &BTreeMap<u32, u32>, ifindex: u32) -> Result<
 
 /// All maps of one load.
 pub struct Tables {
-    devices: Array<MapData, Shared<DeviceFacts>>,
+    devices: Array<MapData, Shared<[DeviceFacts; DEVICE_TABLE as usize]>>,
     config: Array<MapData, Shared<Config>>,
     size_class: Array<MapData, Shared<[u8; SIZE_TABLE]>>,
     totals: PerCpuArray<MapData, Shared<Totals>>,
@@ -73,6 +73,8 @@ pub struct Tables {
     peers: HashMap<MapData, Shared<Address>, Shared<PeerFacts>>,
     blocks: HashMap<MapData, Shared<BlockKey>, Shared<BlockFacts>>,
     strangers: PerCpuArray<MapData, Shared<Stranger>>,
+    /// What was last written to `DEVICES`, which is one value.
+    table: Box<[DeviceFacts; DEVICE_TABLE as usize]>,
     /// Which place of the device table holds which interface.
     places: BTreeMap<u32, u32>,
     /// Peers and blocks that are entered.
@@ -106,7 +108,7 @@ impl Tables {
     /// A map is missing or of another kind: the object is not ours.
     pub fn take(ebpf: &mut Ebpf) -> Result<Self, KernelError> {
         let mut map = |name: &'static str| {
-            ebpf.take_map(name).ok_or_else(|| MapError::InvalidName { name: name.to_owned() })
+            ebpf.take_map(map_name(name)).ok_or_else(|| MapError::InvalidName { name: name.to_owned() })
         };
         let mut tables = Self::from(&mut map, true)?;
         tables.peer_filter = Some(take!(map, "PEER_FILTER"));
@@ -138,6 +140,7 @@ impl Tables {
             peers: take!(map, "PEERS"),
             blocks: take!(map, "BLOCKS"),
             strangers: take!(map, "STRANGER_TABLE"),
+            table: Box::new([DeviceFacts::FREE; DEVICE_TABLE as usize]),
             places: BTreeMap::new(),
             known: (0, 0),
             filter: Box::new([0; PEER_WORDS]),
@@ -150,7 +153,7 @@ impl Tables {
     /// The table has no room near the device's index, or cannot be written.
     pub fn set_device(&mut self, facts: &DeviceFacts) -> Result<(), KernelError> {
         let place = device_place(&self.places, facts.ifindex)?;
-        self.devices.set(place, Shared(*facts), 0).map_err(failed("write", "DEVICES"))?;
+        self.write_device(place, *facts)?;
         self.places.insert(facts.ifindex, place);
         Ok(())
     }
@@ -161,10 +164,15 @@ impl Tables {
     /// The table cannot be written.
     pub fn remove_device(&mut self, ifindex: u32) -> Result<(), KernelError> {
         if let Some(place) = self.places.remove(&ifindex) {
-            let free = DeviceFacts::default();
-            self.devices.set(place, Shared(free), 0).map_err(failed("write", "DEVICES"))?;
+            self.write_device(place, DeviceFacts::FREE)?;
         }
         Ok(())
+    }
+
+    /// All other places are written again as they are, word by word, so that no packet sees a difference.
+    fn write_device(&mut self, place: u32, facts: DeviceFacts) -> Result<(), KernelError> {
+        self.table[place as usize] = facts;
+        self.devices.set(0, Shared(*self.table), 0).map_err(failed("write", "DEVICES"))
     }
 
     /// Replaces the node's configuration.
