@@ -102,24 +102,6 @@ pub struct DeviceFacts {
     pub reserved: u32,
 }
 
-impl DeviceFacts {
-    /// Of a free place.
-    pub const FREE: Self = Self {
-        ifindex: 0,
-        mtu: 0,
-        underlay_mtu: 0,
-        overhead: 0,
-        vni: 0,
-        slot: 0,
-        underlay_slot: 0,
-        role: role::OTHER,
-        ingress_link: link::UNKNOWN,
-        egress_link: link::UNKNOWN,
-        class: 0,
-        reserved: 0,
-    };
-}
-
 /// Ports that a set holds at most.
 pub const PORTS: usize = 4;
 /// VNIs that count as the node's own, at most.
@@ -206,23 +188,6 @@ pub struct Config {
 }
 
 impl Config {
-    /// Nothing: no user space has filled it.
-    pub const ZERO: Self = Self {
-        coarse4: [Coarse { net: 0, mask: 0 }; COARSE],
-        coarse6: [Coarse { net: 0, mask: 0 }; COARSE],
-        pods4: Coarse { net: 0, mask: 0 },
-        pods6: Coarse { net: 0, mask: 0 },
-        lengths: [Length { mask: Mask([0; 4]), bits: 0 }; LENGTHS],
-        vnis: [0; VNIS],
-        usual_udp_class: 0,
-        usual_udp_vni: 0,
-        paths: 0,
-        reserved: 0,
-        port_filter: 0,
-        vxlan_ports: [0; PORTS],
-        geneve_ports: [0; PORTS],
-        wireguard_ports: [0; PORTS],
-    };
     /// Standard ports, Calico's VNIs, no pods.
     pub const DEFAULT: Self = Self {
         coarse4: [Coarse::NOTHING; COARSE],

@@ -2,6 +2,7 @@
 
 use core::arch::asm;
 use core::cell::UnsafeCell;
+use core::mem::zeroed;
 use core::ptr::with_exposed_provenance;
 
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
@@ -27,9 +28,11 @@ pub struct Single<T>(UnsafeCell<T>);
 // SAFETY: programs only read it.
 unsafe impl<T> Sync for Single<T> {}
 
-impl<T> Single<T> {
-    const fn new(value: T) -> Self {
-        Self(UnsafeCell::new(value))
+impl<T: Copy> Single<T> {
+    /// Zeros, until user space has written it. Only of integers.
+    const fn new() -> Self {
+        // SAFETY: it is used of structs and arrays of integers only, in this file.
+        Self(UnsafeCell::new(unsafe { zeroed() }))
     }
 
     /// The value, which user space may write meanwhile.
@@ -48,18 +51,17 @@ impl<T> Single<T> {
 /// Four times as many places as devices keep probing short.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.devices")]
-pub static DEVICES: Single<[DeviceFacts; DEVICE_TABLE as usize]> =
-    Single::new([DeviceFacts::FREE; DEVICE_TABLE as usize]);
+pub static DEVICES: Single<[DeviceFacts; DEVICE_TABLE as usize]> = Single::new();
 
 /// What the programs must know of the node.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.config")]
-pub static CONFIG: Single<Config> = Single::new(Config::ZERO);
+pub static CONFIG: Single<Config> = Single::new();
 
 /// From an L3 size to its class in the histogram: one load, exact at every bound.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.size_class")]
-pub static SIZE_CLASS: Single<[u8; SIZE_TABLE]> = Single::new([0; SIZE_TABLE]);
+pub static SIZE_CLASS: Single<[u8; SIZE_TABLE]> = Single::new();
 
 /// Totals by slot, direction and class. An array, because no sender may be able to key it.
 #[map]
@@ -104,7 +106,7 @@ pub static PATH_CACHE: Array<PathSet> = Array::with_max_entries(PATH_SETS, BPF_F
 /// what a flood of spoofed senders would look up in vain.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.peer_filter")]
-pub static PEER_FILTER: Single<[u64; PEER_WORDS]> = Single::new([0; PEER_WORDS]);
+pub static PEER_FILTER: Single<[u64; PEER_WORDS]> = Single::new();
 
 /// Addresses of known nodes.
 #[map]

@@ -140,7 +140,7 @@ impl Tables {
             peers: take!(map, "PEERS"),
             blocks: take!(map, "BLOCKS"),
             strangers: take!(map, "STRANGER_TABLE"),
-            table: Box::new([DeviceFacts::FREE; DEVICE_TABLE as usize]),
+            table: Box::new([DeviceFacts::default(); DEVICE_TABLE as usize]),
             places: BTreeMap::new(),
             known: (0, 0),
             filter: Box::new([0; PEER_WORDS]),
@@ -164,7 +164,7 @@ impl Tables {
     /// The table cannot be written.
     pub fn remove_device(&mut self, ifindex: u32) -> Result<(), KernelError> {
         if let Some(place) = self.places.remove(&ifindex) {
-            self.write_device(place, DeviceFacts::FREE)?;
+            self.write_device(place, DeviceFacts::default())?;
         }
         Ok(())
     }
