@@ -73,6 +73,23 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
+/// The median and the interval that holds it with 95 %: order statistics, without a thought about how the
+/// values are distributed (sign test).
+pub fn interval(values: &[f64]) -> (f64, f64, f64) {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let n = sorted.len() as f64;
+    let rank = ((n - 1.96 * n.sqrt()) / 2.0).floor().max(0.0) as usize;
+    let at = |index: usize| sorted.get(index).copied().unwrap_or(f64::NAN);
+    (at(rank), median(values), at(sorted.len().saturating_sub(rank + 1)))
+}
+
+/// The same of what each value is to the one of the same round: whatever slows a machine down for longer than a round
+/// slows both.
+pub fn paired(values: &[f64], to: &[f64]) -> (f64, f64, f64) {
+    interval(&values.iter().zip(to).map(|(value, to)| value / to).collect::<Vec<_>>())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,5 +99,13 @@ mod tests {
         assert!((median(&[3.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
         assert!((median(&[4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < f64::EPSILON);
         assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn values_are_held_against_those_of_their_round() {
+        let (to, values) = ([1.0, 2.0, 4.0, 8.0, 16.0], [0.5, 1.0, 2.0, 4.0, 16.0]);
+        let (low, middle, high) = paired(&values, &to);
+        assert!((middle - 0.5).abs() < f64::EPSILON && low <= middle && middle <= high);
+        assert!((high - 1.0).abs() < f64::EPSILON, "five values tell little: {high}");
     }
 }

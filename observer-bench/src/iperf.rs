@@ -14,7 +14,7 @@ use observer_testing::node::{Node, TUNNEL_SLOT, UNDERLAY_SLOT, VNI};
 use serde_json::{Value, json};
 
 use crate::bench::{Hook, Ours};
-use crate::clock::{self, median};
+use crate::clock::{self, median, paired};
 use crate::frames::attach_tc;
 use crate::netns::{Netns, Running};
 use crate::report::{Section, verdict_at_least};
@@ -22,6 +22,8 @@ use crate::yardsticks::{Yardstick, Yardsticks};
 
 /// Least that must be left of the throughput without programs.
 const BUDGET: f64 = 0.97;
+/// Of each run. As short as iperf3 can: what slows the machine down for longer slows all runs of a round.
+const SECONDS: u32 = 1;
 const SENDER: [u8; 4] = [10, 77, 0, 1];
 /// The underlay device of both nodes.
 pub const UNDERLAY: &str = "underlay";
@@ -64,8 +66,6 @@ const VARIANTS: [&str; 3] = ["no program", "empty ones", "Observer"];
 pub struct Effort {
     /// Rounds.
     pub rounds: usize,
-    /// Seconds of each run.
-    pub seconds: u32,
 }
 
 /// Two nodes; the second is observed.
@@ -128,9 +128,9 @@ impl Nodes {
     }
 
     /// One run: bits a second, or of UDP packets a second that arrived.
-    fn run(&self, traffic: Traffic, seconds: u32) -> Result<f64> {
+    fn run(&self, traffic: Traffic) -> Result<f64> {
         let mut client = self.sender.command("iperf3");
-        client.args(traffic.options().split(' ')).args(["-J", "-t", &seconds.to_string()]);
+        client.args(traffic.options().split(' ')).args(["-J", "-t", &SECONDS.to_string()]);
         if let [first, .., last] = clock::all_cpus() {
             client.arg("-A").arg(format!("{last},{first}"));
         }
@@ -177,7 +177,7 @@ pub fn measure(effort: Effort) -> Result<Section> {
             for turn in 0..VARIANTS.len() {
                 let variant = (round + turn) % VARIANTS.len();
                 let links = attach(&nodes, &mut yardsticks, &mut ours, variant)?;
-                let rate = nodes.run(traffic, effort.seconds);
+                let rate = nodes.run(traffic);
                 nodes.receiver.run(move || {
                     drop(links);
                     Ok(())
@@ -223,9 +223,8 @@ fn section(rates: &[Vec<Vec<f64>>], effort: Effort) -> Section {
     let mut rows = Vec::new();
     let mut data = Vec::new();
     for (traffic, rates) in Traffic::ALL.into_iter().zip(rates) {
-        let medians: Vec<f64> = rates.iter().map(|rates| median(rates)).collect();
         for (index, variant) in VARIANTS.into_iter().enumerate() {
-            let (rate, ratio) = (medians[index], medians[index] / medians[0]);
+            let (rate, (low, ratio, high)) = (median(&rates[index]), paired(&rates[index], &rates[0]));
             let judged = index == 2;
             let said = if traffic == Traffic::Udp {
                 format!("{:.0} k packets/s", rate / 1e3)
@@ -238,12 +237,13 @@ fn section(rates: &[Vec<Vec<f64>>], effort: Effort) -> Section {
                 variant.to_owned(),
                 said,
                 format!("{ratio:.3}"),
+                if index == 0 { dash() } else { format!("{low:.3} to {high:.3}") },
                 if judged { format!("≥ {BUDGET:.2}") } else { dash() },
                 if judged { verdict_at_least(ratio, BUDGET) } else { dash() },
             ]);
             let unit = if traffic == Traffic::Udp { "packets_per_second" } else { "bits_per_second" };
             data.push(json!({
-                "traffic": traffic.label(), "variant": variant, unit: rate, "ratio": ratio,
+                "traffic": traffic.label(), "variant": variant, unit: rate, "ratio": ratio, "low": low, "high": high,
                 "rounds": rates[index], "budget": judged.then_some(BUDGET),
             }));
         }
@@ -251,14 +251,15 @@ fn section(rates: &[Vec<Vec<f64>>], effort: Effort) -> Section {
     let about = format!(
         "iperf3 over a veth pair between two namespaces, offloads as they are; programs at ingress and egress \
          of the receiver's underlay and VXLAN device. {} rounds of {} s by turns, medians of what arrives. \
-         Address {}.{}.{}.{} is a pod's to Observer, so plain TCP is accounted to a path.",
-        effort.rounds, effort.seconds, SENDER[0], SENDER[1], SENDER[2], SENDER[3],
+         Ratio: the median of the rounds' own, and the interval that holds it with 95 %. Address {}.{}.{}.{} is \
+         a pod's to Observer, so plain TCP is accounted to a path.",
+        effort.rounds, SECONDS, SENDER[0], SENDER[1], SENDER[2], SENDER[3],
     );
     Section {
         name: "iperf",
         title: "End to end: throughput",
         about,
-        columns: &["traffic", "at the receiver", "throughput", "ratio", "budget", "verdict"],
+        columns: &["traffic", "at the receiver", "throughput", "ratio", "95 %", "budget", "verdict"],
         rows,
         data: data.into(),
         bars: Vec::new(),

@@ -220,9 +220,9 @@ fn measure(part: Part, cli: &Cli, exceeded: &mut Vec<String>) -> Result<Section>
         Part::Scale => growth::scale(effort),
         Part::Flood => growth::flood(effort),
         Part::Veth => {
-            veth::measure(veth::Effort { rounds: choose(3, 9), frames: choose(300_000, 2_000_000) as u32 })
+            veth::measure(veth::Effort { rounds: choose(3, 31), frames: choose(300_000, 1_000_000) as u32 })
         }
-        Part::Iperf => iperf::measure(iperf::Effort { rounds: choose(2, 7), seconds: choose(1, 4) as u32 }),
+        Part::Iperf => iperf::measure(iperf::Effort { rounds: choose(2, 27) }),
         Part::Price => {
             price::measure(price::Effort { pairs: choose(10, 30), window: Duration::from_millis(1_000) })
         }

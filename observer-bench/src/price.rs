@@ -11,7 +11,7 @@ use observer::kernel::{Live, Measure, Options};
 use observer::topology::Choice;
 use serde_json::{Value, json};
 
-use crate::clock::{self, median};
+use crate::clock::{self, interval, median};
 use crate::iperf::{Nodes, TUNNEL, UNDERLAY};
 use crate::report::{Section, verdict_at_least};
 
@@ -243,17 +243,6 @@ fn ready(read: std::io::Result<usize>) -> Result<Option<usize>> {
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
         Err(error) => Err(error.into()),
     }
-}
-
-/// The median and the interval that holds it with 95 %: order statistics, without a thought about how the
-/// values are distributed (sign test).
-fn interval(values: &[f64]) -> (f64, f64, f64) {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let n = sorted.len() as f64;
-    let rank = ((n - 1.96 * n.sqrt()) / 2.0).floor().max(0.0) as usize;
-    let at = |index: usize| sorted.get(index).copied().unwrap_or(f64::NAN);
-    (at(rank), median(values), at(sorted.len().saturating_sub(rank + 1)))
 }
 
 /// The interval of on by off.

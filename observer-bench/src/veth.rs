@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::bench::{Hook, Ours};
 use crate::classes;
-use crate::clock::median;
+use crate::clock::{median, paired};
 use crate::frames::{FAR, Pair, Sent, attach_tc, attach_xdp};
 use crate::report::{Section, grouped, verdict_at_least};
 use crate::yardsticks::{Senders, Yardstick, Yardsticks};
@@ -89,15 +89,13 @@ pub fn measure(effort: Effort) -> Result<Section> {
             }
         }
         ours.tables.remove_device(pair.far)?;
-        let rates: Vec<f64> =
-            sent.iter().map(|sent| median(&sent.iter().map(Sent::rate).collect::<Vec<_>>())).collect();
-        let kernels: Vec<f64> = sent
-            .iter()
-            .map(|sent| median(&sent.iter().map(|sent| sent.kernel).collect::<Vec<_>>()))
-            .collect();
+        let rates: Vec<Vec<f64>> = sent.iter().map(|sent| sent.iter().map(Sent::rate).collect()).collect();
+        let kernels: Vec<Vec<f64>> =
+            sent.iter().map(|sent| sent.iter().map(|sent| sent.kernel).collect()).collect();
         for (index, variant) in VARIANTS.into_iter().enumerate() {
-            let ratio = rates[index] / rates[0];
-            let kernel = kernels[index];
+            let (rate, kernel) = (median(&rates[index]), median(&kernels[index]));
+            let (low, ratio, high) = paired(&rates[index], &rates[0]);
+            let (_, by_kernel, _) = paired(&kernels[0], &kernels[index]);
             let count = |of: fn(&Sent) -> u64| sent[index].iter().map(of).sum::<u64>();
             let (all, arrived) = (count(|sent| sent.sent), count(|sent| sent.received));
             let judged = matches!(variant, Variant::Tc | Variant::Xdp);
@@ -105,17 +103,18 @@ pub fn measure(effort: Effort) -> Result<Section> {
             rows.push(vec![
                 name.to_owned(),
                 variant.label().to_owned(),
-                format!("{:.2} M/s", rates[index] / 1e6),
+                format!("{:.2} M/s", rate / 1e6),
                 format!("{kernel:.0} ns"),
                 format!("{ratio:.3}"),
+                if index == 0 { dash() } else { format!("{low:.3} to {high:.3}") },
                 if judged { format!("≥ {BUDGET:.2}") } else { dash() },
                 if judged { verdict_at_least(ratio, BUDGET) } else { dash() },
-                format!("{:.3}", kernels[0] / kernel),
+                format!("{by_kernel:.3}"),
                 grouped(all - arrived),
             ]);
             data.push(json!({
-                "frames": name, "variant": variant.label(), "packets_per_second": rates[index],
-                "kernel_ns": kernel, "ratio": ratio, "ratio_kernel_clock": kernels[0] / kernel, "sent": all, "received": arrived,
+                "frames": name, "variant": variant.label(), "packets_per_second": rate, "low": low, "high": high,
+                "kernel_ns": kernel, "ratio": ratio, "ratio_kernel_clock": by_kernel, "sent": all, "received": arrived,
                 "budget": judged.then_some(BUDGET),
             }));
         }
@@ -127,9 +126,10 @@ fn section(rows: Vec<Vec<String>>, data: serde_json::Value, effort: Effort) -> S
     let about = format!(
         "Live frames (`BPF_F_TEST_XDP_LIVE_FRAMES`, batches of 64) that an XDP program redirects into a veth; \
          its other end has an XDP program, so that it polls, and passes the frames to the stack. {} rounds of \
-         {} frames by turns after one of warm-up; medians of what arrives a second. Sender and receiver share \
-         one CPU. Every frame that arrives must have been counted. The kernel's clock stops while others have the \
-         CPU, and does not see what ksoftirqd does.",
+         {} frames by turns after one of warm-up; medians of what arrives a second. Ratio: the median of the \
+         rounds' own, and the interval that holds it with 95 %. Sender and receiver share one CPU. Every frame that \
+         arrives must have been counted. The kernel's clock stops while others have the CPU, and does not see what \
+         ksoftirqd does.",
         effort.rounds,
         grouped(u64::from(effort.frames)),
     );
@@ -143,6 +143,7 @@ fn section(rows: Vec<Vec<String>>, data: serde_json::Value, effort: Effort) -> S
             "rate",
             "a frame",
             "ratio",
+            "95 %",
             "budget",
             "verdict",
             "by kernel's clock",

@@ -11,7 +11,7 @@ use crate::{setup, shell};
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  cargo xtask bench                          everything: a quarter of an hour on a quiet machine
+  cargo xtask bench                          everything: twenty minutes on a quiet machine
   cargo xtask bench --quick --only program   what the programs cost, in seconds
   cargo xtask bench --against results.json   do the ratios of two runs agree?
   cargo xtask bench --check                  against the ceilings in observer-testing/ceilings.toml")]
