@@ -169,7 +169,7 @@ impl Tables {
         Ok(())
     }
 
-    /// All other places are written again as they are, word by word, so that no packet sees a difference.
+    /// All other places are written again as they are, in whatever steps, so that no packet sees a difference.
     fn write_device(&mut self, place: u32, facts: DeviceFacts) -> Result<(), KernelError> {
         self.table[place as usize] = facts;
         self.devices.set(0, Shared(*self.table), 0).map_err(failed("write", "DEVICES"))
