@@ -26,12 +26,17 @@ fn main() -> ExitCode {
         println!("cargo::error=CARGO_MANIFEST_DIR is not set: this is cargo's build script");
         return ExitCode::SUCCESS;
     };
-    let root = Path::new(&manifest).join("..");
+    // `dev/bench` has this build script too, one folder deeper.
+    let Some(root) = Path::new(&manifest).ancestors().find(|folder| folder.join("Cargo.lock").is_file())
+    else {
+        println!("cargo::error=no folder above {} holds a Cargo.lock", Path::new(&manifest).display());
+        return ExitCode::SUCCESS;
+    };
     for source in SOURCES {
-        println!("cargo::rerun-if-changed=../{source}");
+        println!("cargo::rerun-if-changed={}", root.join(source).display());
     }
     println!("cargo::rerun-if-env-changed={DIR_VARIABLE}");
-    let dir = toolchain::dir(&root);
+    let dir = toolchain::dir(root);
     for installed in [toolchain::linker(&dir), toolchain::private_source(&dir)] {
         // A path that does not exist would run this script at every build.
         if installed.exists() {
@@ -39,7 +44,7 @@ fn main() -> ExitCode {
         }
     }
 
-    let toolchain = match Toolchain::find(&root) {
+    let toolchain = match Toolchain::find(root) {
         Ok(toolchain) => toolchain,
         Err(error) => {
             println!("cargo::error={error}");

@@ -34,7 +34,7 @@ pub const DEFAULT_PEERS: u32 = 8_192;
 /// Pod blocks that fit by default.
 pub const DEFAULT_BLOCKS: u32 = 32_768;
 /// Places for tunnel senders that are no known nodes, on each CPU. A power of two.
-pub const STRANGERS: u32 = 64;
+pub const UNKNOWN_PEER_SLOTS: u32 = 64;
 /// Places of the table that leads from an interface index to its facts. A power of two, several
 /// times [`MAX_SLOTS`] so that probing stays short.
 pub const DEVICE_TABLE: u32 = 2_048;
@@ -170,10 +170,10 @@ pub struct Config {
     pub vnis: [u32; VNIS],
     /// The UDP tunnel that later fragments between nodes most likely belong to, as a [`Class`] number;
     /// [`Class::None`] where there is none.
-    pub usual_udp_class: u32,
+    pub fast_udp_class: u32,
     /// The VNI of that tunnel, or [`crate::path::VNI_NONE`].
-    pub usual_udp_vni: u32,
-    /// Places for the counters of paths that each CPU has ([`crate::path::UsualPath`]).
+    pub fast_udp_vni: u32,
+    /// Places for the counters of paths that each CPU has ([`crate::path::HotPath`]).
     pub paths: u32,
     /// Explicit padding, zero.
     pub reserved: u32,
@@ -198,8 +198,8 @@ impl Config {
         // 4096: Calico's VXLAN. 0xca11c0: NodePort forwarding of its eBPF data plane
         // (felix/bpf-gpl/nat_types.h).
         vnis: [4096, 0x00ca_11c0, 0, 0, 0, 0, 0, 0],
-        usual_udp_class: Class::None as u32,
-        usual_udp_vni: 0,
+        fast_udp_class: Class::None as u32,
+        fast_udp_vni: 0,
         paths: DEFAULT_PATHS,
         reserved: 0,
         port_filter: u64::MAX,
@@ -306,4 +306,4 @@ const _: () = assert!(size_of::<BlockKey>() == 20);
 const _: () = assert!(size_of::<BlockFacts>() == 24);
 const _: () = assert!(size_of::<PeerFacts>() == 8);
 const _: () = assert!(Class::ALL.len() <= CLASS_STRIDE as usize);
-const _: () = assert!(STRANGERS.is_power_of_two() && DEVICE_TABLE.is_power_of_two());
+const _: () = assert!(UNKNOWN_PEER_SLOTS.is_power_of_two() && DEVICE_TABLE.is_power_of_two());

@@ -118,9 +118,9 @@ counters! {
         /// Tunnel packets whose inner packet is itself a tunnel packet; only one level is read.
         Nested = "nested";
         /// Tunnel packets from or to an address that is no known node.
-        ForeignPeer = "foreign_peer";
+        UnknownPeer = "unknown_peer";
         /// VXLAN or Geneve packets with a VNI that none of the node's devices uses.
-        ForeignVni = "foreign_vni";
+        UnknownVni = "unknown_vni";
         /// Tunnel packets whose inner frame is not IP (ARP, for example).
         InnerNonIp = "inner_non_ip";
         /// VXLAN packets in the generic protocol extension's form (the P flag).
@@ -132,13 +132,13 @@ counters! {
     /// Rare events of one device and direction.
     Event, EVENTS {
         /// ICMPv4 type 3 code 4.
-        TooBigV4 = "too_big_icmpv4";
+        PtbV4 = "ptb_icmpv4";
         /// ICMPv6 type 2.
-        TooBigV6 = "too_big_icmpv6";
+        PtbV6 = "ptb_icmpv6";
         /// Packets of known peers whose path found no room in the table.
         PathOverflow = "path_overflow";
-        /// Packets of unknown tunnel senders that found no room in the table of strangers.
-        StrangerOverflow = "stranger_overflow";
+        /// Packets of unknown tunnel senders that found no room in the table of unknown peers.
+        UnknownPeerOverflow = "unknown_peer_overflow";
         /// Malformed packets, by the reason that [`crate::packet::Malformed`] numbers.
         TruncatedLink = "truncated_link";
         /// See [`crate::packet::Malformed`].
@@ -185,7 +185,7 @@ counters! {
 }
 
 counters! {
-    /// Counters of one path. The first [`crate::path::USUAL`] share a cache line with the key, and are all that
+    /// Counters of one path. The first [`crate::path::HOT_COUNTERS`] share a cache line with the key, and are all that
     /// most packets touch.
     PathCounter, PATH_COUNTERS {
         /// Packets on the wire.
@@ -214,10 +214,10 @@ counters! {
         Inner = "inner_fragments";
         /// Bytes of headers that exist only because packets were fragmented.
         FragmentationOverheadBytes = "fragmentation_overhead_bytes";
-        /// Too-big signals that quote a packet of this path.
-        TooBig = "too_big";
+        /// PTB messages that quote a packet of this path.
+        Ptb = "ptb";
         /// The MTU of the last of them on each CPU; of several CPUs the largest.
-        TooBigMtu = "too_big_mtu", Max;
+        PtbMtu = "ptb_mtu", Max;
         /// Super-packets.
         Aggregates = "aggregates";
     }

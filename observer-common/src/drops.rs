@@ -12,7 +12,7 @@ pub const NOREF: u64 = 1;
 /// A stretch of the kernel's code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub struct Place {
+pub struct AddressRange {
     /// Its first address.
     pub start: u64,
     /// The first behind it.
@@ -65,7 +65,7 @@ pub struct DropConfig {
     /// Reasons that say nothing: told of where one of the places dropped the packet.
     pub vague: Reasons,
     /// The places.
-    pub place: [Place; PLACES],
+    pub place: [AddressRange; PLACES],
 }
 
 impl DropConfig {
@@ -90,7 +90,7 @@ impl DropConfig {
         anywhere: [0; REASONS / 64],
         at_tunnels: [0; REASONS / 64],
         vague: [0; REASONS / 64],
-        place: [Place { start: 0, end: 0 }; PLACES],
+        place: [AddressRange { start: 0, end: 0 }; PLACES],
     };
 }
 

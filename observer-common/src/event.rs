@@ -40,13 +40,13 @@ whys! {
     /// It does not fit through its tunnel unless it is fragmented.
     WouldFragment = 1, "would-fragment";
     /// It holds an ICMP message "too big".
-    TooBig = 2, "too-big";
+    Ptb = 2, "ptb";
     /// It is larger than the MTU of the device.
     Oversized = 3, "oversized";
     /// The outer or the inner packet is a fragment.
     Fragment = 4, "fragment";
     /// A tunnel packet whose far end or VNI the node does not know.
-    Foreign = 5, "foreign";
+    UnknownTunnel = 5, "unknown-tunnel";
     /// It could not be parsed to its end.
     Malformed = 6, "malformed";
 }
@@ -86,8 +86,8 @@ pub fn whys(seen: &Observation) -> u32 {
     if verdict.too_big_for_tunnel != 0 {
         set |= if parsed.outer.dont_fragment { Why::WouldDrop.bit() } else { Why::WouldFragment.bit() };
     }
-    if parsed.too_big_at != 0 {
-        set |= Why::TooBig.bit();
+    if parsed.ptb_at != 0 {
+        set |= Why::Ptb.bit();
     }
     if verdict.oversized != 0 {
         set |= Why::Oversized.bit();
@@ -95,8 +95,8 @@ pub fn whys(seen: &Observation) -> u32 {
     if parsed.outer.position != Position::Whole || parsed.inner.position != Position::Whole {
         set |= Why::Fragment.bit();
     }
-    if verdict.foreign_peer || verdict.foreign_vni {
-        set |= Why::Foreign.bit();
+    if verdict.unknown_peer || verdict.unknown_vni {
+        set |= Why::UnknownTunnel.bit();
     }
     if verdict.malformed != 0 {
         set |= Why::Malformed.bit();
@@ -114,10 +114,10 @@ pub fn possible(seen: &Observation, site: &Site<'_>) -> u32 {
     if device.role == role::TUNNEL {
         set |= Why::WouldDrop.bit() | Why::WouldFragment.bit();
     } else if parsed.class.is_tunnel() || parsed.udp_later_fragment {
-        set |= Why::Foreign.bit();
+        set |= Why::UnknownTunnel.bit();
     }
-    if parsed.too_big_at != 0 {
-        set |= Why::TooBig.bit();
+    if parsed.ptb_at != 0 {
+        set |= Why::Ptb.bit();
     }
     if device.mtu != 0 && seen.verdict.sizes.above(device.mtu) != 0 {
         set |= Why::Oversized.bit();
@@ -177,7 +177,7 @@ pub struct Event {
     /// One of [`crate::abi::link`]: what the bytes start with.
     pub link: u8,
     /// Bit 0: the far end is no known node. Bit 1: the VNI is none of the node's.
-    pub foreign: u8,
+    pub unknown: u8,
     /// The peer node, [`Address::UNSPECIFIED`] where none is known.
     pub peer: Address,
     /// Of a VLAN tag beside the data: its priority and id.
@@ -340,36 +340,36 @@ impl Fields {
     pub fn fill<P: Packet>(&mut self, packet: &P, seen: &Observation, site: &Site<'_>) {
         let (outer, inner) = (&seen.parsed.outer, &seen.parsed.inner);
         self.0[field::OUTER_SOURCE as usize] = words(outer.source(packet));
-        packet.settle(self);
+        packet.verifier_barrier(self);
         self.0[field::OUTER_DESTINATION as usize] = words(outer.destination(packet));
-        packet.settle(self);
+        packet.verifier_barrier(self);
         self.0[field::INNER_SOURCE as usize] = words(inner.source(packet));
-        packet.settle(self);
+        packet.verifier_barrier(self);
         self.0[field::INNER_DESTINATION as usize] = words(inner.destination(packet));
-        packet.settle(self);
+        packet.verifier_barrier(self);
         self.0[field::PEER as usize] = peer(seen, site).0;
-        packet.settle(self);
+        packet.verifier_barrier(self);
         let (from, to) = ports(packet, outer);
         let (inner_from, inner_to) = ports(packet, inner);
         self.0[field::PORTS as usize] = [from, to, inner_from, inner_to];
-        packet.settle(self);
+        packet.verifier_barrier(self);
         self.0[field::PROTOCOLS as usize] = [
             u32::from(outer.protocol),
             u32::from(inner.protocol),
             u32::from(outer.version),
             u32::from(inner.version),
         ];
-        packet.settle(self);
+        packet.verifier_barrier(self);
         self.0[field::IDS as usize] =
             [id(packet, outer), id(packet, inner), seen.parsed.vni, seen.verdict.class as u32];
-        packet.settle(self);
+        packet.verifier_barrier(self);
         self.0[field::PLACE as usize] = [
             u32::from(site.device.slot),
             site.direction as u32,
             seen.verdict.sizes.largest(),
             u32::from(outer.dont_fragment),
         ];
-        packet.settle(self);
+        packet.verifier_barrier(self);
     }
 }
 
@@ -454,7 +454,7 @@ pub fn tell(event: &mut Event, seen: &Observation, site: &Site<'_>, why: u32) {
     event.malformed = verdict.malformed;
     event.tag_beside = u8::from(frame.tag_beside);
     event.link = site.link();
-    event.foreign = u8::from(verdict.foreign_peer) | u8::from(verdict.foreign_vni) << 1;
+    event.unknown = u8::from(verdict.unknown_peer) | u8::from(verdict.unknown_vni) << 1;
     event.peer = peer(seen, site);
 }
 

@@ -8,12 +8,12 @@
 pub mod abi;
 pub mod account;
 pub mod address;
+pub mod cost;
 pub mod counters;
 pub mod drops;
 pub mod event;
+pub mod hook_rtt;
 pub mod kind;
 pub mod packet;
 pub mod path;
-pub mod price;
 pub mod remotes;
-pub mod wire;

@@ -9,7 +9,7 @@ use crate::kind::Direction;
 pub const VNI_NONE: u32 = 0;
 /// Stands for every VNI that none of the node's devices uses, so that a sender who invents VNIs
 /// cannot fill the table.
-pub const VNI_FOREIGN: u32 = u32::MAX;
+pub const VNI_UNKNOWN: u32 = u32::MAX;
 
 /// Key of the path table: 24 bytes without padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,7 +18,7 @@ pub struct PathKey {
     /// The peer node. Of a native path ([`crate::kind::Class::None`]): the far pod block, because one
     /// look-up then serves for the block and for its counters; user space sums the blocks of a node.
     pub peer: Address,
-    /// VNI, [`VNI_NONE`] or [`VNI_FOREIGN`]. Of a native path: the block's prefix length in the form of
+    /// VNI, [`VNI_NONE`] or [`VNI_UNKNOWN`]. Of a native path: the block's prefix length in the form of
     /// [`crate::abi::BlockKey`].
     pub vni: u32,
     /// The underlay device's slot.
@@ -87,7 +87,7 @@ pub const PATH_WAYS: usize = 4;
 /// in the upper ones twelve bits of its key's hash, of which the highest is always set; 0 is nobody.
 ///
 /// Small, because what 16,000 paths touch must fit into a processor's second-level cache; whether the path that
-/// stands at that place is really the one, its [`UsualPath`] tells, which is needed anyway.
+/// stands at that place is really the one, its [`HotPath`] tells, which is needed anyway.
 pub type PathSet = [u32; PATH_WAYS];
 
 /// The set that a key belongs to, and its part of a word there.
@@ -127,23 +127,23 @@ pub const fn peer_bit(address: &Address) -> (usize, u64) {
 }
 
 /// Counters of a path that most packets touch, from the first of [`PathCounter`] on.
-pub const USUAL: usize = PathCounter::Largest as usize + 1;
+pub const HOT_COUNTERS: usize = PathCounter::Largest as usize + 1;
 /// The others.
-pub const RARE: usize = PATH_COUNTERS - USUAL;
+pub const COLD_COUNTERS: usize = PATH_COUNTERS - HOT_COUNTERS;
 
 /// What most packets of a path touch on one CPU: one cache line, its key included.
 ///
 /// Places for all CPUs stand in one array, [`crate::abi::Config::paths`] for each CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(64))]
-pub struct UsualPath {
+pub struct HotPath {
     /// [`PathKey::words`] of the path that this CPU counts here; zeros: of none.
     pub key: [u64; 3],
     /// By [`PathCounter`].
-    pub counters: [u64; USUAL],
+    pub counters: [u64; HOT_COUNTERS],
 }
 
-impl UsualPath {
+impl HotPath {
     /// Whether this is the path of a key.
     #[inline(always)]
     #[must_use]
@@ -153,15 +153,15 @@ impl UsualPath {
     }
 }
 
-/// The other counters of a path on one CPU: by [`PathCounter`], less [`USUAL`].
-pub type RarePath = [u64; RARE];
+/// The other counters of a path on one CPU: by [`PathCounter`], less [`HOT_COUNTERS`].
+pub type ColdPath = [u64; COLD_COUNTERS];
 
 /// Where the counters of one path stand.
 pub trait Counters {
     /// Those that every packet touches.
-    fn usual(&mut self) -> &mut [u64; USUAL];
+    fn hot(&mut self) -> &mut [u64; HOT_COUNTERS];
     /// The others.
-    fn rare(&mut self) -> Option<&mut RarePath>;
+    fn cold(&mut self) -> Option<&mut ColdPath>;
 }
 
 /// Counters of one path, by [`crate::counters::PathCounter`].
@@ -175,12 +175,12 @@ impl PathStats {
 }
 
 impl Counters for &mut PathStats {
-    fn usual(&mut self) -> &mut [u64; USUAL] {
-        let Some((usual, _)) = self.0.split_first_chunk_mut() else { unreachable!("there are more") };
-        usual
+    fn hot(&mut self) -> &mut [u64; HOT_COUNTERS] {
+        let Some((hot, _)) = self.0.split_first_chunk_mut() else { unreachable!("there are more") };
+        hot
     }
 
-    fn rare(&mut self) -> Option<&mut RarePath> {
+    fn cold(&mut self) -> Option<&mut ColdPath> {
         self.0.last_chunk_mut()
     }
 }
@@ -188,7 +188,7 @@ impl Counters for &mut PathStats {
 /// A tunnel sender or receiver that is no known node, in a table whose size no sender can change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-pub struct Stranger {
+pub struct UnknownPeer {
     /// Who; an unspecified peer marks a free slot.
     pub key: PathKey,
     /// Packets.
@@ -199,9 +199,9 @@ pub struct Stranger {
 
 const _: () = assert!(size_of::<PathKey>() == 24);
 const _: () = assert!(PATH_SETS.is_power_of_two() && MOST_PATHS.is_power_of_two());
-const _: () = assert!(size_of::<UsualPath>() == 64);
+const _: () = assert!(size_of::<HotPath>() == 64);
 const _: () = assert!(PEER_WORDS * 64 == 1 << 16);
-const _: () = assert!(size_of::<Stranger>() == 40);
+const _: () = assert!(size_of::<UnknownPeer>() == 40);
 
 #[cfg(test)]
 mod tests {
@@ -210,7 +210,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::vec::Vec;
 
-    /// The keys of `count` nodes in a row, and of as many pod blocks in a row.
+    /// The keys of `account` nodes in a row, and of as many pod blocks in a row.
     fn keys(count: u32, stride: u32, vni: u32) -> impl Iterator<Item = PathKey> {
         (0..count).map(move |n| {
             let octets = (u32::from_be_bytes([10, 0, 0, 0]) + n * stride).to_be_bytes();
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn few_strangers_pass_a_filter_of_many_peers() {
+    fn few_unknown_peers_pass_a_filter_of_many_peers() {
         let mut filter = [0_u64; PEER_WORDS];
         for key in keys(1_024, 1, VNI_NONE) {
             let (word, bit) = peer_bit(&key.peer);
@@ -265,8 +265,8 @@ mod tests {
             filter[word] & bit != 0
         };
         assert!(keys(1_024, 1, VNI_NONE).all(|key| passes(key.peer)));
-        let strangers = (0..10_000_u32).map(|n| Address::from_v4((0xc633_6400 + n * 7).to_be_bytes()));
-        let passed = strangers.filter(|stranger| passes(*stranger)).count();
+        let unknown_peers = (0..10_000_u32).map(|n| Address::from_v4((0xc633_6400 + n * 7).to_be_bytes()));
+        let passed = unknown_peers.filter(|unknown_peer| passes(*unknown_peer)).count();
         assert!(passed < 400, "{passed} of 10,000 passed, though 1 of 64 bits is set");
     }
 }

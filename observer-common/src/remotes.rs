@@ -1,4 +1,4 @@
-//! Which addresses may lie in the pod blocks or be the nodes that the price tells apart: a filter in front of the
+//! Which addresses may lie in the pod blocks or be the nodes that the cost tells apart: a filter in front of the
 //! trie of them, so that a flood of invented senders whose packets the kernel drops is not looked up.
 
 use crate::address::Address;
@@ -72,13 +72,13 @@ mod tests {
         ] {
             assert!(may_be_remote(&filter, address), "{:?}", address.octets());
         }
-        for stranger in [
+        for unknown_peer in [
             Address::from_v4([10, 10, 2, 14]),
             Address::from_v4([10, 244, 31, 130]),
             v6("fd00:10:10:2::e"),
             v6("fd00:10:245::1e:3f"),
         ] {
-            assert!(!may_be_remote(&filter, stranger), "{:?}", stranger.octets());
+            assert!(!may_be_remote(&filter, unknown_peer), "{:?}", unknown_peer.octets());
         }
     }
 
@@ -91,14 +91,15 @@ mod tests {
     }
 
     #[test]
-    fn few_strangers_pass() {
+    fn few_unknown_peers_pass() {
         let mut filter = [0; PEER_WORDS];
         for node in 0..1_024_u32 {
             enter(&mut filter, Address::from_v4((0x0af4_0000 + node * 64).to_be_bytes()), 96 + 26);
             enter(&mut filter, Address::from_v4((0x0a0a_0000 + node).to_be_bytes()), 128);
         }
-        let strangers = (0..10_000_u32).map(|n| Address::from_v4((0xc633_6400 + n * 7_919).to_be_bytes()));
-        let passed = strangers.filter(|stranger| may_be_remote(&filter, *stranger)).count();
+        let unknown_peers =
+            (0..10_000_u32).map(|n| Address::from_v4((0xc633_6400 + n * 7_919).to_be_bytes()));
+        let passed = unknown_peers.filter(|unknown_peer| may_be_remote(&filter, *unknown_peer)).count();
         assert!(passed < 500, "{passed} of 10,000 passed, though 2 % of the bits are set");
     }
 }

@@ -81,7 +81,7 @@ fn a_prefix_tells_the_same_or_that_it_ran_out() {
             let mut cut = case.input.clone();
             cut.bytes.truncate(length);
             let (seen, some) = cut.run();
-            if ran_out(seen.verdict.malformed) || seen.parsed.too_big_at != 0 {
+            if ran_out(seen.verdict.malformed) || seen.parsed.ptb_at != 0 {
                 continue;
             }
             assert_eq!(seen.parsed, whole.parsed, "{}, {length} bytes", case.name);

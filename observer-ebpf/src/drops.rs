@@ -7,16 +7,16 @@
 use aya_ebpf::helpers::bpf_probe_read_kernel;
 use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_probe_read_kernel as read_bytes};
 use observer_common::abi::{DeviceFacts, link, role};
-use observer_common::account::{Observation, Site, count, look};
+use observer_common::account::{Observation, Site, account, classify};
 use observer_common::drops::{DropConfig, NOREF, PLACES, has};
 use observer_common::event::{Event, Fields, UNKNOWN_DIRECTION, Why, tell, whys};
 use observer_common::kind::Direction;
 use observer_common::packet::{Frame, Packet as _};
 
-use crate::maps::{DROP_CONFIG, DROPPED, FLOWS, SCRATCH_SIZE, SCRATCH_SLACK, Told, WANTED};
+use crate::maps::{DROP_CONFIG, DROPPED, FLOWS, SCRATCH_SIZE, SCRATCH_SLACK, TRACE_CONFIG, TracedPacket};
 use crate::packet::{Copied, copy_length};
 use crate::tables::{config, device};
-use crate::trace::{Judge, forget, output, run_filter};
+use crate::trace::{ReadOnlyTables, forget, output, run_filter};
 
 /// Longer than any packet: a length above it is none.
 const LONGEST: u64 = 1 << 24;
@@ -25,7 +25,7 @@ const LONGEST: u64 = 1 << 24;
 #[repr(C)]
 pub struct Dropped {
     /// What is sent.
-    pub told: Told,
+    pub told: TracedPacket,
     /// What the filter looks at.
     pub fields: Fields,
     /// What is known of it.
@@ -119,7 +119,7 @@ fn watched(of: u64, config: &DropConfig) -> Option<&'static DeviceFacts> {
 /// Judges the packet in hand, and sends it where it is wanted.
 #[inline(never)]
 fn judge(skb: u64, leaves: u64) {
-    let (Some(drops), Some(wanted)) = (DROP_CONFIG.get(0), WANTED.get(0)) else { return };
+    let (Some(drops), Some(wanted)) = (DROP_CONFIG.get(0), TRACE_CONFIG.get(0)) else { return };
     let Some(hand) = DROPPED.get_ptr_mut(0) else { return };
     // SAFETY: as above.
     let hand = unsafe { &mut *hand };
@@ -131,9 +131,9 @@ fn judge(skb: u64, leaves: u64) {
     let packet = Copied { start: (&raw const hand.told.bytes).cast(), length };
     let seen = &mut hand.seen;
     forget(seen);
-    look(&packet, &site, seen);
-    count(&packet, &site, &mut Judge, seen);
-    packet.settle(seen);
+    classify(&packet, &site, seen);
+    account(&packet, &site, &mut ReadOnlyTables, seen);
+    packet.verifier_barrier(seen);
     hand.fields.fill(&packet, seen, &site);
     let event = &mut hand.told.event;
     tell(event, seen, &site, whys(seen) | Why::Drop.bit());
@@ -186,7 +186,7 @@ fn fetch(to: *mut [u8; SCRATCH_SIZE + SCRATCH_SLACK], from: u64, length: u64) ->
 /// Sends the event in hand, as far as the rate allows.
 #[inline(never)]
 fn send() {
-    let (Some(wanted), Some(hand)) = (WANTED.get(0), DROPPED.get_ptr_mut(0)) else { return };
+    let (Some(wanted), Some(hand)) = (TRACE_CONFIG.get(0), DROPPED.get_ptr_mut(0)) else { return };
     let Some(flow) = FLOWS.get_ptr_mut(Why::Drop.place()) else { return };
     // SAFETY: as above.
     let flow = unsafe { &mut *flow };
@@ -200,7 +200,7 @@ fn send() {
     told.event.time = now;
     let length = copy_length(told.event.captured);
     told.event.captured = length;
-    const { assert!(size_of::<Told>() >= size_of::<Event>() + SCRATCH_SIZE) };
+    const { assert!(size_of::<TracedPacket>() >= size_of::<Event>() + SCRATCH_SIZE) };
     // SAFETY: the value has room for so many bytes.
     if unsafe { output((&raw mut *told).cast(), length) } {
         flow.sent += 1;

@@ -10,13 +10,13 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf, Stack};
 use observer_common::abi::{
     BlockFacts, BlockKey, CLASS_STRIDE, Config, DEFAULT_BLOCKS, DEFAULT_PATHS, DEFAULT_PEERS, DEFAULT_SLOTS,
-    DEVICE_TABLE, DeviceFacts, Events, PeerFacts, SIZE_TABLE, STRANGERS, Totals,
+    DEVICE_TABLE, DeviceFacts, Events, PeerFacts, SIZE_TABLE, Totals, UNKNOWN_PEER_SLOTS,
 };
 use observer_common::account::Observation;
 use observer_common::address::Address;
 use observer_common::drops::DropConfig;
 use observer_common::event::{Event, Fields, Flow, LONGEST_SNAP, STEPS, Step, WHYS, Wanted};
-use observer_common::path::{PATH_SETS, PEER_WORDS, PathKey, PathSet, RarePath, Stranger, UsualPath};
+use observer_common::path::{ColdPath, HotPath, PATH_SETS, PEER_WORDS, PathKey, PathSet, UnknownPeer};
 
 use crate::drops::Dropped;
 
@@ -81,11 +81,11 @@ pub static PATHS: HashMap<PathKey, u32> = HashMap::with_max_entries(DEFAULT_PATH
 /// pointers between, and their values begin anywhere in a cache line; an array that can be mapped begins with
 /// a page, and user space reads it where it is.
 #[map]
-pub static PATH_USUAL: Array<UsualPath> = Array::with_max_entries(DEFAULT_PATHS, BPF_F_MMAPABLE);
+pub static PATH_HOT: Array<HotPath> = Array::with_max_entries(DEFAULT_PATHS, BPF_F_MMAPABLE);
 
 /// The other counters of paths, at the same places.
 #[map]
-pub static PATH_RARE: Array<RarePath> = Array::with_max_entries(DEFAULT_PATHS, BPF_F_MMAPABLE);
+pub static PATH_COLD: Array<ColdPath> = Array::with_max_entries(DEFAULT_PATHS, BPF_F_MMAPABLE);
 
 /// Indices of places that no path has. User space fills it, the lowest on top, so that the used
 /// ones stand together.
@@ -118,12 +118,12 @@ pub static BLOCKS: HashMap<BlockKey, BlockFacts> = HashMap::with_max_entries(DEF
 
 /// Tunnel senders that are no known nodes; a place belongs to the first who takes it.
 #[map]
-pub static STRANGER_TABLE: PerCpuArray<Stranger> = PerCpuArray::with_max_entries(STRANGERS, 0);
+pub static UNKNOWN_PEERS: PerCpuArray<UnknownPeer> = PerCpuArray::with_max_entries(UNKNOWN_PEER_SLOTS, 0);
 
 /// What is known of the packet in hand. In a map rather than on the stack: the verifier forgets what
 /// it knew of values in maps, which keeps the number of states it must walk small.
 #[map]
-pub static IN_HAND: PerCpuArray<Observation> = PerCpuArray::with_max_entries(1, 0);
+pub static OBSERVATION: PerCpuArray<Observation> = PerCpuArray::with_max_entries(1, 0);
 
 /// Bytes that are copied where headers stand outside of a packet's linear part: as much as the
 /// longest chain of headers that is read has (Ethernet with two tags, IPv4 with options, UDP, Geneve
@@ -138,7 +138,7 @@ pub static SCRATCH: PerCpuArray<[u8; SCRATCH_SIZE + SCRATCH_SLACK]> = PerCpuArra
 
 /// An event and the packet's bytes behind it, as they are sent. The slack is [`SCRATCH_SLACK`]'s.
 #[repr(C)]
-pub struct Told {
+pub struct TracedPacket {
     /// Where and why.
     pub event: Event,
     /// The packet's first bytes.
@@ -147,7 +147,7 @@ pub struct Told {
 
 /// The event in hand: it is too large for the stack.
 #[map]
-pub static TOLD: PerCpuArray<Told> = PerCpuArray::with_max_entries(1, 0);
+pub static TRACE_BUF: PerCpuArray<TracedPacket> = PerCpuArray::with_max_entries(1, 0);
 
 /// An event with more of the packet behind it than its headers.
 #[repr(C)]
@@ -166,7 +166,7 @@ pub static LONGER: Array<Longer> = Array::with_max_entries(1, 0);
 
 /// What `observer trace` wants to be told of; zeros: nothing.
 #[map]
-pub static WANTED: Array<Wanted> = Array::with_max_entries(1, 0);
+pub static TRACE_CONFIG: Array<Wanted> = Array::with_max_entries(1, 0);
 
 /// The filter of it, all steps in one value: one look-up a packet.
 #[map]

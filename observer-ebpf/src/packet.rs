@@ -97,7 +97,7 @@ impl Packet for Direct {
     }
 
     #[inline(always)]
-    fn settle<T>(&self, value: &mut T) {
+    fn verifier_barrier<T>(&self, value: &mut T) {
         settled(value);
     }
 }
@@ -129,7 +129,7 @@ impl Packet for Copied {
     }
 
     #[inline(always)]
-    fn settle<T>(&self, value: &mut T) {
+    fn verifier_barrier<T>(&self, value: &mut T) {
         settled(value);
     }
 }

@@ -9,12 +9,12 @@ use observer_common::abi::{
 use observer_common::account::{Observation, Tables};
 use observer_common::address::Address;
 use observer_common::path::{
-    Counters, PATH_SETS, PathKey, RarePath, Stranger, USUAL, UsualPath, path_set, peer_bit,
+    ColdPath, Counters, HOT_COUNTERS, HotPath, PATH_SETS, PathKey, UnknownPeer, path_set, peer_bit,
 };
 
 use crate::maps::{
-    BLOCKS, CONFIG, DEVICES, EVENTS, FREE_PATHS, IN_HAND, PATH_CACHE, PATH_RARE, PATH_USUAL, PATHS,
-    PATHS_ENTERED, PEER_FILTER, PEERS, SIZE_CLASS, STRANGER_TABLE, TOTALS,
+    BLOCKS, CONFIG, DEVICES, EVENTS, FREE_PATHS, OBSERVATION, PATH_CACHE, PATH_COLD, PATH_HOT, PATHS,
+    PATHS_ENTERED, PEER_FILTER, PEERS, SIZE_CLASS, TOTALS, UNKNOWN_PEERS,
 };
 
 /// Turns the pointer that a look-up gave into a reference.
@@ -50,8 +50,8 @@ pub fn config() -> &'static Config {
 
 /// Room for what is known of the packet in hand.
 #[inline(always)]
-pub fn in_hand() -> Option<&'static mut Observation> {
-    reference!(IN_HAND.get_ptr_mut(0))
+pub fn observation() -> Option<&'static mut Observation> {
+    reference!(OBSERVATION.get_ptr_mut(0))
 }
 
 /// Stands for no index: none of an array's.
@@ -66,35 +66,35 @@ fn cpu() -> u32 {
 }
 
 /// The counters of a path on this CPU.
-pub struct Here {
-    usual: &'static mut UsualPath,
+pub struct PathCounters {
+    hot: &'static mut HotPath,
     place: u32,
 }
 
-impl Here {
+impl PathCounters {
     #[inline(always)]
     fn at(index: u32, config: &Config) -> Option<Self> {
         let place = cpu() * config.paths + index;
-        let usual = reference!(PATH_USUAL.get_ptr_mut(place))?;
-        Some(Self { usual, place })
+        let hot = reference!(PATH_HOT.get_ptr_mut(place))?;
+        Some(Self { hot, place })
     }
 }
 
-impl Counters for Here {
+impl Counters for PathCounters {
     #[inline(always)]
-    fn usual(&mut self) -> &mut [u64; USUAL] {
-        &mut self.usual.counters
+    fn hot(&mut self) -> &mut [u64; HOT_COUNTERS] {
+        &mut self.hot.counters
     }
 
     #[inline(always)]
-    fn rare(&mut self) -> Option<&mut RarePath> {
-        reference!(PATH_RARE.get_ptr_mut(self.place))
+    fn cold(&mut self) -> Option<&mut ColdPath> {
+        reference!(PATH_COLD.get_ptr_mut(self.place))
     }
 }
 
 /// Where the counters of a path stand, as this CPU remembers it.
 #[inline(always)]
-fn busy(key: &PathKey, config: &Config) -> Option<Here> {
+fn cached(key: &PathKey, config: &Config) -> Option<PathCounters> {
     let words = key.words();
     let (set, mark) = path_set(&words);
     let mut index = NOWHERE;
@@ -105,8 +105,8 @@ fn busy(key: &PathKey, config: &Config) -> Option<Here> {
         }
     }
     if index != NOWHERE
-        && let Some(here) = Here::at(index, config)
-        && here.usual.is(&words)
+        && let Some(here) = PathCounters::at(index, config)
+        && here.hot.is(&words)
     {
         return Some(here);
     }
@@ -115,12 +115,12 @@ fn busy(key: &PathKey, config: &Config) -> Option<Here> {
 
 /// Where the counters of a path stand that is known already: as this CPU remembers it, or by the hash.
 #[inline(always)]
-fn known(key: &PathKey, config: &Config) -> Option<Here> {
-    if let Some(here) = busy(key, config) {
+fn known(key: &PathKey, config: &Config) -> Option<PathCounters> {
+    if let Some(here) = cached(key, config) {
         return Some(here);
     }
     let index = look_up(key);
-    if index == NOWHERE { None } else { Here::at(index, config) }
+    if index == NOWHERE { None } else { PathCounters::at(index, config) }
 }
 
 /// Looks a path up in the hash, and remembers where it stands. Not inlined: the programs do it in many
@@ -132,9 +132,9 @@ fn look_up(key: &PathKey) -> u32 {
     let words = key.words();
     let (set, mark) = path_set(&words);
     if let (Some(here), Some(set)) =
-        (Here::at(index, config()), reference!(PATH_CACHE.get_ptr_mut(cpu() * PATH_SETS + set)))
+        (PathCounters::at(index, config()), reference!(PATH_CACHE.get_ptr_mut(cpu() * PATH_SETS + set)))
     {
-        here.usual.key = words;
+        here.hot.key = words;
         let [first, second, third, _] = *set;
         *set = [mark | index & INDEX, first, second, third];
     }
@@ -184,7 +184,7 @@ pub struct Maps {
 }
 
 impl Tables for Maps {
-    type Path<'a> = Here;
+    type Path<'a> = PathCounters;
 
     #[inline(always)]
     fn totals(&mut self, index: u32) -> Option<&mut Totals> {
@@ -197,19 +197,19 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn path(&mut self, key: &PathKey) -> Option<Here> {
+    fn path(&mut self, key: &PathKey) -> Option<PathCounters> {
         known(key, self.config)
     }
 
     #[inline(always)]
-    fn busy_path(&mut self, key: &PathKey) -> Option<Here> {
-        busy(key, self.config)
+    fn cached_path(&mut self, key: &PathKey) -> Option<PathCounters> {
+        cached(key, self.config)
     }
 
     #[inline(always)]
-    fn add_path(&mut self, key: &PathKey) -> Option<Here> {
+    fn add_path(&mut self, key: &PathKey) -> Option<PathCounters> {
         let index = enter(key);
-        if index == NOWHERE { None } else { Here::at(index, self.config) }
+        if index == NOWHERE { None } else { PathCounters::at(index, self.config) }
     }
 
     #[inline(always)]
@@ -228,8 +228,8 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn stranger(&mut self, place: u32) -> Option<&mut Stranger> {
-        reference!(STRANGER_TABLE.get_ptr_mut(place))
+    fn unknown_peer(&mut self, place: u32) -> Option<&mut UnknownPeer> {
+        reference!(UNKNOWN_PEERS.get_ptr_mut(place))
     }
 
     #[inline(always)]

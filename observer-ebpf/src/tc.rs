@@ -5,13 +5,13 @@ use aya_ebpf::helpers::generated::{bpf_skb_load_bytes, bpf_skb_load_bytes_relati
 use aya_ebpf::programs::TcContext;
 use aya_log_ebpf::warn;
 use observer_common::abi::link;
-use observer_common::account::{Site, count, look, signal, usual};
+use observer_common::account::{Site, account, classify, fast_path, signal};
 use observer_common::kind::Direction;
 use observer_common::packet::{Frame, ip_length};
 
 use crate::maps::{SCRATCH, SCRATCH_SIZE, SCRATCH_SLACK};
 use crate::packet::{Copied, Direct, copy_length};
-use crate::tables::{Maps, config, device, in_hand};
+use crate::tables::{Maps, config, device, observation};
 
 /// `BPF_HDR_START_NET`.
 const NETWORK_HEADER: u32 = 1;
@@ -26,7 +26,7 @@ pub fn frame(skb: *const __sk_buff) -> Frame {
 
 /// What the usual shapes need to know of it: how many segments a super-packet has stands far away.
 #[inline(always)]
-fn usual_frame(skb: *const __sk_buff) -> Frame {
+fn fast_path_frame(skb: *const __sk_buff) -> Frame {
     // SAFETY: as above.
     let (length, gso_size, tag) = unsafe { ((*skb).len, (*skb).gso_size, (*skb).vlan_present) };
     Frame { length, gso_segs: 1, gso_size, tag_beside: tag != 0, zero_length_is_big: false }
@@ -45,43 +45,43 @@ pub fn observe(ctx: &TcContext, direction: Direction) {
         return;
     }
     let packet = Direct::new(ctx.data(), ctx.data_end());
-    let few = usual_frame(skb);
+    let few = fast_path_frame(skb);
     let counted = if few.gso_size == 0 {
-        usual::<_, _, false>(&packet, &few, &site, &mut Maps { config: site.config })
+        fast_path::<_, _, false>(&packet, &few, &site, &mut Maps { config: site.config })
     } else {
-        usual_super(ctx, direction)
+        fast_path_super(ctx, direction)
     };
     if counted {
         return;
     }
-    let Some(seen) = in_hand() else { return };
+    let Some(seen) = observation() else { return };
     seen.frame = frame(skb);
-    if !look(&packet, &site, seen) && packet.length() < seen.frame.length {
+    if !classify(&packet, &site, seen) && packet.length() < seen.frame.length {
         copied(ctx, direction);
         return;
     }
-    count(&packet, &site, &mut Maps { config: site.config }, seen);
-    if let Some((at, protocol)) = seen.too_big() {
-        too_big(ctx, at, protocol, direction);
+    account(&packet, &site, &mut Maps { config: site.config }, seen);
+    if let Some((at, protocol)) = seen.ptb() {
+        ptb(ctx, at, protocol, direction);
     }
 }
 
 /// Counts a super-packet of a usual shape. Not inlined: there are fewer of them, and other packets' way stays
 /// short.
 #[inline(never)]
-fn usual_super(ctx: &TcContext, direction: Direction) -> bool {
+fn fast_path_super(ctx: &TcContext, direction: Direction) -> bool {
     let skb = ctx.skb.skb;
     // SAFETY: as above.
     let ifindex = unsafe { (*skb).ifindex };
     let Some(device) = device(ifindex) else { return false };
     let site = Site { device, direction, config: config() };
     let packet = Direct::new(ctx.data(), ctx.data_end());
-    usual::<_, _, true>(&packet, &frame(skb), &site, &mut Maps { config: site.config })
+    fast_path::<_, _, true>(&packet, &frame(skb), &site, &mut Maps { config: site.config })
 }
 
-/// Counts a too-big message. Not inlined: it is rare, and the common way stays small.
+/// Counts a PTB message. Not inlined: it is rare, and the common way stays small.
 #[inline(never)]
-fn too_big(ctx: &TcContext, at: u16, protocol: u8, direction: Direction) {
+fn ptb(ctx: &TcContext, at: u16, protocol: u8, direction: Direction) {
     // SAFETY: as above.
     let ifindex = unsafe { (*ctx.skb.skb).ifindex };
     let Some(device) = device(ifindex) else { return };
@@ -99,7 +99,7 @@ fn copied(ctx: &TcContext, direction: Direction) {
     // SAFETY: as above.
     let ifindex = unsafe { (*skb).ifindex };
     let Some(device) = device(ifindex) else { return };
-    let (Some(scratch), Some(seen)) = (SCRATCH.get_ptr_mut(0), in_hand()) else { return };
+    let (Some(scratch), Some(seen)) = (SCRATCH.get_ptr_mut(0), observation()) else { return };
     let site = Site { device, direction, config: config() };
     seen.frame = frame(skb.cast_const());
     let inner_only = site.link() == link::NETWORK_HEADER;
@@ -117,9 +117,9 @@ fn copied(ctx: &TcContext, direction: Direction) {
         // The skb's length counts the outer headers too.
         seen.frame.length = ip_length(&packet, seen.frame.length);
     }
-    look(&packet, &site, seen);
-    count(&packet, &site, &mut Maps { config: site.config }, seen);
-    if let Some((at, protocol)) = seen.too_big() {
+    classify(&packet, &site, seen);
+    account(&packet, &site, &mut Maps { config: site.config }, seen);
+    if let Some((at, protocol)) = seen.ptb() {
         signal(&packet, u32::from(at), protocol, &site, &mut Maps { config: site.config });
     }
 }

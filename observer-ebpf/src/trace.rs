@@ -5,23 +5,25 @@ use aya_ebpf::helpers::generated::{
 };
 use aya_ebpf::programs::TcContext;
 use observer_common::abi::{BlockFacts, BlockKey, Events, PeerFacts, Totals, link};
-use observer_common::account::{Observation, Site, Tables, count, familiar, look};
+use observer_common::account::{Observation, Site, Tables, account, classify, familiar};
 use observer_common::address::Address;
 use observer_common::event::{Event, Fields, Flow, LONGEST_SNAP, STEPS, Wanted, Why, possible, tell, whys};
 use observer_common::kind::Direction;
 use observer_common::packet::{Packet as _, ip_length};
-use observer_common::path::{PathKey, Stranger};
+use observer_common::path::{PathKey, UnknownPeer};
 
-use crate::maps::{FIELDS, FILTER, FLOWS, LONGER, Longer, SCRATCH_SIZE, TOLD, TRACE, Told, WANTED};
+use crate::maps::{
+    FIELDS, FILTER, FLOWS, LONGER, Longer, SCRATCH_SIZE, TRACE, TRACE_BUF, TRACE_CONFIG, TracedPacket,
+};
 use crate::packet::{Copied, Direct, copy_length, copy_length_of};
-use crate::tables::{Here, block, config, device, in_hand, may_be_peer, peer};
+use crate::tables::{PathCounters, block, config, device, may_be_peer, observation, peer};
 use crate::tc::{frame, load, load_from_network_header};
 
 /// The kernel's maps for reading, and nothing to add to.
-pub struct Judge;
+pub struct ReadOnlyTables;
 
-impl Tables for Judge {
-    type Path<'a> = Here;
+impl Tables for ReadOnlyTables {
+    type Path<'a> = PathCounters;
 
     #[inline(always)]
     fn totals(&mut self, _index: u32) -> Option<&mut Totals> {
@@ -34,12 +36,12 @@ impl Tables for Judge {
     }
 
     #[inline(always)]
-    fn path(&mut self, _key: &PathKey) -> Option<Here> {
+    fn path(&mut self, _key: &PathKey) -> Option<PathCounters> {
         None
     }
 
     #[inline(always)]
-    fn add_path(&mut self, _key: &PathKey) -> Option<Here> {
+    fn add_path(&mut self, _key: &PathKey) -> Option<PathCounters> {
         None
     }
 
@@ -59,7 +61,7 @@ impl Tables for Judge {
     }
 
     #[inline(always)]
-    fn stranger(&mut self, _place: u32) -> Option<&mut Stranger> {
+    fn unknown_peer(&mut self, _place: u32) -> Option<&mut UnknownPeer> {
         None
     }
 
@@ -82,28 +84,30 @@ pub fn watch(ctx: &TcContext, direction: Direction) {
     let skb = ctx.skb.skb.cast_const();
     // SAFETY: the context of the program; the verifier checks each access.
     let ifindex = unsafe { (*skb).ifindex };
-    let Some(wanted) = WANTED.get(0) else { return };
+    let Some(wanted) = TRACE_CONFIG.get(0) else { return };
     let Some(device) = device(ifindex) else { return };
     let site = Site { device, direction, config: config() };
     if site.link() == link::NETWORK_HEADER {
-        return closer(ctx, direction);
+        return slow_path(ctx, direction);
     }
-    let Some(seen) = in_hand() else { return };
+    let Some(seen) = observation() else { return };
     seen.frame = frame(skb);
     let packet = Direct::new(ctx.data(), ctx.data_end());
-    if !look(&packet, &site, seen) && packet.length() < seen.frame.length {
-        return closer(ctx, direction);
+    if !classify(&packet, &site, seen) && packet.length() < seen.frame.length {
+        return slow_path(ctx, direction);
     }
     // Most packets end here.
     let possible = possible(seen, &site) & wanted.why;
-    if possible == 0 || possible == Why::Foreign.bit() && familiar(&packet, &site, &Judge, &seen.parsed) {
+    if possible == 0
+        || possible == Why::UnknownTunnel.bit() && familiar(&packet, &site, &ReadOnlyTables, &seen.parsed)
+    {
         return;
     }
     forget(seen);
-    count(&packet, &site, &mut Judge, seen);
-    packet.settle(seen);
+    account(&packet, &site, &mut ReadOnlyTables, seen);
+    packet.verifier_barrier(seen);
     if whys(seen) & wanted.why != 0 {
-        closer(ctx, direction);
+        slow_path(ctx, direction);
     }
 }
 
@@ -112,13 +116,13 @@ pub fn watch(ctx: &TcContext, direction: Direction) {
 /// Not inlined: few packets come here. It judges once more, which costs what a parser costs and
 /// leaves one way for packets with and without their headers in the linear part.
 #[inline(never)]
-fn closer(ctx: &TcContext, direction: Direction) {
+fn slow_path(ctx: &TcContext, direction: Direction) {
     let skb = ctx.skb.skb;
     // SAFETY: as above.
     let ifindex = unsafe { (*skb).ifindex };
-    let Some(wanted) = WANTED.get(0) else { return };
+    let Some(wanted) = TRACE_CONFIG.get(0) else { return };
     let Some(device) = device(ifindex) else { return };
-    let (Some(told), Some(seen)) = (TOLD.get_ptr_mut(0), in_hand()) else { return };
+    let (Some(told), Some(seen)) = (TRACE_BUF.get_ptr_mut(0), observation()) else { return };
     let site = Site { device, direction, config: config() };
     seen.frame = frame(skb.cast_const());
     forget(seen);
@@ -133,9 +137,9 @@ fn closer(ctx: &TcContext, direction: Direction) {
         // The skb's length counts the outer headers too.
         seen.frame.length = ip_length(&packet, seen.frame.length);
     }
-    look(&packet, &site, seen);
-    count(&packet, &site, &mut Judge, seen);
-    packet.settle(seen);
+    classify(&packet, &site, seen);
+    account(&packet, &site, &mut ReadOnlyTables, seen);
+    packet.verifier_barrier(seen);
     let why = whys(seen) & wanted.why;
     if why == 0 {
         return;
@@ -162,7 +166,7 @@ fn closer(ctx: &TcContext, direction: Direction) {
 /// Whether the filter lets the packet through whose fields are in hand.
 #[inline(never)]
 fn passes(steps: u32) -> bool {
-    let (Some(fields), Some(told)) = (FIELDS.get(0), TOLD.get_ptr_mut(0)) else { return false };
+    let (Some(fields), Some(told)) = (FIELDS.get(0), TRACE_BUF.get_ptr_mut(0)) else { return false };
     // The stack of results lies where the time will stand.
     // SAFETY: the value lives as long as the map, and is this CPU's own.
     run_filter(steps, fields, unsafe { &raw mut (*told).event.time })
@@ -193,7 +197,7 @@ pub fn run_filter(steps: u32, fields: &Fields, stack: *mut u64) -> bool {
 /// Sends the event in hand, as far as the rate allows.
 #[inline(never)]
 fn send(ctx: &TcContext, why: u32) {
-    let (Some(wanted), Some(told)) = (WANTED.get(0), TOLD.get_ptr_mut(0)) else { return };
+    let (Some(wanted), Some(told)) = (TRACE_CONFIG.get(0), TRACE_BUF.get_ptr_mut(0)) else { return };
     let Some(flow) = flow(why) else { return };
     // SAFETY: a helper without arguments.
     let now = unsafe { bpf_ktime_get_ns() };
@@ -207,7 +211,7 @@ fn send(ctx: &TcContext, why: u32) {
         Some(sent) => sent,
         None => {
             let length = copy_length(event.captured);
-            const { assert!(size_of::<Told>() >= size_of::<Event>() + SCRATCH_SIZE) };
+            const { assert!(size_of::<TracedPacket>() >= size_of::<Event>() + SCRATCH_SIZE) };
             // SAFETY: the value has room for so many bytes.
             unsafe { output(told.cast(), length) }
         }

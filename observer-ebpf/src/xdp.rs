@@ -3,13 +3,13 @@
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::generated::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
 use aya_ebpf::programs::XdpContext;
-use observer_common::account::{Site, count, look, observe as account, signal, usual};
+use observer_common::account::{Site, account, classify, fast_path, observe as observe_packet, signal};
 use observer_common::kind::Direction;
 use observer_common::packet::Frame;
 
 use crate::maps::SCRATCH;
 use crate::packet::{Copied, Direct, copy_length};
-use crate::tables::{Maps, config, device, in_hand};
+use crate::tables::{Maps, config, device, observation};
 
 #[inline(always)]
 fn site(ctx: *const xdp_md) -> Option<Site<'static>> {
@@ -28,11 +28,11 @@ pub fn observe(ctx: &XdpContext) {
     let Some(site) = site(ctx.ctx) else { return };
     let packet = Direct::new(ctx.data(), ctx.data_end());
     let frame = frame(packet.length());
-    if usual::<_, _, false>(&packet, &frame, &site, &mut Maps { config: site.config }) {
+    if fast_path::<_, _, false>(&packet, &frame, &site, &mut Maps { config: site.config }) {
         return;
     }
-    let Some(seen) = in_hand() else { return };
-    account(&packet, &frame, &site, &mut Maps { config: site.config }, seen);
+    let Some(seen) = observation() else { return };
+    observe_packet(&packet, &frame, &site, &mut Maps { config: site.config }, seen);
 }
 
 /// Counts a frame that may lie in several buffers.
@@ -43,17 +43,17 @@ pub fn observe_frags(ctx: &XdpContext) {
     let length = unsafe { bpf_xdp_get_buff_len(ctx.ctx) } as u32;
     let packet = Direct::new(ctx.data(), ctx.data_end());
     let frame = frame(length);
-    if usual::<_, _, false>(&packet, &frame, &site, &mut Maps { config: site.config }) {
+    if fast_path::<_, _, false>(&packet, &frame, &site, &mut Maps { config: site.config }) {
         return;
     }
-    let Some(seen) = in_hand() else { return };
+    let Some(seen) = observation() else { return };
     seen.frame = frame;
-    if !look(&packet, &site, seen) && packet.length() < length {
+    if !classify(&packet, &site, seen) && packet.length() < length {
         copied(ctx, length);
         return;
     }
-    count(&packet, &site, &mut Maps { config: site.config }, seen);
-    if let Some((at, protocol)) = seen.too_big() {
+    account(&packet, &site, &mut Maps { config: site.config }, seen);
+    if let Some((at, protocol)) = seen.ptb() {
         signal(&packet, u32::from(at), protocol, &site, &mut Maps { config: site.config });
     }
 }
@@ -61,7 +61,7 @@ pub fn observe_frags(ctx: &XdpContext) {
 /// Counts a frame whose headers are not all in its first buffer.
 #[inline(never)]
 fn copied(ctx: &XdpContext, total: u32) {
-    let (Some(site), Some(seen)) = (site(ctx.ctx), in_hand()) else { return };
+    let (Some(site), Some(seen)) = (site(ctx.ctx), observation()) else { return };
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
     let length = copy_length(total);
     // SAFETY: `scratch` has room for `length` bytes.
@@ -69,5 +69,5 @@ fn copied(ctx: &XdpContext, total: u32) {
         return;
     }
     let packet = Copied { start: scratch.cast_const().cast(), length };
-    account(&packet, &frame(total), &site, &mut Maps { config: site.config }, seen);
+    observe_packet(&packet, &frame(total), &site, &mut Maps { config: site.config }, seen);
 }

@@ -167,7 +167,7 @@ fn replay_file(hook: Hook, file: &str, frames: &mut u64, skipped: &mut u64) -> R
         observe(&Slice(&input.bytes), &input.frame, &site, &mut tables, &mut seen);
         kernel.run(hook, &input.bytes).map_err(|error| format!("{file} frame {number}: {error}"))?;
         let mut expected = tables.counted();
-        expected.strangers.clear();
+        expected.unknown_peers.clear();
         let difference = kernel.counted()?.difference(&expected);
         if !difference.is_empty() {
             println!("{file} frame {number} at {hook:?}:\n{difference}");

@@ -1,6 +1,6 @@
 //! `observer top` on a node that does not exist, to look at the screens: no kernel, no privileges.
 //! With `--panic` its source panics after two seconds, with `--panic-screen` the screen itself, with
-//! `--fail` its source fails now and then, with `--price` it measures what encapsulation costs.
+//! `--fail` its source fails now and then, with `--cost` it measures what encapsulation costs.
 
 use std::sync::mpsc;
 use std::thread;
@@ -15,7 +15,7 @@ mod fixture;
 
 fn main() -> Result<(), tui::TuiError> {
     let asked = |word: &str| std::env::args().any(|argument| argument == word);
-    let (panics, fails, priced) = (asked("--panic"), asked("--fail"), asked("--price"));
+    let (panics, fails, with_cost) = (asked("--panic"), asked("--fail"), asked("--cost"));
     if asked("--panic-screen") {
         let mut session = tui::terminal::Session::enter(false)?;
         session.draw(&tui::App::new(Options::default()))?;
@@ -27,7 +27,7 @@ fn main() -> Result<(), tui::TuiError> {
         for second in 100.. {
             let feed = match second % 20 {
                 12..15 if fails => Feed::Failed("reading maps failed on the kernel: no such file".to_owned()),
-                _ if priced => Feed::Snapshot(Box::new(fixture::priced(second))),
+                _ if with_cost => Feed::Snapshot(Box::new(fixture::with_cost(second))),
                 6..9 if fails => Feed::Snapshot(Box::new(fixture::lost(second, second / 20 * 20 + 5))),
                 _ => Feed::Snapshot(Box::new(fixture::snapshot(second))),
             };

@@ -16,11 +16,11 @@ use observer_common::abi::MOST_PATHS;
 
 use crate::config::Settings;
 
-mod beside;
 mod export;
+mod source;
 
-pub use beside::BesideArgs;
 pub use export::{ExportArgs, PIN_PATH};
+pub use source::SourceArgs;
 
 /// Live encapsulation overhead, fragmentation and MTU figures of a Calico node.
 ///
@@ -83,7 +83,7 @@ pub struct TopArgs {
     pub attach: AttachArgs,
     /// Beside an exporter.
     #[command(flatten)]
-    pub beside: BesideArgs,
+    pub source: SourceArgs,
     /// Seconds between two updates [default: 1]
     #[arg(long, short = 'n', value_name = "SECONDS", value_parser = seconds, env = "OBSERVER_INTERVAL")]
     pub interval: Option<Duration>,
@@ -101,7 +101,7 @@ pub struct TopArgs {
     pub statistics: bool,
     /// Measure what encapsulation costs.
     #[command(flatten)]
-    pub price: PriceArgs,
+    pub cost: CostArgs,
     /// Take clicks and the wheel (key x)
     #[arg(long)]
     pub mouse: bool,
@@ -120,7 +120,7 @@ pub struct StatArgs {
     pub attach: AttachArgs,
     /// Whether to attach at all.
     #[command(flatten)]
-    pub beside: BesideArgs,
+    pub source: SourceArgs,
     /// Seconds that a report covers; given alone, reports go on until Ctrl-C [default: 1, once]
     #[arg(long, short = 'n', value_name = "SECONDS", value_parser = seconds, env = "OBSERVER_INTERVAL")]
     pub interval: Option<Duration>,
@@ -141,40 +141,40 @@ pub struct StatArgs {
     pub bytes: bool,
     /// Measure what encapsulation costs.
     #[command(flatten)]
-    pub price: PriceArgs,
+    pub cost: CostArgs,
     /// How to print.
     #[command(flatten)]
     pub output: OutputArgs,
 }
 
 /// During one of so many parts of the time it is measured where nothing else is said.
-const PRICE_SAMPLE: u32 = 64;
+const COST_SAMPLE: u32 = 64;
 
 /// What encapsulation costs.
 #[derive(Clone, Copy, Debug, Default, Args)]
-pub struct PriceArgs {
-    /// Measure CPU time of encapsulation, round-trip times, retransmissions and drops (docs/price.md)
-    #[arg(long, env = "OBSERVER_PRICE", value_parser = clap::builder::BoolishValueParser::new())]
-    pub price: bool,
-    /// With --price: also time TCP at the hooks, forwarded too, by programs that every packet passes
-    #[arg(long, env = "OBSERVER_PRICE_HOOKS", requires_if("true", "price"), value_parser = clap::builder::BoolishValueParser::new())]
-    pub price_hooks: bool,
-    /// With --price: measure during one Nth of the time [default: 64]
-    #[arg(long, value_name = "N", requires = "price", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub price_sample: Option<u32>,
+pub struct CostArgs {
+    /// Measure CPU time of encapsulation, round-trip times, retransmissions and drops (docs/cost.md)
+    #[arg(long, env = "OBSERVER_COST", value_parser = clap::builder::BoolishValueParser::new())]
+    pub cost: bool,
+    /// With --cost: also time TCP at the hooks, forwarded too, by programs that every packet passes
+    #[arg(long, env = "OBSERVER_COST_RTT_AT_HOOKS", requires_if("true", "cost"), value_parser = clap::builder::BoolishValueParser::new())]
+    pub cost_rtt_at_hooks: bool,
+    /// With --cost: measure during one Nth of the time [default: 64]
+    #[arg(long, value_name = "N", requires = "cost", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub cost_sample: Option<u32>,
 }
 
-impl PriceArgs {
+impl CostArgs {
     /// What is measured; `None`: nothing.
     #[must_use]
     pub fn wanted(self) -> Option<Measure> {
-        self.price.then(|| self.would_be())
+        self.cost.then(|| self.would_be())
     }
 
     /// What would be measured.
     #[must_use]
     pub fn would_be(self) -> Measure {
-        Measure { sample: self.price_sample.unwrap_or(PRICE_SAMPLE), hooks: self.price_hooks }
+        Measure { sample: self.cost_sample.unwrap_or(COST_SAMPLE), hooks: self.cost_rtt_at_hooks }
     }
 }
 
@@ -183,7 +183,7 @@ impl PriceArgs {
 #[command(after_help = "Examples:
   observer pcap capture.pcap              what is in it
   observer pcap --paths --mtu 1500 *.pcapng
-  observer pcap --events capture.pcap     each fragment, too-big message, malformed packet
+  observer pcap --events capture.pcap     each fragment, PTB message, malformed packet
   zcat capture.pcap.gz | observer pcap - --format json | jq .totals")]
 pub struct PcapArgs {
     /// Capture files, pcap or pcapng; `-` is standard input
@@ -209,7 +209,7 @@ pub struct PcapArgs {
 /// Which frames of a capture are told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum EventChoice {
-    /// Fragments, oversized and malformed packets, too-big messages
+    /// Fragments, oversized and malformed packets, PTB messages
     Notable,
     /// Every frame
     All,

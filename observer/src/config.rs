@@ -60,12 +60,12 @@ pub struct ExportSettings {
     pub pin_path: Option<PathBuf>,
     /// As `--no-pin`.
     pub no_pin: bool,
-    /// As `--price`.
-    pub price: bool,
-    /// As `--price-hooks`.
-    pub price_hooks: bool,
-    /// As `--price-sample`.
-    pub price_sample: Option<u32>,
+    /// As `--cost`.
+    pub cost: bool,
+    /// As `--cost-rtt-at-hooks`.
+    pub cost_rtt_at_hooks: bool,
+    /// As `--cost-sample`.
+    pub cost_sample: Option<u32>,
     /// As `--no-sandbox`.
     pub no_sandbox: bool,
 }
@@ -127,7 +127,7 @@ impl Settings {
             ("max-peers", settings.max_peers, LARGEST_TABLE),
             ("max-blocks", settings.max_blocks, LARGEST_TABLE),
             ("max-devices", settings.max_devices, MAX_SLOTS),
-            ("price-sample", settings.export.price_sample, LARGEST_SAMPLE),
+            ("cost-sample", settings.export.cost_sample, LARGEST_SAMPLE),
         ];
         for (name, value, most) in tables {
             if let Some(value) = value.filter(|value| !(1..=most).contains(value)) {
@@ -162,14 +162,14 @@ mod tests {
     }
 
     #[test]
-    fn the_price_is_off_unless_the_file_says_so() {
+    fn the_cost_is_off_unless_the_file_says_so() {
         let export = |text: &str| Settings::parse(text).map(|settings| settings.export);
-        assert!(!export("").expect("an empty file").price);
-        let asked =
-            export("[export]\nprice = true\nprice-hooks = true\nprice-sample = 8\n").expect("a valid file");
-        assert_eq!((asked.price, asked.price_hooks, asked.price_sample), (true, true, Some(8)));
-        let error = export("[export]\nprice-sample = 0\n").expect_err("none of none");
-        assert!(error.contains("price-sample = 0 is not between 1 and 1000000"), "{error}");
+        assert!(!export("").expect("an empty file").cost);
+        let asked = export("[export]\ncost = true\ncost-rtt-at-hooks = true\ncost-sample = 8\n")
+            .expect("a valid file");
+        assert_eq!((asked.cost, asked.cost_rtt_at_hooks, asked.cost_sample), (true, true, Some(8)));
+        let error = export("[export]\ncost-sample = 0\n").expect_err("none of none");
+        assert!(error.contains("cost-sample = 0 is not between 1 and 1000000"), "{error}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use observer_common::event::{id, ports};
 use observer_common::kind::Class;
-use observer_common::packet::{Ip, Packet, Position, TooBig};
+use observer_common::packet::{Ip, Packet, Position, Ptb};
 
 use crate::topology::convert::from_wire;
 
@@ -33,7 +33,7 @@ pub struct Header {
     pub ports: Option<(u16, u16)>,
 }
 
-/// A too-big message.
+/// A PTB message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signal {
     /// 4 or 6.
@@ -76,8 +76,8 @@ pub fn header<P: Packet>(packet: &P, header: &Ip) -> Option<Header> {
     })
 }
 
-/// A too-big message.
-pub fn signal(message: &TooBig) -> Signal {
+/// A PTB message.
+pub fn signal(message: &Ptb) -> Signal {
     let quoted = &message.quoted;
     let vni = (quoted.vni != 0).then_some(quoted.vni);
     let readable = quoted.class != Class::Malformed;

@@ -14,7 +14,7 @@ pub struct PathName {
     egress: bool,
     class: u8,
     vni: Option<u32>,
-    foreign: bool,
+    unknown: bool,
     peer: IpAddr,
 }
 
@@ -26,9 +26,9 @@ impl From<&PathId> for PathName {
             class: id.class as u8,
             vni: match id.vni {
                 Vni::Own(vni) => Some(vni),
-                Vni::None | Vni::Foreign => None,
+                Vni::None | Vni::Unknown => None,
             },
-            foreign: id.vni == Vni::Foreign,
+            unknown: id.vni == Vni::Unknown,
             peer: id.peer,
         }
     }
@@ -42,8 +42,8 @@ impl PathName {
             device: self.device.as_str().into(),
             direction: if self.egress { Direction::Egress } else { Direction::Ingress },
             class: Class::from_index(self.class)?,
-            vni: match (self.vni, self.foreign) {
-                (_, true) => Vni::Foreign,
+            vni: match (self.vni, self.unknown) {
+                (_, true) => Vni::Unknown,
                 (Some(vni), false) => Vni::Own(vni),
                 (None, false) => Vni::None,
             },

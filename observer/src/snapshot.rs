@@ -11,7 +11,7 @@ use observer_common::abi::SIZE_CLASSES;
 use observer_common::counters::{EVENTS, PATH_COUNTERS, TOTALS};
 use observer_common::kind::{Class, Direction};
 
-use crate::price::Price;
+use crate::cost::Cost;
 use crate::topology::{Role, Scope};
 
 /// Everything that was counted up to one moment.
@@ -30,7 +30,7 @@ pub struct Snapshot {
     /// Paths.
     pub paths: Vec<Path>,
     /// Tunnel senders and receivers that are no known nodes.
-    pub strangers: Vec<Stranger>,
+    pub unknown_peers: Vec<UnknownPeer>,
     /// How full the tables are.
     pub fill: Fill,
     /// Where pod blocks of other nodes are routed, by family, encapsulation and scope.
@@ -38,7 +38,7 @@ pub struct Snapshot {
     /// What the programs cost; empty where the kernel was not asked.
     pub programs: Vec<Program>,
     /// What encapsulation costs; `None` where it was not asked for.
-    pub price: Option<Price>,
+    pub cost: Option<Cost>,
     /// Upper bounds (inclusive) of the packet-size classes, ascending; sizes beyond the last are one
     /// more class. Classes: `bounds.len() + 1`.
     pub size_bounds: Vec<u32>,
@@ -142,8 +142,8 @@ pub enum Vni {
     None,
     /// One of the node's own.
     Own(u32),
-    /// Some other; which is among the strangers.
-    Foreign,
+    /// Some other; which is among the unknown peers.
+    Unknown,
 }
 
 /// Who a path is.
@@ -174,7 +174,7 @@ pub struct Path {
 
 /// One tunnel sender or receiver that is no known node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stranger {
+pub struct UnknownPeer {
     /// Who; the VNI is the one on the wire.
     pub id: PathId,
     /// Packets.

@@ -33,8 +33,10 @@ fn routes_of_bird_are_those_of_the_lab_and_of_the_native_mode() {
     std::fs::write(resources.path(), output(lab.xtask().arg("resources"))).expect("resources");
     let resources = resources.path().to_str().expect("a path");
     let program = env!("CARGO_BIN_EXE_observer");
-    let said =
-        lab.exec("node-a", &[program, "doctor", "--format", "json", "--no-wire", "--resources", resources]);
+    let said = lab.exec(
+        "node-a",
+        &[program, "doctor", "--format", "json", "--no-measurement", "--resources", resources],
+    );
     let report: Value = serde_json::from_str(&said).expect("JSON");
     assert_eq!(report["clean"], true, "{report:#}");
     assert_eq!(report["modes"][0]["routes"], "native");

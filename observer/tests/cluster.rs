@@ -51,7 +51,7 @@ fn answers() -> Answers {
         (Query::Overhead, [(A, 5e6), (B, 6e6), (C, 2e6)].map(|(node, rate)| (node.to_owned(), rate)).into()),
         (Query::Fragments, vec![(B.to_owned(), 12.5)]),
         (Query::WouldDrop, vec![(A.to_owned(), 0.0), (B.to_owned(), 3.0)]),
-        (Query::TooBig, vec![(B.to_owned(), 2.5)]),
+        (Query::Ptb, vec![(B.to_owned(), 2.5)]),
         (Query::HooksLost, vec![(C.to_owned(), 1.0)]),
         (Query::Overflow, vec![(A.to_owned(), 0.0), (C.to_owned(), 0.5)]),
         (

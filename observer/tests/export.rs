@@ -9,7 +9,7 @@ use std::time::Duration;
 
 extern crate observer;
 
-use observer::export::{Ask, Reading, Server, Web};
+use observer::export::{ReadRequest, Reading, Server, Web};
 use observer::view::prometheus::Selection;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::sync::mpsc;
@@ -25,13 +25,13 @@ mod fixture;
 fn serve(web: Web) -> SocketAddr {
     let server = Server::bind(&["127.0.0.1:0".parse().expect("an address")], web).expect("listen");
     let address = server.addresses()[0];
-    let (asks, mut asked) = mpsc::channel(4);
-    server.start(asks).expect("start");
+    let (requests, mut asked) = mpsc::channel(4);
+    server.start(requests).expect("start");
     std::thread::spawn(move || {
         while let Some(ask) = asked.blocking_recv() {
             match ask {
-                Ask::Troubles(to) => drop(to.send(Vec::new())),
-                Ask::Read(to) => {
+                ReadRequest::Errors(to) => drop(to.send(Vec::new())),
+                ReadRequest::Read(to) => {
                     let snapshot = fixture::snapshot(60);
                     let paths = Selection::default().choose(&snapshot.paths, 2);
                     drop(to.send(Ok(Reading { snapshot, paths, unwatched: Duration::ZERO, peers: 2 })));
@@ -157,7 +157,7 @@ fn answers_by_path_method_and_form() {
     assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{head}");
     let snapshot = ask("GET", "/api/v1/snapshot", "");
     assert!(
-        snapshot.contains("\"schema\":\"observer-stat/1\"") && snapshot.contains("\"routing\":[{"),
+        snapshot.contains("\"schema\":\"observer-stat/2\"") && snapshot.contains("\"routing\":[{"),
         "{snapshot}"
     );
     assert!(ask("GET", "/readyz", "").starts_with("HTTP/1.1 200"));

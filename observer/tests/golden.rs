@@ -42,8 +42,8 @@ fn tables() {
     compare("table-paths-100.txt", &table::report(&report(), &paths));
     let totals = table::TableOptions { paths: true, rates: false, bits: false, ..default };
     compare("table-totals-bytes.txt", &table::report(&Report::total(&fixture::snapshot(130)), &totals));
-    let priced = Report::between(&fixture::priced(120), &fixture::priced(130));
-    compare("table-price.txt", &table::report(&priced, &default));
+    let with_cost = Report::between(&fixture::with_cost(120), &fixture::with_cost(130));
+    compare("table-cost.txt", &table::report(&with_cost, &default));
     let lost = Report::between(&fixture::snapshot(120), &fixture::lost(130, 120));
     compare("table-lost.txt", &table::report(&lost, &table::TableOptions { paths: true, ..default }));
 }
@@ -141,26 +141,26 @@ fn comparisons() {
 
 /// The made-up node with what encapsulation costs: before in every tunnel's way, after without one near.
 #[test]
-fn a_comparison_with_the_price() {
+fn a_comparison_with_the_cost() {
     let side = |name: &str, seconds: std::ops::RangeInclusive<u64>, far_only: bool| {
         let header = Header { node: "edge-ams-03".to_owned(), ..Header::default() };
         let mut reading = Reading::new(name, &header);
         for second in seconds {
-            let mut snapshot = fixture::priced(second);
+            let mut snapshot = fixture::with_cost(second);
             if far_only {
                 // A sixth of the tunnel's packets are the far node's.
-                let price = snapshot.price.as_mut().expect("it is measured");
-                price.tcp.retain(|path| path.peer != std::net::IpAddr::from([10, 1, 0, 12]));
-                price.softirqs.iter_mut().for_each(|cpu| cpu.receive = cpu.receive * 4 / 5);
+                let cost = snapshot.cost.as_mut().expect("it is measured");
+                cost.tcp.retain(|path| path.peer != std::net::IpAddr::from([10, 1, 0, 12]));
+                cost.softirqs.iter_mut().for_each(|cpu| cpu.receive = cpu.receive * 4 / 5);
             }
             reading.push(snapshot);
         }
         Side::of(vec![reading.finish(None)])
     };
     let found = Comparison::of(side("before.json", 10..=90, false), side("after.json", 210..=290, true));
-    compare("compare-price.txt", &comparison::table(&found, false));
-    compare("compare-price.md", &comparison::markdown(&found));
-    compare("compare-price.json", &format!("{:#}\n", comparison::json(&found)));
+    compare("compare-cost.txt", &comparison::table(&found, false));
+    compare("compare-cost.md", &comparison::markdown(&found));
+    compare("compare-cost.json", &format!("{:#}\n", comparison::json(&found)));
     let page = comparison::html(&found);
     for words in ["to encapsulate a packet", "round-trip time, p99", "… through tunnels, p50"] {
         assert!(page.contains(words), "{words} is not in the page");
@@ -237,10 +237,10 @@ fn screens() {
     for (name, width, height) in [("80x24", 80, 24), ("120x40", 120, 40), ("40x10", 40, 10)] {
         let mut app = self::app(false);
         press(&mut app, KeyCode::Char('6'));
-        compare(&format!("top-price-off-{name}.txt"), &screen(&app, width, height));
-        app.on_snapshot(fixture::priced(170));
-        app.on_snapshot(fixture::priced(171));
-        compare(&format!("top-price-{name}.txt"), &screen(&app, width, height));
+        compare(&format!("top-cost-off-{name}.txt"), &screen(&app, width, height));
+        app.on_snapshot(fixture::with_cost(170));
+        app.on_snapshot(fixture::with_cost(171));
+        compare(&format!("top-cost-{name}.txt"), &screen(&app, width, height));
     }
     for (name, width, height) in [("80x24", 80, 24), ("120x40", 120, 40), ("40x10", 40, 10)] {
         compare(&format!("top-lost-{name}.txt"), &screen(&self::app(true), width, height));

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use observer_testing::packets::{Ip4, ethernet_ip, payload, tcp, too_big4, udp, vxlan};
+use observer_testing::packets::{Ip4, ethernet_ip, payload, ptb4, tcp, udp, vxlan};
 use serde_json::Value;
 
 const A: [u8; 4] = [192, 0, 2, 1];
@@ -306,14 +306,14 @@ fn later_fragments_belong_to_the_tunnel_of_the_first() {
     let last = ethernet_ip(&Ip4::new(A, B, 17).fragment(1_480, false).around(&datagram[1_480..]));
     let foreign = ethernet_ip(&Ip4::new(B, A, 17).fragment(1_480, false).around(&payload(64)));
     let quoted = Ip4::new(A, B, 17).around(&datagram[..16]);
-    let signal = ethernet_ip(&Ip4::new([198, 51, 100, 1], A, 1).around(&too_big4(1_400, &quoted)));
+    let signal = ethernet_ip(&Ip4::new([198, 51, 100, 1], A, 1).around(&ptb4(1_400, &quoted)));
     let counted = count(&pcap(1, &[first, last, foreign, signal], false, false), &["--mtu", "1400"]);
     let totals = &counted["totals"];
     assert_eq!(totals["by_encapsulation"]["vxlan"]["packets"], 2);
     assert_eq!(totals["by_encapsulation"]["none"]["packets"], 2);
     assert_eq!(totals["fragments"]["outer"]["ipv4"]["first"], 1);
     assert_eq!(totals["fragments"]["outer"]["ipv4"]["last"], 2);
-    assert_eq!(totals["too_big"]["icmpv4"], 1);
+    assert_eq!(totals["ptb"]["icmpv4"], 1);
     assert_eq!(totals["oversized"], 1);
     let paths = counted["paths"].as_array().expect("paths");
     assert_eq!(paths.len(), 1, "{paths:?}");
@@ -322,10 +322,7 @@ fn later_fragments_belong_to_the_tunnel_of_the_first() {
         (&path["source"], &path["destination"], &path["vni"]),
         (&"192.0.2.1".into(), &"192.0.2.2".into(), &77.into())
     );
-    assert_eq!(
-        (&path["too_big"], &path["too_big_mtu"], &path["outer_last"]),
-        (&1.into(), &1_400.into(), &1.into())
-    );
+    assert_eq!((&path["ptb"], &path["ptb_mtu"], &path["outer_last"]), (&1.into(), &1_400.into(), &1.into()));
 }
 
 #[test]

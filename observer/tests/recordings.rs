@@ -107,7 +107,7 @@ fn comparisons_of_files_and_of_clusters() {
     assert_eq!(two, named);
     let cluster = good(&["compare", "--before", BEFORE, BEFORE, "--after", AFTER, AFTER, "--format", "json"]);
     let cluster: Value = serde_json::from_str(&cluster).expect("JSON");
-    assert_eq!(cluster["schema"], "observer-compare/1");
+    assert_eq!(cluster["schema"], "observer-compare/2");
     assert_eq!(cluster["before"]["recordings"].as_array().map(Vec::len), Some(2));
     let folder = tempfile::tempdir().expect("a folder");
     let page = folder.path().join("report.html");

@@ -14,7 +14,7 @@ use crate::{setup, shell};
   cargo xtask bench                          everything: twenty minutes on a quiet machine
   cargo xtask bench --quick --only program   what the programs cost, in seconds
   cargo xtask bench --against results.json   do the ratios of two runs agree?
-  cargo xtask bench --check                  against the ceilings in observer-testing/ceilings.toml")]
+  cargo xtask bench --check                  against the ceilings in dev/testing/ceilings.toml")]
 pub struct Args {
     /// What to pass on: `--help` there says more
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]

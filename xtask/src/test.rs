@@ -15,7 +15,7 @@ const LOADS_ON: [&str; 3] = ["5.10", "6.18", "7.3"];
 
 /// What is not run on them: it is about processes, files and netlink, which this kernel has shown before,
 /// and takes minutes where every instruction is emulated. `cargo xtask vm` runs it too.
-const NOT_EMULATED: [&str; 4] = ["doctor::", "export::totals_survive_kills", "price_views::", "record::"];
+const NOT_EMULATED: [&str; 4] = ["doctor::", "export::totals_survive_kills", "cost_views::", "record::"];
 
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]

@@ -19,8 +19,8 @@ pub const DIR_VARIABLE: &str = "OBSERVER_TOOLCHAIN_DIR";
 pub const PROGRAMS: &str = "observer-ebpf";
 /// The object that the benchmark holds the programs against.
 pub const BENCH: &str = "observer-bench";
-/// The object that measures the price of encapsulation, loaded only where it is asked for.
-pub const PRICE: &str = "observer-price";
+/// The object that measures the cost of encapsulation, loaded only where it is asked for.
+pub const COST: &str = "observer-cost";
 
 const TARGET: &str = "bpfel-unknown-none";
 
@@ -166,7 +166,7 @@ impl Toolchain {
         if !output.status.success() {
             return Err(format!("building {PROGRAMS} failed: {}\n{said}", output.status));
         }
-        for name in [PROGRAMS, BENCH, PRICE] {
+        for name in [PROGRAMS, BENCH, COST] {
             let (object, copy) = (dir.join(TARGET).join("release").join(name), out_dir.join(name));
             if !self.without_debug(&object, &copy) {
                 fs::copy(&object, &copy).map_err(|error| {

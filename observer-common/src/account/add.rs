@@ -4,7 +4,7 @@ use super::{Site, Sizes, Tables, Verdict};
 use crate::abi::{Totals, events_index};
 use crate::counters::{Event, PathCounter, TOTALS, Total};
 use crate::packet::{Ip, Parsed, Position};
-use crate::path::{Counters, USUAL};
+use crate::path::{Counters, HOT_COUNTERS};
 
 #[inline(always)]
 pub(super) fn event<T: Tables>(site: &Site<'_>, tables: &mut T, event: Event, packets: u32) {
@@ -80,8 +80,8 @@ pub(super) fn add_totals(totals: &mut Totals, parsed: &Parsed, verdict: &Verdict
     }
     let n = u64::from(sizes.segments);
     for (seen, counter) in [
-        (verdict.foreign_peer, Total::ForeignPeer),
-        (verdict.foreign_vni, Total::ForeignVni),
+        (verdict.unknown_peer, Total::UnknownPeer),
+        (verdict.unknown_vni, Total::UnknownVni),
         (parsed.nested, Total::Nested),
         (parsed.inner_non_ip, Total::InnerNonIp),
         (parsed.gpe, Total::VxlanGpe),
@@ -152,7 +152,7 @@ pub(super) fn add_to_path(
     (outer, inner): (Position, Position),
     overhead: u32,
 ) {
-    add_weight(path.usual(), PathCounter::Largest as usize, sizes);
+    add_weight(path.hot(), PathCounter::Largest as usize, sizes);
     let whole = outer as u8 | inner as u8 == Position::Whole as u8;
     if whole && oversized == 0 && sizes.segments <= 1 {
         return;
@@ -182,7 +182,7 @@ pub(super) fn add_to_path(
 /// Adds to a counter that most packets do not touch.
 #[inline(always)]
 pub(super) fn add_rare(path: &mut impl Counters, counter: PathCounter, count: u32) {
-    if let Some(counters) = path.rare() {
-        counters[counter as usize - USUAL] += u64::from(count);
+    if let Some(counters) = path.cold() {
+        counters[counter as usize - HOT_COUNTERS] += u64::from(count);
     }
 }

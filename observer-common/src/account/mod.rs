@@ -4,10 +4,10 @@
 //! is the difference.
 
 mod add;
+mod fast_path;
 mod path;
 mod signal;
 mod sizes;
-mod usual;
 
 use crate::abi::{
     BlockFacts, BlockKey, Config, DeviceFacts, Events, PeerFacts, Totals, events_index, role, totals_index,
@@ -16,12 +16,12 @@ use crate::address::Address;
 use crate::counters::FIRST_REASON;
 use crate::kind::{Class, Direction};
 use crate::packet::{Cleared, Frame, Malformed, Packet, Parsed, clear, clear_behind, parse};
-use crate::path::{Counters, PathKey, Stranger};
+use crate::path::{Counters, PathKey, UnknownPeer};
 
+pub use fast_path::fast_path;
 pub use path::familiar;
 pub use signal::signal;
 pub use sizes::Sizes;
-pub use usual::usual;
 
 use add::{add_sizes, add_totals};
 use path::{into_tunnel, on_underlay};
@@ -40,7 +40,7 @@ pub trait Tables {
     fn path(&mut self, key: &PathKey) -> Option<Self::Path<'_>>;
     /// The same where it is found at once: `None` says nothing of a path that others were more often than.
     #[inline(always)]
-    fn busy_path(&mut self, key: &PathKey) -> Option<Self::Path<'_>> {
+    fn cached_path(&mut self, key: &PathKey) -> Option<Self::Path<'_>> {
         self.path(key)
     }
     /// The counters of a path, entered where there is room.
@@ -55,8 +55,8 @@ pub trait Tables {
     fn peer(&self, address: &Address) -> Option<PeerFacts>;
     /// Where a pod block is.
     fn block(&self, key: &BlockKey) -> Option<BlockFacts>;
-    /// The place of a stranger, below [`STRANGERS`].
-    fn stranger(&mut self, place: u32) -> Option<&mut Stranger>;
+    /// The place of a unknown peer, below [`UNKNOWN_PEER_SLOTS`].
+    fn unknown_peer(&mut self, place: u32) -> Option<&mut UnknownPeer>;
     /// The size class of an L3 size.
     fn size_class(&self, length: u32) -> usize;
     /// The frame in hand belongs to this path. Only those who tell of single frames want to know.
@@ -79,9 +79,9 @@ pub struct Verdict {
     /// Packets larger than the tunnel can carry without fragmentation.
     pub too_big_for_tunnel: u32,
     /// The far end is no known node.
-    pub foreign_peer: bool,
+    pub unknown_peer: bool,
     /// The VNI is none of the node's.
-    pub foreign_vni: bool,
+    pub unknown_vni: bool,
 }
 
 impl Verdict {
@@ -92,8 +92,8 @@ impl Verdict {
         too_big_for_tunnel: 0,
         class: Class::None,
         malformed: Malformed::None as u8,
-        foreign_peer: false,
-        foreign_vni: false,
+        unknown_peer: false,
+        unknown_vni: false,
     };
 }
 
@@ -133,7 +133,7 @@ impl Site<'_> {
     }
 }
 
-/// What is known of one frame, step by step. In a BPF program it lies in a map ([`Packet::settle`]).
+/// What is known of one frame, step by step. In a BPF program it lies in a map ([`Packet::verifier_barrier`]).
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(8))]
 pub struct Observation {
@@ -162,13 +162,13 @@ impl Observation {
         verdict: Verdict::NOTHING,
     };
 
-    /// The too-big message in it: where it starts, and the protocol of it.
+    /// The PTB message in it: where it starts, and the protocol of it.
     #[inline(always)]
     #[must_use]
-    pub const fn too_big(&self) -> Option<(u16, u8)> {
+    pub const fn ptb(&self) -> Option<(u16, u8)> {
         let parsed = &self.parsed;
-        let protocol = if parsed.too_big_inner { parsed.inner.protocol } else { parsed.outer.protocol };
-        if parsed.too_big_at == 0 { None } else { Some((parsed.too_big_at, protocol)) }
+        let protocol = if parsed.ptb_inner { parsed.inner.protocol } else { parsed.outer.protocol };
+        if parsed.ptb_at == 0 { None } else { Some((parsed.ptb_at, protocol)) }
     }
 }
 
@@ -180,20 +180,20 @@ unsafe impl Cleared for Verdict {}
 /// Parses the frame that `seen` describes and weighs it, and says whether all headers that were needed
 /// could be read.
 #[inline(always)]
-pub fn look<P: Packet>(packet: &P, site: &Site<'_>, seen: &mut Observation) -> bool {
+pub fn classify<P: Packet>(packet: &P, site: &Site<'_>, seen: &mut Observation) -> bool {
     clear(&mut seen.parsed);
     // All but the sizes, which are weighed anyhow.
     clear_behind::<_, Sizes>(&mut seen.verdict);
     parse(packet, &seen.frame, site.link(), site.config, &mut seen.parsed);
-    packet.settle(seen);
+    packet.verifier_barrier(seen);
     let short = seen.verdict.sizes.weigh(packet, &seen.frame, &seen.parsed);
-    packet.settle(seen);
+    packet.verifier_barrier(seen);
     let malformed = if short as u8 != 0 { short as u8 } else { seen.parsed.malformed };
     seen.verdict.malformed = malformed;
     !ran_out(malformed)
 }
 
-/// Parses a frame and counts it, too-big messages included.
+/// Parses a frame and counts it, PTB messages included.
 #[inline(always)]
 pub fn observe<P: Packet, T: Tables>(
     packet: &P,
@@ -203,9 +203,9 @@ pub fn observe<P: Packet, T: Tables>(
     seen: &mut Observation,
 ) {
     seen.frame = *frame;
-    look(packet, site, seen);
-    count(packet, site, tables, seen);
-    if let Some((at, protocol)) = seen.too_big() {
+    classify(packet, site, seen);
+    account(packet, site, tables, seen);
+    if let Some((at, protocol)) = seen.ptb() {
         signal(packet, u32::from(at), protocol, site, tables);
     }
 }
@@ -224,9 +224,9 @@ pub fn ran_out(malformed: u8) -> bool {
     (TRUNCATED >> (malformed & 31)) & 1 != 0
 }
 
-/// Counts a frame that was looked at; a too-big message in it is [`signal`]'s.
+/// Counts a frame that was looked at; a PTB message in it is [`signal`]'s.
 #[inline(always)]
-pub fn count<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &mut T, seen: &mut Observation) {
+pub fn account<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &mut T, seen: &mut Observation) {
     let device = site.device;
     seen.verdict.class = seen.parsed.class;
     if device.mtu != 0 {
@@ -238,7 +238,7 @@ pub fn count<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &mut T, 
         } else if device.role == role::TUNNEL && site.direction == Direction::Egress {
             into_tunnel(packet, site, tables, seen);
         }
-        packet.settle(seen);
+        packet.verifier_barrier(seen);
     }
     let Observation { parsed, verdict, .. } = seen;
     let sizes = &verdict.sizes;

@@ -1,13 +1,13 @@
-//! Which path, block or stranger a frame belongs to.
+//! Which path, block or unknown peer a frame belongs to.
 
 use super::add::{add_path, add_rare, event, would};
 use super::{Observation, Site, Tables, Verdict};
-use crate::abi::{BlockFacts, BlockKey, Config, STRANGERS};
+use crate::abi::{BlockFacts, BlockKey, Config, UNKNOWN_PEER_SLOTS};
 use crate::address::Address;
 use crate::counters::Event;
 use crate::kind::{Class, Direction};
 use crate::packet::{Packet, Parsed};
-use crate::path::{PathKey, VNI_FOREIGN, VNI_NONE};
+use crate::path::{PathKey, VNI_NONE, VNI_UNKNOWN};
 
 #[inline(always)]
 pub(super) fn on_underlay<P: Packet, T: Tables>(
@@ -32,7 +32,7 @@ pub(super) fn on_underlay<P: Packet, T: Tables>(
     }
     seen.far = far;
     seen.key = PathKey::new(far, parsed.vni, site.device.slot, site.direction, parsed.class as u8);
-    packet.settle(seen);
+    packet.verifier_barrier(seen);
     if seen.parsed.udp_later_fragment && later_fragment(site, tables, seen) {
         return;
     }
@@ -55,8 +55,8 @@ fn later_fragment<T: Tables>(site: &Site<'_>, tables: &mut T, seen: &mut Observa
     if !tables.may_be_peer(&key.peer) {
         return false;
     }
-    if let Some(class) = udp_tunnel(site.config.usual_udp_class) {
-        *key = key.of(class as u8, site.config.usual_udp_vni);
+    if let Some(class) = udp_tunnel(site.config.fast_udp_class) {
+        *key = key.of(class as u8, site.config.fast_udp_vni);
         verdict.class = class;
         verdict.sizes.inner = u64::from(parsed.outer.payload_length());
         if count_known(tables, parsed, verdict, key) {
@@ -96,7 +96,7 @@ pub fn familiar<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &T, p
     far.is_some_and(|far| tables.peer(&far).is_some())
 }
 
-/// Counts a tunnel packet for its path, or as a stranger's.
+/// Counts a tunnel packet for its path, or as a unknown peer's.
 #[inline(always)]
 fn tunnel_path<T: Tables>(site: &Site<'_>, tables: &mut T, seen: &mut Observation) {
     let Observation { parsed, verdict, key, far, .. } = seen;
@@ -106,21 +106,21 @@ fn tunnel_path<T: Tables>(site: &Site<'_>, tables: &mut T, seen: &mut Observatio
         && !(vni == VNI_NONE && (parsed.udp_later_fragment || verdict.malformed != 0))
         && !site.own_vni(vni)
     {
-        verdict.foreign_vni = true;
-        key.vni = VNI_FOREIGN;
+        verdict.unknown_vni = true;
+        key.vni = VNI_UNKNOWN;
     }
     if !tables.may_be_peer(far) {
-        verdict.foreign_peer = true;
+        verdict.unknown_peer = true;
     } else if !count_known(tables, parsed, verdict, key) {
         if tables.peer(far).is_some() {
             enter_path(site, tables, parsed, verdict, key);
         } else {
-            verdict.foreign_peer = true;
+            verdict.unknown_peer = true;
         }
     }
-    if verdict.foreign_peer || verdict.foreign_vni {
+    if verdict.unknown_peer || verdict.unknown_vni {
         key.vni = vni;
-        stranger(site, tables, key, verdict.sizes.segments, verdict.sizes.wire);
+        unknown_peer(site, tables, key, verdict.sizes.segments, verdict.sizes.wire);
     }
 }
 
@@ -271,13 +271,19 @@ pub(super) fn path_or_new<'a, T: Tables>(tables: &'a mut T, key: &PathKey) -> Op
 }
 
 #[inline(always)]
-pub(super) fn stranger<T: Tables>(site: &Site<'_>, tables: &mut T, key: &PathKey, packets: u32, wire: u64) {
+pub(super) fn unknown_peer<T: Tables>(
+    site: &Site<'_>,
+    tables: &mut T,
+    key: &PathKey,
+    packets: u32,
+    wire: u64,
+) {
     let words = key.peer.0;
     // Multiplicative hashing: the constant is 2^32 / φ.
     let hash = (words[0] ^ words[1] ^ words[2] ^ words[3] ^ key.vni ^ u32::from(key.direction))
         .wrapping_mul(0x9e37_79b9);
-    let place = hash >> (32 - STRANGERS.trailing_zeros());
-    let overflow = match tables.stranger(place) {
+    let place = hash >> (32 - UNKNOWN_PEER_SLOTS.trailing_zeros());
+    let overflow = match tables.unknown_peer(place) {
         None => true,
         Some(entry) => {
             if entry.packets == 0 {
@@ -293,6 +299,6 @@ pub(super) fn stranger<T: Tables>(site: &Site<'_>, tables: &mut T, key: &PathKey
         }
     };
     if overflow {
-        event(site, tables, Event::StrangerOverflow, packets);
+        event(site, tables, Event::UnknownPeerOverflow, packets);
     }
 }

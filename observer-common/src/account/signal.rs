@@ -1,4 +1,4 @@
-//! Too-big messages and the paths that they are about.
+//! PTB messages and the paths that they are about.
 
 use super::add::{add_rare, event};
 use super::path::{block_of, path_of_block, path_or_new};
@@ -7,14 +7,14 @@ use crate::abi::{BlockKey, role};
 use crate::address::Address;
 use crate::counters::{Event, PathCounter};
 use crate::kind::{Class, Direction};
-use crate::packet::{Packet, too_big};
-use crate::path::{Counters as _, PathKey, USUAL, VNI_FOREIGN, VNI_NONE};
+use crate::packet::{Packet, ptb};
+use crate::path::{Counters as _, HOT_COUNTERS, PathKey, VNI_NONE, VNI_UNKNOWN};
 
-/// Counts the too-big message at `at`, and attributes it to the path of the packet that it quotes.
+/// Counts the PTB message at `at`, and attributes it to the path of the packet that it quotes.
 #[inline(always)]
 pub fn signal<P: Packet, T: Tables>(packet: &P, at: u32, protocol: u8, site: &Site<'_>, tables: &mut T) {
-    let Some(message) = too_big(packet, at, protocol, site.config) else { return };
-    event(site, tables, if message.version == 4 { Event::TooBigV4 } else { Event::TooBigV6 }, 1);
+    let Some(message) = ptb(packet, at, protocol, site.config) else { return };
+    event(site, tables, if message.version == 4 { Event::PtbV4 } else { Event::PtbV6 }, 1);
     // A message that comes out of a tunnel has crossed the underlay before: it belongs to its path once.
     if site.device.role != role::UNDERLAY {
         return;
@@ -39,7 +39,7 @@ pub fn signal<P: Packet, T: Tables>(packet: &P, at: u32, protocol: u8, site: &Si
                 key.vni = peer.vni
             }
             Some(_) if quoted.vni == VNI_NONE || site.own_vni(quoted.vni) => {}
-            Some(_) => key.vni = VNI_FOREIGN,
+            Some(_) => key.vni = VNI_UNKNOWN,
         }
     } else {
         let mut block = BlockKey { address: Address::UNSPECIFIED, bits: 0 };
@@ -47,11 +47,11 @@ pub fn signal<P: Packet, T: Tables>(packet: &P, at: u32, protocol: u8, site: &Si
         path_of_block(&mut key, &block, &facts);
     }
     if let Some(mut path) = path_or_new(tables, &key) {
-        add_rare(&mut path, PathCounter::TooBig, 1);
+        add_rare(&mut path, PathCounter::Ptb, 1);
         if message.mtu != 0
-            && let Some(counters) = path.rare()
+            && let Some(counters) = path.cold()
         {
-            counters[PathCounter::TooBigMtu as usize - USUAL] = u64::from(message.mtu);
+            counters[PathCounter::PtbMtu as usize - HOT_COUNTERS] = u64::from(message.mtu);
         }
     } else {
         event(site, tables, Event::PathOverflow, 1);

@@ -138,7 +138,7 @@ pub struct Gre {
     pub protocol: u16,
 }
 
-/// ICMPv4 and ICMPv6; the second word of a too-big message holds the MTU (v4: its lower half).
+/// ICMPv4 and ICMPv6; the second word of a PTB message holds the MTU (v4: its lower half).
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Icmp {

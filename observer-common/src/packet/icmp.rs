@@ -1,4 +1,4 @@
-//! ICMP's too-big messages: ICMPv4 type 3 code 4 (RFC 792, 1191) and ICMPv6 type 2 (RFC 4443).
+//! ICMP's PTB messages: ICMPv4 type 3 code 4 (RFC 792, 1191) and ICMPv6 type 2 (RFC 4443).
 
 use super::Packet;
 use super::headers::{Icmp, Ipv4, Ipv6, Udp, ipproto};
@@ -13,7 +13,7 @@ const PACKET_TOO_BIG: u8 = 2;
 /// The fragment offset of IPv4, in wire order.
 const OFFSET: u16 = 0x1fff_u16.to_be();
 
-/// Whether the ICMP message at `at` of a packet that ends at `end` is a too-big message; `None` where
+/// Whether the ICMP message at `at` of a packet that ends at `end` is a PTB message; `None` where
 /// its header is not wholly there.
 #[inline(always)]
 pub(super) fn is_too_big<P: Packet>(packet: &P, at: u32, end: u32, protocol: u8) -> Option<bool> {
@@ -28,7 +28,7 @@ pub(super) fn is_too_big<P: Packet>(packet: &P, at: u32, end: u32, protocol: u8)
     })
 }
 
-/// The packet that a too-big message quotes.
+/// The packet that a PTB message quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quoted {
     /// Its source.
@@ -52,9 +52,9 @@ impl Quoted {
     };
 }
 
-/// A too-big message.
+/// A PTB message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooBig {
+pub struct Ptb {
     /// 4 or 6: the ICMP version.
     pub version: u8,
     /// The MTU that it announces, bytes; 0 from routers before RFC 1191.
@@ -63,16 +63,16 @@ pub struct TooBig {
     pub quoted: Quoted,
 }
 
-/// Reads the too-big message at `at`.
+/// Reads the PTB message at `at`.
 #[inline(always)]
-pub fn too_big<P: Packet>(packet: &P, at: u32, protocol: u8, config: &Config) -> Option<TooBig> {
+pub fn ptb<P: Packet>(packet: &P, at: u32, protocol: u8, config: &Config) -> Option<Ptb> {
     let icmp: Icmp = packet.read(at)?;
     let at = at + size_of::<Icmp>() as u32;
     let word = u32::from_be(icmp.word);
     Some(if protocol == ipproto::ICMP {
-        TooBig { version: 4, mtu: word & 0xffff, quoted: quoted4(packet, at, config) }
+        Ptb { version: 4, mtu: word & 0xffff, quoted: quoted4(packet, at, config) }
     } else {
-        TooBig { version: 6, mtu: word, quoted: quoted6(packet, at, config) }
+        Ptb { version: 6, mtu: word, quoted: quoted6(packet, at, config) }
     })
 }
 

@@ -112,7 +112,7 @@ fn extensions<P: Packet>(packet: &P, ip: &mut Ip, reasons: &Reasons) -> Result<M
         if !is_extension(ip.protocol) {
             return Ok(wrong);
         }
-        packet.settle(ip);
+        packet.verifier_barrier(ip);
         at = u32::from(ip.payload);
     }
     Err(Malformed::ExtensionChain)

@@ -5,6 +5,7 @@
 
 mod carrier;
 mod ethernet;
+mod fast_path;
 mod gre;
 mod headers;
 mod icmp;
@@ -14,7 +15,6 @@ mod malformed;
 mod transport;
 mod tunnel;
 mod udp;
-mod usual;
 
 use crate::abi::{Config, link};
 use crate::address::Address;
@@ -23,12 +23,12 @@ use crate::path::VNI_NONE;
 
 use carrier::Carrier;
 
+pub use fast_path::{FastPacket, parse_fast};
 pub use headers::{Plain, ipproto};
-pub use icmp::{Quoted, TooBig, too_big};
+pub use icmp::{Ptb, Quoted, ptb};
 pub use malformed::Malformed;
 pub use transport::header_end;
 pub use udp::WIREGUARD_AROUND;
-pub use usual::{Usual, usual};
 
 /// Bounded reads of a packet's bytes. Offsets count from the first byte of the frame.
 pub trait Packet {
@@ -47,7 +47,7 @@ pub trait Packet {
     /// knows nothing of what maps hold, goes on with one state instead of one a way. Elsewhere it
     /// does nothing.
     #[inline(always)]
-    fn settle<T>(&self, _value: &mut T) {}
+    fn verifier_barrier<T>(&self, _value: &mut T) {}
 }
 
 /// The first `len` bytes of a frame in a slice: captures, tests, scratch buffers.
@@ -243,10 +243,10 @@ pub struct Parsed {
     /// What stopped the parser, or else the first suspicious thing: a [`Malformed`] as a number,
     /// because a BPF program's verifier knows nothing of enums when it is used as an index.
     pub malformed: u8,
-    /// An ICMP too-big message starts here; 0 where there is none.
-    pub too_big_at: u16,
-    /// The too-big message is the inner packet's.
-    pub too_big_inner: bool,
+    /// An ICMP PTB message starts here; 0 where there is none.
+    pub ptb_at: u16,
+    /// The PTB message is the inner packet's.
+    pub ptb_inner: bool,
     /// The inner packet is itself a tunnel packet.
     pub nested: bool,
     /// The inner frame is not IP.
@@ -270,8 +270,8 @@ impl Parsed {
             inner_length: 0,
             class,
             malformed: Malformed::None as u8,
-            too_big_at: 0,
-            too_big_inner: false,
+            ptb_at: 0,
+            ptb_inner: false,
             nested: false,
             inner_non_ip: false,
             gpe: false,
@@ -391,6 +391,6 @@ pub fn parse<P: Packet>(packet: &P, frame: &Frame, link: u8, config: &Config, pa
         Err(reason) => return parsed.unusable(reason),
         Ok(wrong) => parsed.malformed = wrong as u8,
     }
-    packet.settle(parsed);
+    packet.verifier_barrier(parsed);
     tunnel::behind(packet, frame, parsed, config);
 }

@@ -1,4 +1,4 @@
-//! What stands behind the outer IP header: a tunnel and its inner packet, a too-big message, or
+//! What stands behind the outer IP header: a tunnel and its inner packet, a PTB message, or
 //! nothing of interest.
 //!
 //! The steps of the several tunnels only say what they carry and where ([`Carried`]); the inner
@@ -43,7 +43,7 @@ pub(super) fn behind<P: Packet>(packet: &P, frame: &Frame, parsed: &mut Parsed, 
         }
         parsed.inner_length = parsed.outer.end().saturating_sub(carried.at);
     }
-    packet.settle(parsed);
+    packet.verifier_barrier(parsed);
     if carried.what == carrier::NOT_IP {
         parsed.inner_non_ip = true;
     } else {
@@ -81,7 +81,7 @@ fn announced<P: Packet>(packet: &P, parsed: &mut Parsed, config: &Config) -> Car
         ipproto::ICMP | ipproto::ICMPV6 if !later => {
             match icmp::is_too_big(packet, at, outer.end(), outer.protocol) {
                 None => parsed.stop(Malformed::TruncatedTransport),
-                Some(true) => parsed.too_big_at = outer.payload,
+                Some(true) => parsed.ptb_at = outer.payload,
                 Some(false) => {}
             }
         }
@@ -117,7 +117,7 @@ fn inner<P: Packet>(packet: &P, frame: &Frame, parsed: &mut Parsed, carried: Car
         clear(&mut parsed.inner);
         parsed.stop(Malformed::InnerTruncated);
     }
-    packet.settle(parsed);
+    packet.verifier_barrier(parsed);
     let inner = parsed.inner;
     if inner.version == 0 {
         return;
@@ -137,8 +137,8 @@ fn inner<P: Packet>(packet: &P, frame: &Frame, parsed: &mut Parsed, carried: Car
         ipproto::ICMP | ipproto::ICMPV6 => match icmp::is_too_big(packet, at, end, inner.protocol) {
             None => parsed.stop(Malformed::TruncatedTransport),
             Some(true) => {
-                parsed.too_big_at = inner.payload;
-                parsed.too_big_inner = true;
+                parsed.ptb_at = inner.payload;
+                parsed.ptb_inner = true;
             }
             Some(false) => {}
         },

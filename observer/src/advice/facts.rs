@@ -38,7 +38,7 @@ pub struct Facts {
     /// What was declared.
     pub calico: Option<Calico>,
     /// What was measured.
-    pub wire: Option<Report>,
+    pub observed: Option<Report>,
     /// The node's host name.
     pub host: String,
 }
@@ -118,7 +118,7 @@ impl Facts {
             (Mode::CrossSubnet(_), Scope::SameSubnet) | (Mode::Native, _) => Class::None,
             _ => return None,
         };
-        Some((class, pool.words()))
+        Some((class, pool.describe()))
     }
 
     /// The far tunnel endpoints that VXLAN devices know: the device, the endpoint's own address and the

@@ -21,7 +21,7 @@ pub struct ModeView {
     /// By the routes to pod blocks of other nodes; `None` where there are none.
     pub routes: Option<Mode>,
     /// By what the node sends; `None` where nothing was measured or sent.
-    pub wire: Option<Mode>,
+    pub observed: Option<Mode>,
     /// By the IP pools; `None` where none is known.
     pub declared: Option<Mode>,
     /// What the three were told from, a sentence each.
@@ -39,14 +39,14 @@ impl ModeView {
 /// The modes of the families that have one.
 pub(super) fn of(facts: &Facts) -> Vec<ModeView> {
     let routing = facts.topology.routing();
-    let sent = facts.wire.as_ref().map(sent).unwrap_or_default();
+    let sent = facts.observed.as_ref().map(sent).unwrap_or_default();
     [false, true]
         .into_iter()
         .filter_map(|ipv6| {
             let view = ModeView {
                 ipv6,
                 routes: Mode::of(&routing, ipv6),
-                wire: Mode::of(&sent, ipv6),
+                observed: Mode::of(&sent, ipv6),
                 declared: facts.calico.as_ref().and_then(|calico| calico.mode(ipv6)),
                 evidence: evidence(facts, &routing, &sent, ipv6),
             };
@@ -74,16 +74,16 @@ fn sent(report: &Report) -> Vec<Routing> {
 fn evidence(facts: &Facts, routing: &[Routing], sent: &[Routing], ipv6: bool) -> Vec<String> {
     let mut lines = Vec::new();
     lines.extend(ways("routes", routing, "block", ipv6));
-    lines.extend(ways("wire", sent, "packet", ipv6));
+    lines.extend(ways("observed", sent, "packet", ipv6));
     if let Some(calico) = &facts.calico {
-        lines.extend(calico.pools_of(ipv6).map(|pool| format!("declared: {}", pool.words())));
+        lines.extend(calico.pools_of(ipv6).map(|pool| format!("declared: {}", pool.describe())));
     }
     lines
 }
 
 /// Ways as one sentence; `None` where there are none.
 fn ways(source: &str, ways: &[Routing], noun: &str, ipv6: bool) -> Option<String> {
-    let words: Vec<String> = ways
+    let labels: Vec<String> = ways
         .iter()
         .filter(|way| way.ipv6 == ipv6)
         .map(|way| {
@@ -91,7 +91,7 @@ fn ways(source: &str, ways: &[Routing], noun: &str, ipv6: bool) -> Option<String
             format!("{} {} ({things}, {hops})", way.scope.label(), way.class.label())
         })
         .collect();
-    (!words.is_empty()).then(|| format!("{source}: {}", words.join(", ")))
+    (!labels.is_empty()).then(|| format!("{source}: {}", labels.join(", ")))
 }
 
 /// A number and its noun.

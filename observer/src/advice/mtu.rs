@@ -68,7 +68,7 @@ pub struct Seen {
     /// The largest packet, L3 bytes; 0 where there was none.
     pub largest: u64,
     /// Messages that a packet is too big.
-    pub too_big: u64,
+    pub ptb: u64,
 }
 
 /// All MTUs.
@@ -139,7 +139,7 @@ pub(super) fn of(facts: &Facts) -> MtuView {
         pods: pods(facts),
         matching: matching(facts, &pattern.0),
         file: facts.felix_file.clone(),
-        seen: facts.wire.as_ref().map(seen).unwrap_or_default(),
+        seen: facts.observed.as_ref().map(seen).unwrap_or_default(),
         underlays,
         tunnels,
         pattern,
@@ -152,10 +152,8 @@ fn seen(report: &Report) -> BTreeMap<String, Seen> {
     for row in &report.devices {
         let name = &row.device.name;
         let largest = report.rows.iter().filter(|r| r.device == *name).map(|r| r.figures.get(Total::Largest));
-        let too_big =
-            |events: &[u64; EVENTS]| events[Event::TooBigV4 as usize] + events[Event::TooBigV6 as usize];
-        let seen =
-            Seen { largest: largest.max().unwrap_or(0), too_big: row.events.iter().map(too_big).sum() };
+        let ptb = |events: &[u64; EVENTS]| events[Event::PtbV4 as usize] + events[Event::PtbV6 as usize];
+        let seen = Seen { largest: largest.max().unwrap_or(0), ptb: row.events.iter().map(ptb).sum() };
         devices.insert(name.clone(), seen);
     }
     devices

@@ -31,14 +31,14 @@ impl Observed {
     /// For people: `vxlan`, `vxlan, none 3 %`.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a share is shown without digits")]
-    pub fn words(&self) -> String {
+    pub fn describe(&self) -> String {
         let all = self.packets().max(1) as f64;
         let word = |(nth, (class, packets)): (usize, &(Class, u64))| match nth {
             0 => class.label().to_owned(),
             _ => format!("{} {:.0} %", class.label(), *packets as f64 / all * 100.0),
         };
-        let words: Vec<String> = self.0.iter().enumerate().map(word).collect();
-        words.join(", ")
+        let labels: Vec<String> = self.0.iter().enumerate().map(word).collect();
+        labels.join(", ")
     }
 }
 
@@ -75,7 +75,7 @@ impl PeerView {
 /// The peers, by address.
 pub(super) fn of(facts: &Facts) -> Vec<PeerView> {
     let mut peers: BTreeMap<IpAddr, PeerView> = BTreeMap::new();
-    let measured = facts.wire.is_some();
+    let measured = facts.observed.is_some();
     let fresh = |address: IpAddr| PeerView {
         address,
         scope: facts.scope_of(address),
@@ -93,7 +93,7 @@ pub(super) fn of(facts: &Facts) -> Vec<PeerView> {
             insert(&mut peer.declared, class);
         }
     }
-    for path in facts.wire.iter().flat_map(|wire| &wire.paths) {
+    for path in facts.observed.iter().flat_map(|report| &report.paths) {
         let packets = path.figures.get(PathCounter::Packets);
         if packets == 0 {
             continue;

@@ -49,7 +49,7 @@ pub fn ids(facts: &Facts) -> Vec<&'static str> {
 }
 
 /// A measurement of paths: direction, class, peer, packets.
-pub fn wire(facts: &Facts, paths: &[(Direction, Class, &str, u64)]) -> Report {
+pub fn observed(facts: &Facts, paths: &[(Direction, Class, &str, u64)]) -> Report {
     let row = |(direction, class, peer, packets): &(Direction, Class, &str, u64)| {
         let mut counters = [0; PATH_COUNTERS];
         counters[PathCounter::Packets as usize] = *packets;

@@ -114,7 +114,7 @@ impl Pool {
 
     /// Its fields about encapsulation, for people.
     #[must_use]
-    pub fn words(&self) -> String {
+    pub fn describe(&self) -> String {
         format!(
             "IPPool {} {}/{}: ipipMode {}, vxlanMode {}",
             self.name,

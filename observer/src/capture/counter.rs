@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use observer_common::abi::{Config, DeviceFacts, PORTS, VNIS, role};
-use observer_common::account::{Observation, Site, count, look, ran_out, signal};
+use observer_common::account::{Observation, Site, account, classify, ran_out, signal};
 use observer_common::address::Address;
 use observer_common::kind::{Class, Direction};
-use observer_common::packet::{Frame, Malformed, Packet, Plain, Position, Slice, TooBig, ipproto, too_big};
+use observer_common::packet::{Frame, Malformed, Packet, Plain, Position, Ptb, Slice, ipproto, ptb};
 
 use super::event::{self, Event};
 use super::link::{self, Behind};
@@ -166,7 +166,7 @@ impl Counter {
         device: &DeviceFacts,
         direction: Direction,
         wire: u32,
-    ) -> Option<TooBig> {
+    ) -> Option<Ptb> {
         let frame =
             Frame { length: packet.length, gso_segs: 1, zero_length_is_big: true, ..Frame::default() };
         let kind = device.ingress_link;
@@ -175,7 +175,7 @@ impl Counter {
         } else {
             let site = Site { device, direction, config: &self.config };
             self.seen.frame = frame;
-            look(packet, &site, &mut self.seen);
+            classify(packet, &site, &mut self.seen);
         }
         let verdict = &mut self.seen.verdict;
         verdict.sizes.wire = u64::from(wire);
@@ -187,7 +187,7 @@ impl Counter {
         self.config.vnis[0] = vni;
         let parsed_class = self.seen.parsed.class;
         let site = Site { device, direction, config: &self.config };
-        count(packet, &site, &mut self.tables, &mut self.seen);
+        account(packet, &site, &mut self.tables, &mut self.seen);
         let outer = &self.seen.parsed.outer;
         if outer.protocol == ipproto::UDP
             && !self.seen.parsed.udp_later_fragment
@@ -230,15 +230,10 @@ impl Counter {
         vni.unwrap_or(0)
     }
 
-    fn signal(
-        &mut self,
-        packet: &Captured<'_>,
-        device: &DeviceFacts,
-        direction: Direction,
-    ) -> Option<TooBig> {
-        let (at, protocol) = self.seen.too_big()?;
+    fn signal(&mut self, packet: &Captured<'_>, device: &DeviceFacts, direction: Direction) -> Option<Ptb> {
+        let (at, protocol) = self.seen.ptb()?;
         let at = u32::from(at);
-        let message = too_big(packet, at, protocol, &self.config)?;
+        let message = ptb(packet, at, protocol, &self.config)?;
         let quoted = message.quoted;
         let vni = (quoted.vni != 0).then_some(quoted.vni);
         self.tables.enter(device.slot, quoted.source, quoted.destination, None);
@@ -293,13 +288,7 @@ impl Counter {
         (self.devices.len() - 1) as u16
     }
 
-    fn event(
-        &self,
-        packet: &Captured<'_>,
-        slot: u16,
-        direction: Direction,
-        message: Option<&TooBig>,
-    ) -> Event {
+    fn event(&self, packet: &Captured<'_>, slot: u16, direction: Direction, message: Option<&Ptb>) -> Event {
         let Observation { parsed, verdict, .. } = &self.seen;
         let device = &self.devices[usize::from(slot)];
         let file = &self.files[self.files.len() - 1];
@@ -319,7 +308,7 @@ impl Counter {
             malformed: Malformed::from_index(verdict.malformed),
             oversized: verdict.oversized != 0,
             nested: parsed.nested,
-            too_big: message.map(header::signal),
+            ptb: message.map(header::signal),
         }
     }
 
@@ -337,7 +326,7 @@ const CUT: u8 = u8::MAX - 1;
 pub enum Wanted {
     /// None.
     Nothing,
-    /// Fragments, oversized and malformed packets, too-big messages.
+    /// Fragments, oversized and malformed packets, PTB messages.
     Notable,
     /// Every one.
     All,

@@ -37,12 +37,12 @@ pub struct Event {
     pub oversized: bool,
     /// The inner packet is itself a tunnel packet.
     pub nested: bool,
-    /// A too-big message is in it.
-    pub too_big: Option<Signal>,
+    /// A PTB message is in it.
+    pub ptb: Option<Signal>,
 }
 
 impl Event {
-    /// Whether it is a fragment, oversized, malformed, or holds a too-big message.
+    /// Whether it is a fragment, oversized, malformed, or holds a PTB message.
     #[must_use]
     pub fn is_notable(&self) -> bool {
         let fragment =
@@ -50,7 +50,7 @@ impl Event {
         fragment(&self.outer)
             || fragment(&self.inner)
             || self.oversized
-            || self.too_big.is_some()
+            || self.ptb.is_some()
             || self.malformed != Malformed::None
     }
 }
@@ -62,5 +62,5 @@ pub(super) fn may_be_notable(seen: &Observation) -> bool {
         || seen.parsed.inner.position != Position::Whole
         || seen.verdict.oversized != 0
         || seen.verdict.malformed != 0
-        || seen.parsed.too_big_at != 0
+        || seen.parsed.ptb_at != 0
 }

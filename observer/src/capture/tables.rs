@@ -1,6 +1,6 @@
 //! The accounting rule's tables for captures: everything that grows has a bound, whatever the file says.
 //!
-//! In a capture there is no node, so nobody is a known peer or a stranger: every pair of tunnel
+//! In a capture there is no node, so nobody is a known peer or a unknown peer: every pair of tunnel
 //! endpoints is a path, and every VNI is one's own.
 
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ use observer_common::account::Tables;
 use observer_common::address::Address;
 use observer_common::kind::Class;
 use observer_common::packet::{Ip, Packet, Position};
-use observer_common::path::{PathKey, PathStats, Stranger};
+use observer_common::path::{PathKey, PathStats, UnknownPeer};
 
 /// Paths that are kept apart; packets of others are counted as overflow.
 pub const MOST_PATHS: usize = 65_536;
@@ -62,8 +62,8 @@ pub struct CaptureTables {
     present: Conversation,
     /// What its later fragment belongs to.
     facts: PeerFacts,
-    /// Nobody reads it: there are no strangers.
-    stranger: Stranger,
+    /// Nobody reads it: there are no unknown peers.
+    unknown_peer: UnknownPeer,
     /// The packet in hand belongs to a path.
     belongs: bool,
 }
@@ -90,7 +90,7 @@ impl Default for CaptureTables {
             size_class: (0..SIZE_TABLE).map(class).collect(),
             present: NOBODY,
             facts: NO_FACTS,
-            stranger: Stranger { key: PathKey::NOBODY, packets: 0, wire_bytes: 0 },
+            unknown_peer: UnknownPeer { key: PathKey::NOBODY, packets: 0, wire_bytes: 0 },
             belongs: false,
         }
     }
@@ -157,7 +157,7 @@ impl CaptureTables {
         self.facts.vni
     }
 
-    /// A too-big message quotes a packet from here to there.
+    /// A PTB message quotes a packet from here to there.
     pub fn quote(&mut self, source: Address, destination: Address, class: Class, vni: Option<u32>) {
         let slot = self.present.slot;
         self.facts = self.tunnels.get(&(source, destination)).copied().unwrap_or(NO_FACTS);
@@ -247,9 +247,9 @@ impl Tables for CaptureTables {
         None
     }
 
-    fn stranger(&mut self, _place: u32) -> Option<&mut Stranger> {
-        self.stranger.packets = 0;
-        Some(&mut self.stranger)
+    fn unknown_peer(&mut self, _place: u32) -> Option<&mut UnknownPeer> {
+        self.unknown_peer.packets = 0;
+        Some(&mut self.unknown_peer)
     }
 
     fn size_class(&self, length: u32) -> usize {

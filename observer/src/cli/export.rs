@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use super::{AttachArgs, PriceArgs};
+use super::{AttachArgs, CostArgs};
 use crate::config::ExportSettings;
 
 /// Peers that are exported one by one where nothing else is said.
@@ -21,7 +21,7 @@ pub const PIN_PATH: &str = "/sys/fs/bpf/observer";
 #[command(after_help = "Examples:
   sudo observer export                    http://127.0.0.1:9475/metrics
   sudo observer export --listen 0.0.0.0:9475 --web-config /etc/observer/web.yaml
-  sudo observer export --price            with what encapsulation costs
+  sudo observer export --cost            with what encapsulation costs
   curl -s http://127.0.0.1:9475/api/v1/snapshot | jq .rows")]
 pub struct ExportArgs {
     /// What to attach to.
@@ -44,7 +44,7 @@ pub struct ExportArgs {
     pub no_pin: bool,
     /// Measure what encapsulation costs.
     #[command(flatten)]
-    pub price: PriceArgs,
+    pub cost: CostArgs,
     /// Keep all capabilities and allow all system calls
     #[arg(long, env = "OBSERVER_NO_SANDBOX", value_parser = BoolishValueParser::new())]
     pub no_sandbox: bool,
@@ -65,9 +65,9 @@ impl ExportArgs {
         let named = self.pin_path.is_some();
         self.pin_path = self.pin_path.or_else(|| settings.pin_path.clone());
         self.no_pin |= settings.no_pin && !named;
-        self.price.price |= settings.price;
-        self.price.price_hooks |= settings.price_hooks;
-        self.price.price_sample = self.price.price_sample.or(settings.price_sample);
+        self.cost.cost |= settings.cost;
+        self.cost.cost_rtt_at_hooks |= settings.cost_rtt_at_hooks;
+        self.cost.cost_sample = self.cost.cost_sample.or(settings.cost_sample);
         self.no_sandbox |= settings.no_sandbox;
         self
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{AttachArgs, BesideArgs, PriceArgs, seconds};
+use super::{AttachArgs, CostArgs, SourceArgs, seconds};
 
 /// Options of `observer record`.
 #[derive(Debug, Args)]
@@ -14,7 +14,7 @@ use super::{AttachArgs, BesideArgs, PriceArgs, seconds};
   sudo observer record --for 600 --interval 5 -o long.json eth0 vxlan.calico
   sudo observer record -o incident.json                  until Ctrl-C
   sudo observer record --for 60s -o - | gzip > before.json.gz
-  sudo observer record --price --for 60s -o before.json  with what encapsulation costs
+  sudo observer record --cost --for 60s -o before.json  with what encapsulation costs
   observer compare before.json after.json                what changed")]
 pub struct RecordArgs {
     /// What to attach to.
@@ -22,7 +22,7 @@ pub struct RecordArgs {
     pub attach: AttachArgs,
     /// Beside an exporter.
     #[command(flatten)]
-    pub beside: BesideArgs,
+    pub source: SourceArgs,
     /// How long to record, in seconds [default: until Ctrl-C]
     #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
     pub length: Option<Duration>,
@@ -37,7 +37,7 @@ pub struct RecordArgs {
     pub force: bool,
     /// Measure what encapsulation costs.
     #[command(flatten)]
-    pub price: PriceArgs,
+    pub cost: CostArgs,
 }
 
 /// Options of `observer compare`.

@@ -74,11 +74,11 @@ pub enum WhyArg {
     /// Too large for the tunnel, unless it is fragmented
     WouldFragment,
     /// ICMP "too big"
-    TooBig,
+    Ptb,
     /// Cannot be parsed to its end
     Malformed,
     /// From or to a tunnel end or a VNI that the node does not know
-    Foreign,
+    UnknownTunnel,
     /// Dropped by the kernel: too big, in fragments, or in a tunnel
     Drop,
 }
@@ -93,9 +93,9 @@ impl WhyArg {
             Self::Oversized => Why::Oversized.bit(),
             Self::WouldDrop => Why::WouldDrop.bit(),
             Self::WouldFragment => Why::WouldFragment.bit(),
-            Self::TooBig => Why::TooBig.bit(),
+            Self::Ptb => Why::Ptb.bit(),
             Self::Malformed => Why::Malformed.bit(),
-            Self::Foreign => Why::Foreign.bit(),
+            Self::UnknownTunnel => Why::UnknownTunnel.bit(),
             Self::Drop => Why::Drop.bit(),
         }
     }

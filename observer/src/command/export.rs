@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::session::{block_on, options};
 use crate::cli::{AttachArgs, ExportArgs, PIN_PATH};
 use crate::config::Settings;
-use crate::export::{Ask, Reading, Server, Web, notify, sandbox};
+use crate::export::{ReadRequest, Reading, Server, Web, notify, sandbox};
 use crate::kernel::{Live, pinned, sys};
 use crate::view::prometheus::Selection;
 
@@ -35,9 +35,9 @@ pub fn run(given: &ExportArgs, config: Option<&Path>) -> Result<()> {
         let mut wanted = options(args.attach.clone().or(&settings));
         wanted.pins = pins(&args)?;
         let mut live = Live::start(wanted).await?;
-        if let Err(error) = live.measure_price(args.price.wanted()).await {
-            // One old kernel of a fleet has no price; it is no reason to have nothing from it.
-            log::error!("the price of encapsulation is not measured: {error}");
+        if let Err(error) = live.measure_cost(args.cost.wanted()).await {
+            // One old kernel of a fleet has no cost; it is no reason to have nothing from it.
+            log::error!("the cost of encapsulation is not measured: {error}");
         }
         if !args.no_sandbox {
             // Before the server's thread is started, which inherits it.
@@ -46,13 +46,13 @@ pub fn run(given: &ExportArgs, config: Option<&Path>) -> Result<()> {
                 return Err(error.into());
             }
         }
-        for missing in live.read()?.price.iter().flat_map(|price| &price.missing) {
+        for missing in live.read()?.cost.iter().flat_map(|cost| &cost.missing) {
             log::warn!("not measured: {missing}");
         }
-        let (asks, mut asked) = mpsc::channel(WAITING);
+        let (requests, mut asked) = mpsc::channel(WAITING);
         let reload = server.reload();
         let addresses = server.addresses();
-        server.start(asks).context("cannot start the HTTP server")?;
+        server.start(requests).context("cannot start the HTTP server")?;
         for address in addresses {
             log::info!("serving the metrics at {address}");
         }
@@ -61,7 +61,7 @@ pub fn run(given: &ExportArgs, config: Option<&Path>) -> Result<()> {
             selection: Selection::resume(live.remembered()),
             live,
             peers: args.peers_exported.unwrap_or(0),
-            price_peers: args.peers_exported.unwrap_or(0),
+            cost_peers: args.peers_exported.unwrap_or(0),
         };
         let result = loop {
             match exporter.answer(&mut asked, &mut signals).await {
@@ -115,11 +115,11 @@ fn reload_all(
     web.set(Web::read(args.web_config.as_deref())?)?;
     exporter.peers = args.peers_exported.unwrap_or(0);
     let AttachArgs { peers, pod_cidrs, .. } = args.attach.or(&settings);
-    exporter.live.choose(peers, pod_cidrs);
+    exporter.live.set_selection(peers, pod_cidrs);
     Ok(())
 }
 
-/// What a signal asks for.
+/// What a signal requests for.
 enum Wanted {
     End,
     Reload,
@@ -152,7 +152,7 @@ impl Signals {
 
 /// What wakes the exporter.
 enum Event {
-    Ask(Option<Ask>),
+    Request(Option<ReadRequest>),
     Signal(Wanted),
     Watchdog,
 }
@@ -163,34 +163,38 @@ struct Exporter {
     /// Peers that are exported one by one.
     peers: usize,
     /// The same of what encapsulation costs; it stays as it was at the start, so that no series goes back.
-    price_peers: usize,
+    cost_peers: usize,
 }
 
 impl Exporter {
     /// Takes care and answers until a signal comes.
-    async fn answer(&mut self, asked: &mut mpsc::Receiver<Ask>, signals: &mut Signals) -> Result<Wanted> {
+    async fn answer(
+        &mut self,
+        requests: &mut mpsc::Receiver<ReadRequest>,
+        signals: &mut Signals,
+    ) -> Result<Wanted> {
         let mut watchdog = notify::watchdog();
         loop {
-            let event = self.live.care_while(async {
+            let event = self.live.run_while(async {
                 tokio::select! {
-                    ask = asked.recv() => Event::Ask(ask),
+                    request = requests.recv() => Event::Request(request),
                     wanted = signals.any() => Event::Signal(wanted),
                     () = watchdog.due() => Event::Watchdog,
                 }
             });
             match event.await? {
-                Event::Ask(None) => anyhow::bail!("the HTTP server has ended"),
-                Event::Ask(Some(ask)) => self.tell(ask),
+                Event::Request(None) => anyhow::bail!("the HTTP server has ended"),
+                Event::Request(Some(request)) => self.answer_request(request),
                 Event::Signal(wanted) => return Ok(wanted),
                 Event::Watchdog => notify::alive(),
             }
         }
     }
 
-    fn tell(&mut self, ask: Ask) {
-        match ask {
-            Ask::Troubles(to) => drop(to.send(self.live.troubles())),
-            Ask::Read(to) => drop(to.send(self.read().map_err(|error| format!("{error:#}")))),
+    fn answer_request(&mut self, request: ReadRequest) {
+        match request {
+            ReadRequest::Errors(to) => drop(to.send(self.live.errors())),
+            ReadRequest::Read(to) => drop(to.send(self.read().map_err(|error| format!("{error:#}")))),
         }
     }
 
@@ -202,6 +206,6 @@ impl Exporter {
         {
             log::warn!("{error}");
         }
-        Ok(Reading { snapshot, paths, unwatched: self.live.unwatched(), peers: self.price_peers })
+        Ok(Reading { snapshot, paths, unwatched: self.live.unwatched(), peers: self.cost_peers })
     }
 }

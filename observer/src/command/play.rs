@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use crate::recording::Recording;
 use crate::snapshot::Snapshot;
-use crate::view::tui::{Ask, Feed};
+use crate::view::tui::{Feed, Request};
 
 /// A gap in the recording is waited for no longer than this.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// How a recording is played.
 struct Player<'a> {
-    asks: &'a Receiver<Ask>,
+    requests: &'a Receiver<Request>,
     speed: f64,
     held: bool,
     steps: usize,
@@ -23,11 +23,11 @@ pub fn play(
     mut recording: Recording,
     speed: f64,
     feed: &Sender<Feed>,
-    asks: &Receiver<Ask>,
+    requests: &Receiver<Request>,
     started: &Sender<()>,
 ) {
     let _ = started.send(());
-    let mut player = Player { asks, speed, held: false, steps: 0 };
+    let mut player = Player { requests, speed, held: false, steps: 0 };
     let mut earlier: Option<Duration> = None;
     loop {
         let next = match recording.next_snapshot() {
@@ -53,7 +53,7 @@ pub fn play(
         }
     }
     // The screens stay until they are left; steps at the end find nothing more.
-    while player.asks.recv().is_ok() {}
+    while player.requests.recv().is_ok() {}
 }
 
 fn send(feed: &Sender<Feed>, snapshot: Snapshot) -> bool {
@@ -75,15 +75,15 @@ impl Player<'_> {
                 return true;
             }
             let asked = if self.held {
-                self.asks.recv().map_err(|_| RecvTimeoutError::Disconnected)
+                self.requests.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
-                self.asks.recv_timeout(left)
+                self.requests.recv_timeout(left)
             };
             match asked {
-                Ok(Ask::Speed(speed)) => self.speed = speed,
-                Ok(Ask::Hold(held)) => self.held = held,
-                Ok(Ask::Step) => self.steps += 1,
-                Ok(Ask::Interval(_) | Ask::Statistics(_) | Ask::Price(_)) => {}
+                Ok(Request::Speed(speed)) => self.speed = speed,
+                Ok(Request::Hold(held)) => self.held = held,
+                Ok(Request::Step) => self.steps += 1,
+                Ok(Request::Interval(_) | Request::Statistics(_) | Request::Cost(_)) => {}
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return false,
             }

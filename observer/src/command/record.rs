@@ -31,12 +31,12 @@ pub fn run(args: &RecordArgs, settings: &Settings) -> Result<()> {
         origin: first.origin.clone(),
         created: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
         interval,
-        options: words(&attach, args.price.wanted()),
+        options: words(&attach, args.cost.wanted()),
     };
     let file = NewFile::at(&args.output, args.force)?;
     block_on(async {
         let mut signals = Signals::new()?;
-        let mut source = Source::open(&args.attach, &args.beside, settings, args.price.wanted()).await?;
+        let mut source = Source::open(&args.attach, &args.source, settings, args.cost.wanted()).await?;
         let result = async {
             let first = source.read()?;
             let to = Counted { to: file.open()?, bytes: 0 };
@@ -87,7 +87,7 @@ impl Recorder<'_> {
         loop {
             due += interval;
             let next = over.map_or(due, |over| due.min(over));
-            source.care_until(next).await?;
+            source.run_until(next).await?;
             if !self.write(source.read()?)? {
                 return Ok(End::Interrupted);
             }
@@ -148,7 +148,7 @@ fn failed(path: &Path) -> String {
 }
 
 /// What was asked for, by the words of the command line.
-fn words(attach: &AttachArgs, price: Option<Measure>) -> Map<String, Value> {
+fn words(attach: &AttachArgs, cost: Option<Measure>) -> Map<String, Value> {
     let mut words = Map::new();
     if !attach.devices.is_empty() {
         words.insert("devices".to_owned(), json!(attach.devices));
@@ -159,9 +159,9 @@ fn words(attach: &AttachArgs, price: Option<Measure>) -> Map<String, Value> {
     if let Some(hook) = attach.ingress {
         words.insert("ingress".to_owned(), format!("{hook:?}").to_lowercase().into());
     }
-    if let Some(Measure { sample, hooks }) = price {
-        words.insert("price_sample".to_owned(), sample.into());
-        words.insert("price_hooks".to_owned(), hooks.into());
+    if let Some(Measure { sample, hooks }) = cost {
+        words.insert("cost_sample".to_owned(), sample.into());
+        words.insert("cost_rtt_at_hooks".to_owned(), hooks.into());
     }
     words
 }

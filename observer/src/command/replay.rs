@@ -85,6 +85,6 @@ fn only(mut snapshot: Snapshot, devices: &[String]) -> Result<Snapshot> {
     }
     snapshot.devices.retain(|device| wanted(&device.name));
     snapshot.paths.retain(|path| wanted(&path.id.device));
-    snapshot.strangers.retain(|stranger| wanted(&stranger.id.device));
+    snapshot.unknown_peers.retain(|unknown_peer| wanted(&unknown_peer.id.device));
     Ok(snapshot)
 }

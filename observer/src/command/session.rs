@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 
-use crate::cli::{AttachArgs, BesideArgs, IngressHook};
+use crate::cli::{AttachArgs, IngressHook, SourceArgs};
 use crate::config::Settings;
 use crate::kernel::{Capacities, Ingress, Live, Measure, Options, Pinned, Purpose, pinned};
 use crate::snapshot::Snapshot;
@@ -67,7 +67,7 @@ pub fn options(attach: AttachArgs) -> Options {
             Some(IngressHook::Xdp) => Ingress::Xdp,
             Some(IngressHook::Tc) | None => Ingress::Tc,
         },
-        price: None,
+        cost: None,
         capacities: Capacities {
             paths: attach.max_paths.unwrap_or(default.paths),
             peers: attach.max_peers.unwrap_or(default.peers),
@@ -90,26 +90,26 @@ pub enum Source {
 }
 
 impl Source {
-    /// Reads the exporter's maps where one watches what is wanted, and attaches otherwise; `price` as in
+    /// Reads the exporter's maps where one watches what is wanted, and attaches otherwise; `cost` as in
     /// [`Options`].
     ///
     /// # Errors
     /// The maps cannot be read, or what could not be attached.
     pub async fn open(
         attach: &AttachArgs,
-        beside: &BesideArgs,
+        source: &SourceArgs,
         settings: &Settings,
-        price: Option<Measure>,
+        cost: Option<Measure>,
     ) -> Result<Self> {
-        let options = Options { price, ..options(attach.clone().or(settings)) };
+        let options = Options { cost, ..options(attach.clone().or(settings)) };
         // What encapsulation costs is not in an exporter's pinned maps, even where it measures that.
-        if price.is_none()
-            && let Some(directory) = beside.directory(settings.export.pin_path.as_deref())
+        if cost.is_none()
+            && let Some(directory) = source.directory(settings.export.pin_path.as_deref())
             && let Some(mut pinned) =
-                pinned::find(directory).context("an exporter is at work here; --own attaches besides")?
+                pinned::find(directory).context("an exporter is at work here; --attach attaches besides")?
         {
             if pinned.serves(&options) {
-                log::info!("{}", pinned.says());
+                log::info!("{}", pinned.describe());
                 return Ok(Self::Pinned(Box::new(pinned)));
             }
             log::info!("the exporter in {} does not watch what is asked for: attaching", directory.display());
@@ -135,7 +135,9 @@ impl Source {
     pub fn measure_programs(&mut self, on: bool) -> Result<()> {
         match self {
             Self::Live(live) => Ok(live.measure_programs(on)?),
-            Self::Pinned(_) if on => bail!("the programs are the exporter's: --own attaches some of our own"),
+            Self::Pinned(_) if on => {
+                bail!("the programs are the exporter's: --attach attaches some of our own")
+            }
             Self::Pinned(_) => Ok(()),
         }
     }
@@ -144,11 +146,11 @@ impl Source {
     ///
     /// # Errors
     /// The kernel refused, or the maps are another process's.
-    pub async fn measure_price(&mut self, price: Option<Measure>) -> Result<()> {
+    pub async fn measure_cost(&mut self, cost: Option<Measure>) -> Result<()> {
         match self {
-            Self::Live(live) => Ok(live.measure_price(price).await?),
-            Self::Pinned(_) if price.is_some() => {
-                bail!("these are an exporter's figures: start anew with --price to attach besides")
+            Self::Live(live) => Ok(live.measure_cost(cost).await?),
+            Self::Pinned(_) if cost.is_some() => {
+                bail!("these are an exporter's figures: start anew with --cost to attach besides")
             }
             Self::Pinned(_) => Ok(()),
         }
@@ -157,10 +159,10 @@ impl Source {
     /// Waits until `due`, and meanwhile takes care of what is ours.
     ///
     /// # Errors
-    /// As [`Live::care_until`].
-    pub async fn care_until(&mut self, due: Instant) -> Result<()> {
+    /// As [`Live::run_until`].
+    pub async fn run_until(&mut self, due: Instant) -> Result<()> {
         match self {
-            Self::Live(live) => live.care_until(due).await?,
+            Self::Live(live) => live.run_until(due).await?,
             Self::Pinned(_) => tokio::time::sleep_until(due.into()).await,
         }
         Ok(())

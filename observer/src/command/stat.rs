@@ -28,8 +28,8 @@ pub fn run(args: &StatArgs, settings: &Settings) -> Result<()> {
     }
     block_on(async {
         let mut signals = Signals::new()?;
-        let price = args.price.wanted();
-        let mut source = Source::open(&args.attach, &args.beside, settings, price).await?;
+        let cost = args.cost.wanted();
+        let mut source = Source::open(&args.attach, &args.source, settings, cost).await?;
         let result = tokio::select! {
             result = report(&mut source, args, interval, count, &mut output) => result,
             () = signals.any() => Ok(()),
@@ -66,7 +66,7 @@ async fn report(
     let mut due = Instant::now();
     for nth in 0..count {
         due += interval;
-        source.care_until(due).await?;
+        source.run_until(due).await?;
         let later = source.read()?;
         let report = if args.total { Report::total(&later) } else { Report::between(&earlier, &later) };
         if !output.write(&render(&report, args, nth == 0, output.colour))? {

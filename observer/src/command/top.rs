@@ -10,9 +10,9 @@ use super::{play, stat};
 use crate::cli::{Format, OutputArgs, StatArgs, TopArgs};
 use crate::config::Settings;
 use crate::kernel::{Measure, sys};
-use crate::view::tui::{self, Ask, Feed, Origin, Process, TuiError};
+use crate::view::tui::{self, Feed, Origin, Process, Request, TuiError};
 
-/// How soon what the screen asks for is done.
+/// How soon what the screen requests for is done.
 const ASKED: Duration = Duration::from_millis(200);
 
 /// Runs `observer top`.
@@ -35,24 +35,24 @@ pub fn run(args: &TopArgs, settings: &Settings) -> Result<()> {
     if let Some(path) = &args.replay {
         let recording = crate::recording::Recording::open(path)?;
         let screens = tui::Options { origin: Origin::Recording, ..screens };
-        return with_screens(screens, tui::run, move |feed, asks, started| {
+        return with_screens(screens, tui::run, move |feed, requests, started| {
             stop_on_signals(feed.clone())?;
-            play::play(recording, screens.speed, &feed, &asks, &started);
+            play::play(recording, screens.speed, &feed, &requests, &started);
             Ok(())
         });
     }
-    let price = args.price;
-    let (attach, beside, settings) = (args.attach.clone(), args.beside.clone(), settings.clone());
-    with_screens(screens, tui::run, move |feed, asks, started| {
+    let cost = args.cost;
+    let (attach, source, settings) = (args.attach.clone(), args.source.clone(), settings.clone());
+    with_screens(screens, tui::run, move |feed, requests, started| {
         block_on(async {
             let mut signals = Signals::new()?;
-            let mut source = Source::open(&attach, &beside, &settings, price.wanted()).await?;
+            let mut source = Source::open(&attach, &source, &settings, cost.wanted()).await?;
             let _ = started.send(());
             if screens.statistics {
                 measure_programs(&mut source, true, &feed);
             }
             tokio::select! {
-                () = serve(&mut source, interval, price.would_be(), &feed, &asks) => {}
+                () = serve(&mut source, interval, cost.would_be(), &feed, &requests) => {}
                 () = signals.any() => {
                     let _ = feed.send(Feed::Stop);
                 }
@@ -67,23 +67,23 @@ pub fn run(args: &TopArgs, settings: &Settings) -> Result<()> {
 /// when it has started; before that nothing is shown, and it ends when nobody listens any more.
 fn with_screens(
     screens: tui::Options,
-    show: impl FnOnce(&Receiver<Feed>, &Sender<Ask>, tui::Options) -> Result<(), TuiError>,
-    read: impl FnOnce(Sender<Feed>, Receiver<Ask>, Sender<()>) -> Result<()> + Send + 'static,
+    show: impl FnOnce(&Receiver<Feed>, &Sender<Request>, tui::Options) -> Result<(), TuiError>,
+    read: impl FnOnce(Sender<Feed>, Receiver<Request>, Sender<()>) -> Result<()> + Send + 'static,
 ) -> Result<()> {
     let (feed, screen) = channel();
-    let (asks, asked) = channel();
+    let (requests, asked) = channel();
     let (started, attached) = channel();
     let reader = std::thread::Builder::new()
         .name("reader".to_owned())
         .spawn(move || read(feed, asked, started))
         .context("cannot start the thread that reads")?;
     let shown = match attached.recv() {
-        Ok(()) => show(&screen, &asks, screens),
+        Ok(()) => show(&screen, &requests, screens),
         // It ended before it had started, and says why below.
         Err(_) => Ok(()),
     };
     drop(screen);
-    drop(asks);
+    drop(requests);
     let read = reader.join().map_err(|_| anyhow!("the thread that reads panicked"))?;
     read?;
     Ok(shown?)
@@ -109,9 +109,9 @@ fn stop_on_signals(feed: Sender<Feed>) -> Result<()> {
 async fn serve(
     source: &mut Source,
     mut interval: Duration,
-    price: Measure,
+    cost: Measure,
     feed: &Sender<Feed>,
-    asks: &Receiver<Ask>,
+    requests: &Receiver<Request>,
 ) {
     let begun = Instant::now();
     let mut due = begun;
@@ -128,24 +128,24 @@ async fn serve(
         }
         let read = due;
         due += interval;
-        // In short steps, so that the end of the screen and what it asks for are noticed soon.
+        // In short steps, so that the end of the screen and what it requests for are noticed soon.
         while Instant::now() < due {
-            match asks.try_recv() {
-                Ok(Ask::Interval(asked)) => {
+            match requests.try_recv() {
+                Ok(Request::Interval(asked)) => {
                     interval = asked;
                     due = read + interval;
                 }
-                Ok(Ask::Statistics(on)) => measure_programs(source, on, feed),
-                Ok(Ask::Price(on)) => {
-                    if let Err(error) = source.measure_price(on.then_some(price)).await {
+                Ok(Request::Statistics(on)) => measure_programs(source, on, feed),
+                Ok(Request::Cost(on)) => {
+                    if let Err(error) = source.measure_cost(on.then_some(cost)).await {
                         let _ = feed.send(Feed::Remark(error.to_string()));
                     }
                 }
-                Ok(Ask::Speed(_) | Ask::Hold(_) | Ask::Step) | Err(TryRecvError::Empty) => {}
+                Ok(Request::Speed(_) | Request::Hold(_) | Request::Step) | Err(TryRecvError::Empty) => {}
                 Err(TryRecvError::Disconnected) => return,
             }
             let step = due.min(Instant::now() + ASKED);
-            if let Err(error) = source.care_until(step).await
+            if let Err(error) = source.run_until(step).await
                 && feed.send(Feed::Failed(error.to_string())).is_err()
             {
                 return;
@@ -170,8 +170,8 @@ fn own_cost(at: Duration) -> Option<Process> {
 
 fn as_stat(args: &TopArgs, interval: Duration) -> StatArgs {
     StatArgs {
-        beside: args.beside.clone(),
-        price: args.price,
+        source: args.source.clone(),
+        cost: args.cost,
         attach: args.attach.clone(),
         interval: Some(interval),
         count: Some(1),
@@ -233,10 +233,10 @@ mod tests {
         let ((frames, drawn), (answered, over)) = (channel(), channel());
         let (ended, end) = channel();
         std::thread::spawn(move || {
-            let show = move |feed: &Receiver<Feed>, asks: &Sender<Ask>, options| {
+            let show = move |feed: &Receiver<Feed>, requests: &Sender<Request>, options| {
                 let terminal = Terminal::new(TestBackend::new(80, 24)).expect("a test backend");
                 let keys = VecDeque::from([KeyCode::Char('2'), KeyCode::Char('?')]);
-                tui::show(&mut Scripted { terminal, keys, frames, answered }, feed, asks, options)
+                tui::show(&mut Scripted { terminal, keys, frames, answered }, feed, requests, options)
             };
             let read = move |feed: Sender<Feed>, _, started: Sender<()>| {
                 feed.send(Feed::Snapshot(Box::new(fixture::snapshot(10))))?;

@@ -13,7 +13,7 @@ use crate::cli::IngressHook;
 use crate::cli::trace::{TraceArgs, TraceFormat};
 use crate::config::Settings;
 use crate::kernel::{Capacities, Drops, Live, Options, Purpose, Trace, possible_cpus, sys};
-use crate::trace::{Dropped, Expression, Told, compile, told};
+use crate::trace::{Dropped, Expression, TracedPacket, compile, told};
 use crate::view::pcapng::Capture;
 use crate::view::trace as view;
 
@@ -106,7 +106,7 @@ async fn stream(
         let due = end.map_or(Instant::now() + TICK, |end| end.min(Instant::now() + TICK));
         let over = tokio::select! {
             ready = trace.ready() => { ready?; false }
-            cared = live.care_until(due) => { cared?; end.is_some_and(|end| Instant::now() >= end) }
+            cared = live.run_until(due) => { cared?; end.is_some_and(|end| Instant::now() >= end) }
             () = signals.any() => true,
         };
         let reading = show(&mut trace, live, &drops, sink, clock, most, &mut shown)?;
@@ -189,7 +189,7 @@ impl<'a> Sink<'a> {
     }
 
     /// Writes a packet; false where nobody reads any more.
-    fn write(&mut self, told: &Told) -> Result<bool> {
+    fn write(&mut self, told: &TracedPacket) -> Result<bool> {
         let line = match self.lines {
             Some(TraceFormat::Text) => Some(view::text(told)),
             Some(TraceFormat::Json) => Some(view::json(told)),
@@ -241,7 +241,7 @@ impl<'a> CaptureFile<'a> {
         Ok(file)
     }
 
-    fn write(&mut self, told: &Told) -> Result<bool> {
+    fn write(&mut self, told: &TracedPacket) -> Result<bool> {
         let written = self.capture.packet(told).and_then(|block| self.to.write_all(&block));
         self.still(written)
     }

@@ -11,7 +11,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use observer_common::abi::LAYOUT;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::{Ask, Reading};
+use super::{ReadRequest, Reading};
 use crate::kernel::sys;
 use crate::model::Report;
 use crate::view::json;
@@ -32,13 +32,13 @@ pub(super) type Answer = Response<Full<Bytes>>;
 /// Answers requests.
 #[derive(Clone, Debug)]
 pub(super) struct Answers {
-    asks: mpsc::Sender<Ask>,
+    requests: mpsc::Sender<ReadRequest>,
     scrapes: Arc<Semaphore>,
 }
 
 impl Answers {
-    pub(super) fn new(asks: mpsc::Sender<Ask>) -> Self {
-        Self { asks, scrapes: Arc::new(Semaphore::new(SCRAPES)) }
+    pub(super) fn new(requests: mpsc::Sender<ReadRequest>) -> Self {
+        Self { requests, scrapes: Arc::new(Semaphore::new(SCRAPES)) }
     }
 
     /// The answer to a request of somebody who may ask.
@@ -52,13 +52,13 @@ impl Answers {
             "/" => answer(StatusCode::OK, "text/html; charset=utf-8", LANDING),
             "/metrics" => self.metrics(request).await,
             "/api/v1/snapshot" => self.snapshot().await,
-            "/healthz" => match self.troubles().await {
+            "/healthz" => match self.errors().await {
                 Ok(_) => plain(StatusCode::OK, "ok\n"),
                 Err(why) => plain(StatusCode::SERVICE_UNAVAILABLE, why),
             },
-            "/readyz" => match self.troubles().await {
-                Ok(troubles) if troubles.is_empty() => plain(StatusCode::OK, "ready\n"),
-                Ok(troubles) => plain(StatusCode::SERVICE_UNAVAILABLE, troubles.join("\n") + "\n"),
+            "/readyz" => match self.errors().await {
+                Ok(errors) if errors.is_empty() => plain(StatusCode::OK, "ready\n"),
+                Ok(errors) => plain(StatusCode::SERVICE_UNAVAILABLE, errors.join("\n") + "\n"),
                 Err(why) => plain(StatusCode::SERVICE_UNAVAILABLE, why),
             },
             _ => plain(StatusCode::NOT_FOUND, "there is /metrics, /api/v1/snapshot, /healthz and /readyz\n"),
@@ -104,17 +104,20 @@ impl Answers {
     }
 
     async fn read(&self) -> Result<Reading, String> {
-        self.ask(Ask::Read).await?.map_err(|why| why + "\n")
+        self.request(ReadRequest::Read).await?.map_err(|why| why + "\n")
     }
 
-    async fn troubles(&self) -> Result<Vec<String>, String> {
-        self.ask(Ask::Troubles).await
+    async fn errors(&self) -> Result<Vec<String>, String> {
+        self.request(ReadRequest::Errors).await
     }
 
-    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, String> {
+    async fn request<T>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<T>) -> ReadRequest,
+    ) -> Result<T, String> {
         let (give, get) = oneshot::channel();
         let asked = async {
-            self.asks.send(question(give)).await.ok()?;
+            self.requests.send(question(give)).await.ok()?;
             get.await.ok()
         };
         match tokio::time::timeout(PATIENCE, asked).await {

@@ -1,4 +1,4 @@
-//! The HTTP side of `observer export`: it knows neither the kernel nor its maps, and asks for readings
+//! The HTTP side of `observer export`: it knows neither the kernel nor its maps, and requests for readings
 //! over a channel. Whoever owns the maps answers between two cares for the hooks, so that no client,
 //! slow or in numbers, ever holds them up.
 
@@ -35,9 +35,9 @@ pub struct Reading {
 
 /// A question to the owner of the maps.
 #[derive(Debug)]
-pub enum Ask {
+pub enum ReadRequest {
     /// All counters now, or why they cannot be read.
     Read(oneshot::Sender<Result<Reading, String>>),
     /// What is in trouble: lost hooks, for example. Cheap.
-    Troubles(oneshot::Sender<Vec<String>>),
+    Errors(oneshot::Sender<Vec<String>>),
 }

@@ -10,7 +10,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, mpsc};
 
-use super::Ask;
+use super::ReadRequest;
 use super::auth::Checked;
 use super::http::Answers;
 use super::web::Web;
@@ -98,9 +98,9 @@ impl Server {
     ///
     /// # Errors
     /// The thread or its event loop cannot be had.
-    pub fn start(self, asks: mpsc::Sender<Ask>) -> std::io::Result<()> {
+    pub fn start(self, requests: mpsc::Sender<ReadRequest>) -> std::io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let answers = Answers::new(asks);
+        let answers = Answers::new(requests);
         std::thread::Builder::new().name("http".to_owned()).spawn(move || {
             runtime.block_on(async {
                 let room = Arc::new(Semaphore::new(CONNECTIONS));

@@ -52,9 +52,9 @@ impl Fleet {
 }
 
 /// Where the sample of an answer goes.
-type Place = fn(&mut Node, &Sample);
+type Assign = fn(&mut Node, &Sample);
 
-const FIGURES: [(Query, Place); 11] = [
+const FIGURES: [(Query, Assign); 11] = [
     (Query::Answering, |node, _| {
         node.answering = true;
         // The query for lost hooks gives a sample for nodes that have any.
@@ -68,7 +68,7 @@ const FIGURES: [(Query, Place); 11] = [
     (Query::Overhead, |node, sample| add(&mut node.traffic.overhead, sample.value)),
     (Query::Fragments, |node, sample| add(&mut node.fragments, sample.value)),
     (Query::WouldDrop, |node, sample| add(&mut node.would_drop, sample.value)),
-    (Query::TooBig, |node, sample| add(&mut node.too_big, sample.value)),
+    (Query::Ptb, |node, sample| add(&mut node.ptb, sample.value)),
     (Query::HooksLost, |node, sample| node.hooks_lost = Some(node.hooks_lost.unwrap_or(0) + count(sample))),
     (Query::Overflow, |node, sample| add(&mut node.overflow, sample.value)),
     (Query::Routes, |node, sample| {
@@ -136,7 +136,7 @@ fn known(answers: &Answers) -> BTreeMap<Key, Node> {
             traffic: Traffic::default(),
             fragments: None,
             would_drop: None,
-            too_big: None,
+            ptb: None,
             hooks_lost: None,
             overflow: None,
             routes: Vec::new(),

@@ -76,8 +76,8 @@ pub struct Node {
     pub fragments: Option<f64>,
     /// Packets a second that do not fit into the tunnel.
     pub would_drop: Option<f64>,
-    /// Too-big messages a second.
-    pub too_big: Option<f64>,
+    /// PTB messages a second.
+    pub ptb: Option<f64>,
     /// Hooks that are lost: figures of their devices are too small. Unknown of a node that is silent.
     pub hooks_lost: Option<u64>,
     /// Packets a second that found no place in the table of paths.

@@ -22,8 +22,8 @@ pub enum Query {
     Fragments,
     /// Packets a second that a tunnel would drop.
     WouldDrop,
-    /// Too-big messages a second at the device that saw most.
-    TooBig,
+    /// PTB messages a second at the device that saw most.
+    Ptb,
     /// Hooks that are lost.
     HooksLost,
     /// Packets a second that found no place in the table of paths.
@@ -65,7 +65,7 @@ impl Query {
         Self::Overhead,
         Self::Fragments,
         Self::WouldDrop,
-        Self::TooBig,
+        Self::Ptb,
         Self::HooksLost,
         Self::Overflow,
         Self::Routes,
@@ -100,8 +100,8 @@ impl Query {
                 format!("sum by ({NODE}) ({fragments} and on ({NODE}, device) {underlays})")
             }
             Self::WouldDrop => format!("sum by ({NODE}) ({})", rate("observer_would_drop_packets_total", "")),
-            Self::TooBig => {
-                let signals = rate("observer_too_big_signals_total", "");
+            Self::Ptb => {
+                let signals = rate("observer_ptb_messages_total", "");
                 format!("max by ({NODE}) (sum by ({NODE}, device) ({signals}))")
             }
             Self::HooksLost => format!("count by ({NODE}) ({} == 0)", series("observer_hook_attached", "")),

@@ -49,7 +49,7 @@ pub enum Purpose {
     /// Single packets are told of, and none is counted.
     Trace,
     /// Round trips are timed, beside either.
-    Price,
+    Cost,
 }
 
 impl Purpose {
@@ -59,8 +59,8 @@ impl Purpose {
             (Self::Count, Direction::Egress) => entry::EGRESS,
             (Self::Trace, Direction::Ingress) => entry::TRACE_INGRESS,
             (Self::Trace, Direction::Egress) => entry::TRACE_EGRESS,
-            (Self::Price, Direction::Ingress) => entry::PRICE_INGRESS,
-            (Self::Price, Direction::Egress) => entry::PRICE_EGRESS,
+            (Self::Cost, Direction::Ingress) => entry::COST_INGRESS,
+            (Self::Cost, Direction::Egress) => entry::COST_EGRESS,
         }
     }
 
@@ -69,14 +69,14 @@ impl Purpose {
     const fn handle(self) -> u16 {
         match self {
             Self::Count | Self::Trace => 0x0b5e,
-            Self::Price => 0x0b5f,
+            Self::Cost => 0x0b5f,
         }
     }
 }
 
 /// A direction of a device.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct HookPoint {
     /// The device's name.
     pub device: String,
     /// Its interface index.
@@ -93,12 +93,12 @@ enum Link {
 
 /// All hooks that are ours, of every purpose: they share what is on a device.
 pub struct Hooks {
-    links: BTreeMap<(Purpose, Place), Link>,
+    links: BTreeMap<(Purpose, HookPoint), Link>,
     /// Devices whose `clsact` was made by us.
     made: BTreeSet<u32>,
     tcx: bool,
     /// Places where the filter of a killed one was still at work when we came.
-    taken_over: BTreeSet<(Purpose, Place)>,
+    taken_over: BTreeSet<(Purpose, HookPoint)>,
     /// Held as long as leftovers with our name may be taken for those of the dead.
     alone: Option<UnixListener>,
 }
@@ -119,7 +119,7 @@ impl Hooks {
         &mut self,
         ebpf: &mut Ebpf,
         purpose: Purpose,
-        place: &Place,
+        place: &HookPoint,
         ingress: Ingress,
         mtu: u32,
     ) -> Result<Hook, KernelError> {
@@ -138,7 +138,7 @@ impl Hooks {
         &mut self,
         ebpf: &mut Ebpf,
         purpose: Purpose,
-        place: &Place,
+        place: &HookPoint,
     ) -> Result<SchedClassifierLink, KernelError> {
         if !clsact::present(place.ifindex).await? {
             qdisc_add_clsact(&place.device)
@@ -152,8 +152,8 @@ impl Hooks {
             // Nobody else lives who could own them.
             self.remove_leftover(purpose, place)?;
             // One that timed round trips does it for nobody, whether we do it or not.
-            if !self.links.contains_key(&(Purpose::Price, place.clone())) {
-                self.remove_leftover(Purpose::Price, place)?;
+            if !self.links.contains_key(&(Purpose::Cost, place.clone())) {
+                self.remove_leftover(Purpose::Cost, place)?;
             }
         }
         // A second observer in this namespace takes a handle by its process id.
@@ -163,7 +163,7 @@ impl Hooks {
         attach_classifier(ebpf, purpose.program(place.direction), place, TcAttachOptions::Netlink(options))
     }
 
-    fn remove_leftover(&mut self, purpose: Purpose, place: &Place) -> Result<(), KernelError> {
+    fn remove_leftover(&mut self, purpose: Purpose, place: &HookPoint) -> Result<(), KernelError> {
         let name = purpose.program(place.direction);
         match qdisc_detach_program(&place.device, attach_type(place.direction), name) {
             Ok(()) => {
@@ -186,7 +186,7 @@ impl Hooks {
         &self,
         ebpf: &mut Ebpf,
         purpose: Purpose,
-        place: &Place,
+        place: &HookPoint,
     ) -> Result<bool, KernelError> {
         let Some(link) = self.links.get(&(purpose, place.clone())) else { return Ok(false) };
         match link {
@@ -202,7 +202,7 @@ impl Hooks {
     }
 
     /// Stops watching a place; what is gone already is no error.
-    pub fn detach(&mut self, purpose: Purpose, place: &Place) {
+    pub fn detach(&mut self, purpose: Purpose, place: &HookPoint) {
         match self.links.remove(&(purpose, place.clone())) {
             None => {}
             Some(Link::Xdp(link) | Link::Tcx(link)) => drop(link),
@@ -213,12 +213,12 @@ impl Hooks {
     /// Whether at every place a killed one's filter counted until ours came.
     #[must_use]
     pub fn took_all_over(&self) -> bool {
-        let mut counted = self.links.keys().filter(|(of, _)| *of != Purpose::Price).peekable();
+        let mut counted = self.links.keys().filter(|(of, _)| *of != Purpose::Cost).peekable();
         counted.peek().is_some() && counted.all(|watched| self.taken_over.contains(watched))
     }
 
     /// Places that are watched for a purpose.
-    pub fn places(&self, purpose: Purpose) -> impl Iterator<Item = &Place> {
+    pub fn places(&self, purpose: Purpose) -> impl Iterator<Item = &HookPoint> {
         self.links.keys().filter(move |(of, _)| *of == purpose).map(|(_, place)| place)
     }
 
@@ -262,7 +262,7 @@ fn program_id(ebpf: &mut Ebpf, name: &'static str) -> Result<u32, KernelError> {
     })
 }
 
-fn attach_tcx(ebpf: &mut Ebpf, purpose: Purpose, place: &Place) -> Result<OwnedFd, KernelError> {
+fn attach_tcx(ebpf: &mut Ebpf, purpose: Purpose, place: &HookPoint) -> Result<OwnedFd, KernelError> {
     let program = classifier(ebpf, purpose.program(place.direction))?;
     let fd = program.fd().map_err(|error| in_the_way("attach to", place, &error, None))?.as_fd();
     // First: an earlier program's PASS would blind us.
@@ -273,7 +273,7 @@ fn attach_tcx(ebpf: &mut Ebpf, purpose: Purpose, place: &Place) -> Result<OwnedF
 fn attach_classifier(
     ebpf: &mut Ebpf,
     name: &'static str,
-    place: &Place,
+    place: &HookPoint,
     options: TcAttachOptions,
 ) -> Result<SchedClassifierLink, KernelError> {
     let program = classifier(ebpf, name)?;
@@ -283,7 +283,7 @@ fn attach_classifier(
     program.take_link(id).map_err(|error| in_the_way("attach to", place, &error, None))
 }
 
-async fn attach_xdp(ebpf: &mut Ebpf, place: &Place, mtu: u32) -> Result<OwnedFd, KernelError> {
+async fn attach_xdp(ebpf: &mut Ebpf, place: &HookPoint, mtu: u32) -> Result<OwnedFd, KernelError> {
     let name = if mtu > ONE_BUFFER { entry::XDP_FRAGS } else { entry::XDP };
     let program = xdp(ebpf, name)?;
     let fd = program.fd().map_err(|error| in_the_way("attach XDP to", place, &error, None))?.as_fd();
@@ -318,7 +318,7 @@ fn errno_of(error: &ProgramError) -> Option<i32> {
 
 fn in_the_way(
     operation: &'static str,
-    place: &Place,
+    place: &HookPoint,
     error: &dyn std::error::Error,
     errno: Option<i32>,
 ) -> KernelError {
@@ -331,7 +331,7 @@ mod tests {
 
     #[test]
     fn our_filters_are_known_by_their_programs() {
-        let names: BTreeSet<_> = [Purpose::Count, Purpose::Trace, Purpose::Price]
+        let names: BTreeSet<_> = [Purpose::Count, Purpose::Trace, Purpose::Cost]
             .into_iter()
             .flat_map(|purpose| Direction::ALL.map(|direction| purpose.program(direction)))
             .collect();

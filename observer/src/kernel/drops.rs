@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aya::maps::Array;
-use observer_common::drops::{DropConfig, PLACES, Place, REASONS, Reasons, with};
+use observer_common::drops::{AddressRange, DropConfig, PLACES, REASONS, Reasons, with};
 
 use super::btf::Btf;
 use super::error::{KernelError, chain};
@@ -142,7 +142,7 @@ impl Drops {
             ));
         }
         for (to, (start, end)) in config.place.iter_mut().zip(&stretches) {
-            *to = Place { start: *start, end: *end };
+            *to = AddressRange { start: *start, end: *end };
         }
         config.places = stretches.len().min(PLACES) as u32;
         let Some(reasons) = reasons else {

@@ -42,10 +42,10 @@ pub mod entry {
     /// The same on kernels that give no reason, before 5.17: a program that reads an argument that the
     /// tracepoint has not is refused.
     pub const TRACE_DROP_OLD: &str = "trace_drop_old";
-    /// TC ingress of `--price`, in an object of its own.
-    pub const PRICE_INGRESS: &str = "price_in";
-    /// TC egress of `--price`, in an object of its own.
-    pub const PRICE_EGRESS: &str = "price_out";
+    /// TC ingress of `--cost`, in an object of its own.
+    pub const COST_INGRESS: &str = "cost_in";
+    /// TC egress of `--cost`, in an object of its own.
+    pub const COST_EGRESS: &str = "cost_out";
     /// XDP, one buffer a frame.
     pub const XDP: &str = "observer_xdp";
     /// XDP, several buffers a frame.
@@ -158,8 +158,8 @@ impl Programs {
             .map_max_entries("TOTALS", capacities.slots * 2 * CLASS_STRIDE)
             .map_max_entries("EVENTS", capacities.slots * 2)
             .map_max_entries("PATHS", capacities.paths)
-            .map_max_entries("PATH_USUAL", capacities.paths.saturating_mul(cpus))
-            .map_max_entries("PATH_RARE", capacities.paths.saturating_mul(cpus))
+            .map_max_entries("PATH_HOT", capacities.paths.saturating_mul(cpus))
+            .map_max_entries("PATH_COLD", capacities.paths.saturating_mul(cpus))
             .map_max_entries("PATH_CACHE", PATH_SETS * cpus)
             .map_max_entries("FREE_PATHS", capacities.paths)
             .map_max_entries("PEERS", capacities.peers)

@@ -8,33 +8,33 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, Stack};
 use observer_common::counters::PathCounter;
-use observer_common::path::{PathKey, PathStats, RARE, USUAL, UsualPath};
+use observer_common::path::{COLD_COUNTERS, HOT_COUNTERS, HotPath, PathKey, PathStats};
 
 use super::batch::Batch;
-use super::cells::Cells;
 use super::error::KernelError;
+use super::mmap_array::MmapArray;
 use super::tables::{Shared, failed, possible_cpus};
 use crate::topology::convert;
 
 const NAME: &str = "PATHS";
-const USUALLY: &str = "PATH_USUAL";
-const RARELY: &str = "PATH_RARE";
+const PATH_HOT: &str = "PATH_HOT";
+const PATH_COLD: &str = "PATH_COLD";
 const FREE: &str = "FREE_PATHS";
 const ENTERED: &str = "PATHS_ENTERED";
 /// The keys are read again with every so many readings, whatever `PATHS_ENTERED` says: a filter that a
 /// killed observer has left on clsact goes on entering paths until it is replaced, and counts them elsewhere.
 const READINGS: u32 = 16;
 
-/// Words of a [`UsualPath`], and of the key among them.
-const WORDS: usize = KEY + USUAL;
+/// Words of a [`HotPath`], and of the key among them.
+const WORDS: usize = KEY + HOT_COUNTERS;
 const KEY: usize = 3;
-const _: () = assert!(size_of::<UsualPath>() == WORDS * size_of::<u64>());
+const _: () = assert!(size_of::<HotPath>() == WORDS * size_of::<u64>());
 
 /// The maps of the table of paths.
 pub(super) struct Paths {
     indices: HashMap<MapData, Shared<PathKey>, u32>,
-    usual: Cells<WORDS>,
-    rare: Cells<RARE>,
+    hot: MmapArray<WORDS>,
+    cold: MmapArray<COLD_COUNTERS>,
     /// Indices that each CPU has places for.
     capacity: u32,
     /// CPUs that have places.
@@ -74,8 +74,8 @@ impl Paths {
         owner: bool,
     ) -> Result<Self, KernelError> {
         let indices = map(NAME).map_err(failed("open", NAME))?;
-        let usual = map(USUALLY).and_then(Cells::new).map_err(failed("open", USUALLY))?;
-        let rare = map(RARELY).and_then(Cells::new).map_err(failed("open", RARELY))?;
+        let hot = map(PATH_HOT).and_then(MmapArray::new).map_err(failed("open", PATH_HOT))?;
+        let cold = map(PATH_COLD).and_then(MmapArray::new).map_err(failed("open", PATH_COLD))?;
         let (capacity, batch) = hash(&indices).map_err(failed("open", NAME))?;
         let (mut free, mut entered) = (None, None);
         if owner {
@@ -84,8 +84,8 @@ impl Paths {
         }
         Ok(Self {
             indices: indices.try_into().map_err(failed("open", NAME))?,
-            usual,
-            rare,
+            hot,
+            cold,
             capacity,
             cpus: possible_cpus()? as usize,
             free,
@@ -115,14 +115,14 @@ impl Paths {
         stats.resize(most, PathStats::ZERO);
         for cpu in 0..self.cpus {
             let first = cpu * self.capacity as usize;
-            let usual = self.usual.each(first, most, |index, words| {
-                add(&mut stats[index], &PathCounter::ALL[..USUAL], &words[KEY..]);
+            let hot = self.hot.each(first, most, |index, words| {
+                add(&mut stats[index], &PathCounter::ALL[..HOT_COUNTERS], &words[KEY..]);
             });
-            usual.map_err(failed("read", USUALLY))?;
-            let rare = self
-                .rare
-                .each(first, most, |index, words| add(&mut stats[index], &PathCounter::ALL[USUAL..], words));
-            rare.map_err(failed("read", RARELY))?;
+            hot.map_err(failed("read", PATH_HOT))?;
+            let cold = self.cold.each(first, most, |index, words| {
+                add(&mut stats[index], &PathCounter::ALL[HOT_COUNTERS..], words)
+            });
+            cold.map_err(failed("read", PATH_COLD))?;
         }
         Ok(keys.iter().map(|(key, index)| (*key, stats[*index as usize])).collect())
     }
@@ -185,7 +185,7 @@ impl Paths {
             Err(error) => return Err(failed("write", NAME)(error)),
         }
         // CPUs that remember the place find nobody there, and look in vain for the path.
-        self.clear(&self.usual, index, KEY).map_err(failed("clear", USUALLY))
+        self.clear(&self.hot, index, KEY).map_err(failed("clear", PATH_HOT))
     }
 
     /// Gives the counters of removed paths to new ones. To be called when no program can still be about to
@@ -197,8 +197,8 @@ impl Paths {
         while self.free.is_some()
             && let Some(index) = self.removed.pop()
         {
-            self.clear(&self.usual, index, WORDS).map_err(failed("clear", USUALLY))?;
-            self.clear(&self.rare, index, RARE).map_err(failed("clear", RARELY))?;
+            self.clear(&self.hot, index, WORDS).map_err(failed("clear", PATH_HOT))?;
+            self.clear(&self.cold, index, COLD_COUNTERS).map_err(failed("clear", PATH_COLD))?;
             if let Some(free) = &mut self.free {
                 free.push(index, 0).map_err(failed("write", FREE))?;
             }
@@ -207,7 +207,7 @@ impl Paths {
     }
 
     /// Clears the first `count` words of what all CPUs have at an index.
-    fn clear<const N: usize>(&self, cells: &Cells<N>, index: u32, count: usize) -> Result<(), MapError> {
+    fn clear<const N: usize>(&self, cells: &MmapArray<N>, index: u32, count: usize) -> Result<(), MapError> {
         (0..self.cpus).try_for_each(|cpu| cells.clear(cpu * self.capacity as usize + index as usize, count))
     }
 }

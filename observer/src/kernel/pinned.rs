@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::attach::Ingress;
 use super::error::KernelError;
-use super::live::{Books, Options};
+use super::live::Options;
 use super::pins;
+use super::registry::Registry;
 use super::state::State;
 use super::sys;
 use super::tables::Tables;
@@ -26,7 +27,7 @@ pub struct Pinned {
     /// Which state the books are of.
     id: u32,
     since: u64,
-    books: Books,
+    registry: Registry,
     state: State,
     /// Only these devices; all where it is empty.
     devices: Vec<String>,
@@ -63,9 +64,17 @@ fn look(directory: &Path) -> Result<Option<Pinned>, KernelError> {
         return Ok(None);
     }
     let tables = Tables::open(directory)?;
-    let books = state.books(&tables.blocks()?);
+    let registry = state.registry(&tables.blocks()?);
     let since = state.since;
-    Ok(Some(Pinned { directory: directory.to_owned(), tables, id, since, books, state, devices: Vec::new() }))
+    Ok(Some(Pinned {
+        directory: directory.to_owned(),
+        tables,
+        id,
+        since,
+        registry,
+        state,
+        devices: Vec::new(),
+    }))
 }
 
 impl Pinned {
@@ -87,7 +96,7 @@ impl Pinned {
 
     /// Whose maps they are.
     #[must_use]
-    pub fn says(&self) -> String {
+    pub fn describe(&self) -> String {
         let who = pins::owner(&self.directory).map_or_else(String::new, |pid| format!(", process {pid}"));
         format!("read from the exporter's maps in {}{who}", self.directory.display())
     }
@@ -98,9 +107,9 @@ impl Pinned {
     /// The maps are gone, or cannot be read.
     pub fn read(&mut self) -> Result<Snapshot, KernelError> {
         self.follow()?;
-        let mut snapshot = self.books.snapshot(&self.tables, [])?;
+        let mut snapshot = self.registry.snapshot(&self.tables, [])?;
         // Not among the notes: they say what is incomplete, and nothing is.
-        snapshot.origin = format!("{}, {}", snapshot.origin, self.says());
+        snapshot.origin = format!("{}, {}", snapshot.origin, self.describe());
         if !pins::is_owned(&self.directory) {
             snapshot.notes.push("the exporter has ended: nobody counts until it is started again".to_owned());
             for hook in snapshot.devices.iter_mut().flat_map(|device| &mut device.hooks) {
@@ -113,7 +122,7 @@ impl Pinned {
             snapshot.devices.retain(|device| self.devices.contains(&device.name));
             let wanted = |device: &str| self.devices.iter().any(|wanted| wanted == device);
             snapshot.paths.retain(|path| wanted(&path.id.device));
-            snapshot.strangers.retain(|stranger| wanted(&stranger.id.device));
+            snapshot.unknown_peers.retain(|unknown_peer| wanted(&unknown_peer.id.device));
         }
         Ok(snapshot)
     }
@@ -129,7 +138,7 @@ impl Pinned {
             self.tables = Tables::open(&self.directory)?;
             self.since = state.since;
         }
-        self.books = state.books(&self.tables.blocks()?);
+        self.registry = state.registry(&self.tables.blocks()?);
         self.id = id;
         self.state = state;
         Ok(())

@@ -27,7 +27,7 @@ use super::sys;
 
 /// Maps with what was counted, which the next owner takes over.
 const COUNTED: [&str; 8] =
-    ["TOTALS", "EVENTS", "PATHS", "PATH_USUAL", "PATH_RARE", "FREE_PATHS", "STRANGER_TABLE", "BLOCKS"];
+    ["TOTALS", "EVENTS", "PATHS", "PATH_HOT", "PATH_COLD", "FREE_PATHS", "UNKNOWN_PEERS", "BLOCKS"];
 /// Maps that every owner fills anew; pinned for those who read.
 const FILLED: [&str; 4] = ["DEVICES", "CONFIG", "SIZE_CLASS", "PEERS"];
 /// Maps of the programs that are pinned.
@@ -35,10 +35,10 @@ pub(super) const MAPS: [&str; 12] = [
     "TOTALS",
     "EVENTS",
     "PATHS",
-    "PATH_USUAL",
-    "PATH_RARE",
+    "PATH_HOT",
+    "PATH_COLD",
     "FREE_PATHS",
-    "STRANGER_TABLE",
+    "UNKNOWN_PEERS",
     "BLOCKS",
     "DEVICES",
     "CONFIG",

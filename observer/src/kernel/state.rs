@@ -13,10 +13,11 @@ use observer_common::path::PathKey;
 use serde::{Deserialize, Serialize};
 
 use super::attach::Ingress;
+use super::block_attribution::BlockAttribution;
 use super::error::KernelError;
-use super::ledger::Ledger;
-use super::live::{Books, Options, Slot};
+use super::live::Options;
 use super::load::Capacities;
+use super::registry::{Registry, Slot};
 use super::sys;
 use crate::path_name::PathName;
 use crate::snapshot::{Hook, PathId, Routing};
@@ -56,23 +57,23 @@ pub(super) struct State {
     gaps: u64,
     known: [usize; 2],
     size_bounds: Vec<u32>,
-    slots: Vec<KeptSlot>,
+    slots: Vec<SavedSlot>,
     addresses: Vec<Address>,
     routers: Vec<(u32, IpAddr)>,
-    routing: Vec<KeptRouting>,
+    routing: Vec<SavedRouting>,
     notes: Vec<String>,
     /// What a kernel path had counted when its block came to its present node.
-    base: Vec<(KeptKey, Vec<u64>)>,
+    base: Vec<(SavedKey, Vec<u64>)>,
     retired: Vec<(PathName, Vec<u64>)>,
     /// Blocks of which `BLOCKS` may already say another home than they still have: address, bits, home.
     moving: Vec<(IpAddr, u32, Option<IpAddr>)>,
-    pub(super) options: KeptOptions,
+    pub(super) options: SavedOptions,
     remembered: serde_json::Value,
 }
 
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct KeptOptions {
+pub(super) struct SavedOptions {
     pub(super) workloads: bool,
     pub(super) xdp: bool,
     pub(super) peers: Vec<IpAddr>,
@@ -80,7 +81,7 @@ pub(super) struct KeptOptions {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct KeptSlot {
+struct SavedSlot {
     index: u16,
     device: Device,
     role: u8,
@@ -95,7 +96,7 @@ struct KeptSlot {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct KeptRouting {
+struct SavedRouting {
     ipv6: bool,
     class: u8,
     scope: u8,
@@ -104,7 +105,7 @@ struct KeptRouting {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct KeptKey {
+struct SavedKey {
     peer: IpAddr,
     vni: u32,
     slot: u16,
@@ -129,12 +130,12 @@ fn at<T: Copy>(all: &[T], index: u8, otherwise: T) -> T {
 impl State {
     /// The state of these books.
     pub(super) fn of(
-        books: &Books,
+        registry: &Registry,
         options: &Options,
         moving: Vec<(BlockKey, Option<IpAddr>)>,
         remembered: &serde_json::Value,
     ) -> Self {
-        let Capacities { slots, paths, peers, blocks, .. } = books.capacities;
+        let Capacities { slots, paths, peers, blocks, .. } = registry.capacities;
         let moving = moving.into_iter();
         Self {
             format: FORMAT,
@@ -142,28 +143,33 @@ impl State {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             capacities: [slots, paths, peers, blocks],
             netns: sys::netns().unwrap_or(0),
-            node: books.node.clone(),
-            since: nanoseconds(books.since),
-            unwatched: nanoseconds(books.unwatched),
-            gaps: books.gaps,
-            known: [books.known.0, books.known.1],
-            size_bounds: books.size_bounds.clone(),
-            slots: books.slots.values().map(KeptSlot::of).collect(),
-            addresses: books.topology.addresses.clone(),
-            routers: books.topology.routers.clone(),
-            routing: books.routing.iter().map(KeptRouting::of).collect(),
-            notes: books.topology.notes.clone(),
-            base: books
-                .ledger
+            node: registry.node.clone(),
+            since: nanoseconds(registry.since),
+            unwatched: nanoseconds(registry.unwatched),
+            gaps: registry.gaps,
+            known: [registry.known.0, registry.known.1],
+            size_bounds: registry.size_bounds.clone(),
+            slots: registry.slots.values().map(SavedSlot::of).collect(),
+            addresses: registry.topology.addresses.clone(),
+            routers: registry.topology.routers.clone(),
+            routing: registry.routing.iter().map(SavedRouting::of).collect(),
+            notes: registry.topology.notes.clone(),
+            base: registry
+                .attribution
                 .base
                 .iter()
-                .map(|(key, counted)| (KeptKey::of(key), counted.to_vec()))
+                .map(|(key, counted)| (SavedKey::of(key), counted.to_vec()))
                 .collect(),
-            retired: books.ledger.retired.iter().map(|(id, counted)| (id.into(), counted.to_vec())).collect(),
+            retired: registry
+                .attribution
+                .retired
+                .iter()
+                .map(|(id, counted)| (id.into(), counted.to_vec()))
+                .collect(),
             moving: moving
                 .map(|(block, home)| (convert::from_wire(block.address), block.bits, home))
                 .collect(),
-            options: KeptOptions {
+            options: SavedOptions {
                 workloads: options.choice.workloads,
                 xdp: options.ingress == Ingress::Xdp,
                 peers: options.choice.extra_peers.clone(),
@@ -213,7 +219,7 @@ impl State {
 
     /// The books, and what the owner wanted to be reminded of. `blocks` is what the map of blocks has.
     /// No hook is attached yet.
-    pub(super) fn restore(&self, blocks: &BTreeMap<BlockKey, IpAddr>) -> (Books, serde_json::Value) {
+    pub(super) fn restore(&self, blocks: &BTreeMap<BlockKey, IpAddr>) -> (Registry, serde_json::Value) {
         let mut homes = blocks.clone();
         for (address, bits, home) in &self.moving {
             let block = BlockKey { address: convert::to_wire(*address), bits: *bits };
@@ -222,23 +228,23 @@ impl State {
                 None => homes.remove(&block),
             };
         }
-        let mut books = self.read(homes);
-        for slot in books.slots.values_mut() {
+        let mut registry = self.read(homes);
+        for slot in registry.slots.values_mut() {
             slot.present = false;
             for hook in slot.hooks.iter_mut().filter(|hook| !matches!(hook, Hook::None | Hook::Gone)) {
                 *hook = Hook::Lost;
             }
         }
-        (books, self.remembered.clone())
+        (registry, self.remembered.clone())
     }
 
     /// The books as they stand.
-    fn read(&self, homes: BTreeMap<BlockKey, IpAddr>) -> Books {
+    fn read(&self, homes: BTreeMap<BlockKey, IpAddr>) -> Registry {
         let [slots, paths, peers, blocks] = self.capacities;
         let slots_of = self.slots.iter().filter_map(|slot| Some((slot.device.name.clone(), slot.slot()?)));
-        Books {
+        Registry {
             slots: slots_of.collect(),
-            ledger: Ledger {
+            attribution: BlockAttribution {
                 homes,
                 base: self.base.iter().map(|(key, counted)| (key.key(), counters(counted))).collect(),
                 retired: self
@@ -253,7 +259,7 @@ impl State {
                 notes: self.notes.clone(),
                 ..Topology::default()
             },
-            routing: self.routing.iter().filter_map(KeptRouting::routing).collect(),
+            routing: self.routing.iter().filter_map(SavedRouting::routing).collect(),
             size_bounds: self.size_bounds.clone(),
             capacities: Capacities { slots, paths, peers, blocks, ..Capacities::default() },
             since: Duration::from_nanos(self.since),
@@ -265,10 +271,10 @@ impl State {
     }
 
     /// The books for a reader beside the owner.
-    pub(super) fn books(&self, blocks: &BTreeMap<BlockKey, IpAddr>) -> Books {
-        let (mut books, _) = self.restore(blocks);
-        books.slots = self.read(BTreeMap::new()).slots;
-        books
+    pub(super) fn registry(&self, blocks: &BTreeMap<BlockKey, IpAddr>) -> Registry {
+        let (mut registry, _) = self.restore(blocks);
+        registry.slots = self.read(BTreeMap::new()).slots;
+        registry
     }
 
     /// Names of devices that are watched.
@@ -285,7 +291,7 @@ fn counters(kept: &[u64]) -> [u64; PATH_COUNTERS] {
     counters
 }
 
-impl KeptSlot {
+impl SavedSlot {
     fn of(slot: &Slot) -> Self {
         let watched = &slot.watched;
         Self {
@@ -322,7 +328,7 @@ impl KeptSlot {
     }
 }
 
-impl KeptRouting {
+impl SavedRouting {
     fn of(routing: &Routing) -> Self {
         Self {
             ipv6: routing.ipv6,
@@ -344,7 +350,7 @@ impl KeptRouting {
     }
 }
 
-impl KeptKey {
+impl SavedKey {
     fn of(key: &PathKey) -> Self {
         let PathKey { peer, vni, slot, direction, class } = *key;
         Self { peer: convert::from_wire(peer), vni, slot, direction, class }
@@ -366,8 +372,8 @@ mod tests {
     use crate::topology::{DeviceKind, LinkLayer};
     use observer_common::kind::Direction;
 
-    fn books() -> Books {
-        let mut books = Books::new(Capacities::default(), vec![64, 1_500]);
+    fn registry() -> Registry {
+        let mut registry = Registry::new(Capacities::default(), vec![64, 1_500]);
         let device = Device {
             ifindex: 7,
             name: "eth0".to_owned(),
@@ -392,25 +398,25 @@ mod tests {
             underlay_mtu: None,
         };
         let slot = Slot { index: 3, watched, present: true, hooks: [Hook::Tcx, Hook::Lost], losses: [0, 2] };
-        books.slots.insert("eth0".to_owned(), slot);
+        registry.slots.insert("eth0".to_owned(), slot);
         let peer: IpAddr = [10, 0, 0, 2].into();
         let block = BlockKey { address: convert::to_wire([10, 244, 3, 64].into()), bits: 122 };
-        books.ledger.homes.insert(block, peer);
+        registry.attribution.homes.insert(block, peer);
         let key = PathKey { peer: block.address, vni: block.bits, slot: 3, direction: 1, class: 0 };
-        books.ledger.base.insert(key, [4; PATH_COUNTERS]);
+        registry.attribution.base.insert(key, [4; PATH_COUNTERS]);
         let id = PathId {
             device: "eth0".into(),
             direction: Direction::Egress,
             class: Class::Vxlan,
-            vni: Vni::Foreign,
+            vni: Vni::Unknown,
             peer: "fd00::2".parse().expect("an address"),
         };
-        books.ledger.retired.insert(id, [u64::MAX; PATH_COUNTERS]);
-        books
+        registry.attribution.retired.insert(id, [u64::MAX; PATH_COUNTERS]);
+        registry
     }
 
-    fn written(books: &Books, moving: Vec<(BlockKey, Option<IpAddr>)>) -> State {
-        let state = State::of(books, &Options::default(), moving, &serde_json::json!({"a": 1}));
+    fn written(registry: &Registry, moving: Vec<(BlockKey, Option<IpAddr>)>) -> State {
+        let state = State::of(registry, &Options::default(), moving, &serde_json::json!({"a": 1}));
         let text = serde_json::to_vec(&state).expect("JSON");
         assert_eq!(State::parse(&text).as_ref(), Ok(&state));
         state
@@ -418,33 +424,33 @@ mod tests {
 
     #[test]
     fn books_come_back_as_they_were() {
-        let books = books();
-        let state = written(&books, Vec::new());
-        let (again, remembered) = state.restore(&books.ledger.homes);
-        assert_eq!(again.ledger, books.ledger);
-        assert_eq!(again.since, books.since);
+        let registry = registry();
+        let state = written(&registry, Vec::new());
+        let (again, remembered) = state.restore(&registry.attribution.homes);
+        assert_eq!(again.attribution, registry.attribution);
+        assert_eq!(again.since, registry.since);
         assert_eq!(remembered, serde_json::json!({"a": 1}));
         assert_eq!(again.slots["eth0"].index, 3);
         assert_eq!(again.slots["eth0"].hooks, [Hook::Lost; 2], "nothing is attached yet");
-        let seen = state.books(&books.ledger.homes);
-        assert_eq!(seen.slots, books.slots, "a reader sees them as they are");
+        let seen = state.registry(&registry.attribution.homes);
+        assert_eq!(seen.slots, registry.slots, "a reader sees them as they are");
     }
 
     #[test]
     fn a_block_that_was_on_its_way_is_still_where_it_was() {
-        let books = books();
+        let registry = registry();
         let after: IpAddr = [10, 0, 0, 9].into();
         let new = BlockKey { address: convert::to_wire([10, 244, 9, 0].into()), bits: 122 };
         let homes: BTreeMap<BlockKey, IpAddr> =
-            books.ledger.homes.keys().map(|block| (*block, after)).chain([(new, after)]).collect();
-        let state = written(&books, books.ledger.moving(&homes));
+            registry.attribution.homes.keys().map(|block| (*block, after)).chain([(new, after)]).collect();
+        let state = written(&registry, registry.attribution.moving(&homes));
         // The map has the new homes already, the ledger does not know it.
-        assert_eq!(state.restore(&homes).0.ledger.homes, books.ledger.homes);
+        assert_eq!(state.restore(&homes).0.attribution.homes, registry.attribution.homes);
     }
 
     #[test]
     fn other_layouts_and_capacities_are_refused() {
-        let mut state = written(&books(), Vec::new());
+        let mut state = written(&registry(), Vec::new());
         state.layout += 1;
         let text = serde_json::to_vec(&state).expect("JSON");
         let refused = State::parse(&text).expect_err("another layout");

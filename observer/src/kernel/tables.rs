@@ -9,12 +9,12 @@ use aya::util::nr_cpus;
 use aya::{Ebpf, Pod};
 use observer_common::abi::{
     BlockFacts, BlockKey, Config, DEVICE_PROBES, DEVICE_TABLE, DeviceFacts, Events, PeerFacts, SIZE_TABLE,
-    STRANGERS, Totals, events_index, map_name, totals_index,
+    Totals, UNKNOWN_PEER_SLOTS, events_index, map_name, totals_index,
 };
 use observer_common::address::Address;
 use observer_common::counters::{Event, Total};
 use observer_common::kind::{Class, Direction};
-use observer_common::path::{PEER_WORDS, PathKey, PathStats, Stranger, peer_bit};
+use observer_common::path::{PEER_WORDS, PathKey, PathStats, UnknownPeer, peer_bit};
 
 use super::error::{KernelError, chain};
 use super::paths::Paths;
@@ -72,7 +72,7 @@ pub struct Tables {
     peer_filter: Option<Array<MapData, Shared<[u64; PEER_WORDS]>>>,
     peers: HashMap<MapData, Shared<Address>, Shared<PeerFacts>>,
     blocks: HashMap<MapData, Shared<BlockKey>, Shared<BlockFacts>>,
-    strangers: PerCpuArray<MapData, Shared<Stranger>>,
+    unknown_peers: PerCpuArray<MapData, Shared<UnknownPeer>>,
     /// What was last written to `DEVICES`, which is one value.
     table: Box<[DeviceFacts; DEVICE_TABLE as usize]>,
     /// Which place of the device table holds which interface.
@@ -139,7 +139,7 @@ impl Tables {
             peer_filter: None,
             peers: take!(map, "PEERS"),
             blocks: take!(map, "BLOCKS"),
-            strangers: take!(map, "STRANGER_TABLE"),
+            unknown_peers: take!(map, "UNKNOWN_PEERS"),
             table: Box::new([DeviceFacts::default(); DEVICE_TABLE as usize]),
             places: BTreeMap::new(),
             known: (0, 0),
@@ -302,25 +302,28 @@ impl Tables {
         Ok(blocks)
     }
 
-    /// All strangers, all CPUs together.
+    /// All unknown peers, all CPUs together.
     ///
     /// # Errors
     /// The map cannot be read.
-    pub fn strangers(&self) -> Result<Vec<Stranger>, KernelError> {
-        let mut strangers: BTreeMap<PathKey, Stranger> = BTreeMap::new();
-        for place in 0..STRANGERS {
-            let values = self.strangers.get(&place, 0).map_err(failed("read", "STRANGER_TABLE"))?;
+    pub fn unknown_peers(&self) -> Result<Vec<UnknownPeer>, KernelError> {
+        let mut unknown_peers: BTreeMap<PathKey, UnknownPeer> = BTreeMap::new();
+        for place in 0..UNKNOWN_PEER_SLOTS {
+            let values = self.unknown_peers.get(&place, 0).map_err(failed("read", "UNKNOWN_PEERS"))?;
             for Shared(value) in values.iter().filter(|Shared(value)| value.packets != 0) {
-                let sum =
-                    strangers.entry(value.key).or_insert(Stranger { packets: 0, wire_bytes: 0, ..*value });
+                let sum = unknown_peers.entry(value.key).or_insert(UnknownPeer {
+                    packets: 0,
+                    wire_bytes: 0,
+                    ..*value
+                });
                 sum.packets += value.packets;
                 sum.wire_bytes += value.wire_bytes;
             }
         }
-        Ok(strangers.into_values().collect())
+        Ok(unknown_peers.into_values().collect())
     }
 
-    /// Forgets everything that was counted for these slots, and all paths and strangers: for tests and
+    /// Forgets everything that was counted for these slots, and all paths and unknown peers: for tests and
     /// the benchmark, which hold one packet after the other against what they expect.
     ///
     /// # Errors
@@ -344,10 +347,10 @@ impl Tables {
         let paths: Vec<_> = self.paths.keys()?.into_iter().map(|(key, _)| key).collect();
         self.remove_paths(&paths)?;
         self.paths.recycle()?;
-        for place in 0..STRANGERS {
-            let free = Shared(Stranger { key: PathKey::NOBODY, packets: 0, wire_bytes: 0 });
+        for place in 0..UNKNOWN_PEER_SLOTS {
+            let free = Shared(UnknownPeer { key: PathKey::NOBODY, packets: 0, wire_bytes: 0 });
             let free = PerCpuValues::try_from(vec![free; cpus]).map_err(cannot_reset)?;
-            self.strangers.set(place, free, 0).map_err(failed("write", "STRANGER_TABLE"))?;
+            self.unknown_peers.set(place, free, 0).map_err(failed("write", "UNKNOWN_PEERS"))?;
         }
         Ok(())
     }

@@ -62,7 +62,7 @@ pub fn want(ebpf: &mut Ebpf, wanted: Wanted, steps: &[Step]) -> Result<(), Kerne
     let mut filter: Array<_, Value<[Step; STEPS]>> = Array::try_from(filter).map_err(map)?;
     filter.set(0, Value(program), 0).map_err(write)?;
     // Last: with it the programs begin to send.
-    let asked = ebpf.map_mut("WANTED").ok_or_else(|| missing("WANTED"))?;
+    let asked = ebpf.map_mut("TRACE_CONFIG").ok_or_else(|| missing("TRACE_CONFIG"))?;
     let mut asked: Array<_, Value<Wanted>> = Array::try_from(asked).map_err(map)?;
     let steps = u32::try_from(steps.len()).unwrap_or(0);
     asked.set(0, Value(Wanted { steps, ..wanted }), 0).map_err(write)

@@ -90,7 +90,7 @@ pub struct Underlay {
 
 /// Packets that do not fit the way that they take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooBig {
+pub struct Ptb {
     /// How many.
     pub packets: u64,
     /// Every direction of every underlay and tunnel device was measured.
@@ -165,8 +165,8 @@ impl Report {
     /// drop; `None` where no direction of any such device was measured. At a tunnel device a packet that does
     /// not fit is counted once, whatever else is too small for it.
     #[must_use]
-    pub fn too_big(&self) -> Option<TooBig> {
-        let (mut measured, mut sum) = (false, TooBig { packets: 0, complete: true });
+    pub fn ptb(&self) -> Option<Ptb> {
+        let (mut measured, mut sum) = (false, Ptb { packets: 0, complete: true });
         for line in self.lines() {
             let counters: &[Total] = match line.device.device.role {
                 Role::Underlay => &[Total::Oversized],
@@ -239,9 +239,9 @@ mod tests {
         let fragmented = of(Role::Tunnel, Total::WouldFragment);
         assert!(fragmented > 0);
         let packets = fragmented + of(Role::Tunnel, Total::WouldDrop) + of(Role::Underlay, Total::Oversized);
-        assert_eq!(report.too_big(), Some(TooBig { packets, complete: true }));
+        assert_eq!(report.ptb(), Some(Ptb { packets, complete: true }));
         let lost = Report::between(&fixture::snapshot(10), &fixture::lost(11, 10));
-        assert!(lost.too_big().is_some_and(|sum| !sum.complete));
+        assert!(lost.ptb().is_some_and(|sum| !sum.complete));
     }
 
     #[test]

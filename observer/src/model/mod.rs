@@ -1,15 +1,15 @@
 //! What the counters mean: differences, rates, shares and ratios, each defined once. Pure.
 
 pub mod compare;
+mod cost;
 mod figures;
 mod lines;
 mod mode;
-mod price;
 mod report;
 pub mod whatif;
 
+pub use cost::{CostReport, HookRttRow, RoundTrips, SoftirqRow, SpanRow, TcpRow};
 pub use figures::{Figures, Fragments, PathFigures};
-pub use lines::{Line, PathLine, State, TooBig, Underlay, per_second};
+pub use lines::{Line, PathLine, Ptb, State, Underlay, per_second};
 pub use mode::Mode;
-pub use price::{PriceReport, RoundTrips, SoftirqRow, SpanRow, TcpRow, WireRow};
 pub use report::{DeviceRow, PathRow, Report, Row};

@@ -7,8 +7,8 @@ use observer_common::abi::SIZE_CLASSES;
 use observer_common::counters::{EVENTS, Event, Merge, PathCounter};
 use observer_common::kind::{Class, Direction};
 
-use super::{Figures, PathFigures, PriceReport};
-use crate::snapshot::{Device, Fill, Hook, Path, PathId, Routing, Snapshot, Stranger};
+use super::{CostReport, Figures, PathFigures};
+use crate::snapshot::{Device, Fill, Hook, Path, PathId, Routing, Snapshot, UnknownPeer};
 use crate::topology::Scope;
 
 /// What happened between two snapshots; or, with one, since the source started counting.
@@ -33,13 +33,13 @@ pub struct Report {
     /// The earlier snapshot had the same paths at the same places.
     pub same_paths: bool,
     /// Tunnel senders and receivers that are no known nodes, in total.
-    pub strangers: Vec<Stranger>,
+    pub unknown_peers: Vec<UnknownPeer>,
     /// How full the tables are.
     pub fill: Fill,
     /// Where pod blocks of other nodes are routed, as in the later snapshot.
     pub routing: Vec<Routing>,
     /// What encapsulation cost; `None` where it was not asked for.
-    pub price: Option<PriceReport>,
+    pub cost: Option<CostReport>,
     /// Upper bounds of the size classes, inclusive.
     pub size_bounds: Vec<u32>,
     /// What is incomplete or could not be measured, as sentences.
@@ -186,7 +186,7 @@ impl Report {
             interval,
             node: later.node.clone(),
             origin: later.origin.clone(),
-            strangers: later.strangers.clone(),
+            unknown_peers: later.unknown_peers.clone(),
             fill: later.fill,
             routing: later.routing.clone(),
             size_bounds: later.size_bounds.clone(),
@@ -198,11 +198,9 @@ impl Report {
             report.add_device(before, device);
         }
         report.add_paths(earlier, later);
-        report.price = later.price.as_ref().map(|price| {
-            let before = earlier.and_then(|e| e.price.as_ref());
-            PriceReport::between(before, price, interval, |device, direction| {
-                report.counted(device, direction)
-            })
+        report.cost = later.cost.as_ref().map(|cost| {
+            let before = earlier.and_then(|e| e.cost.as_ref());
+            CostReport::between(before, cost, interval, |device, direction| report.counted(device, direction))
         });
         report
     }
@@ -274,10 +272,10 @@ impl Report {
                 "{overflow} packets at {place} belong to paths that found no room: the paths are incomplete"
             ));
         }
-        let strangers = events[Event::StrangerOverflow as usize];
-        if strangers != 0 {
+        let unknown_peers = events[Event::UnknownPeerOverflow as usize];
+        if unknown_peers != 0 {
             self.notes.push(format!(
-                "{strangers} packets at {place} came from or went to strangers that found no room: the strangers are incomplete"
+                "{unknown_peers} packets at {place} came from or went to unknown peers that found no room: the unknown peers are incomplete"
             ));
         }
     }

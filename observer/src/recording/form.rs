@@ -8,8 +8,8 @@ use observer_common::kind::{Class, Direction};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::price::{PriceForm, said};
-use super::words::Word;
+use super::cost::{CostForm, said};
+use super::names::Word;
 use crate::snapshot::{Device, Fill, Hook, Routing, Tunnel};
 use crate::topology::{Role, Scope};
 
@@ -105,7 +105,7 @@ pub(super) struct Line {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) paths: Option<TableForm<PathForm>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) strangers: Option<TableForm<IdForm>>,
+    pub(super) unknown_peers: Option<TableForm<IdForm>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) programs: Option<TableForm<ProgramForm>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,7 +116,7 @@ pub(super) struct Line {
     pub(super) notes: Option<Vec<String>>,
     /// `null`: what encapsulation costs is not measured any more.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "said")]
-    pub(super) price: Option<Option<PriceForm>>,
+    pub(super) cost: Option<Option<CostForm>>,
 }
 
 /// A table of counters: new rows, and what was added to rows.
@@ -158,7 +158,7 @@ pub(super) struct TotalsForm {
     pub(super) encapsulation: Word<Class>,
 }
 
-/// Who a path or a stranger is.
+/// Who a path or a unknown peer is.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct IdForm {
     pub(super) device: String,
@@ -167,7 +167,7 @@ pub(super) struct IdForm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) vni: Option<u32>,
     #[serde(default, skip_serializing_if = "is_false")]
-    pub(super) foreign_vni: bool,
+    pub(super) unknown_vni: bool,
     pub(super) peer: IpAddr,
 }
 

@@ -5,15 +5,15 @@
 //! killed leaves what there was. [`Recording`] reads the same way and holds one snapshot at a time.
 
 mod bins;
+mod cost;
 mod error;
 mod form;
-mod price;
+mod names;
 mod reader;
 mod rows;
 mod table;
 #[cfg(test)]
 mod tests;
-mod words;
 mod writer;
 
 pub use bins::Bins;
@@ -24,8 +24,8 @@ pub use writer::Writer;
 
 /// The version of the form. Readers ignore fields that they do not know; a change that would mislead them
 /// gets a new number.
-pub const SCHEMA: &str = "observer-recording/1";
+pub const SCHEMA: &str = "observer-recording/2";
 /// The schema without its number.
 const FAMILY: &str = "observer-recording/";
 /// The newest number that this Observer reads.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;

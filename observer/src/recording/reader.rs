@@ -208,16 +208,16 @@ impl Recording {
         let in_table = |name: &'static str| move |cause: String| format!("{name}: {cause}");
         line.totals.map_or(Ok(()), |form| apply(&mut self.totals, form)).map_err(in_table("totals"))?;
         line.paths.map_or(Ok(()), |form| apply(&mut state.paths, form)).map_err(in_table("paths"))?;
-        line.strangers
-            .map_or(Ok(()), |form| apply(&mut state.strangers, form))
-            .map_err(in_table("strangers"))?;
+        line.unknown_peers
+            .map_or(Ok(()), |form| apply(&mut state.unknown_peers, form))
+            .map_err(in_table("unknown_peers"))?;
         line.programs
             .map_or(Ok(()), |form| apply(&mut state.programs, form))
             .map_err(in_table("programs"))?;
-        match line.price {
+        match line.cost {
             None => {}
-            Some(None) => state.price = None,
-            Some(Some(form)) => form.apply(&mut state.price)?,
+            Some(None) => state.cost = None,
+            Some(Some(form)) => form.apply(&mut state.cost)?,
         }
         let mut snapshot = state.clone();
         for row in &self.totals {

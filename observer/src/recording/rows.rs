@@ -1,4 +1,4 @@
-//! The rows of the tables: totals, paths, strangers, programs.
+//! The rows of the tables: totals, paths, unknown peers, programs.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -7,9 +7,9 @@ use observer_common::abi::SIZE_CLASSES;
 use observer_common::counters::{PATH_COUNTERS, PathCounter, TOTALS, Total};
 
 use super::form::{IdForm, PathForm, ProgramForm, TotalsForm, nanoseconds};
+use super::names::Word;
 use super::table::Row;
-use super::words::Word;
-use crate::snapshot::{Path, PathId, Program, Stranger, Totals, Vni};
+use crate::snapshot::{Path, PathId, Program, Totals, UnknownPeer, Vni};
 
 /// Totals with the device that they belong to.
 pub(super) struct DeviceTotals {
@@ -74,7 +74,7 @@ impl From<&PathId> for IdForm {
             direction: Word(id.direction),
             encapsulation: Word(id.class),
             vni: if let Vni::Own(number) = id.vni { Some(number) } else { None },
-            foreign_vni: id.vni == Vni::Foreign,
+            unknown_vni: id.vni == Vni::Unknown,
             peer: id.peer,
         }
     }
@@ -88,7 +88,7 @@ impl From<IdForm> for PathId {
             class: form.encapsulation.0,
             vni: match form.vni {
                 Some(number) => Vni::Own(number),
-                None if form.foreign_vni => Vni::Foreign,
+                None if form.unknown_vni => Vni::Unknown,
                 None => Vni::None,
             },
             peer: form.peer,
@@ -125,7 +125,7 @@ impl Row for Path {
     }
 }
 
-impl Row for Stranger {
+impl Row for UnknownPeer {
     type Form = IdForm;
     const COLUMNS: usize = 2;
 

@@ -4,17 +4,17 @@ use std::io::{self, BufReader, Cursor, Write};
 use std::time::Duration;
 
 use observer_common::abi::SIZE_CLASSES;
+use observer_common::cost::BUCKETS;
 use observer_common::counters::{EVENTS, PATH_COUNTERS, TOTALS};
 use observer_common::kind::{Class, Direction};
-use observer_common::price::BUCKETS;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::{End, Header, Recording, Writer};
-use crate::price::{Discarded, Drops, Offload, Price, Softirq, Span, TcpPath, WirePath};
+use crate::cost::{Cost, Discarded, Drops, HookRttPath, Offload, Softirq, Span, TcpPath};
 use crate::snapshot::{
-    Device, Fill, Hook, Path, PathId, Program, Routing, Snapshot, Stranger, Totals, Tunnel, Vni,
+    Device, Fill, Hook, Path, PathId, Program, Routing, Snapshot, Totals, Tunnel, UnknownPeer, Vni,
 };
 use crate::source::Source as _;
 use crate::topology::{Role, Scope};
@@ -65,20 +65,20 @@ fn fixtures() -> Vec<Snapshot> {
     vec![fixture::snapshot(10), fixture::lost(11, 10), fixture::snapshot(12), fixture::snapshot(5)]
 }
 
-/// The price comes, counts, changes a row, begins anew and goes.
-fn priced() -> Vec<Snapshot> {
-    let mut more = fixture::priced(14);
-    let price = more.price.as_mut().expect("it is measured");
-    price.missing.push("vxlan.calico: only 32 tunnel devices are measured".to_owned());
-    price.spans.remove(0);
+/// The cost comes, counts, changes a row, begins anew and goes.
+fn with_cost() -> Vec<Snapshot> {
+    let mut more = fixture::with_cost(14);
+    let cost = more.cost.as_mut().expect("it is measured");
+    cost.missing.push("vxlan.calico: only 32 tunnel devices are measured".to_owned());
+    cost.spans.remove(0);
     vec![
         fixture::snapshot(10),
-        fixture::priced(12),
-        fixture::priced(13),
+        fixture::with_cost(12),
+        fixture::with_cost(13),
         more,
-        fixture::priced(3),
+        fixture::with_cost(3),
         fixture::snapshot(15),
-        fixture::priced(16),
+        fixture::with_cost(16),
     ]
 }
 
@@ -95,19 +95,19 @@ fn a_recording_is_what_was_recorded() {
 
 #[test]
 fn what_encapsulation_costs_is_recorded_where_it_was_measured() {
-    let bytes = written(&priced(), Some(End::Done));
+    let bytes = written(&with_cost(), Some(End::Done));
     let read: Vec<Snapshot> = recording(&bytes).map(|snapshot| snapshot.expect("readable")).collect();
-    assert_eq!(read, priced());
+    assert_eq!(read, with_cost());
     let text = String::from_utf8(bytes).expect("text");
     let lines: Vec<&str> = text.lines().collect();
-    assert!(!lines[1].contains("price"), "what was not measured is not there: {}", lines[1]);
-    let price = |line: &str| {
+    assert!(!lines[1].contains("cost"), "what was not measured is not there: {}", lines[1]);
+    let cost = |line: &str| {
         let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
-        line["price"].to_string()
+        line["cost"].to_string()
     };
-    assert!(!price(lines[3]).contains("vxlan.calico"), "who they are is said once: {}", price(lines[3]));
-    assert!(lines[6].contains(r#""price":null"#), "{}", lines[6]);
-    let same = written(&[fixture::priced(7), fixture::priced(7)], Some(End::Done));
+    assert!(!cost(lines[3]).contains("vxlan.calico"), "who they are is said once: {}", cost(lines[3]));
+    assert!(lines[6].contains(r#""cost":null"#), "{}", lines[6]);
+    let same = written(&[fixture::with_cost(7), fixture::with_cost(7)], Some(End::Done));
     assert_eq!(
         String::from_utf8(same).expect("text").lines().nth(2),
         Some(r#"{"taken":[1795348807,0],"counting":[7,0]}"#)
@@ -115,33 +115,33 @@ fn what_encapsulation_costs_is_recorded_where_it_was_measured() {
 }
 
 #[test]
-fn a_price_of_before_round_trips_at_the_hooks_is_read() {
-    let mut old = vec![fixture::priced(12), fixture::priced(13)];
-    for price in old.iter_mut().flat_map(|snapshot| &mut snapshot.price) {
-        price.wire.clear();
+fn a_cost_of_before_round_trips_at_the_hooks_is_read() {
+    let mut old = vec![fixture::with_cost(12), fixture::with_cost(13)];
+    for cost in old.iter_mut().flat_map(|snapshot| &mut snapshot.cost) {
+        cost.hook_rtt.clear();
     }
     let bytes = written(&old, Some(End::Done));
     let text = String::from_utf8(bytes.clone()).expect("text");
-    assert!(text.contains("\"tcp\"") && !text.contains("\"wire\""), "as the writers of before wrote it");
+    assert!(text.contains("\"tcp\"") && !text.contains("\"hook_rtt\""), "as the writers of before wrote it");
     let read: Vec<Snapshot> = recording(&bytes).map(|snapshot| snapshot.expect("readable")).collect();
     assert_eq!(read, old);
 }
 
 #[test]
-fn a_price_that_cannot_be_is_refused_and_later_ones_are_read() {
-    let good = String::from_utf8(written(&priced()[1..3], Some(End::Done))).expect("text");
+fn a_cost_that_cannot_be_is_refused_and_later_ones_are_read() {
+    let good = String::from_utf8(written(&with_cost()[1..3], Some(End::Done))).expect("text");
     for (from, to, expected) in [
-        (r#""sample":64,"#, "", "line 2: the first price lacks `sample`"),
+        (r#""sample":64,"#, "", "line 2: the first cost lacks `sample`"),
         (r#""cpu":0"#, r#""cpu":-1"#, "line 2: "),
-        (r#""softirqs":{"columns":["#, r#""softirqs":{"columns":["one","#, "price: softirqs: a row has 2"),
+        (r#""softirqs":{"columns":["#, r#""softirqs":{"columns":["one","#, "cost: softirqs: a row has 2"),
     ] {
         assert!(good.contains(from), "{from}");
         let said = complaint(good.replacen(from, to, 1).as_bytes());
         assert!(said.contains(expected), "{said}");
     }
-    let later = good.replace(r#""price":{"#, r#""price":{"later":[1],"#);
+    let later = good.replace(r#""cost":{"#, r#""cost":{"later":[1],"#);
     let read: Vec<Snapshot> = recording(later.as_bytes()).map(|s| s.expect("readable")).collect();
-    assert_eq!(read, priced()[1..3]);
+    assert_eq!(read, with_cost()[1..3]);
 }
 
 #[test]
@@ -185,12 +185,12 @@ fn a_cut_is_no_damage_wherever_it_is() {
 fn what_is_no_recording_is_refused() {
     let cases: [(&[u8], &str); 5] = [
         (b"", "it is empty"),
-        (b"\xd4\xc3\xb2\xa1 a capture\n", "line 1 is no JSON object with the schema observer-recording/1"),
+        (b"\xd4\xc3\xb2\xa1 a capture\n", "line 1 is no JSON object with the schema observer-recording/2"),
         (b"[1]\n", "line 1 is no JSON object"),
-        (br#"{"schema":"observer-stat/1"}"#, "line 1 has the schema `observer-stat/1` instead of"),
+        (br#"{"schema":"observer-stat/2"}"#, "line 1 has the schema `observer-stat/2` instead of"),
         (
-            br#"{"schema":"observer-recording/2","new":true}"#,
-            "its form is observer-recording/2, and this Observer reads up to observer-recording/1; read it \
+            br#"{"schema":"observer-recording/3","new":true}"#,
+            "its form is observer-recording/3, and this Observer reads up to observer-recording/2; read it \
              with the Observer that wrote it, or a newer one",
         ),
     ];
@@ -341,7 +341,7 @@ fn text() -> impl Strategy<Value = String> {
 prop_compose! {
     fn id()(
         device in "[a-c]", direction in direction(), class in class(),
-        vni in prop_oneof![Just(Vni::None), Just(Vni::Foreign), any::<u32>().prop_map(Vni::Own)],
+        vni in prop_oneof![Just(Vni::None), Just(Vni::Unknown), any::<u32>().prop_map(Vni::Own)],
         peer in any::<std::net::IpAddr>(),
     ) -> PathId {
         PathId { device: device.into(), direction, class, vni, peer }
@@ -403,20 +403,20 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn price()(
+    fn cost()(
         sample in any::<u32>(), measuring in duration(), probe in any::<u64>(), discarded in any::<[u64; 5]>(),
         spans in btree_map("[a-c]", span(), 0..3),
         softirqs in btree_map(any::<u32>(), any::<[u64; 2]>(), 0..3),
         tcp in btree_map(any::<std::net::IpAddr>(), (class(), any::<[u64; 3]>(), buckets()), 0..3),
         drops in btree_map((any::<std::net::IpAddr>(), text()), (class(), direction(), any::<u64>()), 0..3),
         missing in vec(text(), 0..2),
-        wire in btree_map(any::<std::net::IpAddr>(), (class(), any::<[u64; 2]>(), buckets()), 0..3),
-    ) -> Price {
+        hook_rtt in btree_map(any::<std::net::IpAddr>(), (class(), any::<[u64; 2]>(), buckets()), 0..3),
+    ) -> Cost {
         let [unsent, undelivered, interrupted, unreadable, uncounted] = discarded;
         let busy = |(cpu, [transmit, receive]): (u32, [u64; 2])| Softirq {
             cpu, transmit: Duration::from_nanos(transmit), receive: Duration::from_nanos(receive),
         };
-        Price {
+        Cost {
             sample,
             measuring,
             probe: Duration::from_nanos(probe),
@@ -434,9 +434,9 @@ prop_compose! {
                 .map(|((peer, reason), (class, direction, packets))| Drops { peer, class, direction, reason, packets })
                 .collect(),
             missing,
-            wire: wire
+            hook_rtt: hook_rtt
                 .into_iter()
-                .map(|(peer, (class, [samples, sum], buckets))| WirePath {
+                .map(|(peer, (class, [samples, sum], buckets))| HookRttPath {
                     peer, class, samples, sum: Duration::from_nanos(sum), buckets,
                 })
                 .collect(),
@@ -450,13 +450,13 @@ prop_compose! {
         words in (text(), text()),
         devices in btree_map("[a-d]", device(), 0..4),
         paths in btree_map(id(), (select(&Scope::ALL[..]), counters::<PATH_COUNTERS>()), 0..6),
-        strangers in btree_map(id(), (counter(), counter()), 0..4),
+        unknown_peers in btree_map(id(), (counter(), counter()), 0..4),
         fill in fill(),
         routing in btree_set((any::<bool>(), class(), select(&Scope::ALL[..])), 0..4),
         programs in btree_map(text(), (counter(), any::<u64>()), 0..3),
         size_bounds in vec(any::<u32>(), 0..4),
         notes in vec(text(), 0..3),
-        price in proptest::option::of(price()),
+        cost in proptest::option::of(cost()),
     ) -> Snapshot {
         let named = |(name, device): (String, Device)| Device { name, ..device };
         let program = |(name, (runs, nanos)): (String, (u64, u64))| {
@@ -469,12 +469,12 @@ prop_compose! {
             origin: words.1,
             devices: devices.into_iter().map(named).collect(),
             paths: paths.into_iter().map(|(id, (scope, counters))| Path { id, scope, counters }).collect(),
-            strangers: strangers
+            unknown_peers: unknown_peers
                 .into_iter()
-                .map(|(id, (packets, wire_bytes))| Stranger { id, packets, wire_bytes })
+                .map(|(id, (packets, wire_bytes))| UnknownPeer { id, packets, wire_bytes })
                 .collect(),
             fill,
-            price,
+            cost,
             routing: routing
                 .into_iter()
                 .map(|(ipv6, class, scope)| Routing { ipv6, class, scope, blocks: 1, peers: 2 })
@@ -497,7 +497,7 @@ fn grown(mut earlier: Snapshot, other: Snapshot, step: u64) -> Snapshot {
     for path in &mut earlier.paths {
         path.counters[(step % 16) as usize] = path.counters[(step % 16) as usize].saturating_add(step);
     }
-    for span in earlier.price.iter_mut().flat_map(|price| &mut price.spans) {
+    for span in earlier.cost.iter_mut().flat_map(|cost| &mut cost.spans) {
         span.packets = span.packets.saturating_add(step);
     }
     earlier
@@ -525,7 +525,7 @@ proptest! {
 
     #[test]
     fn no_bytes_make_the_reader_panic(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
-        let mut bytes = written(&[fixtures(), priced()].concat(), Some(End::Done));
+        let mut bytes = written(&[fixtures(), with_cost()].concat(), Some(End::Done));
         let at = at.index(bytes.len());
         bytes[at] = byte;
         if let Ok(recording) = Recording::read("test.json", Cursor::new(bytes)) {

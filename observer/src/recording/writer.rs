@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::SCHEMA;
+use super::cost;
 use super::form::{End, FillForm, Header, HeaderLine, Line, Time};
-use super::price;
 use super::rows::DeviceTotals;
 use super::table::difference;
 use crate::snapshot::{Device, Snapshot};
@@ -91,13 +91,13 @@ impl<W: Write> Writer<W> {
             devices: (first || facts != devices(last)).then(|| facts.iter().map(Into::into).collect()),
             totals: difference(&self.last_totals, totals),
             paths: difference(&last.paths, &now.paths),
-            strangers: difference(&last.strangers, &now.strangers),
+            unknown_peers: difference(&last.unknown_peers, &now.unknown_peers),
             programs: difference(&last.programs, &now.programs),
             fill: (first || now.fill != last.fill).then(|| FillForm::from(&now.fill)),
             routing: (first || now.routing != last.routing)
                 .then(|| now.routing.iter().map(Into::into).collect()),
             notes: (now.notes != last.notes).then(|| now.notes.clone()),
-            price: price::between(last.price.as_ref(), now.price.as_ref()),
+            cost: cost::between(last.cost.as_ref(), now.cost.as_ref()),
         }
     }
 

@@ -74,8 +74,8 @@ impl Topology {
         };
         let usual = self.watched.iter().find(|w| UDP_TUNNELS.contains(&w.class));
         let mut config = Config {
-            usual_udp_class: usual.map_or(Class::None, |w| w.class) as u32,
-            usual_udp_vni: usual.and_then(|w| w.vni).unwrap_or(VNI_NONE),
+            fast_udp_class: usual.map_or(Class::None, |w| w.class) as u32,
+            fast_udp_vni: usual.and_then(|w| w.vni).unwrap_or(VNI_NONE),
             coarse4: coarse(counted(false).map(word)),
             coarse6: coarse(counted(true).map(word)),
             vnis: bounded(&self.vnis, "VNIs", &mut notes),

@@ -6,4 +6,4 @@ mod packet;
 
 pub use compile::compile;
 pub use filter::{Expression, FilterError, Term};
-pub use packet::{Dropped, Told, told};
+pub use packet::{Dropped, TracedPacket, told};

@@ -3,18 +3,18 @@
 use std::net::IpAddr;
 
 use observer_common::abi::{Config, DeviceFacts, role};
-use observer_common::account::{Observation, Site, look};
+use observer_common::account::{Observation, Site, classify};
 use observer_common::address::Address;
 use observer_common::event::{Event, Why};
 use observer_common::kind::Direction;
-use observer_common::packet::{Frame, Malformed, Position, Slice, too_big};
+use observer_common::packet::{Frame, Malformed, Position, Slice, ptb};
 
 use crate::header::{Header, Signal, header, signal};
 use crate::topology::convert::from_wire;
 
 /// What is told of one packet.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct TracedPacket {
     /// Where and why.
     pub event: Event,
     /// Name of the device.
@@ -27,8 +27,8 @@ pub struct Told {
     pub outer: Option<Header>,
     /// The inner header.
     pub inner: Option<Header>,
-    /// The too-big message in it.
-    pub too_big: Option<Signal>,
+    /// The PTB message in it.
+    pub ptb: Option<Signal>,
     /// The kernel dropped it: its name for the reason, and the function, where they are known.
     pub drop: Option<Dropped>,
     /// The packet's first bytes.
@@ -46,7 +46,7 @@ pub struct Dropped {
 
 /// Reads what the kernel sent; `now` is what to add to its clock for nanoseconds since 1970.
 #[must_use]
-pub fn told(event: Event, bytes: &[u8], device: &str, config: &Config, clock: u64) -> Told {
+pub fn told(event: Event, bytes: &[u8], device: &str, config: &Config, clock: u64) -> TracedPacket {
     let packet = Slice(bytes);
     let facts = DeviceFacts {
         ifindex: event.ifindex,
@@ -64,22 +64,22 @@ pub fn told(event: Event, bytes: &[u8], device: &str, config: &Config, clock: u6
         tag_beside: event.tag_beside != 0,
         zero_length_is_big: event.gso_size != 0,
     };
-    look(&packet, &site, &mut seen);
-    let message = seen.too_big().and_then(|(at, protocol)| too_big(&packet, u32::from(at), protocol, config));
-    Told {
+    classify(&packet, &site, &mut seen);
+    let message = seen.ptb().and_then(|(at, protocol)| ptb(&packet, u32::from(at), protocol, config));
+    TracedPacket {
         time: event.time.saturating_add(clock),
         device: device.to_owned(),
         peer: (event.peer != Address::UNSPECIFIED).then(|| from_wire(event.peer)),
         outer: header(&packet, &seen.parsed.outer),
         inner: header(&packet, &seen.parsed.inner),
-        too_big: message.as_ref().map(signal),
+        ptb: message.as_ref().map(signal),
         drop: None,
         bytes: bytes.to_vec(),
         event,
     }
 }
 
-impl Told {
+impl TracedPacket {
     /// Its reasons, the most telling first.
     pub fn reasons(&self) -> impl Iterator<Item = Why> {
         Why::ALL.iter().copied().filter(|why| self.event.is(*why))

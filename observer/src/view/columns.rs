@@ -11,7 +11,7 @@ pub(crate) fn vni(vni: Vni) -> String {
     match vni {
         Vni::None => super::units::UNKNOWN.to_owned(),
         Vni::Own(number) => number.to_string(),
-        Vni::Foreign => "foreign".to_owned(),
+        Vni::Unknown => "unknown".to_owned(),
     }
 }
 
@@ -87,9 +87,9 @@ pub(crate) fn counter(line: &PathLine, form: &Form, counter: PathCounter) -> Cel
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for sorting only")]
-pub(crate) fn too_big(line: &PathLine) -> Cell {
+pub(crate) fn ptb(line: &PathLine) -> Cell {
     let figures = &line.path.figures;
-    let (count, mtu) = (figures.get(PathCounter::TooBig), figures.get(PathCounter::TooBigMtu));
+    let (count, mtu) = (figures.get(PathCounter::Ptb), figures.get(PathCounter::PtbMtu));
     let text = match (count, mtu) {
         (0, _) if line.state != State::Measured => return Cell::unknown(),
         (0, _) => "0".to_owned(),
@@ -138,7 +138,7 @@ pub(crate) fn paths<'a>() -> Vec<Column<PathLine<'a>>> {
         column("W.DROP", Form::count_unit, true, 11, |line, form| {
             counter(line, form, PathCounter::WouldDrop).notice_if_any()
         }),
-        column("TOO BIG", |_| "(MTU)", true, 10, |line, _| too_big(line)),
+        column("PTB", |_| "(MTU)", true, 10, |line, _| ptb(line)),
     ]
 }
 
@@ -146,7 +146,7 @@ fn vni_cell(id: Vni) -> Cell {
     match id {
         Vni::None => Cell::unknown(),
         Vni::Own(number) => Cell::number(f64::from(number), number.to_string()),
-        Vni::Foreign => Cell::text("foreign").tone(Tone::Notice),
+        Vni::Unknown => Cell::text("unknown").tone(Tone::Notice),
     }
 }
 

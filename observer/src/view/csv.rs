@@ -76,7 +76,7 @@ pub fn paths(report: &Report) -> String {
         let vni = match id.vni {
             Vni::None => String::new(),
             Vni::Own(number) => number.to_string(),
-            Vni::Foreign => "foreign".to_owned(),
+            Vni::Unknown => "unknown".to_owned(),
         };
         let mut fields = common(report);
         fields.extend([

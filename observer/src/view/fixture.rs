@@ -5,15 +5,15 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::observer::price::{Discarded, Drops, Offload, Price, Softirq, Span, TcpPath, WirePath};
+use super::observer::cost::{Cost, Discarded, Drops, HookRttPath, Offload, Softirq, Span, TcpPath};
 use super::observer::snapshot::{
-    Device, Fill, Hook, Path, PathId, Routing, Snapshot, Stranger, Totals, Tunnel, Vni,
+    Device, Fill, Hook, Path, PathId, Routing, Snapshot, Totals, Tunnel, UnknownPeer, Vni,
 };
 use super::observer::topology::{Role, Scope};
 use observer_common::abi::SIZE_CLASSES;
+use observer_common::cost::{BUCKETS, bucket};
 use observer_common::counters::{EVENTS, Event, PATH_COUNTERS, PathCounter, TOTALS, Total};
 use observer_common::kind::{Class, Direction};
-use observer_common::price::{BUCKETS, bucket};
 
 /// Upper bounds of the size classes.
 const BOUNDS: [u32; 9] = [64, 128, 256, 512, 1_024, 1_400, 1_450, 1_480, 1_500];
@@ -133,7 +133,7 @@ fn devices(seconds: u64) -> Vec<Device> {
             sum(Egress, External, &[WORLD_OUT], 14),
         ],
     );
-    eth0.events[0][Event::TooBigV4 as usize] = packets(10, seconds) / 20;
+    eth0.events[0][Event::PtbV4 as usize] = packets(10, seconds) / 20;
     eth0.events[0][Event::TruncatedIp as usize] = packets(10, seconds) / 10;
     let mut leaving = sum(Egress, Native, &[inner(BULK), inner(FAR_BULK)], 14);
     leaving.counters[Total::WouldFragment as usize] = packets(120, seconds);
@@ -165,11 +165,11 @@ pub(crate) fn snapshot(seconds: u64) -> Snapshot {
     let mut hurt = far(Egress, Class::Vxlan, FAR_BULK);
     hurt.counters[PathCounter::OuterFirst as usize] = packets(120, seconds);
     hurt.counters[PathCounter::OuterLast as usize] = packets(120, seconds);
-    hurt.counters[PathCounter::TooBig as usize] = packets(10, seconds) / 20;
-    hurt.counters[PathCounter::TooBigMtu as usize] = 1_450;
+    hurt.counters[PathCounter::Ptb as usize] = packets(10, seconds) / 20;
+    hurt.counters[PathCounter::PtbMtu as usize] = 1_450;
     hurt.counters[PathCounter::WouldFragment as usize] = packets(120, seconds);
     hurt.counters[PathCounter::WouldDrop as usize] = packets(10, seconds) / 20;
-    let stranger = PathId {
+    let unknown_peer = PathId {
         device: "eth0".into(),
         direction: Ingress,
         class: Class::Vxlan,
@@ -190,7 +190,7 @@ pub(crate) fn snapshot(seconds: u64) -> Snapshot {
             other(Ingress),
             other(Egress),
         ],
-        strangers: vec![Stranger { id: stranger, packets: 12, wire_bytes: 1_392 }],
+        unknown_peers: vec![UnknownPeer { id: unknown_peer, packets: 12, wire_bytes: 1_392 }],
         fill: Fill {
             paths: 6,
             paths_capacity: 16_384,
@@ -205,16 +205,16 @@ pub(crate) fn snapshot(seconds: u64) -> Snapshot {
             Routing { ipv6: false, class: Class::Vxlan, scope: CrossSubnet, blocks: 1, peers: 1 },
         ],
         programs: Vec::new(),
-        price: None,
+        cost: None,
         size_bounds: BOUNDS.to_vec(),
         notes: Vec::new(),
     }
 }
 
 /// The same node while it measures what encapsulation costs, one of 64.
-pub(crate) fn priced(seconds: u64) -> Snapshot {
+pub(crate) fn with_cost(seconds: u64) -> Snapshot {
     let busy = |share: u64| Duration::from_millis(share * seconds);
-    let price = Price {
+    let cost = Cost {
         sample: 64,
         measuring: Duration::from_secs(seconds),
         probe: Duration::from_nanos(41),
@@ -237,13 +237,13 @@ pub(crate) fn priced(seconds: u64) -> Snapshot {
             drops("10.2.0.13", Class::Vxlan, "PKT_TOO_BIG", packets(11, seconds)),
         ],
         missing: Vec::new(),
-        wire: vec![
-            wire("10.1.0.12", Class::Vxlan, packets(620, seconds), [190, 4_300]),
-            wire("10.2.0.13", Class::Vxlan, packets(240, seconds), [9_500, 49_700]),
-            wire("10.1.0.14", Class::None, packets(110, seconds), [150, 41_000]),
+        hook_rtt: vec![
+            hook_rtt("10.1.0.12", Class::Vxlan, packets(620, seconds), [190, 4_300]),
+            hook_rtt("10.2.0.13", Class::Vxlan, packets(240, seconds), [9_500, 49_700]),
+            hook_rtt("10.1.0.14", Class::None, packets(110, seconds), [150, 41_000]),
         ],
     };
-    Snapshot { price: Some(price), ..snapshot(seconds) }
+    Snapshot { cost: Some(cost), ..snapshot(seconds) }
 }
 
 /// Most have the first of two values, one of ten the other.
@@ -291,9 +291,9 @@ fn tcp(peer: &str, class: Class, samples: u64, microseconds: [u64; 2], retransmi
     TcpPath { peer: address(peer), class, samples, sum: Duration::from_micros(sum), retransmits, buckets }
 }
 
-fn wire(peer: &str, class: Class, samples: u64, microseconds: [u64; 2]) -> WirePath {
+fn hook_rtt(peer: &str, class: Class, samples: u64, microseconds: [u64; 2]) -> HookRttPath {
     let (sum, buckets) = histogram(samples, microseconds);
-    WirePath { peer: address(peer), class, samples, sum: Duration::from_micros(sum), buckets }
+    HookRttPath { peer: address(peer), class, samples, sum: Duration::from_micros(sum), buckets }
 }
 
 /// The same node whose ingress hook at `eth0` is lost.

@@ -16,7 +16,7 @@ use crate::model::{DeviceRow, Figures, Fragments, Line, PathFigures, PathLine, R
 use crate::snapshot::{Hook, PathId, Routing, Vni};
 
 /// The version of the form; a change that breaks readers gets a new number.
-pub const SCHEMA: &str = "observer-stat/1";
+pub const SCHEMA: &str = "observer-stat/2";
 
 /// A report as a JSON value.
 #[must_use]
@@ -40,6 +40,7 @@ pub fn write(of: &Report, to: impl Write) -> io::Result<()> {
 
 #[derive(serde::Serialize)]
 struct Document<'a> {
+    cost: Option<Value>,
     devices: Vec<DeviceObject<'a>>,
     fill: FillObject,
     interval_seconds: f64,
@@ -47,14 +48,13 @@ struct Document<'a> {
     notes: &'a [String],
     origin: &'a str,
     paths: Paths<'a>,
-    price: Option<Value>,
     routing: Vec<RoutingObject>,
     rows: Rows<'a>,
     schema: &'static str,
     size_bounds: &'a [u32],
-    strangers: Vec<StrangerObject<'a>>,
     taken_seconds: f64,
     underlay: Option<UnderlayObject>,
+    unknown_peers: Vec<UnknownPeerObject<'a>>,
 }
 
 impl<'a> Document<'a> {
@@ -75,12 +75,12 @@ impl<'a> Document<'a> {
             notes: &report.notes,
             origin: &report.origin,
             paths: Paths(report),
-            price: report.price.as_ref().map(super::price::json),
+            cost: report.cost.as_ref().map(super::cost::json),
             routing: report.routing.iter().map(RoutingObject::of).collect(),
             rows: Rows(report),
             schema: SCHEMA,
             size_bounds: &report.size_bounds,
-            strangers: report.strangers.iter().map(StrangerObject::of).collect(),
+            unknown_peers: report.unknown_peers.iter().map(UnknownPeerObject::of).collect(),
             taken_seconds: report.taken.as_secs_f64(),
             underlay: report.underlay().map(|sum| UnderlayObject {
                 complete: sum.complete,
@@ -388,7 +388,6 @@ struct PathFields<'a> {
     device: &'a str,
     direction: &'static str,
     encapsulation: &'static str,
-    foreign_vni: bool,
     fragments: u64,
     overhead_bytes: u64,
     overhead_bytes_per_second: Option<f64>,
@@ -397,6 +396,7 @@ struct PathFields<'a> {
     rates: Option<Rates<'a, PathCounter>>,
     scope: &'static str,
     state: &'static str,
+    unknown_vni: bool,
     vni: Option<u32>,
 }
 
@@ -412,7 +412,7 @@ impl Serialize for PathObject<'_> {
             device: &id.device,
             direction: id.direction.label(),
             encapsulation: id.class.label(),
-            foreign_vni: id.vni == Vni::Foreign,
+            unknown_vni: id.vni == Vni::Unknown,
             fragments: figures.fragments(),
             overhead_bytes: figures.overhead_bytes(),
             overhead_bytes_per_second: per_second(figures.overhead_bytes(), interval).filter(|_| measured),
@@ -428,29 +428,29 @@ impl Serialize for PathObject<'_> {
 }
 
 #[derive(serde::Serialize)]
-struct StrangerObject<'a> {
+struct UnknownPeerObject<'a> {
     device: &'a str,
     direction: &'static str,
     encapsulation: &'static str,
-    foreign_vni: bool,
     packets: u64,
     peer: std::net::IpAddr,
+    unknown_vni: bool,
     vni: Option<u32>,
     wire_bytes: u64,
 }
 
-impl<'a> StrangerObject<'a> {
-    fn of(stranger: &'a crate::snapshot::Stranger) -> Self {
-        let id = &stranger.id;
+impl<'a> UnknownPeerObject<'a> {
+    fn of(unknown_peer: &'a crate::snapshot::UnknownPeer) -> Self {
+        let id = &unknown_peer.id;
         Self {
             device: &id.device,
             direction: id.direction.label(),
             encapsulation: id.class.label(),
-            foreign_vni: id.vni == Vni::Foreign,
-            packets: stranger.packets,
+            unknown_vni: id.vni == Vni::Unknown,
+            packets: unknown_peer.packets,
             peer: id.peer,
             vni: own_vni(id),
-            wire_bytes: stranger.wire_bytes,
+            wire_bytes: unknown_peer.wire_bytes,
         }
     }
 }

@@ -6,6 +6,7 @@ extern crate self as observer;
 pub mod cluster;
 mod columns;
 pub mod compare;
+pub mod cost;
 pub mod csv;
 pub mod doctor;
 #[cfg(test)]
@@ -14,7 +15,6 @@ mod grid;
 pub mod json;
 pub mod pcap;
 pub mod pcapng;
-pub mod price;
 pub mod prometheus;
 pub mod table;
 pub mod trace;

@@ -13,7 +13,7 @@ use pcap_parser::pcapng::{
 use pcap_parser::{Linktype, ToVec};
 
 use super::trace::summary;
-use crate::trace::Told;
+use crate::trace::TracedPacket;
 
 /// Length unknown (section 4.1).
 const UNKNOWN_LENGTH: i64 = -1;
@@ -67,7 +67,7 @@ impl Capture {
     ///
     /// # Errors
     /// The serializer's.
-    pub fn packet(&mut self, told: &Told) -> io::Result<Vec<u8>> {
+    pub fn packet(&mut self, told: &TracedPacket) -> io::Result<Vec<u8>> {
         let event = &told.event;
         let interface = Interface {
             name: told.device.clone(),
@@ -133,7 +133,7 @@ impl Capture {
 
 /// The packet's bytes as they are on the wire, and its length: a VLAN tag that stands beside the data is put
 /// back where it belongs, as libpcap does.
-fn frame(told: &Told) -> (Cow<'_, [u8]>, u32) {
+fn frame(told: &TracedPacket) -> (Cow<'_, [u8]>, u32) {
     let event = &told.event;
     let tagged = event.tag_beside != 0 && event.link == link::ETHERNET;
     match told.bytes.split_at_checked(ADDRESSES) {
@@ -191,7 +191,7 @@ mod tests {
             malformed: 0,
             tag_beside: 0,
             link,
-            foreign: 0,
+            unknown: 0,
             peer: Address::from_v4([10, 10, 2, 13]),
             vlan_tci: 0,
             vlan_protocol: 0,

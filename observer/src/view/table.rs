@@ -6,14 +6,14 @@ use observer_common::counters::{Event, FIRST_REASON};
 use observer_common::kind::Direction;
 
 use super::grid::{Cell, Column, Form, GAP, Tone, fit, layout};
-use super::{columns, price as prices, units};
+use super::{columns, cost as costs, units};
 use crate::model::{DeviceRow, Report};
-use crate::snapshot::{Hook, Stranger};
+use crate::snapshot::{Hook, UnknownPeer};
 
 /// What the table shows, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableOptions {
-    /// With the paths and the strangers.
+    /// With the paths and the unknown peers.
     pub paths: bool,
     /// At most so many paths; `None`: all.
     pub top: Option<usize>,
@@ -49,15 +49,15 @@ pub fn report(report: &Report, options: &TableOptions) -> String {
     section(&mut text, options, "Traffic", &columns::lines(), &report.lines(), &form);
     if options.paths {
         paths(&mut text, report, options, &form);
-        if !report.strangers.is_empty() {
-            let strangers: Vec<&Stranger> = report.strangers.iter().collect();
+        if !report.unknown_peers.is_empty() {
+            let unknown_peers: Vec<&UnknownPeer> = report.unknown_peers.iter().collect();
             let title = "Tunnel peers that are no known nodes (in total)";
             let total = Form { rates: false, ..form };
-            section(&mut text, options, title, &stranger_columns(), &strangers, &total);
+            section(&mut text, options, title, &unknown_peer_columns(), &unknown_peers, &total);
         }
     }
     malformed(&mut text, report, options);
-    price(&mut text, report, options, &form);
+    cost(&mut text, report, options, &form);
     if !report.notes.is_empty() {
         text.push('\n');
     }
@@ -97,17 +97,17 @@ fn paths(text: &mut String, report: &Report, options: &TableOptions, form: &Form
 }
 
 /// What encapsulation costs, where it was asked for.
-fn price(text: &mut String, report: &Report, options: &TableOptions, form: &Form) {
-    let Some(price) = &report.price else { return };
-    let spans: Vec<_> = price.spans.iter().collect();
-    section(text, options, "Encapsulation", &prices::spans(), &spans, form);
-    let softirqs: Vec<_> = price.softirqs.iter().collect();
+fn cost(text: &mut String, report: &Report, options: &TableOptions, form: &Form) {
+    let Some(cost) = &report.cost else { return };
+    let spans: Vec<_> = cost.spans.iter().collect();
+    section(text, options, "Encapsulation", &costs::spans(), &spans, form);
+    let softirqs: Vec<_> = cost.softirqs.iter().collect();
     if !softirqs.is_empty() {
-        section(text, options, "Network softirqs, share of a CPU", &prices::softirqs(), &softirqs, form);
+        section(text, options, "Network softirqs, share of a CPU", &costs::softirqs(), &softirqs, form);
     }
-    let tcp: Vec<_> = price.tcp.iter().collect();
-    section(text, options, "Latency and loss by peer node", &prices::tcp(), &tcp, form);
-    for remark in prices::remarks(price) {
+    let tcp: Vec<_> = cost.tcp.iter().collect();
+    section(text, options, "Latency and loss by peer node", &costs::tcp(), &tcp, form);
+    for remark in costs::remarks(cost) {
         let _ = writeln!(text, "  {}", units::printable(&remark));
     }
 }
@@ -180,7 +180,7 @@ fn device_columns<'a>() -> Vec<Column<&'a DeviceRow>> {
         },
         plain("INGRESS", |row, _| hook(row.device.hooks[0])),
         plain("EGRESS", |row, _| hook(row.device.hooks[1])),
-        Column { rank: 1, unit: |_| "seen", ..number("TOO BIG", |row, _| too_big(row)) },
+        Column { rank: 1, unit: |_| "seen", ..number("PTB", |row, _| ptb(row)) },
     ]
 }
 
@@ -203,19 +203,16 @@ fn tunnel(row: &DeviceRow) -> Cell {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for sorting only")]
-fn too_big(row: &DeviceRow) -> Cell {
+fn ptb(row: &DeviceRow) -> Cell {
     if row.device.hooks.iter().all(|hook| matches!(hook, Hook::None | Hook::Lost | Hook::Gone)) {
         return Cell::unknown();
     }
-    let count: u64 = row
-        .events
-        .iter()
-        .map(|events| events[Event::TooBigV4 as usize] + events[Event::TooBigV6 as usize])
-        .sum();
+    let count: u64 =
+        row.events.iter().map(|events| events[Event::PtbV4 as usize] + events[Event::PtbV6 as usize]).sum();
     Cell::number(count as f64, count.to_string()).notice_if_any()
 }
 
-fn stranger_columns<'a>() -> Vec<Column<&'a Stranger>> {
+fn unknown_peer_columns<'a>() -> Vec<Column<&'a UnknownPeer>> {
     vec![
         plain("ADDRESS", |row, _| Cell::address(row.id.peer)),
         plain("DEVICE", |row, _| Cell::text(&row.id.device)),

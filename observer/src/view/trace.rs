@@ -11,15 +11,15 @@ use serde_json::{Value, json};
 
 use super::units::{UNKNOWN, time_of_day};
 use crate::header::Header;
-use crate::trace::Told;
+use crate::trace::TracedPacket;
 
 /// Version of the JSON lines.
-pub const SCHEMA: &str = "observer-trace/1";
+pub const SCHEMA: &str = "observer-trace/2";
 
 /// What is no fragment.
 const WHOLE: &str = "whole";
 
-fn reasons(told: &Told) -> String {
+fn reasons(told: &TracedPacket) -> String {
     told.reasons().map(Why::label).collect::<Vec<_>>().join(",")
 }
 
@@ -44,7 +44,7 @@ fn ends(header: &Header) -> String {
 
 /// One packet for people.
 #[must_use]
-pub fn text(told: &Told) -> String {
+pub fn text(told: &TracedPacket) -> String {
     let event = &told.event;
     let clock = time_of_day(Duration::from_nanos(told.time));
     let clock = clock.trim_end_matches('Z');
@@ -67,7 +67,7 @@ pub fn text(told: &Told) -> String {
 /// Why a packet is told of, and the numbers that matter: what a line says between the place and the
 /// headers, and the comment that a capture file has.
 #[must_use]
-pub fn summary(told: &Told) -> String {
+pub fn summary(told: &TracedPacket) -> String {
     let event = &told.event;
     let mut line = format!("{} {} {}", reasons(told), told.layer(), event.class().label());
     let _ = write!(line, " {} B, MTU {}", event.largest, told.mtu());
@@ -80,7 +80,7 @@ pub fn summary(told: &Told) -> String {
     if event.segments > 1 {
         let _ = write!(line, ", {} segments", event.segments);
     }
-    if let Some(signal) = &told.too_big {
+    if let Some(signal) = &told.ptb {
         let _ = write!(line, ", says MTU {}", signal.mtu);
         if let Some((source, destination, ..)) = &signal.quoted {
             let _ = write!(line, " for {source} > {destination}");
@@ -109,7 +109,7 @@ fn header(header: &Header) -> Value {
 
 /// One packet for programs: an object on one line.
 #[must_use]
-pub fn json(told: &Told) -> String {
+pub fn json(told: &TracedPacket) -> String {
     let event = &told.event;
     json!({
         "schema": SCHEMA,
@@ -124,13 +124,13 @@ pub fn json(told: &Told) -> String {
         "mtu": told.mtu(),
         "vni": (event.vni != 0).then_some(event.vni),
         "peer": told.peer,
-        "foreign_peer": event.foreign & 1 != 0,
-        "foreign_vni": event.foreign & 2 != 0,
+        "unknown_peer": event.unknown & 1 != 0,
+        "unknown_vni": event.unknown & 2 != 0,
         "malformed": (told.malformed() != Malformed::None).then(|| told.malformed().label()),
         "drop": told.drop.as_ref().map(|drop| json!({ "reason": drop.reason, "function": drop.function })),
         "outer": told.outer.as_ref().map(header),
         "inner": told.inner.as_ref().map(header),
-        "too_big": told.too_big.as_ref().map(|signal| json!({
+        "ptb": told.ptb.as_ref().map(|signal| json!({
             "mtu": signal.mtu,
             "quoted_source": signal.quoted.map(|q| q.0), "quoted_destination": signal.quoted.map(|q| q.1),
         })),

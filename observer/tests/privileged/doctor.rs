@@ -78,7 +78,7 @@ fn healthy(lab: &Lab, mode: &str, label: &str) {
     let report = doctor(lab, &arguments, &[rr("b1"), rr("c1")]);
     assert_eq!(ids(&report), Vec::<&str>::new(), "{mode}: {report:#}");
     let four = &report["modes"][0];
-    for source in ["routes", "wire", "declared"] {
+    for source in ["routes", "observed", "declared"] {
         assert_eq!(four[source], label, "{mode} by {source}: {report:#}");
     }
 }
@@ -135,7 +135,7 @@ fn native_and_each_way_to_break_it() {
 fn a_switch_is_followed_and_the_pods_that_stay_behind_are_named() {
     let lab = Lab::up_named("observer-doctor", "vxlan-always", &["--fresh-pods"]);
     output(lab.xtask().args(["switch", "--to", "bgp"]));
-    let report = doctor(&lab, &["--no-wire".to_owned()], &[]);
+    let report = doctor(&lab, &["--no-measurement".to_owned()], &[]);
     assert_eq!(ids(&report), ["pod-mtu-low"], "{report:#}");
     assert_eq!(report["modes"][0]["routes"], "native");
 }
@@ -150,7 +150,7 @@ fn the_watch_writes_metrics_and_ends_in_good_order() {
     let words = [
         program,
         "doctor",
-        "--no-wire",
+        "--no-measurement",
         "--watch",
         "--interval",
         "0.2",

@@ -139,12 +139,16 @@ fn paths(lab: &Lab, mode: &str, snapshot: &Snapshot) {
     for path in &snapshot.paths {
         assert!(
             path.counters[PathCounter::Packets as usize] != 0
-                || path.counters[PathCounter::TooBig as usize] != 0,
+                || path.counters[PathCounter::Ptb as usize] != 0,
             "{mode}: an empty path {:?}",
             path.id
         );
     }
-    assert!(snapshot.strangers.is_empty(), "{mode}: strangers in a healthy lab: {:?}", snapshot.strangers);
+    assert!(
+        snapshot.unknown_peers.is_empty(),
+        "{mode}: unknown peers in a healthy lab: {:?}",
+        snapshot.unknown_peers
+    );
 }
 
 #[test]

@@ -361,10 +361,10 @@ fn hide_btf() -> std::io::Result<()> {
 }
 
 #[test]
-fn without_btf_there_is_no_price_and_everything_else() {
+fn without_btf_there_is_no_cost_and_everything_else() {
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);
     let (netns, bpf) = (lab.netns("node-a"), BpfFs::mount());
-    let mut command = exporter(&netns, &bpf.pins(), 9_476, &["--price"]);
+    let mut command = exporter(&netns, &bpf.pins(), 9_476, &["--cost"]);
     // SAFETY: system calls only, between fork and exec.
     unsafe { command.pre_exec(hide_btf) };
     let mut exporter = Exporter::of(command, &netns, 9_476);
@@ -374,14 +374,14 @@ fn without_btf_there_is_no_price_and_everything_else() {
     wait_for("the packets are counted", || (exporter.sent() >= before + 50).then_some(()));
     let (_, text) = exporter.get("/metrics", "").expect("an answer");
     assert!(
-        !text.lines().any(|line| line.starts_with("observer_price_")),
+        !text.lines().any(|line| line.starts_with("observer_encap_cost_")),
         "no figure where nothing is measured"
     );
     assert!(Path::new("/sys/kernel/btf/vmlinux").exists(), "the machine has lost it");
     exporter.signal(libc::SIGTERM);
     let mut said = String::new();
     exporter.child.stderr.take().expect("its words").read_to_string(&mut said).expect("its words");
-    assert!(said.contains("the price of encapsulation is not measured: ") && said.contains("BTF"), "{said}");
+    assert!(said.contains("the cost of encapsulation is not measured: ") && said.contains("BTF"), "{said}");
 }
 
 /// Another user with the three capabilities in every set, the ambient one included.
@@ -406,7 +406,7 @@ fn become_nobody() -> std::io::Result<()> {
 }
 
 #[test]
-fn the_price_is_exported_with_three_capabilities_and_begins_anew_with_each_start() {
+fn the_cost_is_exported_with_three_capabilities_and_begins_anew_with_each_start() {
     const DATAGRAMS: f64 = 100.0;
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);
     let (netns, bpf) = (lab.netns("node-a"), BpfFs::mount());
@@ -429,14 +429,14 @@ fn the_price_is_exported_with_three_capabilities_and_begins_anew_with_each_start
         lab.traffic(&["--kind", "udp", "--from", "a1", "--to", "c1", "--count", &count, "--size", "200"]);
     };
     let egress = ["device=\"vxlan.calico\"", "direction=\"egress\""];
-    let with = ["--price", "--price-hooks", "--price-sample", "1"];
+    let with = ["--cost", "--cost-rtt-at-hooks", "--cost-sample", "1"];
     let measured = |exporter: &Exporter| {
-        let lost = exporter.sum("observer_price_unmeasured_total", &[]);
-        exporter.sum("observer_encapsulation_measured_packets_total", &egress) + lost
+        let lost = exporter.sum("observer_encap_cost_unmeasured_total", &[]);
+        exporter.sum("observer_encap_cost_measured_packets_total", &egress) + lost
     };
     let first = start(&with);
-    assert_eq!(first.sum("observer_price_sample_ratio", &[]), 1.0);
-    if first.sum("observer_price_missing", &[]) != 0.0 {
+    assert_eq!(first.sum("observer_encap_cost_sample_ratio", &[]), 1.0);
+    if first.sum("observer_encap_cost_missing", &[]) != 0.0 {
         println!("SKIPPED: {:?}", first.get("/api/v1/snapshot", "").map(|(_, said)| said));
         return;
     }
@@ -444,23 +444,23 @@ fn the_price_is_exported_with_three_capabilities_and_begins_anew_with_each_start
     let before = measured(&first);
     send();
     wait_for("every packet is measured", || (measured(&first) >= before + DATAGRAMS).then_some(()));
-    let seconds = first.sum("observer_encapsulation_seconds_sum", &egress);
-    let buffers = first.sum("observer_encapsulation_seconds_count", &egress);
+    let seconds = first.sum("observer_encap_cost_seconds_sum", &egress);
+    let buffers = first.sum("observer_encap_cost_seconds_count", &egress);
     assert!(seconds > 0.0 && seconds / buffers < 0.001, "{seconds} s for {buffers} buffers");
     assert!(first.sum("observer_softirq_seconds_total", &["net_rx"]) > 0.0);
-    let began = first.sum("observer_price_start_time_seconds", &[]);
+    let began = first.sum("observer_encap_cost_start_time_seconds", &[]);
     let sent = first.sent();
     first.kill();
-    // The totals go on, and the price begins anew, later.
+    // The totals go on, and the cost begins anew, later.
     let second = start(&with);
     assert!(second.sent() >= sent);
-    assert!(second.sum("observer_encapsulation_measured_packets_total", &egress) < DATAGRAMS);
-    assert!(second.sum("observer_price_start_time_seconds", &[]) > began);
+    assert!(second.sum("observer_encap_cost_measured_packets_total", &egress) < DATAGRAMS);
+    assert!(second.sum("observer_encap_cost_start_time_seconds", &[]) > began);
     second.kill();
-    // Without --price there is no sample, which is not zero.
+    // Without --cost there is no sample, which is not zero.
     let third = start(&[]);
     let (_, text) = third.get("/metrics", "").expect("an answer");
-    assert!(!text.lines().any(|line| line.starts_with("observer_encapsulation_")
-        || line.starts_with("observer_price_")
+    assert!(!text.lines().any(|line| line.starts_with("observer_encap_cost_")
+        || line.starts_with("observer_encap_cost_")
         || line.starts_with("observer_softirq_")));
 }

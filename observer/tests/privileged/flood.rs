@@ -12,14 +12,14 @@ use observer::kernel::{Capacities, Options, Programs, Tables, entry, sys};
 use observer::model::Report;
 use observer::snapshot::{Device, Hook, Snapshot};
 use observer::topology::Role;
-use observer_common::abi::{Events, PeerFacts, STRANGERS, Totals, events_index, totals_index};
+use observer_common::abi::{Events, PeerFacts, Totals, UNKNOWN_PEER_SLOTS, events_index, totals_index};
 use observer_common::address::{Address, Mask};
 use observer_common::counters::{Event, PathCounter, Total};
 use observer_common::kind::{Class, Direction};
-use observer_common::path::{PathKey, PathStats, Stranger, VNI_FOREIGN, VNI_NONE};
+use observer_common::path::{PathKey, PathStats, UnknownPeer, VNI_NONE, VNI_UNKNOWN};
 use observer_testing::memory::{size_class, size_class_table};
 use observer_testing::node::{self, FAR_POD, NODE, PEER, POD, ROUTER, UNDERLAY_SLOT, VNI};
-use observer_testing::packets::{Ip4, ethernet_ip, payload, tcp, too_big4, udp, vxlan};
+use observer_testing::packets::{Ip4, ethernet_ip, payload, ptb4, tcp, udp, vxlan};
 use observer_testing::{Counted, node::Node};
 
 use crate::lab::{Lab, wait_for};
@@ -139,7 +139,7 @@ fn source(nth: u32) -> [u8; 4] {
 }
 
 /// A VNI that no device of the node uses.
-fn foreign_vni(nth: u32) -> u32 {
+fn unknown_vni(nth: u32) -> u32 {
     let vni = scattered(nth) >> 8;
     if matches!(vni, 0 | VNI | 0x00ca_11c0) { 7 } else { vni }
 }
@@ -207,8 +207,8 @@ impl Kernel {
         for (key, stats) in self.tables.paths().expect("read paths") {
             counted.add_path(&key, &stats);
         }
-        for stranger in self.tables.strangers().expect("read strangers") {
-            counted.add_stranger(&stranger);
+        for unknown_peer in self.tables.unknown_peers().expect("read unknown peers") {
+            counted.add_unknown_peer(&unknown_peer);
         }
         counted
     }
@@ -233,14 +233,14 @@ impl Kernel {
         let counted = self.counted();
         let packets = senders + (of_known * known.len() as u64) as u32;
         println!(
-            "flood {name}: {senders} senders on {} CPUs, {packets} packets in {:.1} s ({:.2} µs each), {} of each known peer's path; {} paths, {} strangers in {} places a CPU; maps {} KiB, process {:+} KiB",
+            "flood {name}: {senders} senders on {} CPUs, {packets} packets in {:.1} s ({:.2} µs each), {} of each known peer's path; {} paths, {} unknown peers in {} places a CPU; maps {} KiB, process {:+} KiB",
             cpus().len(),
             took.as_secs_f64(),
             took.as_secs_f64() * 1e6 / f64::from(packets),
             of_known,
             counted.paths.len(),
-            counted.strangers.len(),
-            STRANGERS,
+            counted.unknown_peers.len(),
+            UNKNOWN_PEER_SLOTS,
             maps_after.iter().map(|map| map.memory).sum::<u64>() / 1024,
             i64::try_from(memory_after).unwrap_or(0) / 1024 - i64::try_from(memory).unwrap_or(0) / 1024,
         );
@@ -365,17 +365,17 @@ fn resident() -> u64 {
     kib * 1024
 }
 
-/// Places of the table of strangers that are taken, CPU by CPU, straight from the map.
-fn strangers_by_cpu() -> Vec<usize> {
-    const SIZE: usize = size_of::<Stranger>();
+/// Places of the table of unknown peers that are taken, CPU by CPU, straight from the map.
+fn unknown_peers_by_cpu() -> Vec<usize> {
+    const SIZE: usize = size_of::<UnknownPeer>();
     let maps = own_maps();
     // Names end at 15 bytes in the kernel.
-    let id = maps.iter().find(|map| "STRANGER_TABLE".starts_with(&map.name)).expect("the map").id;
+    let id = maps.iter().find(|map| "UNKNOWN_PEERS".starts_with(&map.name)).expect("the map").id;
     let data = MapData::from_id(id).expect("open the map");
     let map = PerCpuArray::<_, [u8; SIZE]>::try_from(Map::PerCpuArray(data)).expect("a per-CPU array");
-    assert_eq!(map.len(), STRANGERS);
+    assert_eq!(map.len(), UNKNOWN_PEER_SLOTS);
     let mut taken: Vec<usize> = Vec::new();
-    for place in 0..STRANGERS {
+    for place in 0..UNKNOWN_PEER_SLOTS {
         let values = map.get(&place, 0).expect("read");
         taken.resize(values.len(), 0);
         for (cpu, value) in values.iter().enumerate() {
@@ -408,25 +408,25 @@ fn ingress_event(counted: &Counted, event: Event) -> u64 {
     counted.events.get(&events_index(UNDERLAY_SLOT, Direction::Ingress)).map_or(0, |e| e.0[event as usize])
 }
 
-/// Takes strangers and their overflow out of what was counted, after looking at them.
-fn strangers(name: &str, run: &mut Run, flood: &Packet, many: bool) {
+/// Takes unknown peers and their overflow out of what was counted, after looking at them.
+fn unknown_peers(name: &str, run: &mut Run, flood: &Packet, many: bool) {
     let counted = &mut run.counted;
-    let overflow = ingress_event(counted, Event::StrangerOverflow);
+    let overflow = ingress_event(counted, Event::UnknownPeerOverflow);
     let (packets, bytes) =
-        counted.strangers.values().fold((0, 0), |sum, (packets, bytes)| (sum.0 + packets, sum.1 + bytes));
-    assert_eq!(packets + overflow, run.sent, "{name}: strangers' packets and their overflow");
-    assert_eq!(bytes, packets * flood.bytes.len() as u64, "{name}: strangers' bytes");
-    let taken = strangers_by_cpu();
-    assert!(taken.iter().all(|places| *places <= STRANGERS as usize), "{name}: {taken:?}");
-    assert!(!many || taken.contains(&(STRANGERS as usize)), "{name}: {taken:?}");
-    assert!(counted.strangers.keys().all(|key| key.class == flood.class as u8), "{name}");
-    println!("flood {name}: strangers' packets {packets} + overflow {overflow} = {}", run.sent);
+        counted.unknown_peers.values().fold((0, 0), |sum, (packets, bytes)| (sum.0 + packets, sum.1 + bytes));
+    assert_eq!(packets + overflow, run.sent, "{name}: unknown peers' packets and their overflow");
+    assert_eq!(bytes, packets * flood.bytes.len() as u64, "{name}: unknown peers' bytes");
+    let taken = unknown_peers_by_cpu();
+    assert!(taken.iter().all(|places| *places <= UNKNOWN_PEER_SLOTS as usize), "{name}: {taken:?}");
+    assert!(!many || taken.contains(&(UNKNOWN_PEER_SLOTS as usize)), "{name}: {taken:?}");
+    assert!(counted.unknown_peers.keys().all(|key| key.class == flood.class as u8), "{name}");
+    println!("flood {name}: unknown peers' packets {packets} + overflow {overflow} = {}", run.sent);
     let events = counted.events.get_mut(&events_index(UNDERLAY_SLOT, Direction::Ingress)).expect("events");
-    events.0[Event::StrangerOverflow as usize] = 0;
+    events.0[Event::UnknownPeerOverflow as usize] = 0;
     if *events == Events::ZERO {
         counted.events.clear();
     }
-    counted.strangers.clear();
+    counted.unknown_peers.clear();
 }
 
 fn same(name: &str, counted: &Counted, expected: &Counted) {
@@ -466,7 +466,7 @@ fn a_flood_of_pods_of_nobody_costs_no_entry() {
 }
 
 #[test]
-fn a_flood_of_ipip_senders_fills_no_more_than_the_strangers_places() {
+fn a_flood_of_ipip_senders_fills_no_more_than_the_unknown_peers_places() {
     let inner = pod_packet(40);
     let packet = Ip4::new([0; 4], NODE, 4).around(&inner);
     let flood = Flood {
@@ -475,12 +475,12 @@ fn a_flood_of_ipip_senders_fills_no_more_than_the_strangers_places() {
     };
     let mut kernel = kernel();
     let mut run = kernel.flood("IPIP", &flood);
-    strangers("IPIP", &mut run, &flood.packet, true);
-    same("IPIP", &run.counted, &expected(&run, &flood.packet, &[Total::ForeignPeer]));
+    unknown_peers("IPIP", &mut run, &flood.packet, true);
+    same("IPIP", &run.counted, &expected(&run, &flood.packet, &[Total::UnknownPeer]));
 }
 
 #[test]
-fn a_flood_of_vxlan_senders_and_vnis_fills_no_more_than_the_strangers_places() {
+fn a_flood_of_vxlan_senders_and_vnis_fills_no_more_than_the_unknown_peers_places() {
     let inner = pod_packet(40);
     let packet = Ip4::new([0; 4], NODE, 17).around(&vxlan(0, &ethernet_ip(&inner)));
     let flood = Flood {
@@ -488,13 +488,13 @@ fn a_flood_of_vxlan_senders_and_vnis_fills_no_more_than_the_strangers_places() {
         vary: |packet, nth| {
             packet.put(SOURCE, &source(nth));
             // Not the same order as that of the sources.
-            packet.put_vni(VXLAN_VNI, foreign_vni(nth ^ 0x0055_5555));
+            packet.put_vni(VXLAN_VNI, unknown_vni(nth ^ 0x0055_5555));
         },
     };
     let mut kernel = kernel();
     let mut run = kernel.flood("VXLAN", &flood);
-    strangers("VXLAN", &mut run, &flood.packet, true);
-    let flags = [Total::ForeignPeer, Total::ForeignVni];
+    unknown_peers("VXLAN", &mut run, &flood.packet, true);
+    let flags = [Total::UnknownPeer, Total::UnknownVni];
     same("VXLAN", &run.counted, &expected(&run, &flood.packet, &flags));
 }
 
@@ -505,31 +505,31 @@ fn a_flood_of_vnis_in_a_known_peers_name_is_one_path() {
     let packet = Ip4::new(PEER, NODE, 17).around(&vxlan(0, &ethernet_ip(&inner)));
     let flood = Flood {
         packet: Packet::new(&packet, Class::Vxlan, inner.len()),
-        vary: |packet, nth| packet.put_vni(VXLAN_VNI, foreign_vni(nth)),
+        vary: |packet, nth| packet.put_vni(VXLAN_VNI, unknown_vni(nth)),
     };
     let mut kernel = kernel();
     let mut run = kernel.flood("VNIs of a known peer", &flood);
-    strangers("VNIs of a known peer", &mut run, &flood.packet, true);
-    let mut expected = expected(&run, &flood.packet, &[Total::ForeignVni]);
-    expected.add_path(&from_peer(Class::Vxlan, VNI_FOREIGN), &flood.packet.path(run.sent));
+    unknown_peers("VNIs of a known peer", &mut run, &flood.packet, true);
+    let mut expected = expected(&run, &flood.packet, &[Total::UnknownVni]);
+    expected.add_path(&from_peer(Class::Vxlan, VNI_UNKNOWN), &flood.packet.path(run.sent));
     same("VNIs of a known peer", &run.counted, &expected);
 }
 
 /// A message "fragmentation needed" that a flood sends.
 fn message(quoted: &[u8]) -> Packet {
-    let packet = Ip4::new(ROUTER, NODE, 1).around(&too_big4(1300, quoted));
+    let packet = Ip4::new(ROUTER, NODE, 1).around(&ptb4(1300, quoted));
     Packet::new(&packet, Class::External, packet.len())
 }
 
 fn with_messages(mut expected: Counted, run: &Run) -> Counted {
     let mut events = Events::ZERO;
-    events.0[Event::TooBigV4 as usize] = run.sent;
+    events.0[Event::PtbV4 as usize] = run.sent;
     expected.add_events(events_index(UNDERLAY_SLOT, Direction::Ingress), &events);
     expected
 }
 
 #[test]
-fn a_flood_of_too_big_messages_about_nobody_enters_no_path() {
+fn a_flood_of_ptb_messages_about_unknown_peers_adds_no_path() {
     let inner = pod_packet(0);
     let quotes = [
         ("too big, native", Ip4::new(NODE, [0; 4], 6).around(&tcp(0, &[]))),
@@ -546,7 +546,7 @@ fn a_flood_of_too_big_messages_about_nobody_enters_no_path() {
 
 /// Messages about tunnels of any kind and VNI to a known peer: one path an encapsulation.
 #[test]
-fn a_flood_of_too_big_messages_about_a_known_peer_enters_one_path_a_kind() {
+fn a_flood_of_ptb_messages_about_a_known_peer_adds_one_path_per_kind() {
     const KINDS: [(Class, u8, u16); 6] = [
         (Class::Vxlan, 17, 4789),
         (Class::Geneve, 17, 6081),
@@ -562,7 +562,7 @@ fn a_flood_of_too_big_messages_about_a_known_peer_enters_one_path_a_kind() {
             let (_, protocol, port) = KINDS[nth as usize % KINDS.len()];
             packet.put(QUOTED + 9, &[protocol]);
             packet.put(QUOTED + 20 + 2, &port.to_be_bytes());
-            packet.put_vni(QUOTED + 20 + 8 + 4, foreign_vni(nth));
+            packet.put_vni(QUOTED + 20 + 8 + 4, unknown_vni(nth));
         },
     };
     let name = "too big, tunnels to a known peer";
@@ -571,9 +571,9 @@ fn a_flood_of_too_big_messages_about_a_known_peer_enters_one_path_a_kind() {
     for (nth, (class, ..)) in KINDS.into_iter().enumerate() {
         let foreign = matches!(class, Class::Vxlan | Class::Geneve);
         let mut stats = PathStats::ZERO;
-        stats.0[PathCounter::TooBig as usize] = (run.sent - nth as u64).div_ceil(KINDS.len() as u64);
-        stats.0[PathCounter::TooBigMtu as usize] = 1300;
-        let vni = if foreign { VNI_FOREIGN } else { VNI_NONE };
+        stats.0[PathCounter::Ptb as usize] = (run.sent - nth as u64).div_ceil(KINDS.len() as u64);
+        stats.0[PathCounter::PtbMtu as usize] = 1300;
+        let vni = if foreign { VNI_UNKNOWN } else { VNI_NONE };
         expected.add_path(&key(Direction::Egress, class, vni, PEER), &stats);
     }
     same(name, &run.counted, &expected);

@@ -80,14 +80,14 @@ fn a_signal_that_the_node_throws_away_is_named() {
     let (device, _, narrow) = answer(&said);
     let pod = &lab.node("node-a")["pods"][0];
     let pod_netns = pod["netns"].as_str().expect("netns").to_owned();
-    let line = &trace(&lab, "node-a", "too-big", "ingress", "1")[0];
+    let line = &trace(&lab, "node-a", "ptb", "ingress", "1")[0];
     assert_eq!(line["device"], *device);
-    let signal = &line["too_big"];
+    let signal = &line["ptb"];
     assert_eq!(signal["mtu"], narrow);
     assert_eq!(signal["quoted_source"], pod["address"]);
     assert_eq!(signal["quoted_destination"], lab.node("node-c")["pods"][0]["address"]);
     // The same again: who would have heard it would send less.
-    trace(&lab, "node-a", "too-big", &format!("host {}", pod["address"].as_str().expect("address")), "2");
+    trace(&lab, "node-a", "ptb", &format!("host {}", pod["address"].as_str().expect("address")), "2");
     let screen = lab.exec("node-a", &[OBSERVER, "top", "--once"]);
     wait_for("the MTU of the signals in top", || {
         let screen = lab.exec("node-a", &[OBSERVER, "top", "--once"]);

@@ -4,20 +4,20 @@
 //! nothing outside of their own namespaces is touched.
 
 mod capture;
+mod cost;
+mod cost_drops;
+mod cost_rtt;
+mod cost_views;
 mod doctor;
 mod exact;
 mod export;
 mod flood;
 mod fragments;
+mod hook_rtt;
 mod hooks;
 mod incident;
 mod input;
 mod lab;
-mod price;
-mod price_drops;
-mod price_rtt;
-mod price_views;
-mod price_wire;
 mod program;
 mod record;
 mod segments;

@@ -60,8 +60,8 @@ impl Kernel {
         for (key, stats) in self.tables.paths().expect("read paths") {
             counted.add_path(&key, &stats);
         }
-        for stranger in self.tables.strangers().expect("read strangers") {
-            counted.add_stranger(&stranger);
+        for unknown_peer in self.tables.unknown_peers().expect("read unknown peers") {
+            counted.add_unknown_peer(&unknown_peer);
         }
         counted
     }

@@ -1,4 +1,4 @@
-//! Real too-big messages: a router or a node answers a packet that does not fit, and the message is
+//! Real PTB messages: a router or a node answers a packet that does not fit, and the message is
 //! counted where it passes, as often as the kernel says it was sent, on the path of the packet.
 
 use std::net::IpAddr;
@@ -37,20 +37,20 @@ struct Family {
     event: Event,
 }
 
-const V4: Family = Family { number: "4", event: Event::TooBigV4 };
-const V6: Family = Family { number: "6", event: Event::TooBigV6 };
+const V4: Family = Family { number: "4", event: Event::PtbV4 };
+const V6: Family = Family { number: "6", event: Event::PtbV6 };
 
 impl Family {
     fn sent(self, netns: &str) -> u64 {
         match self.event {
-            Event::TooBigV4 => icmp(netns, "OutDestUnreachs"),
+            Event::PtbV4 => icmp(netns, "OutDestUnreachs"),
             _ => snmp6(netns, "Icmp6OutPktTooBigs"),
         }
     }
 
     fn received(self, netns: &str) -> u64 {
         match self.event {
-            Event::TooBigV4 => icmp(netns, "InDestUnreachs"),
+            Event::PtbV4 => icmp(netns, "InDestUnreachs"),
             _ => snmp6(netns, "Icmp6InPktTooBigs"),
         }
     }
@@ -66,14 +66,14 @@ fn seen(snapshot: &Snapshot, device: &str, direction: Direction, family: Family)
     device.events[direction as usize][family.event as usize]
 }
 
-/// Too-big messages by path.
+/// PTB messages by path.
 fn by_path(snapshot: &Snapshot) -> Vec<(Direction, Class, Vni, IpAddr, u64, u64)> {
-    let paths = snapshot.paths.iter().filter(|p| p.counters[PathCounter::TooBig as usize] != 0);
+    let paths = snapshot.paths.iter().filter(|p| p.counters[PathCounter::Ptb as usize] != 0);
     paths
         .map(|p| {
             let get = |counter: PathCounter| p.counters[counter as usize];
             let id = &p.id;
-            (id.direction, id.class, id.vni, id.peer, get(PathCounter::TooBig), get(PathCounter::TooBigMtu))
+            (id.direction, id.class, id.vni, id.peer, get(PathCounter::Ptb), get(PathCounter::PtbMtu))
         })
         .collect()
 }

@@ -4,7 +4,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use observer::kernel::{Live, LiveError, Measure, Options};
-use observer::model::{PriceReport, Report};
+use observer::model::{CostReport, Report};
 use observer::snapshot::Snapshot;
 use observer_common::counters::{Merge, Total};
 use observer_common::kind::Direction;
@@ -15,7 +15,7 @@ use crate::lab::{Traffic, enter};
 
 enum Ask {
     Snapshot(oneshot::Sender<Snapshot>),
-    Price(Option<Measure>, oneshot::Sender<()>),
+    Cost(Option<Measure>, oneshot::Sender<()>),
 }
 
 /// A live source in a node.
@@ -47,13 +47,13 @@ impl Watch {
                 loop {
                     match asked.try_recv() {
                         Ok(Ask::Snapshot(answer)) => drop(answer.send(live.read().expect("read the maps"))),
-                        Ok(Ask::Price(price, done)) => {
-                            live.measure_price(price).await.expect("begin or end the price");
+                        Ok(Ask::Cost(cost, done)) => {
+                            live.measure_cost(cost).await.expect("begin or end the cost");
                             let _ = done.send(());
                         }
                         Err(TryRecvError::Empty) => {
                             let soon = Instant::now() + Duration::from_millis(10);
-                            live.care_until(soon).await.expect("take care");
+                            live.run_until(soon).await.expect("take care");
                         }
                         Err(TryRecvError::Disconnected) => break,
                     }
@@ -72,15 +72,15 @@ impl Watch {
         answered.blocking_recv().expect("an answer")
     }
 
-    /// What was measured of the price up to now.
-    pub fn price(&self) -> PriceReport {
-        Report::total(&self.snapshot()).price.expect("it was asked for")
+    /// What was measured of the cost up to now.
+    pub fn cost(&self) -> CostReport {
+        Report::total(&self.snapshot()).cost.expect("it was asked for")
     }
 
-    /// Begins or ends the measurement of the price.
-    pub fn measure_price(&self, price: Option<Measure>) {
+    /// Begins or ends the measurement of the cost.
+    pub fn measure_cost(&self, cost: Option<Measure>) {
         let (done, is_done) = oneshot::channel();
-        self.ask(Ask::Price(price, done));
+        self.ask(Ask::Cost(cost, done));
         is_done.blocking_recv().expect("an answer");
     }
 

@@ -68,9 +68,9 @@ impl Exporter {
             .arg(&self.observer)
             .args([
                 "export",
-                "--price",
-                "--price-hooks",
-                "--price-sample",
+                "--cost",
+                "--cost-rtt-at-hooks",
+                "--cost-sample",
                 "1",
                 "--listen",
                 &self.listen.to_string(),

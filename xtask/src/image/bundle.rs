@@ -13,7 +13,7 @@ use crate::deploy;
 const DEFAULT_PROFILE: &str = "/usr/share/containers/seccomp.json";
 
 /// Where a container stands.
-pub struct Place<'a> {
+pub struct RootPath<'a> {
     /// Its files.
     pub root: &'a Path,
     /// The network namespace of the node.
@@ -28,7 +28,7 @@ pub struct Place<'a> {
 ///
 /// # Errors
 /// The manifest asks for something that this does not translate.
-pub fn config(object: &Value, place: &Place) -> Result<Value> {
+pub fn config(object: &Value, place: &RootPath) -> Result<Value> {
     let container = deploy::container(object)?;
     let security = &container["securityContext"];
     let capabilities = capabilities(security)?;
@@ -71,7 +71,7 @@ fn capabilities(security: &Value) -> Result<Vec<String>> {
     Ok(added.iter().filter_map(Value::as_str).map(|name| format!("CAP_{name}")).collect())
 }
 
-fn mounts(container: &Value, place: &Place) -> Result<Vec<Value>> {
+fn mounts(container: &Value, place: &RootPath) -> Result<Vec<Value>> {
     let mut mounts = vec![
         json!({"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]}),
         json!({"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=64k"]}),

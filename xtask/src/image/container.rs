@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use super::Image;
-use super::bundle::{self, Place};
+use super::bundle::{self, RootPath};
 use crate::deploy::{self, Rendered};
 use crate::lab::{Lab, Mode, Options, Topology, netns};
 use crate::{http, shell};
@@ -41,7 +41,7 @@ fn one(image: &Image, root: &Path, lab: &str, rendered: &Rendered) -> Result<()>
     let exporter = rendered.one("DaemonSet")?;
     let config = bundle::config(
         exporter,
-        &Place { root, netns: &netns::path(&node.netns), address: node.address.into(), bpffs: &bpffs.0 },
+        &RootPath { root, netns: &netns::path(&node.netns), address: node.address.into(), bpffs: &bpffs.0 },
     )?;
     let bundle = image.folder.join("bundle");
     fs::create_dir_all(&bundle)?;

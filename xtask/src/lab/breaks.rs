@@ -215,9 +215,9 @@ const BREAKS: &[Break] = &[
         },
     },
     Break {
-        name: "foreign-vni",
+        name: "unknown-vni",
         what: "another overlay on the same port",
-        finds: "foreign-vni",
+        finds: "unknown-vni",
         modes: VXLANS,
         apply: |lab| {
             let c = lab.node("node-c");
@@ -317,7 +317,7 @@ pub fn run(name: &str, what: Option<&str>) -> Result<()> {
         doctor.extend(["--resources".to_owned(), file.display().to_string()]);
     }
     if broken.traffic.is_empty() {
-        doctor.push("--no-wire".to_owned());
+        doctor.push("--no-measurement".to_owned());
     }
     println!(
         "{}",

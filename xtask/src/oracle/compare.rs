@@ -37,9 +37,9 @@ pub fn frame(event: &Value, their: &Dissection) -> Vec<Difference> {
     if their.class.is_some() {
         hold("vni", number(event["vni"].as_u64()), number(their.vni));
     }
-    let signal = &event["too_big"];
+    let signal = &event["ptb"];
     let ours = signal["version"].as_u64().zip(signal["mtu"].as_u64());
-    hold("too_big", format!("{ours:?}"), format!("{:?}", their.too_big));
+    hold("ptb", format!("{ours:?}"), format!("{:?}", their.ptb));
     let l3 = event["l3_bytes"].as_u64().unwrap_or(0);
     if let Some(outer) = &their.outer
         && outer.length > 40

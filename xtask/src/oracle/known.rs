@@ -67,7 +67,7 @@ pub const TABLE: &[Known] = &[
                     // Only tshark reads on, or it says that there is no tunnel at all.
                     "inner" | "vni" => event[difference.field].is_null() || their.class == Some("none"),
                     "encapsulation" => their.class == Some("none"),
-                    "too_big" => event["too_big"].is_null(),
+                    "ptb" => event["ptb"].is_null(),
                     _ => false,
                 }
         },
@@ -124,7 +124,7 @@ pub const TABLE: &[Known] = &[
         right: "both",
         applies: |event, their, difference| {
             event["encapsulation"] == "non_ip"
-                && matches!(difference.field, "encapsulation" | "outer" | "inner" | "l3_bytes" | "too_big")
+                && matches!(difference.field, "encapsulation" | "outer" | "inner" | "l3_bytes" | "ptb")
                 && their.protocols.split(':').any(|protocol| BETWEEN.contains(&protocol))
         },
     },

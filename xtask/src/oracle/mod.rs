@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::{setup, shell};
 
 /// Differences that are told of one file.
-const TOLD: usize = 20;
+const TRACE_BUF: usize = 20;
 
 /// Options of `cargo xtask oracle`.
 #[derive(clap::Args)]
@@ -187,7 +187,7 @@ fn one(file: &Path, tools: &Tools, tally: &mut Tally) -> Result<()> {
                 None => {
                     tally.unexplained += 1;
                     told += 1;
-                    if told <= TOLD {
+                    if told <= TRACE_BUF {
                         println!(
                             "{} frame {number}: {}: {} here, {} for tshark ({}; malformed {})",
                             file.display(),

@@ -61,8 +61,8 @@ pub struct Dissection {
     pub inner: Option<Layer>,
     /// VNI of the outermost tunnel.
     pub vni: Option<u64>,
-    /// Version and MTU of a too-big message.
-    pub too_big: Option<(u64, u64)>,
+    /// Version and MTU of a PTB message.
+    pub ptb: Option<(u64, u64)>,
     /// Source and destination port of the outermost UDP header.
     pub ports: Option<(u64, u64)>,
     /// Flags of the outermost VXLAN header.
@@ -151,9 +151,9 @@ fn frame(line: &str) -> Dissection {
     }
     let type_is = |family, kind| columns.number(family, 0) == Some(kind);
     if type_is("icmp.type", 3) && type_is("icmp.code", 4) {
-        dissection.too_big = Some((4, columns.number("icmp.mtu", 0).unwrap_or(0)));
+        dissection.ptb = Some((4, columns.number("icmp.mtu", 0).unwrap_or(0)));
     } else if type_is("icmpv6.type", 2) {
-        dissection.too_big = Some((6, columns.number("icmpv6.mtu", 0).unwrap_or(0)));
+        dissection.ptb = Some((6, columns.number("icmpv6.mtu", 0).unwrap_or(0)));
     }
     dissection
 }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 
 /// What tests and the lab use. All of them exist for every kernel of the list; one that vanishes
 /// from a newer kernel is an error, not something to skip.
-pub const WANTED: &[&str] = &[
+pub const TRACE_CONFIG: &[&str] = &[
     // Devices of a Calico node and of its underlay.
     "veth",
     "dummy",

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use observer_common::cost::lower_bound;
 use observer_common::counters::PathCounter;
 use observer_common::kind::{Class, Direction};
-use observer_common::price::lower_bound;
 
 use super::carried_then;
-use crate::model::{Mode, PriceReport, Report};
+use crate::model::{CostReport, Mode, Report};
 
 /// Fewer measured buffers say nothing of their mean.
 const FEWEST: u64 = 10;
@@ -36,7 +36,7 @@ struct Rate {
 /// # Errors
 /// A sentence.
 pub(super) fn of(report: &Report, then: &dyn Fn(bool) -> Option<Mode>) -> Result<Cpu, String> {
-    let price = report.price.as_ref().ok_or("not measured: --price measures what encapsulation costs")?;
+    let cost = report.cost.as_ref().ok_or("not measured: --cost measures what encapsulation costs")?;
     let interval = report.interval.as_secs_f64();
     if interval <= 0.0 {
         return Err("not measured".to_owned());
@@ -63,7 +63,7 @@ pub(super) fn of(report: &Report, then: &dyn Fn(bool) -> Option<Mode>) -> Result
     }
     let (mut less, mut variance) = (0.0, 0.0);
     for ((class, direction), packets) in moved {
-        let rate = rate(price, class, direction)?;
+        let rate = rate(cost, class, direction)?;
         less += packets * rate.mean;
         variance += (packets * rate.error).powi(2);
     }
@@ -73,7 +73,7 @@ pub(super) fn of(report: &Report, then: &dyn Fn(bool) -> Option<Mode>) -> Result
 
 /// The mean of all devices of a class in a direction.
 #[expect(clippy::cast_precision_loss, reason = "fewer than 2^53 packets")]
-fn rate(price: &PriceReport, class: Class, direction: Direction) -> Result<Rate, String> {
+fn rate(cost: &CostReport, class: Class, direction: Direction) -> Result<Rate, String> {
     let work = match direction {
         Direction::Egress => "encapsulates",
         Direction::Ingress => "decapsulates",
@@ -83,7 +83,7 @@ fn rate(price: &PriceReport, class: Class, direction: Direction) -> Result<Rate,
     }
     let (mut time, mut packets, mut skbs) = (0.0, 0, 0);
     let (mut sum, mut squares) = (0.0, 0.0);
-    for row in price.spans.iter().filter(|row| row.class == class && row.direction == direction) {
+    for row in cost.spans.iter().filter(|row| row.class == class && row.direction == direction) {
         time += row.packet.unwrap_or(0.0) * row.measured.1 as f64;
         packets += row.measured.1;
         skbs += row.measured.0;
@@ -96,7 +96,7 @@ fn rate(price: &PriceReport, class: Class, direction: Direction) -> Result<Rate,
     if skbs < FEWEST || packets == 0 {
         return Err(format!(
             "not measured: {skbs} buffers that {} {work} were measured here, and {FEWEST} are needed: --for longer, or \
-             --price-sample 1",
+             --cost-sample 1",
             class.label()
         ));
     }
@@ -108,10 +108,10 @@ fn rate(price: &PriceReport, class: Class, direction: Direction) -> Result<Rate,
 
 #[cfg(test)]
 mod tests {
+    use observer_common::cost::{BUCKETS, bucket};
     use observer_common::kind::Direction::{Egress, Ingress};
-    use observer_common::price::{BUCKETS, bucket};
 
-    use super::super::super::testing::{facts, node, wire};
+    use super::super::super::testing::{facts, node, observed};
     use super::super::{Target, plan};
     use super::*;
     use crate::advice::View;
@@ -137,7 +137,7 @@ mod tests {
             percentiles: None,
             cpu: None,
             own: None,
-            offload: crate::price::Offload::default(),
+            offload: crate::cost::Offload::default(),
             buckets,
         }
     }
@@ -149,9 +149,9 @@ mod tests {
         target: Target,
     ) -> Result<Cpu, String> {
         let mut facts = facts(node(mode));
-        let mut report = wire(&facts, paths);
-        report.price = spans.map(|spans| PriceReport { spans, ..PriceReport::default() });
-        facts.wire = Some(report);
+        let mut report = observed(&facts, paths);
+        report.cost = spans.map(|spans| CostReport { spans, ..CostReport::default() });
+        facts.observed = Some(report);
         plan(&View::new(&facts), target, None).cpu
     }
 
@@ -181,7 +181,7 @@ mod tests {
         let why = |mode, paths: &[_], spans, target| {
             planned(mode, paths, spans, target).expect_err("it cannot be known")
         };
-        assert!(why("vxlan-always", &paths, None, Target::Native).contains("--price measures"));
+        assert!(why("vxlan-always", &paths, None, Target::Native).contains("--cost measures"));
         let few = why("vxlan-always", &paths, Some(vec![span(Egress, 9, 1_000)]), Target::Native);
         assert!(few.contains("9 buffers that vxlan encapsulates"), "{few}");
         // What another tunnel would take was never seen here.

@@ -110,28 +110,28 @@ pub fn plan(view: &View<'_>, target: Target, underlay_mtu: Option<u32>) -> Plan 
         })
         .collect();
     let then = |ipv6: bool| modes.iter().find(|mode| mode.0 == ipv6).and_then(|mode| mode.2);
-    let traffic = view.facts.wire.as_ref().map(|report| traffic::of(report, &then));
+    let traffic = view.facts.observed.as_ref().map(|report| traffic::of(report, &then));
     let mtus = fit::mtus(view, &then, underlay_mtu);
     let reach = steps::reach(view, &then);
-    let price = view.facts.wire.as_ref().and_then(|report| report.price.as_ref());
+    let cost = view.facts.observed.as_ref().and_then(|report| report.cost.as_ref());
     Plan {
         target,
-        fit: view.facts.wire.as_ref().map(|report| fit::of(report, &then, underlay_mtu)),
+        fit: view.facts.observed.as_ref().map(|report| fit::of(report, &then, underlay_mtu)),
         placement: view
             .facts
-            .wire
+            .observed
             .as_ref()
             .map(|report| traffic::placement(view, report))
             .unwrap_or_default(),
         steps: steps::of(view, &modes, &mtus, &reach),
         cpu: view
             .facts
-            .wire
+            .observed
             .as_ref()
             .ok_or_else(|| "not measured".to_owned())
             .and_then(|report| cpu::of(report, &then)),
-        in_software: price.map(|price| paths::in_software(view, price, &then)).unwrap_or_default(),
-        tcp: price.map(|price| paths::tcp(view, price, &then)).unwrap_or_default(),
+        in_software: cost.map(|cost| paths::in_software(view, cost, &then)).unwrap_or_default(),
+        tcp: cost.map(|cost| paths::tcp(view, cost, &then)).unwrap_or_default(),
         assumptions: assumptions(view, target, underlay_mtu),
         modes,
         traffic,
@@ -148,8 +148,8 @@ fn tunnel(view: &View<'_>, ipv6: bool) -> Option<Class> {
 
 fn assumptions(view: &View<'_>, target: Target, underlay_mtu: Option<u32>) -> Vec<String> {
     let mut lines = Vec::new();
-    match &view.facts.wire {
-        None => lines.push("nothing was measured: leave out --no-wire for figures of the traffic".to_owned()),
+    match &view.facts.observed {
+        None => lines.push("nothing was measured: leave out --no-measurement for figures of the traffic".to_owned()),
         Some(report) => lines.push(format!(
             "the traffic stays as it was in the {:.0} s that were measured: as many packets, of the same size inside",
             report.interval.as_secs_f64()
@@ -176,7 +176,7 @@ fn assumptions(view: &View<'_>, target: Target, underlay_mtu: Option<u32>) -> Ve
 mod tests {
     use observer_common::kind::Direction::{Egress, Ingress};
 
-    use super::super::testing::{facts, node, wire};
+    use super::super::testing::{facts, node, observed};
     use super::*;
 
     const B: &str = "10.10.1.12";
@@ -189,7 +189,7 @@ mod tests {
     ) -> Plan {
         let mut facts = facts(node(mode));
         if !paths.is_empty() {
-            facts.wire = Some(wire(&facts, paths));
+            facts.observed = Some(observed(&facts, paths));
         }
         plan(&View::new(&facts), target, None)
     }
@@ -216,7 +216,7 @@ mod tests {
     fn more_encapsulation_costs_more_and_what_does_not_fit_is_counted() {
         let mut facts = facts(node("bgp"));
         let router = "10.10.1.1";
-        let mut report = wire(&facts, &[(Egress, Class::None, router, 100)]);
+        let mut report = observed(&facts, &[(Egress, Class::None, router, 100)]);
         let device = crate::view::fixture::snapshot(10).devices.remove(0);
         report.devices.push(crate::model::DeviceRow { device, events: [[0; _]; 2], gaps: [false; 2] });
         report.size_bounds = vec![1_400, 1_450, 1_480, 1_500];
@@ -229,7 +229,7 @@ mod tests {
             figures: crate::model::Figures::default(),
             sizes,
         });
-        facts.wire = Some(report);
+        facts.observed = Some(report);
         let of = |target, mtu| plan(&View::new(&facts), target, mtu);
         let vxlan = of(Target::Vxlan, None);
         assert_eq!(vxlan.traffic.as_ref().expect("measured").overhead(), (0, 5_000));
@@ -258,11 +258,11 @@ mod tests {
         use observer_common::counters::PathCounter::{OuterFirst, OuterLast};
         let fragmented = |class, target| {
             let mut facts = facts(node("vxlan-always"));
-            let mut report = wire(&facts, &[(Egress, class, C, 100)]);
+            let mut report = observed(&facts, &[(Egress, class, C, 100)]);
             for counter in [OuterFirst, OuterLast] {
                 report.paths[0].figures.0[counter as usize] = 10;
             }
-            facts.wire = Some(report);
+            facts.observed = Some(report);
             let traffic = plan(&View::new(&facts), target, None).traffic.expect("it was measured");
             (traffic.no_longer_fragmented(), traffic.overhead().1)
         };

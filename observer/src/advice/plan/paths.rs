@@ -5,7 +5,7 @@ use observer_common::kind::{Class, Direction};
 
 use super::super::View;
 use super::carried_then;
-use crate::model::{Mode, PriceReport, SpanRow, TcpRow};
+use crate::model::{CostReport, Mode, SpanRow, TcpRow};
 
 /// TCP to a peer by its encapsulation, with what else was measured on that path.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,9 +25,9 @@ impl TcpPath {
 }
 
 /// TCP to all peers, what changes first; that which stays is there to be compared with.
-pub(super) fn tcp(view: &View<'_>, price: &PriceReport, then: &dyn Fn(bool) -> Option<Mode>) -> Vec<TcpPath> {
+pub(super) fn tcp(view: &View<'_>, cost: &CostReport, then: &dyn Fn(bool) -> Option<Mode>) -> Vec<TcpPath> {
     let mut paths: Vec<_> =
-        price.tcp.iter().map(|row| TcpPath { now: row.clone(), then: class_then(view, row, then) }).collect();
+        cost.tcp.iter().map(|row| TcpPath { now: row.clone(), then: class_then(view, row, then) }).collect();
     paths.sort_by_key(|path| (!path.changes(), path.now.peer, path.now.class));
     paths
 }
@@ -44,7 +44,7 @@ fn class_then(view: &View<'_>, row: &TcpRow, then: &dyn Fn(bool) -> Option<Mode>
 /// Tunnel devices that traffic would leave, where the kernel did a device's work for them.
 pub(super) fn in_software(
     view: &View<'_>,
-    price: &PriceReport,
+    cost: &CostReport,
     then: &dyn Fn(bool) -> Option<Mode>,
 ) -> Vec<SpanRow> {
     let left = |class: Class| {
@@ -56,17 +56,17 @@ pub(super) fn in_software(
         let work = row.offload;
         row.direction == Direction::Egress && work.cut + work.summed > 0 && left(row.class)
     };
-    price.spans.iter().filter(does).cloned().collect()
+    cost.spans.iter().filter(does).cloned().collect()
 }
 
 #[cfg(test)]
 mod tests {
     use observer_common::kind::Direction::Egress;
 
-    use super::super::super::testing::{facts, ip, node, wire};
+    use super::super::super::testing::{facts, ip, node, observed};
     use super::super::{Plan, Target, plan};
     use super::*;
-    use crate::price::Offload;
+    use crate::cost::Offload;
 
     const B: &str = "10.10.1.12";
     const C: &str = "10.10.2.13";
@@ -88,7 +88,7 @@ mod tests {
 
     fn planned(mode: &str, tcp: Vec<TcpRow>, offload: Offload, target: Target) -> Plan {
         let mut facts = facts(node(mode));
-        let mut report = wire(&facts, &[(Egress, Class::Vxlan, C, 100)]);
+        let mut report = observed(&facts, &[(Egress, Class::Vxlan, C, 100)]);
         let span = SpanRow {
             device: "vxlan.calico".to_owned(),
             direction: Egress,
@@ -102,8 +102,8 @@ mod tests {
             offload,
             buckets: Vec::new(),
         };
-        report.price = Some(PriceReport { spans: vec![span], tcp, ..PriceReport::default() });
-        facts.wire = Some(report);
+        report.cost = Some(CostReport { spans: vec![span], tcp, ..CostReport::default() });
+        facts.observed = Some(report);
         plan(&View::new(&facts), target, None)
     }
 

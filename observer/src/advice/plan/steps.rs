@@ -54,11 +54,11 @@ type ModeChange = (bool, Option<Mode>, Option<Mode>);
 /// The steps of a switch.
 pub(super) fn of(view: &View<'_>, modes: &[ModeChange], mtus: &[NewMtu], reach: &[String]) -> Vec<Step> {
     // What was of interest before is after it too.
-    let price = view.facts.wire.as_ref().is_some_and(|report| report.price.is_some());
+    let cost = view.facts.observed.as_ref().is_some_and(|report| report.cost.is_some());
     let record = |when: &str| {
         format!(
             "sudo observer record --for 60s{} -o {when}-$(hostname).json",
-            if price { " --price" } else { "" }
+            if cost { " --cost" } else { "" }
         )
     };
     let changing: Vec<&ModeChange> = modes.iter().filter(|(_, now, then)| now != then).collect();
@@ -152,7 +152,7 @@ fn switch(view: &View<'_>, ipv6: bool, mode: Mode) -> Option<Step> {
 /// The check of each node.
 fn every_node(view: &View<'_>, modes: &[ModeChange]) -> Step {
     let label = |mode: &Option<Mode>| mode.map_or_else(|| "none".to_owned(), Mode::label);
-    let words: Vec<String> = modes
+    let labels: Vec<String> = modes
         .iter()
         .map(|(ipv6, _, then)| format!("{} {}", if *ipv6 { "IPv6" } else { "IPv4" }, label(then)))
         .collect();
@@ -180,7 +180,7 @@ fn every_node(view: &View<'_>, modes: &[ModeChange]) -> Step {
         commands,
         check: format!(
             "routes and wire both say {}; no asymmetric, stale-route, block-without-route",
-            words.join(", ")
+            labels.join(", ")
         ),
     }
 }

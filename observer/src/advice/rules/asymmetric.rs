@@ -16,9 +16,9 @@ pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
         return Vec::new();
     }
     let names: Vec<String> = peers.iter().map(|peer| view.facts.peer_name(peer.address)).collect();
-    let words = |peer: &PeerView| {
+    let labels = |peer: &PeerView| {
         let observed = |side: &Option<super::super::Observed>| {
-            side.as_ref().map_or_else(String::new, |o| format!("{} ({} packets)", o.words(), o.packets()))
+            side.as_ref().map_or_else(String::new, |o| format!("{} ({} packets)", o.describe(), o.packets()))
         };
         format!(
             "{}, {}: sent {}, received {}",
@@ -38,7 +38,7 @@ pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
              protocol or source, reverse-path filters included, and each direction has its own room for packets.",
         )
         .about(peers.iter().map(|peer| peer.address))
-        .seen(peers.iter().map(|peer| words(peer)))
+        .seen(peers.iter().map(|peer| labels(peer)))
         .remedy(
             "look at the other node too",
             format!("ssh {} sudo observer doctor", peers[0].address),
@@ -55,17 +55,18 @@ mod tests {
     use observer_common::kind::Class;
     use observer_common::kind::Direction::{Egress, Ingress};
 
-    use super::super::super::testing::{facts, ids, node, wire};
+    use super::super::super::testing::{facts, ids, node, observed};
     use super::*;
 
     #[test]
     fn the_way_there_and_the_way_back() {
         let mut facts = facts(node("vxlan-always"));
         let b = "10.10.1.12";
-        facts.wire = Some(wire(&facts, &[(Egress, Class::Vxlan, b, 50), (Ingress, Class::None, b, 50)]));
+        facts.observed =
+            Some(observed(&facts, &[(Egress, Class::Vxlan, b, 50), (Ingress, Class::None, b, 50)]));
         assert_eq!(ids(&facts), [ID]);
         // A few stragglers of a switch are none.
-        facts.wire = Some(wire(
+        facts.observed = Some(observed(
             &facts,
             &[(Egress, Class::Vxlan, b, 50), (Ingress, Class::Vxlan, b, 50), (Ingress, Class::None, b, 4)],
         ));

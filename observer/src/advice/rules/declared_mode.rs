@@ -32,7 +32,7 @@ pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
             })
             .collect();
         let Some((first, asked)) = wrong.first() else { continue };
-        evidence.push(pool.words());
+        evidence.push(pool.describe());
         evidence.push(format!(
             "{} of it otherwise; {}/{} to {} goes {}, the pool asks for {}",
             plural(wrong.len() as u64, "block"),
@@ -54,7 +54,7 @@ pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
         let mode = view.modes.iter().find(|mode| mode.ipv6 == pool.cidr.0.is_ipv6())?;
         mode.routes
     };
-    let words: Vec<String> = wrong_pools
+    let labels: Vec<String> = wrong_pools
         .iter()
         .map(|pool| {
             let mode = routed(pool).map_or_else(|| "unknown".to_owned(), Mode::label);
@@ -64,7 +64,7 @@ pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
     let finding = Finding::new(
         ID,
         Severity::Warning,
-        format!("IP pool {}", words.join("; ")),
+        format!("IP pool {}", labels.join("; ")),
         "What is declared is not what this node does. Felix and BIRD write routes after the pools: either they do \
          not follow (they do not run, or a switch is half done), or the resources given here are not those of this \
          cluster.",

@@ -6,10 +6,9 @@ mod block_without_route;
 mod declared_mode;
 mod felix_detection;
 mod felix_file;
-mod foreign_sender;
-mod foreign_vni;
 mod mixed_mode;
 mod no_answer;
+mod observed_differs;
 mod path_mtu;
 mod pod_mtu_high;
 mod pod_mtu_low;
@@ -20,7 +19,8 @@ mod tunnel_down;
 mod tunnel_fragments;
 mod tunnel_mtu_high;
 mod tunnel_mtu_low;
-mod wire_differs;
+mod unknown_sender;
+mod unknown_vni;
 
 use super::{Finding, View};
 
@@ -61,10 +61,10 @@ rules! {
     declared_mode: "routes are not what the IP pool asks for",
     mixed_mode: "routes are of several modes at once",
     asymmetric: "packets to a node and from it are carried differently",
-    wire_differs: "packets are not carried as the routes say",
+    observed_differs: "packets are not carried as the routes say",
     no_answer: "nothing comes back from a node",
-    foreign_sender: "tunnel packets of somebody who is no node",
-    foreign_vni: "VXLAN packets of another network",
+    unknown_sender: "tunnel packets of somebody who is no node",
+    unknown_vni: "VXLAN packets of another network",
     tunnel_fragments: "tunnel packets are fragmented",
 }
 

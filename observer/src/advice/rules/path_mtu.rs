@@ -10,7 +10,7 @@ use crate::model::PathRow;
 pub(super) const ID: &str = "path-mtu";
 
 pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
-    let Some(report) = &view.facts.wire else { return Vec::new() };
+    let Some(report) = &view.facts.observed else { return Vec::new() };
     // Where a tunnel does not fit its own underlay, this node sends such messages itself.
     if has(found, tunnel_mtu_high::ID) {
         return Vec::new();
@@ -21,17 +21,17 @@ pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
         .iter()
         .filter(|path| path.id.direction == Direction::Egress && !is_about(found, &path.id.peer))
         .filter_map(|path| {
-            let mtu = path.figures.get(PathCounter::TooBigMtu);
+            let mtu = path.figures.get(PathCounter::PtbMtu);
             let own = mtu_of(&path.id.device)?;
-            (path.figures.get(PathCounter::TooBig) != 0 && mtu < u64::from(own)).then_some((path, mtu, own))
+            (path.figures.get(PathCounter::Ptb) != 0 && mtu < u64::from(own)).then_some((path, mtu, own))
         })
         .collect();
     let Some((first, mtu, own)) = told.first() else { return Vec::new() };
     let peers: Vec<String> = told.iter().map(|(path, ..)| view.facts.peer_name(path.id.peer)).collect();
     let lines = told.iter().map(|(path, mtu, own)| {
         format!(
-            "{} too-big messages about packets to {} ({}): MTU {mtu}, {} has {own}; largest packet {}",
-            path.figures.get(PathCounter::TooBig),
+            "{} PTB messages about packets to {} ({}): MTU {mtu}, {} has {own}; largest packet {}",
+            path.figures.get(PathCounter::Ptb),
             view.facts.peer_name(path.id.peer),
             path.id.class.label(),
             path.id.device,
@@ -64,19 +64,19 @@ pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
 mod tests {
     use observer_common::kind::Class;
 
-    use super::super::super::testing::{facts, ids, node, wire};
+    use super::super::super::testing::{facts, ids, node, observed};
     use super::*;
 
     #[test]
     fn a_router_that_takes_less() {
         let mut facts = facts(node("bgp"));
         let both = [Direction::Egress, Direction::Ingress].map(|d| (d, Class::None, "10.10.1.1", 200));
-        let mut report = wire(&facts, &both);
-        facts.wire = Some(report.clone());
+        let mut report = observed(&facts, &both);
+        facts.observed = Some(report.clone());
         assert!(ids(&facts).is_empty());
-        report.paths[0].figures.0[PathCounter::TooBig as usize] = 3;
-        report.paths[0].figures.0[PathCounter::TooBigMtu as usize] = 1400;
-        facts.wire = Some(report);
+        report.paths[0].figures.0[PathCounter::Ptb as usize] = 3;
+        report.paths[0].figures.0[PathCounter::PtbMtu as usize] = 1400;
+        facts.observed = Some(report);
         assert_eq!(ids(&facts), [ID]);
     }
 }

@@ -35,7 +35,7 @@ fn evidence(view: &View<'_>, most: u32, pods: &[&PodMtu]) -> Vec<String> {
         let addresses: Vec<String> = pod.addresses.iter().map(ToString::to_string).collect();
         lines.push(format!("{} ({}): MTU {}", pod.device, addresses.join(", "), pod.mtu));
     }
-    lines.extend(wire(view));
+    lines.extend(observed(view));
     lines
 }
 
@@ -48,8 +48,8 @@ pub(super) fn way(view: &View<'_>, room: u32) -> String {
 }
 
 /// What was seen at the tunnels that did not fit.
-pub(super) fn wire(view: &View<'_>) -> Vec<String> {
-    let Some(report) = &view.facts.wire else { return Vec::new() };
+pub(super) fn observed(view: &View<'_>) -> Vec<String> {
+    let Some(report) = &view.facts.observed else { return Vec::new() };
     let mut lines = Vec::new();
     for device in report.devices.iter().filter(|row| row.device.role == Role::Tunnel) {
         let rows = report

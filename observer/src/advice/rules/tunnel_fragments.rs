@@ -13,7 +13,7 @@ pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
     if explained.iter().any(|id| super::has(found, id)) {
         return Vec::new();
     }
-    let Some(report) = &view.facts.wire else { return Vec::new() };
+    let Some(report) = &view.facts.observed else { return Vec::new() };
     let outer = |path: &PathRow| {
         [PathCounter::OuterFirst, PathCounter::OuterMiddle, PathCounter::OuterLast]
             .iter()
@@ -59,16 +59,16 @@ mod tests {
     use observer_common::kind::Class;
     use observer_common::kind::Direction::{Egress, Ingress};
 
-    use super::super::super::testing::{facts, ids, node, wire};
+    use super::super::super::testing::{facts, ids, node, observed};
     use super::*;
 
     #[test]
     fn fragments_that_no_mtu_of_ours_explains() {
         let mut facts = facts(node("vxlan-always"));
         let b = "10.10.1.12";
-        let mut report = wire(&facts, &[(Ingress, Class::Vxlan, b, 50), (Egress, Class::Vxlan, b, 50)]);
+        let mut report = observed(&facts, &[(Ingress, Class::Vxlan, b, 50), (Egress, Class::Vxlan, b, 50)]);
         report.paths[0].figures.0[PathCounter::OuterFirst as usize] = 7;
-        facts.wire = Some(report);
+        facts.observed = Some(report);
         assert_eq!(ids(&facts), [ID]);
     }
 }

@@ -11,12 +11,12 @@ pub(super) fn check(view: &View<'_>, _: &[Finding]) -> Vec<Finding> {
     if high.is_empty() {
         return Vec::new();
     }
-    let words: Vec<String> =
+    let labels: Vec<String> =
         high.iter().map(|t| format!("{} has {}, {} fits", t.device, t.mtu, t.right().unwrap_or(0))).collect();
     let mut finding = Finding::new(
         ID,
         Severity::Error,
-        format!("MTU too high: {}", words.join("; ")),
+        format!("MTU too high: {}", labels.join("; ")),
         "A full packet of this tunnel is larger than the underlay takes. The tunnel's packets are fragmented \
          where DF is clear, which doubles the packets and stops hardware offloads, and dropped where it is set: \
          then small packets pass and large transfers hang.",
@@ -31,7 +31,7 @@ pub(super) fn check(view: &View<'_>, _: &[Finding]) -> Vec<Finding> {
             tunnel.sum()
         ));
     }
-    finding.evidence.extend(super::pod_mtu_high::wire(view));
+    finding.evidence.extend(super::pod_mtu_high::observed(view));
     vec![high.iter().fold(finding, |finding, tunnel| with_remedy(finding, tunnel))]
 }
 

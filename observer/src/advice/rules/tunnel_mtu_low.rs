@@ -24,7 +24,7 @@ pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
         .filter(|pod| low.iter().any(|tunnel| pod.mtu > tunnel.mtu))
         .map(|pod| format!("{} ({})", pod.device, pod.mtu))
         .collect();
-    let words: Vec<String> =
+    let labels: Vec<String> =
         low.iter().map(|t| format!("{} has {}, {} fits", t.device, t.mtu, t.right().unwrap_or(0))).collect();
     let (severity, explanation) = if beyond.is_empty() {
         (
@@ -39,7 +39,7 @@ pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
              before the tunnel, or refused with ICMP where DF is set.",
         )
     };
-    let mut finding = Finding::new(ID, severity, format!("MTU too low: {}", words.join("; ")), explanation)
+    let mut finding = Finding::new(ID, severity, format!("MTU too low: {}", labels.join("; ")), explanation)
         .about(low.iter().map(|t| &t.device));
     for tunnel in &low {
         let right = tunnel.right().unwrap_or(0);

@@ -7,17 +7,17 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::advice::plan::Target;
-use crate::cli::{BesideArgs, OutputArgs, Prefix, PriceArgs, prefix, seconds};
+use crate::cli::{CostArgs, OutputArgs, Prefix, SourceArgs, prefix, seconds};
 
 /// Options of `observer doctor`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   sudo observer doctor                    what mode is this really, and what is wrong?
-  observer doctor --no-wire               from routes and devices alone, without root
+  observer doctor --no-measurement               from routes and devices alone, without root
   calicoctl get ippools,nodes,felixconfig -o yaml > calico.yaml
   sudo observer doctor --resources calico.yaml --for 10s
   sudo observer doctor --plan cross-subnet     what would a switch change?
-  sudo observer doctor --plan native --price --for 30s     and what CPU time would it save?
+  sudo observer doctor --plan native --cost --for 30s     and what CPU time would it save?
   sudo observer doctor --watch --metrics-file /var/lib/node_exporter/observer-doctor.prom
 
 Exit code: 0 nothing found, 1 findings, 2 it could not look. Nothing is changed, ever.")]
@@ -27,10 +27,10 @@ pub struct DoctorArgs {
     pub duration: Duration,
     /// Beside an exporter.
     #[command(flatten)]
-    pub beside: BesideArgs,
+    pub source: SourceArgs,
     /// Do not measure the wire: devices, routes and files only
     #[arg(long)]
-    pub no_wire: bool,
+    pub no_measurement: bool,
     /// The file that Felix writes the MTU of pods into
     #[arg(long, value_name = "FILE", default_value = "/var/lib/calico/mtu", env = "OBSERVER_MTU_FILE")]
     pub mtu_file: PathBuf,
@@ -52,7 +52,7 @@ pub struct DoctorArgs {
     pub mtu: Option<u32>,
     /// What encapsulation costs, for the plan.
     #[command(flatten)]
-    pub price: PriceArgs,
+    pub cost: CostArgs,
     /// Look again and again, until Ctrl-C
     #[arg(long)]
     pub watch: bool,

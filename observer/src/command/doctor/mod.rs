@@ -37,8 +37,8 @@ pub fn run(args: &DoctorArgs, settings: &Settings) -> Result<bool> {
             .or(settings);
     // Always the devices that carry pods' traffic: a choice made for figures would make the doctor blind.
     let attach = AttachArgs { devices: Vec::new(), workloads: false, ..attach };
-    if args.price.price && args.plan.is_none() {
-        log::warn!("--price is of use with --plan only: what encapsulation costs is not measured");
+    if args.cost.cost && args.plan.is_none() {
+        log::warn!("--cost is of use with --plan only: what encapsulation costs is not measured");
     }
     let mut output = Output::open(&args.output)?;
     block_on(async {
@@ -74,7 +74,7 @@ async fn look(
     signals: &mut Signals,
 ) -> Result<Option<Facts>> {
     let (calico, notes) = declared(args)?;
-    let wire = if args.no_wire {
+    let wire = if args.no_measurement {
         None
     } else {
         let Some(report) = measure(args, attach, settings, signals).await? else { return Ok(None) };
@@ -92,7 +92,7 @@ async fn look(
     facts.felix_path = args.mtu_file.display().to_string();
     facts.host = sys::node_name();
     facts.calico = calico;
-    facts.wire = wire;
+    facts.observed = wire;
     Ok(Some(facts))
 }
 
@@ -109,14 +109,14 @@ async fn measure(
     }
     // Its devices are the doctor's own choice: the settings give no others.
     let settings = Settings { devices: Vec::new(), workloads: false, ..settings.clone() };
-    // Only a plan makes something of the price.
-    let price = args.price.wanted().filter(|_| args.plan.is_some());
-    let mut source = Source::open(attach, &args.beside, &settings, price)
+    // Only a plan makes something of the cost.
+    let cost = args.cost.wanted().filter(|_| args.plan.is_some());
+    let mut source = Source::open(attach, &args.source, &settings, cost)
         .await
-        .context("the wire cannot be measured (--no-wire looks at the rest)")?;
+        .context("the wire cannot be measured (--no-measurement looks at the rest)")?;
     let measured = async {
         let before = source.read()?;
-        source.care_until(Instant::now() + duration).await?;
+        source.run_until(Instant::now() + duration).await?;
         anyhow::Ok(Some(Report::between(&before, &source.read()?)))
     };
     let result = tokio::select! {

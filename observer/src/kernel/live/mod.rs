@@ -1,7 +1,6 @@
 //! The kernel as a source: attaches, keeps attached while devices come and go, and reads.
 
-mod books;
-mod price;
+mod cost;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -11,20 +10,20 @@ use observer_common::abi::{BlockKey, DeviceFacts, link, role};
 use observer_common::kind::Direction;
 use observer_common::path::VNI_NONE;
 
-use super::attach::{Hooks, Ingress, Place, Purpose};
-use super::cost::Statistics;
+use super::attach::{HookPoint, Hooks, Ingress, Purpose};
+use super::cost::{Measure, Meter};
 use super::diagnostics;
 use super::error::{KernelError, LiveError};
 use super::load::{Capacities, Programs};
 use super::netlink::{self, Watcher};
 use super::pins::Pins;
-use super::price::{Measure, Meter};
+use super::program_stats::Statistics;
+use super::registry::{Registry, Slot};
 use super::state::State;
 use super::sys;
 use super::tables::Tables;
 use crate::snapshot::{Hook, Snapshot};
 use crate::topology::{Block, Choice, LinkLayer, Peer, Role, Topology, Watched, convert};
-pub(super) use books::{Books, Slot};
 
 /// Before this kernel tunl0's TC ingress starts at the outer headers.
 const INNER_AT_TUNNEL_INGRESS: (u32, u32) = (6, 1);
@@ -40,7 +39,7 @@ const TABLES: &str = "/tables";
 /// See above.
 const NODE: &str = "/node";
 /// See above.
-const PRICE: &str = "/price";
+const COST: &str = "/cost";
 const STATE: &str = "/state";
 /// How often it is written down that we live: a gap is known as exactly.
 const ALIVE: Duration = Duration::from_secs(1);
@@ -61,7 +60,7 @@ pub struct Options {
     /// Which programs are attached.
     pub purpose: Purpose,
     /// Measure what encapsulation costs; `None`: not at all.
-    pub price: Option<Measure>,
+    pub cost: Option<Measure>,
 }
 
 /// The kernel as a source.
@@ -71,14 +70,14 @@ pub struct Live {
     tables: Tables,
     statistics: Statistics,
     hooks: Hooks,
-    books: Books,
+    registry: Registry,
     pins: Option<Pins>,
     /// What the owner wants to find again after a restart.
     remembered: serde_json::Value,
     /// The books have changed since they were written down.
     unsaved: bool,
     /// Reasons why devices are not watched, by name.
-    troubles: BTreeMap<String, String>,
+    errors: BTreeMap<String, String>,
     watcher: Watcher,
     meter: Option<Meter>,
     /// The node has changed since it was read.
@@ -113,11 +112,11 @@ impl Live {
         };
         let mut programs = Programs::load_with(options.capacities, pins.as_ref().map(Pins::directory))?;
         let mut tables = Tables::take(&mut programs.ebpf)?;
-        let (books, remembered) = match kept {
+        let (registry, remembered) = match kept {
             Some(state) => state.restore(&tables.blocks()?),
-            None => (Books::new(options.capacities, topology.size_bounds()), serde_json::Value::Null),
+            None => (Registry::new(options.capacities, topology.size_bounds()), serde_json::Value::Null),
         };
-        tables.set_size_bounds(&books.size_bounds)?;
+        tables.set_size_bounds(&registry.size_bounds)?;
         if let Some(logger) = programs.logger() {
             tokio::task::spawn_local(diagnostics::forward(logger));
         }
@@ -130,11 +129,11 @@ impl Live {
             statistics: Statistics::default(),
             hooks,
             watcher,
-            books,
+            registry,
             pins,
             remembered,
             unsaved: false,
-            troubles: BTreeMap::new(),
+            errors: BTreeMap::new(),
             meter: None,
             dirty: false,
             read_due: now + REREAD,
@@ -145,7 +144,7 @@ impl Live {
             live.stop().await;
             return Err(error.into());
         }
-        if let Err(error) = live.measure_price(live.options.price).await {
+        if let Err(error) = live.measure_cost(live.options.cost).await {
             live.stop().await;
             return Err(error.into());
         }
@@ -165,15 +164,15 @@ impl Live {
             match pins.alive()? {
                 // On kernels with clsact the filters of a killed one count until we replace them.
                 Some(last) if !self.hooks.took_all_over() => {
-                    self.books.unwatched += now.saturating_sub(last);
-                    self.books.gaps += 1;
+                    self.registry.unwatched += now.saturating_sub(last);
+                    self.registry.gaps += 1;
                 }
                 Some(_) => {}
-                None => self.books.since = begun,
+                None => self.registry.since = begun,
             }
             pins.set_alive(now)?;
         } else {
-            self.books.since = begun;
+            self.registry.since = begun;
         }
         self.save()
     }
@@ -182,16 +181,16 @@ impl Live {
     ///
     /// # Errors
     /// The node could not be read. A hook that cannot be mended is reported as lost instead.
-    pub async fn care_until(&mut self, due: Instant) -> Result<(), LiveError> {
-        self.care_while(tokio::time::sleep_until(due.into())).await
+    pub async fn run_until(&mut self, due: Instant) -> Result<(), LiveError> {
+        self.run_while(tokio::time::sleep_until(due.into())).await
     }
 
     /// Waits for `event`, and meanwhile makes hooks and tables follow the node. What it is about when the
     /// event comes is done first.
     ///
     /// # Errors
-    /// As [`Self::care_until`].
-    pub async fn care_while<T>(&mut self, event: impl Future<Output = T>) -> Result<T, LiveError> {
+    /// As [`Self::run_until`].
+    pub async fn run_while<T>(&mut self, event: impl Future<Output = T>) -> Result<T, LiveError> {
         let mut event = std::pin::pin!(event);
         loop {
             let now = Instant::now();
@@ -207,7 +206,7 @@ impl Live {
                 biased;
                 event = &mut event => return Ok(event),
                 () = tokio::time::sleep_until(next.into()) => {}
-                change = self.watcher.heard() => {
+                change = self.watcher.next_event() => {
                     change?;
                     if !self.dirty {
                         self.dirty = true;
@@ -226,29 +225,29 @@ impl Live {
         let result = match netlink::read_node().await {
             Ok(node) => {
                 let topology = Topology::derive_present(&node, &self.options.choice);
-                if topology == self.books.topology { Ok(()) } else { self.apply(topology, false).await }
+                if topology == self.registry.topology { Ok(()) } else { self.apply(topology, false).await }
             }
             Err(error) => Err(KernelError::new("follow", "the node", error.to_string(), "it is tried again")),
         };
         match result {
             Ok(()) => {
-                self.troubles.remove(NODE);
+                self.errors.remove(NODE);
             }
             Err(error) => {
                 log::warn!("{error}");
-                self.troubles.insert(NODE.to_owned(), error.to_string());
+                self.errors.insert(NODE.to_owned(), error.to_string());
             }
         }
         // Only now: whoever cancels this in the middle has it done again. Nothing is heard meanwhile,
         // as the same task listens.
-        self.read_due = Instant::now() + if self.troubles.contains_key(NODE) { RETRY } else { REREAD };
+        self.read_due = Instant::now() + if self.errors.contains_key(NODE) { RETRY } else { REREAD };
     }
 
     /// Removes every hook and leaves the devices as they were found.
     pub async fn stop(&mut self) {
         self.meter = None;
         self.hooks.detach_all().await;
-        for slot in self.books.slots.values_mut() {
+        for slot in self.registry.slots.values_mut() {
             for hook in slot.hooks.iter_mut().filter(|hook| !matches!(hook, Hook::None | Hook::Gone)) {
                 *hook = Hook::Lost;
             }
@@ -265,17 +264,17 @@ impl Live {
     /// # Errors
     /// A map could not be read.
     pub fn read(&self) -> Result<Snapshot, KernelError> {
-        let mut snapshot = self.books.snapshot(&self.tables, self.troubles.values().cloned())?;
+        let mut snapshot = self.registry.snapshot(&self.tables, self.errors.values().cloned())?;
         let objects = std::iter::once(&self.programs.ebpf).chain(self.meter.as_ref().map(Meter::ebpf));
         snapshot.programs = self.statistics.read(objects);
-        snapshot.price = self.meter.as_ref().map(Meter::read).transpose()?;
+        snapshot.cost = self.meter.as_ref().map(Meter::read).transpose()?;
         Ok(snapshot)
     }
 
     /// Time in which nobody counted since counting began, over all who used these maps.
     #[must_use]
     pub fn unwatched(&self) -> Duration {
-        self.books.unwatched
+        self.registry.unwatched
     }
 
     /// What [`Self::remember`] was given last, by us or by who used these maps before.
@@ -294,7 +293,11 @@ impl Live {
     }
 
     /// Follows other peers and pod networks from now on.
-    pub fn choose(&mut self, extra_peers: Vec<std::net::IpAddr>, pod_cidrs: Vec<(std::net::IpAddr, u8)>) {
+    pub fn set_selection(
+        &mut self,
+        extra_peers: Vec<std::net::IpAddr>,
+        pod_cidrs: Vec<(std::net::IpAddr, u8)>,
+    ) {
         self.options.choice.extra_peers = extra_peers;
         self.options.choice.pod_cidrs = pod_cidrs;
         self.read_due = Instant::now();
@@ -312,10 +315,10 @@ impl Live {
         match due.and_then(|()| if self.unsaved { self.save() } else { Ok(()) }) {
             Ok(()) => {
                 self.unsaved = false;
-                self.troubles.remove(STATE);
+                self.errors.remove(STATE);
             }
             Err(error) => {
-                self.troubles.insert(STATE.to_owned(), error.to_string());
+                self.errors.insert(STATE.to_owned(), error.to_string());
             }
         }
         self.alive_due
@@ -329,21 +332,21 @@ impl Live {
     /// The same before blocks get new homes in the maps: until the ledger knows it, the old ones count.
     fn save_moving(&self, topology: &Topology) -> Result<(), KernelError> {
         let homes = topology.blocks.iter().map(|block| (convert::block_key(block), block.peer)).collect();
-        self.save_with(self.books.ledger.moving(&homes))
+        self.save_with(self.registry.attribution.moving(&homes))
     }
 
     fn save_with(&self, moving: Vec<(BlockKey, Option<std::net::IpAddr>)>) -> Result<(), KernelError> {
         let Some(pins) = &self.pins else { return Ok(()) };
-        pins.save(&State::of(&self.books, &self.options, moving, &self.remembered))
+        pins.save(&State::of(&self.registry, &self.options, moving, &self.remembered))
     }
 
     /// Places whose hook is lost, and what else is in trouble: sentences.
-    pub fn troubles(&self) -> Vec<String> {
-        let lost = self.books.slots.iter().flat_map(|(name, slot)| {
+    pub fn errors(&self) -> Vec<String> {
+        let lost = self.registry.slots.iter().flat_map(|(name, slot)| {
             let lost = Direction::ALL.into_iter().filter(|d| slot.hooks[*d as usize] == Hook::Lost);
             lost.map(move |direction| format!("the hook at {name} {} is lost", direction.label()))
         });
-        lost.chain(self.troubles.values().cloned()).collect()
+        lost.chain(self.errors.values().cloned()).collect()
     }
 
     /// Whether snapshots say what the programs cost. The kernel's BPF statistics, which cost 20 to 30 ns
@@ -357,7 +360,7 @@ impl Live {
 
     /// The devices that are watched now, by name.
     pub fn watched(&self) -> impl Iterator<Item = &str> {
-        self.books.slots.iter().filter(|(_, slot)| slot.present).map(|(name, _)| name.as_str())
+        self.registry.slots.iter().filter(|(_, slot)| slot.present).map(|(name, _)| name.as_str())
     }
 
     /// The maps, for those who read them besides the figures.
@@ -373,25 +376,25 @@ impl Live {
     /// The topology that the programs know.
     #[must_use]
     pub const fn topology(&self) -> &Topology {
-        &self.books.topology
+        &self.registry.topology
     }
 
     /// The name of the device of a slot, which it keeps when it is created again.
     #[must_use]
     pub fn name_of(&self, slot: u16) -> Option<&str> {
-        self.books.slots.iter().find(|(_, s)| s.index == slot).map(|(name, _)| name.as_str())
+        self.registry.slots.iter().find(|(_, s)| s.index == slot).map(|(name, _)| name.as_str())
     }
 
     /// The slot of a device that is or was watched.
     #[must_use]
     pub fn slot(&self, name: &str) -> Option<u16> {
-        self.books.slots.get(name).map(|slot| slot.index)
+        self.registry.slots.get(name).map(|slot| slot.index)
     }
 
     /// Makes maps and hooks fit a topology.
     async fn apply(&mut self, topology: Topology, strict: bool) -> Result<(), KernelError> {
-        if topology.peers != self.books.topology.peers
-            || topology.blocks != self.books.topology.blocks
+        if topology.peers != self.registry.topology.peers
+            || topology.blocks != self.registry.topology.blocks
             || strict
         {
             self.save_moving(&topology)?;
@@ -399,22 +402,22 @@ impl Live {
             let blocks = topology.blocks.iter().map(Block::entry).collect();
             match self.tables.set_peers(&peers, &blocks) {
                 Ok(()) => {
-                    self.troubles.remove(TABLES);
+                    self.errors.remove(TABLES);
                     self.assign(&topology)?;
                 }
                 Err(error) if strict => return Err(error),
                 Err(error) => {
-                    self.troubles.insert(TABLES.to_owned(), error.to_string());
+                    self.errors.insert(TABLES.to_owned(), error.to_string());
                 }
             }
         }
         let config = topology.config();
-        if strict || config != self.books.topology.config() {
+        if strict || config != self.registry.topology.config() {
             self.tables.set_config(&config)?;
         }
         let there: BTreeSet<&str> = topology.watched.iter().map(|w| w.device.name.as_str()).collect();
         let gone: Vec<String> = self
-            .books
+            .registry
             .slots
             .iter()
             .filter(|(n, s)| s.present && !there.contains(n.as_str()))
@@ -426,34 +429,34 @@ impl Live {
         for watched in &topology.watched {
             match self.watch(watched, &topology).await {
                 Ok(()) => {
-                    self.troubles.remove(&watched.device.name);
+                    self.errors.remove(&watched.device.name);
                 }
                 Err(error) if strict => return Err(error),
                 Err(error) => {
-                    self.troubles.insert(watched.device.name.clone(), error.to_string());
+                    self.errors.insert(watched.device.name.clone(), error.to_string());
                 }
             }
         }
         // Those that were gone before we came are as little lost as those that went now.
-        self.books.slots.values_mut().filter(|slot| !slot.present).for_each(Slot::gone);
+        self.registry.slots.values_mut().filter(|slot| !slot.present).for_each(Slot::gone);
         self.watcher.set_tunnels(
             topology.watched.iter().filter(|w| w.role == Role::Tunnel).map(|w| w.device.ifindex),
         );
         if let Some(meter) = &mut self.meter {
             match meter.follow(&topology) {
                 Ok(()) => {
-                    self.troubles.remove(PRICE);
+                    self.errors.remove(COST);
                 }
                 Err(error) => {
-                    self.troubles.insert(PRICE.to_owned(), error.to_string());
+                    self.errors.insert(COST.to_owned(), error.to_string());
                 }
             }
         }
-        self.books.routing = topology.routing();
-        self.books.known = self.tables.known();
-        self.books.topology = topology;
+        self.registry.routing = topology.routing();
+        self.registry.known = self.tables.known();
+        self.registry.topology = topology;
         self.unsaved = true;
-        self.hook_price().await;
+        self.hook_cost().await;
         Ok(())
     }
 
@@ -462,22 +465,22 @@ impl Live {
         let homes = topology.blocks.iter().map(|block| (convert::block_key(block), block.peer)).collect();
         let raw = self.tables.paths()?;
         // The names borrow the slots, and the ledger is changed meanwhile.
-        let mut ledger = std::mem::take(&mut self.books.ledger);
-        let gone = ledger.assign(homes, &raw, &self.books.names());
-        self.books.ledger = ledger;
+        let mut attribution = std::mem::take(&mut self.registry.attribution);
+        let gone = attribution.assign(homes, &raw, &self.registry.names());
+        self.registry.attribution = attribution;
         self.tables.remove_paths(&gone)
     }
 
     /// Stops watching a device that is gone; its totals stay.
     fn release(&mut self, name: &str) -> Result<(), KernelError> {
-        let Some(slot) = self.books.slots.get(name) else { return Ok(()) };
+        let Some(slot) = self.registry.slots.get(name) else { return Ok(()) };
         let ifindex = slot.watched.device.ifindex;
         for direction in Direction::ALL {
-            let place = Place { device: name.to_owned(), ifindex, direction };
+            let place = HookPoint { device: name.to_owned(), ifindex, direction };
             self.hooks.detach(self.options.purpose, &place);
             self.lost(&place);
         }
-        if let Some(slot) = self.books.slots.get_mut(name) {
+        if let Some(slot) = self.registry.slots.get_mut(name) {
             slot.present = false;
             slot.gone();
         }
@@ -487,7 +490,7 @@ impl Live {
     /// Watches a device, newly or with new facts.
     async fn watch(&mut self, watched: &Watched, topology: &Topology) -> Result<(), KernelError> {
         let name = &watched.device.name;
-        let known = self.books.slots.get(name).map(|s| (s.present, s.watched.clone(), s.hooks));
+        let known = self.registry.slots.get(name).map(|s| (s.present, s.watched.clone(), s.hooks));
         let recreated =
             matches!(&known, Some((true, old, _)) if old.device.ifindex != watched.device.ifindex);
         if recreated {
@@ -508,7 +511,7 @@ impl Live {
         let ingress = if watched.role == Role::Underlay { self.options.ingress } else { Ingress::Tc };
         let purpose = self.options.purpose;
         for direction in Direction::ALL {
-            let place = Place { device: name.clone(), ifindex: watched.device.ifindex, direction };
+            let place = HookPoint { device: name.clone(), ifindex: watched.device.ifindex, direction };
             if self.hooks.places(purpose).any(|p| *p == place) {
                 continue;
             }
@@ -516,7 +519,7 @@ impl Live {
             let hook = self.hooks.attach(&mut self.programs.ebpf, purpose, &place, ingress, mtu).await?;
             self.set_hook(name, direction, hook);
         }
-        if let Some(slot) = self.books.slots.get_mut(name) {
+        if let Some(slot) = self.registry.slots.get_mut(name) {
             slot.present = true;
             slot.watched = watched.clone();
         }
@@ -525,11 +528,11 @@ impl Live {
 
     /// The slot of a device: by its name, so that one that is created again goes on counting.
     fn slot_of(&mut self, watched: &Watched) -> Result<u16, KernelError> {
-        if let Some(slot) = self.books.slots.get(&watched.device.name) {
+        if let Some(slot) = self.registry.slots.get(&watched.device.name) {
             return Ok(slot.index);
         }
-        let index = self.books.slots.len();
-        if index >= self.books.capacities.slots as usize {
+        let index = self.registry.slots.len();
+        if index >= self.registry.capacities.slots as usize {
             return Err(KernelError::new(
                 "watch",
                 &watched.device.name,
@@ -540,18 +543,18 @@ impl Live {
         let index = u16::try_from(index).unwrap_or(u16::MAX);
         let slot =
             Slot { index, watched: watched.clone(), present: false, hooks: [Hook::None; 2], losses: [0; 2] };
-        self.books.slots.insert(watched.device.name.clone(), slot);
+        self.registry.slots.insert(watched.device.name.clone(), slot);
         Ok(index)
     }
 
     /// Looks at every hook that should be there, and attaches lost ones again.
     async fn verify(&mut self) {
         let purpose = self.options.purpose;
-        let present = self.books.slots.iter().filter(|(_, slot)| slot.present);
-        let places: Vec<Place> = present
+        let present = self.registry.slots.iter().filter(|(_, slot)| slot.present);
+        let places: Vec<HookPoint> = present
             .flat_map(|(name, slot)| {
                 let ifindex = slot.watched.device.ifindex;
-                Direction::ALL.map(|direction| Place { device: name.clone(), ifindex, direction })
+                Direction::ALL.map(|direction| HookPoint { device: name.clone(), ifindex, direction })
             })
             .collect();
         for place in places {
@@ -566,7 +569,7 @@ impl Live {
             }
             self.hooks.detach(purpose, &place);
             self.lost(&place);
-            let Some(slot) = self.books.slots.get(&place.device) else { continue };
+            let Some(slot) = self.registry.slots.get(&place.device) else { continue };
             let ingress =
                 if slot.watched.role == Role::Underlay { self.options.ingress } else { Ingress::Tc };
             let mtu = slot.watched.device.mtu;
@@ -575,19 +578,19 @@ impl Live {
                 Err(error) => log::debug!("{error}"),
             }
         }
-        self.verify_price().await;
+        self.verify_cost().await;
     }
 
     fn set_hook(&mut self, device: &str, direction: Direction, hook: Hook) {
-        if let Some(slot) = self.books.slots.get_mut(device) {
+        if let Some(slot) = self.registry.slots.get_mut(device) {
             slot.hooks[direction as usize] = hook;
             self.unsaved = true;
         }
     }
 
     /// Notes a loss, once: even one that is mended before anybody reads must leave a trace.
-    fn lost(&mut self, place: &Place) {
-        if let Some(slot) = self.books.slots.get_mut(&place.device)
+    fn lost(&mut self, place: &HookPoint) {
+        if let Some(slot) = self.registry.slots.get_mut(&place.device)
             && slot.hooks[place.direction as usize] != Hook::Lost
         {
             slot.hooks[place.direction as usize] = Hook::Lost;
@@ -599,7 +602,7 @@ impl Live {
 
 impl std::fmt::Debug for Live {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Live").field("books", &self.books).finish_non_exhaustive()
+        f.debug_struct("Live").field("books", &self.registry).finish_non_exhaustive()
     }
 }
 

@@ -70,7 +70,7 @@ impl Watcher {
     ///
     /// # Errors
     /// The socket failed.
-    pub async fn heard(&mut self) -> Result<Change, NetlinkError> {
+    pub async fn next_event(&mut self) -> Result<Change, NetlinkError> {
         loop {
             if let Some(change) = self.receive().await? {
                 return Ok(change);

@@ -114,7 +114,7 @@ mod tests {
     fn side(pieces: &[(u64, f64)]) -> Side {
         let batches: Vec<Sample> = pieces
             .iter()
-            .map(|(part, whole)| Sample { too_big: *part, seconds: *whole, ..Sample::default() })
+            .map(|(part, whole)| Sample { ptb: *part, seconds: *whole, ..Sample::default() })
             .collect();
         let mut total = Sample::default();
         batches.iter().for_each(|batch| total.add(batch));
@@ -123,7 +123,7 @@ mod tests {
 
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     fn ratio(sample: &Sample) -> Option<f64> {
-        (sample.seconds > 0.0).then(|| sample.too_big as f64 / sample.seconds)
+        (sample.seconds > 0.0).then(|| sample.ptb as f64 / sample.seconds)
     }
 
     #[test]

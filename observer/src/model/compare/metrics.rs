@@ -4,7 +4,7 @@ use observer_common::counters::Total;
 use observer_common::kind::Direction;
 
 use super::Sample;
-use super::price::{By, Kind};
+use super::cost::{By, Kind};
 use crate::model::Figures;
 
 /// In what a metric is given.
@@ -228,7 +228,7 @@ pub static METRICS: [Metric; 44] = [
     per_million("would_drop", "would be dropped by the tunnel", |s| {
         (s.tunnels.get(Total::WouldDrop), s.pods().packets())
     }),
-    per_million("too_big", "too-big signals", |s| (s.too_big, s.pods().packets())),
+    per_million("ptb", "PTB messages", |s| (s.ptb, s.pods().packets())),
     extra("rtt", "round-trip time, mean", Unit::Microseconds, |s| s.round_trip(By::Sockets)),
     round_trip("rtt_p50", "round-trip time, p50", Kind::All, 0),
     round_trip("rtt_p90", "round-trip time, p90", Kind::All, 1),

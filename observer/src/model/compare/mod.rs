@@ -1,10 +1,10 @@
 //! Recordings of before and after a change, side by side: differences with their uncertainty, what is
 //! comparable and what is not, and whether the change reached its aims. Pure.
 
+mod cost;
 mod decompose;
 mod estimate;
 mod metrics;
-mod price;
 mod remarks;
 mod sample;
 mod series;
@@ -14,10 +14,10 @@ mod sizes;
 mod tests;
 mod verdict;
 
+pub use cost::{Extras, RoundTrips, Work};
 pub use decompose::{Decomposition, Effect};
 pub use estimate::{Change, Estimate, change, estimate};
 pub use metrics::{Better, Group, METRICS, Metric, Unit};
-pub use price::{Extras, RoundTrips, Work};
 pub use remarks::{Remark, Weight};
 pub use sample::Sample;
 pub use side::{Point, Reading, Recorded, Side};

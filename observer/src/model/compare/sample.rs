@@ -23,8 +23,8 @@ pub struct Sample {
     pub entering: Figures,
     /// What is about to enter tunnels.
     pub tunnels: Figures,
-    /// Too-big signals on the underlay.
-    pub too_big: u64,
+    /// PTB messages on the underlay.
+    pub ptb: u64,
     /// L3 bytes on the underlay by [`Class`].
     pub classes: [u64; Class::ALL.len()],
     /// Packets of pods by [`Scope`]: without and with encapsulation. What belongs to no path is of
@@ -54,7 +54,7 @@ impl Sample {
         for row in report.devices.iter().filter(|row| row.device.role == Role::Underlay) {
             for (events, hook) in row.events.iter().zip(row.device.hooks) {
                 if hook != Hook::None {
-                    sample.too_big += events[Event::TooBigV4 as usize] + events[Event::TooBigV6 as usize];
+                    sample.ptb += events[Event::PtbV4 as usize] + events[Event::PtbV6 as usize];
                 }
             }
         }
@@ -130,7 +130,7 @@ impl Sample {
         figures(&mut self.other, &other.other);
         figures(&mut self.entering, &other.entering);
         figures(&mut self.tunnels, &other.tunnels);
-        count(&mut self.too_big, other.too_big);
+        count(&mut self.ptb, other.ptb);
         for (sum, value) in self.classes.iter_mut().zip(other.classes) {
             count(sum, value);
         }

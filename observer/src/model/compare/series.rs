@@ -71,7 +71,7 @@ mod tests {
     fn series(length: u64) -> Series {
         let mut series = Series::default();
         for nth in 0..length {
-            series.push(&Sample { seconds: 1.0, too_big: nth, ..Sample::default() });
+            series.push(&Sample { seconds: 1.0, ptb: nth, ..Sample::default() });
         }
         series
     }
@@ -83,7 +83,7 @@ mod tests {
             assert!(series.len() <= MOST, "{length}: {}", series.len());
             for count in [1, 20, 60] {
                 let pieces = series.in_pieces(count);
-                let sum: u64 = pieces.iter().map(|piece| piece.too_big).sum();
+                let sum: u64 = pieces.iter().map(|piece| piece.ptb).sum();
                 assert_eq!(sum, length * length.saturating_sub(1) / 2, "{length} in {count}");
                 assert_eq!(pieces.len(), count.min(series.len()));
             }
@@ -91,7 +91,7 @@ mod tests {
         // In order, and of about the same length.
         let pieces = series(1_000).in_pieces(20);
         #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-        let means: Vec<f64> = pieces.iter().map(|piece| piece.too_big as f64 / piece.seconds).collect();
+        let means: Vec<f64> = pieces.iter().map(|piece| piece.ptb as f64 / piece.seconds).collect();
         assert!(means.windows(2).all(|pair| pair[0] < pair[1]), "{means:?}");
         assert!(pieces.iter().all(|piece| (44.0..=56.0).contains(&piece.seconds)), "{pieces:?}");
     }

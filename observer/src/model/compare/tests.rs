@@ -113,8 +113,8 @@ fn verdict_on(comparison: &Comparison, aim: Aim) -> &Verdict {
 }
 
 #[test]
-fn the_price_is_compared_where_both_sides_have_it() {
-    let sides = || (side("a", 10..=90, fixture::priced), side("b", 210..=290, fixture::priced));
+fn the_cost_is_compared_where_both_sides_have_it() {
+    let sides = || (side("a", 10..=90, fixture::with_cost), side("b", 210..=290, fixture::with_cost));
     let comparison = Comparison::of(sides().0, sides().1);
     let near = |id: &str, expected: f64| {
         for value in figure(&comparison, id) {
@@ -144,9 +144,9 @@ fn the_price_is_compared_where_both_sides_have_it() {
 }
 
 #[test]
-fn a_price_that_one_side_lacks_is_not_measured_and_not_zero() {
-    let priced = || side("a", 10..=90, fixture::priced);
-    let comparison = Comparison::of(priced(), side("b", 210..=290, fixture::snapshot));
+fn a_cost_that_one_side_lacks_is_not_measured_and_not_zero() {
+    let with_cost = || side("a", 10..=90, fixture::with_cost);
+    let comparison = Comparison::of(with_cost(), side("b", 210..=290, fixture::snapshot));
     for id in ["rtt", "rtt_p50", "retransmits", "encapsulation_time", "encapsulation_cpu", "softirq"] {
         let [before, after] = figure(&comparison, id);
         assert!(before.is_some() && after.is_none(), "{id}: {before:?} {after:?}");
@@ -154,28 +154,29 @@ fn a_price_that_one_side_lacks_is_not_measured_and_not_zero() {
     }
     assert_eq!(verdict_on(&comparison, Aim::Cpu).reason, "not measured");
     // One interval without: nothing is said of the whole.
-    let gap = side(
-        "a",
-        10..=90,
-        |second| if second == 50 { fixture::snapshot(50) } else { fixture::priced(second) },
-    );
-    assert_eq!(figure(&Comparison::of(priced(), gap), "rtt")[1], None);
+    let gap =
+        side(
+            "a",
+            10..=90,
+            |second| if second == 50 { fixture::snapshot(50) } else { fixture::with_cost(second) },
+        );
+    assert_eq!(figure(&Comparison::of(with_cost(), gap), "rtt")[1], None);
     // What the kernel does not let be measured; and a tunnel that no measured device has.
     let change = |of: fn(&mut Snapshot)| {
         let after = side("b", 210..=290, |second| {
-            let mut snapshot = fixture::priced(second);
+            let mut snapshot = fixture::with_cost(second);
             of(&mut snapshot);
             snapshot
         });
-        Comparison::of(priced(), after)
+        Comparison::of(with_cost(), after)
     };
     let lacking = change(|snapshot| {
-        let price = snapshot.price.as_mut().expect("it is measured");
-        price.missing = vec!["decapsulation: this kernel does not let netif_rx be watched".to_owned()];
+        let cost = snapshot.cost.as_mut().expect("it is measured");
+        cost.missing = vec!["decapsulation: this kernel does not let netif_rx be watched".to_owned()];
     });
     assert_eq!(figure(&lacking, "encapsulation_cpu")[1], None);
     assert!(figure(&lacking, "rtt")[1].is_some());
-    let unseen = change(|snapshot| snapshot.price.as_mut().expect("it is measured").spans.clear());
+    let unseen = change(|snapshot| snapshot.cost.as_mut().expect("it is measured").spans.clear());
     assert_eq!(figure(&unseen, "encapsulation_cpu")[1], None);
 }
 
@@ -183,9 +184,9 @@ fn a_price_that_one_side_lacks_is_not_measured_and_not_zero() {
 fn a_packet_read_on_the_underlay_first_and_in_the_tunnel_an_interval_later_is_no_foreign_tunnel() {
     // As a reading in the middle of a burst sees it: of what crosses the tunnel device nothing is there yet.
     let late = |second| {
-        let mut snapshot = fixture::priced(second);
+        let mut snapshot = fixture::with_cost(second);
         if second == 50 {
-            let earlier = fixture::priced(49);
+            let earlier = fixture::with_cost(49);
             for (device, before) in snapshot.devices.iter_mut().zip(earlier.devices) {
                 if device.role == Role::Tunnel {
                     device.totals = before.totals;
@@ -194,7 +195,7 @@ fn a_packet_read_on_the_underlay_first_and_in_the_tunnel_an_interval_later_is_no
         }
         snapshot
     };
-    let comparison = Comparison::of(side("a", 10..=90, fixture::priced), side("b", 10..=90, late));
+    let comparison = Comparison::of(side("a", 10..=90, fixture::with_cost), side("b", 10..=90, late));
     for id in ["encapsulate_time", "encapsulation_cpu"] {
         let [known, found] = figure(&comparison, id);
         let (known, found) = (known.expect("measured"), found.expect("measured"));
@@ -205,12 +206,12 @@ fn a_packet_read_on_the_underlay_first_and_in_the_tunnel_an_interval_later_is_no
 #[test]
 fn a_machine_that_is_faster_is_no_doing_of_the_mode() {
     let faster = |second| {
-        let mut snapshot = fixture::priced(second);
-        let price = snapshot.price.as_mut().expect("it is measured");
-        price.spans.iter_mut().for_each(|span| span.time = span.time * 3 / 4);
+        let mut snapshot = fixture::with_cost(second);
+        let cost = snapshot.cost.as_mut().expect("it is measured");
+        cost.spans.iter_mut().for_each(|span| span.time = span.time * 3 / 4);
         snapshot
     };
-    let comparison = Comparison::of(side("a", 10..=90, fixture::priced), side("b", 210..=290, faster));
+    let comparison = Comparison::of(side("a", 10..=90, fixture::with_cost), side("b", 210..=290, faster));
     let row = comparison.row("encapsulation_time").expect("a metric");
     assert!(row.change.expect("measured").value < -90.0, "{row:?}");
     let verdict = verdict_on(&comparison, Aim::Cpu);
@@ -221,14 +222,14 @@ fn a_machine_that_is_faster_is_no_doing_of_the_mode() {
 #[test]
 fn without_tunnels_encapsulation_costs_nothing_and_that_is_measured() {
     let native = |second| {
-        let mut snapshot = fixture::priced(second);
+        let mut snapshot = fixture::with_cost(second);
         snapshot.devices.remove(1);
         snapshot.devices[0].totals.retain(|totals| totals.class != Class::Vxlan);
         snapshot.paths.retain(|path| path.id.class != Class::Vxlan);
-        snapshot.price.as_mut().expect("it is measured").spans.clear();
+        snapshot.cost.as_mut().expect("it is measured").spans.clear();
         snapshot
     };
-    let comparison = Comparison::of(side("a", 10..=90, fixture::priced), side("b", 210..=290, native));
+    let comparison = Comparison::of(side("a", 10..=90, fixture::with_cost), side("b", 210..=290, native));
     assert_eq!(figure(&comparison, "encapsulation_cpu")[1], Some(0.0));
     assert_eq!(figure(&comparison, "encapsulate_time")[1], None, "no packet was encapsulated");
     let verdict = verdict_on(&comparison, Aim::Cpu);

@@ -117,7 +117,7 @@ pub(super) fn of(
         simple(Aim::LessEncapsulation, "encapsulated_packets"),
         overhead(row("overhead_ratio"), decomposition),
         simple(Aim::FewerFragments, "fragments"),
-        nothing_new(&["oversized", "would_drop", "too_big"].map(row), before, after),
+        nothing_new(&["oversized", "would_drop", "ptb"].map(row), before, after),
         simple(Aim::Latency, "rtt"),
         cpu(row("encapsulation_time"), before, after),
     ];

@@ -19,7 +19,7 @@ const HEADER: [&str; 18] = [
     "overhead_ratio",
     "fragments_per_second",
     "would_drop_per_second",
-    "too_big_per_second",
+    "ptb_per_second",
     "hooks_lost",
     "path_overflow_per_second",
 ];
@@ -53,7 +53,7 @@ fn fields(fleet: &Fleet, node: &Node) -> [String; HEADER.len()] {
         optional(node.traffic.overhead_ratio()),
         optional(node.fragments),
         optional(node.would_drop),
-        optional(node.too_big),
+        optional(node.ptb),
         optional(node.hooks_lost),
         optional(node.overflow),
     ]

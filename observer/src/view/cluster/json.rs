@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::fleet::{Fleet, Node, Pair, Progress, Route, Traffic};
 
 /// The version of the form; a change that breaks readers gets a new number.
-pub const SCHEMA: &str = "observer-cluster/1";
+pub const SCHEMA: &str = "observer-cluster/2";
 
 /// The fleet as one line of JSON without a newline.
 #[must_use]
@@ -54,7 +54,7 @@ fn node(node: &Node) -> Value {
         "traffic": traffic(&node.traffic),
         "fragments_per_second": node.fragments,
         "would_drop_per_second": node.would_drop,
-        "too_big_per_second": node.too_big,
+        "ptb_per_second": node.ptb,
         "hooks_lost": node.hooks_lost,
         "path_overflow_per_second": node.overflow,
         "routes": node.routes.iter().map(route).collect::<Vec<_>>(),

@@ -149,7 +149,7 @@ fn node_columns<'a>(clusters: bool) -> Vec<Column<&'a Node>> {
         figure("OVERHEAD", |_| "%", 0, |node, _| percent(node.traffic.overhead_ratio())),
         figure("FRAGM", Form::count_unit, 3, |node, _| rate(node.fragments)),
         figure("W.DROP", Form::count_unit, 4, |node, _| rate(node.would_drop)),
-        figure("TOO BIG", Form::count_unit, 7, |node, _| rate(node.too_big)),
+        figure("PTB", Form::count_unit, 7, |node, _| rate(node.ptb)),
         Column { rank: 8, ..plain("VERSION", |node, _| text(&node.version)) },
     ];
     if clusters {

@@ -7,7 +7,7 @@ use crate::model::compare::{
 };
 
 /// The version of the form; a change that breaks readers gets a new number.
-pub const SCHEMA: &str = "observer-compare/1";
+pub const SCHEMA: &str = "observer-compare/2";
 
 /// A comparison as a JSON value.
 #[must_use]

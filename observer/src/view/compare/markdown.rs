@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::words;
+use super::labels;
 use crate::model::compare::{Comparison, Group, Side};
 use crate::view::units;
 
@@ -11,8 +11,8 @@ use crate::view::units;
 pub fn comparison(of: &Comparison) -> String {
     let mut text = format!(
         "# Before and after: {} → {}\n",
-        escaped(&words::side_modes(&of.before)),
-        escaped(&words::side_modes(&of.after))
+        escaped(&labels::side_modes(&of.before)),
+        escaped(&labels::side_modes(&of.after))
     );
     let verdicts = of.verdicts.iter().map(|verdict| {
         vec![
@@ -27,22 +27,22 @@ pub fn comparison(of: &Comparison) -> String {
             .rows
             .iter()
             .filter(|row| row.metric.group == group && row.is_shown())
-            .map(|row| words::cells(row).to_vec());
-        let titles = words::TITLES.map(str::to_lowercase);
+            .map(|row| labels::cells(row).to_vec());
+        let titles = labels::TITLES.map(str::to_lowercase);
         table(&mut text, group.title(), &titles.each_ref().map(String::as_str), 1, rows);
     }
     if let Some(parts) = &of.decomposition {
-        let rows = parts.effects.iter().map(|(effect, part)| words::effect(*effect, *part).to_vec());
+        let rows = parts.effects.iter().map(|(effect, part)| labels::effect(*effect, *part).to_vec());
         table(&mut text, "Why the overhead changed", &["effect", "decided by", "adds"], 2, rows);
-        let _ = writeln!(text, "\n{}", words::decomposed(parts));
+        let _ = writeln!(text, "\n{}", labels::decomposed(parts));
     }
-    let sizes = words::size_classes(of)
+    let sizes = labels::size_classes(of)
         .into_iter()
         .map(|(name, class)| vec![name, units::ratio(class.shares[0]), units::ratio(class.shares[1])]);
     table(&mut text, "Packet sizes of pod traffic, L3 bytes", &["bytes", "before", "after"], 1, sizes);
     let side = |name: &'static str, side: &Side| -> Vec<Vec<String>> {
         let row = |recorded| {
-            let cells = words::recorded(recorded).map(|cell| escaped(&cell));
+            let cells = labels::recorded(recorded).map(|cell| escaped(&cell));
             std::iter::once(name.to_owned()).chain(cells).collect()
         };
         side.recordings.iter().map(row).collect()
@@ -55,7 +55,7 @@ pub fn comparison(of: &Comparison) -> String {
         6,
         recordings.into_iter(),
     );
-    let _ = writeln!(text, "\n## What limits the comparison\n\n- {}", words::confidence());
+    let _ = writeln!(text, "\n## What limits the comparison\n\n- {}", labels::confidence());
     for remark in &of.remarks {
         let _ = writeln!(text, "- {}: {}", remark.weight.label(), escaped(&units::printable(&remark.text)));
     }

@@ -2,9 +2,9 @@
 
 mod html;
 mod json;
+mod labels;
 mod markdown;
 mod table;
-mod words;
 
 pub use html::page as html;
 pub use json::{SCHEMA, comparison as json};

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::words;
+use super::labels;
 use crate::model::compare::{Comparison, Group, Outcome, Verdict, Weight};
 use crate::view::grid::{Cell, Column, Form, Tone};
 use crate::view::table::{TableOptions, paint, plain, section, strong};
@@ -19,8 +19,8 @@ pub fn comparison(of: &Comparison, colour: bool) -> String {
     let mut text = format!(
         "{}  {}  →  {}\n",
         strong("Before and after", colour),
-        words::side_modes(&of.before),
-        words::side_modes(&of.after)
+        labels::side_modes(&of.before),
+        labels::side_modes(&of.after)
     );
     section(&mut text, &options, "Recordings", &recording_columns(), &recordings(of), &FORM);
     let verdicts: Vec<&Verdict> = of.verdicts.iter().collect();
@@ -30,22 +30,22 @@ pub fn comparison(of: &Comparison, colour: bool) -> String {
             .rows
             .iter()
             .filter(|row| row.metric.group == group && row.is_shown())
-            .map(words::cells)
+            .map(labels::cells)
             .collect();
         section(&mut text, &options, group.title(), &figure_columns(), &rows, &FORM);
     }
     if let Some(parts) = &of.decomposition {
         let rows: Vec<[String; 3]> =
-            parts.effects.iter().map(|(effect, part)| words::effect(*effect, *part)).collect();
+            parts.effects.iter().map(|(effect, part)| labels::effect(*effect, *part)).collect();
         section(&mut text, &options, "Why the overhead changed", &effect_columns(), &rows, &FORM);
-        let _ = writeln!(text, "  {}", words::decomposed(parts));
+        let _ = writeln!(text, "  {}", labels::decomposed(parts));
     }
-    let sizes: Vec<[String; 3]> = words::size_classes(of)
+    let sizes: Vec<[String; 3]> = labels::size_classes(of)
         .into_iter()
         .map(|(name, class)| [name, units::ratio(class.shares[0]), units::ratio(class.shares[1])])
         .collect();
     section(&mut text, &options, "Packet sizes of pod traffic, L3 bytes", &size_columns(), &sizes, &FORM);
-    let _ = writeln!(text, "\n{}", words::confidence());
+    let _ = writeln!(text, "\n{}", labels::confidence());
     for remark in &of.remarks {
         let tone = if remark.weight == Weight::Note { Tone::Plain } else { Tone::Alarm };
         let label = paint(&format!("{}:", remark.weight.label()), tone, colour);
@@ -57,7 +57,7 @@ pub fn comparison(of: &Comparison, colour: bool) -> String {
 fn recordings(of: &Comparison) -> Vec<[String; 6]> {
     let side = |name: &'static str, side: &crate::model::compare::Side| -> Vec<[String; 6]> {
         let row = |recorded| {
-            let [file, node, modes, time, length] = words::recorded(recorded);
+            let [file, node, modes, time, length] = labels::recorded(recorded);
             [name.to_owned(), file, node, modes, time, length]
         };
         side.recordings.iter().map(row).collect()
@@ -97,12 +97,12 @@ fn verdict_columns<'a>() -> Vec<Column<&'a Verdict>> {
 
 fn figure_columns() -> Vec<Column<[String; 6]>> {
     vec![
-        plain(words::TITLES[0], |row, _| Cell::text(&row[0])),
-        right(plain(words::TITLES[1], |row, _| Cell::text(&row[1]))),
-        right(plain(words::TITLES[2], |row, _| Cell::text(&row[2]))),
-        right(plain(words::TITLES[3], |row, _| Cell::text(&row[3]))),
-        right(plain(words::TITLES[4], |row, _| Cell::text(&row[4]))),
-        plain(words::TITLES[5], |row, _| Cell::text(&row[5])),
+        plain(labels::TITLES[0], |row, _| Cell::text(&row[0])),
+        right(plain(labels::TITLES[1], |row, _| Cell::text(&row[1]))),
+        right(plain(labels::TITLES[2], |row, _| Cell::text(&row[2]))),
+        right(plain(labels::TITLES[3], |row, _| Cell::text(&row[3]))),
+        right(plain(labels::TITLES[4], |row, _| Cell::text(&row[4]))),
+        plain(labels::TITLES[5], |row, _| Cell::text(&row[5])),
     ]
 }
 

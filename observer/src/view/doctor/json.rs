@@ -6,10 +6,10 @@ use crate::advice::plan::Plan;
 use crate::advice::{Diagnosis, Finding, ModeView, Observed, PeerView, Severity};
 use crate::calico::Prefix;
 use crate::model::{Mode, per_second};
-use crate::view::price;
+use crate::view::cost;
 
 /// The version of the form; a change that breaks readers gets a new number.
-pub const SCHEMA: &str = "observer-doctor/1";
+pub const SCHEMA: &str = "observer-doctor/2";
 
 /// A diagnosis, and a plan where one was asked for, as a JSON value.
 #[must_use]
@@ -20,7 +20,7 @@ pub fn diagnosis(diagnosis: &Diagnosis<'_>, of: Option<&Plan>) -> Value {
         "schema": SCHEMA,
         "node": facts.name(),
         "clean": diagnosis.findings.is_empty(),
-        "measured_seconds": facts.wire.as_ref().map(|report| report.interval.as_secs_f64()),
+        "measured_seconds": facts.observed.as_ref().map(|report| report.interval.as_secs_f64()),
         "counts": {
             "error": count(Severity::Error),
             "warning": count(Severity::Warning),
@@ -32,7 +32,7 @@ pub fn diagnosis(diagnosis: &Diagnosis<'_>, of: Option<&Plan>) -> Value {
         "mtu": mtu(diagnosis),
         "plan": of.map(plan),
         "notes": facts.topology.notes.iter()
-            .chain(facts.wire.iter().flat_map(|report| &report.notes)).collect::<Vec<_>>(),
+            .chain(facts.observed.iter().flat_map(|report| &report.notes)).collect::<Vec<_>>(),
     })
 }
 
@@ -58,7 +58,7 @@ fn mode(mode: &ModeView) -> Value {
     json!({
         "family": family(mode.ipv6),
         "routes": mode.routes.map(Mode::label),
-        "wire": mode.wire.map(Mode::label),
+        "observed": mode.observed.map(Mode::label),
         "declared": mode.declared.map(Mode::label),
         "evidence": mode.evidence,
     })
@@ -115,7 +115,7 @@ fn mtu(diagnosis: &Diagnosis<'_>) -> Value {
         "seen": mtu.seen.iter().map(|(name, seen)| json!({
             "device": name,
             "largest_bytes": (seen.largest != 0).then_some(seen.largest),
-            "too_big_messages": seen.too_big,
+            "ptb_messages": seen.ptb,
         })).collect::<Vec<_>>(),
         "felix": {
             "pattern": mtu.pattern.0,
@@ -165,10 +165,10 @@ fn plan(plan: &Plan) -> Value {
         "cpu_margin_seconds_per_second": plan.cpu.as_ref().ok().map(|cpu| cpu.margin),
         "cpu_unknown": plan.cpu.as_ref().err(),
         "in_software": plan.in_software.iter().map(|row| json!({
-            "device": row.device, "encapsulation": row.class.label(), "offload": price::offload(row.offload),
+            "device": row.device, "encapsulation": row.class.label(), "offload": cost::offload(row.offload),
         })).collect::<Vec<_>>(),
         "tcp": plan.tcp.iter().map(|path| {
-            let mut value = price::tcp_row(&path.now);
+            let mut value = cost::tcp_row(&path.now);
             value["then"] = path.then.label().into();
             value
         }).collect::<Vec<_>>(),

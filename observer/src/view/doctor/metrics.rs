@@ -24,7 +24,9 @@ pub fn diagnosis(diagnosis: &Diagnosis<'_>, taken: Duration) -> String {
     }
     head(&mut text, "observer_doctor_mode_info", "The mode of a family, by where it was told from.");
     for mode in &diagnosis.view.modes {
-        for (source, label) in [("routes", mode.routes), ("wire", mode.wire), ("declared", mode.declared)] {
+        for (source, label) in
+            [("routes", mode.routes), ("observed", mode.observed), ("declared", mode.declared)]
+        {
             if let Some(label) = label.map(Mode::label) {
                 let family = mode.family().to_lowercase();
                 let _ = writeln!(
@@ -35,7 +37,7 @@ pub fn diagnosis(diagnosis: &Diagnosis<'_>, taken: Duration) -> String {
         }
     }
     head(&mut text, "observer_doctor_measured_seconds", "How long the wire was measured for the last check.");
-    let measured = diagnosis.view.facts.wire.as_ref().map_or(0.0, |report| report.interval.as_secs_f64());
+    let measured = diagnosis.view.facts.observed.as_ref().map_or(0.0, |report| report.interval.as_secs_f64());
     let _ = writeln!(text, "observer_doctor_measured_seconds {measured}");
     head(&mut text, "observer_doctor_last_check_timestamp_seconds", "When the last check ended.");
     let _ = writeln!(text, "observer_doctor_last_check_timestamp_seconds {}", taken.as_secs_f64());

@@ -12,10 +12,10 @@ mod tests {
 
     use super::*;
     use crate::advice::plan::{Target, plan};
-    use crate::advice::testing::{device, facts, ip, node, wire};
+    use crate::advice::testing::{device, facts, ip, node, observed};
     use crate::advice::{Facts, RULES, View, diagnose};
     use crate::model::Report;
-    use crate::view::fixture::priced;
+    use crate::view::fixture::with_cost;
 
     fn broken() -> Facts {
         let mut wrong = node("vxlan-always");
@@ -25,7 +25,7 @@ mod tests {
             (Direction::Egress, Class::Vxlan, "10.10.1.12", 90),
             (Direction::Ingress, Class::Vxlan, "10.10.1.12", 90),
         ];
-        facts.wire = Some(wire(&facts, &paths));
+        facts.observed = Some(observed(&facts, &paths));
         facts
     }
 
@@ -40,36 +40,37 @@ mod tests {
             }
             let head = text.lines().next().expect("a line");
             assert_eq!(head, "node-a  1 error  measured 10.0 s");
-            for words in ["ERROR tunnel-mtu-high", "10.10.1.12", "vxlan-crosssubnet", "Steps", "not measured"]
+            for labels in
+                ["ERROR tunnel-mtu-high", "10.10.1.12", "vxlan-crosssubnet", "Steps", "not measured"]
             {
-                assert!(text.contains(words), "{words}: {text}");
+                assert!(text.contains(labels), "{labels}: {text}");
             }
         }
     }
 
     #[test]
-    fn a_plan_has_the_price_where_it_was_measured() {
+    fn a_plan_has_the_cost_where_it_was_measured() {
         let mut facts = broken();
-        let mut price = Report::between(&priced(120), &priced(130)).price.expect("it is measured");
-        for (row, peer) in price.tcp.iter_mut().zip(["10.10.1.12", "10.10.2.13", "10.10.1.12"]) {
+        let mut cost = Report::between(&with_cost(120), &with_cost(130)).cost.expect("it is measured");
+        for (row, peer) in cost.tcp.iter_mut().zip(["10.10.1.12", "10.10.2.13", "10.10.1.12"]) {
             row.peer = ip(peer);
         }
-        facts.wire.as_mut().expect("it was measured").price = Some(price);
+        facts.observed.as_mut().expect("it was measured").cost = Some(cost);
         let (diagnosis, plan) = (diagnose(&facts), plan(&View::new(&facts), Target::CrossSubnet, None));
         for width in [60, 80, 120] {
             let text = table::diagnosis(&diagnosis, Some(&plan), table::Options { width, colour: false });
             for line in text.lines().filter(|line| !line.starts_with("       ")) {
                 assert!(line.chars().count() <= width, "{width}: {line}");
             }
-            for words in [
+            for labels in [
                 "work for hardware",
                 "TCP to these peers now",
                 "10.10.2.13",
                 "RESENT",
                 "THEN",
-                "--for 60s --price",
+                "--for 60s --cost",
             ] {
-                assert!(text.contains(words), "{words}: {text}");
+                assert!(text.contains(labels), "{labels}: {text}");
             }
         }
         let value = json::diagnosis(&diagnosis, Some(&plan));
@@ -81,12 +82,12 @@ mod tests {
     fn json_says_what_is_not_known() {
         let facts = facts(node("bgp"));
         let value = json::diagnosis(&diagnose(&facts), None);
-        assert_eq!(value["schema"], "observer-doctor/1");
+        assert_eq!(value["schema"], "observer-doctor/2");
         assert_eq!(value["clean"], true);
         for null in [
             &value["measured_seconds"],
             &value["plan"],
-            &value["modes"][0]["wire"],
+            &value["modes"][0]["observed"],
             &value["peers"][0]["egress"],
         ] {
             assert!(null.is_null(), "{value:#}");

@@ -9,7 +9,7 @@ use crate::advice::plan::{Cpu, Group, NewMtu, Placement, Plan, TcpPath, Traffic}
 use crate::model::{Mode, per_second};
 use crate::view::grid::{Cell, Column, Form};
 use crate::view::table::{TableOptions, number, plain, section, strong};
-use crate::view::{price, units};
+use crate::view::{cost, units};
 
 /// Peers that are worth naming.
 const PLACES: usize = 5;
@@ -20,7 +20,7 @@ const PEERS: usize = 10;
 pub(super) fn show(text: &mut String, plan: &Plan, options: Options) {
     let table = TableOptions { width: options.width, colour: options.colour, ..TableOptions::default() };
     let label = |mode: Option<Mode>| mode.map_or_else(|| units::UNKNOWN.to_owned(), Mode::label);
-    let words: Vec<String> = plan
+    let labels: Vec<String> = plan
         .modes
         .iter()
         .map(|(ipv6, now, then)| {
@@ -28,7 +28,7 @@ pub(super) fn show(text: &mut String, plan: &Plan, options: Options) {
         })
         .collect();
     let _ = writeln!(text, "\n{}", strong("Plan", options.colour));
-    labelled(text, "", &words.join(", "), 2, options.width);
+    labelled(text, "", &labels.join(", "), 2, options.width);
     for line in &plan.assumptions {
         labelled(text, "assumed:", line, 2, options.width);
     }
@@ -90,10 +90,10 @@ fn figures(text: &mut String, plan: &Plan, options: Options) {
     }
     line("CPU of encapsulation", plan.cpu.as_ref().map_or_else(Clone::clone, cpu));
     for row in &plan.in_software {
-        for words in price::in_software_words(row) {
+        for labels in cost::in_software_words(row) {
             line(
                 "work for hardware",
-                format!("{words}; native packets leave it to the underlay, if that can"),
+                format!("{labels}; native packets leave it to the underlay, if that can"),
             );
         }
     }
@@ -164,11 +164,11 @@ fn tcp_columns<'a>() -> Vec<Column<&'a TcpPath>> {
         plain("PEER", |p, _| Cell::address(p.now.peer)),
         plain("NOW", |p, _| Cell::text(p.now.class.label())),
         plain("THEN", |p, _| Cell::text(p.then.label())),
-        Column { unit: ms, ..number("RTT P50", |p, _| price::thousandth(p.now.percentiles, 0)) },
-        Column { unit: ms, ..number("P99", |p, _| price::thousandth(p.now.percentiles, 2)) },
-        Column { unit: ms, rank: 2, ..number("HOOK P50", |p, _| price::thousandth(p.now.at_hook, 0)) },
-        Column { unit: |_| "segments", ..number("RESENT", |p, _| price::resent(&p.now)) },
-        Column { unit: |_| "packets", rank: 1, ..number("DROPPED", |p, _| price::dropped(&p.now)) },
+        Column { unit: ms, ..number("RTT P50", |p, _| cost::thousandth(p.now.percentiles, 0)) },
+        Column { unit: ms, ..number("P99", |p, _| cost::thousandth(p.now.percentiles, 2)) },
+        Column { unit: ms, rank: 2, ..number("HOOK P50", |p, _| cost::thousandth(p.now.at_hook, 0)) },
+        Column { unit: |_| "segments", ..number("RESENT", |p, _| cost::resent(&p.now)) },
+        Column { unit: |_| "packets", rank: 1, ..number("DROPPED", |p, _| cost::dropped(&p.now)) },
     ]
 }
 

@@ -59,7 +59,7 @@ pub fn diagnosis(diagnosis: &Diagnosis<'_>, plan: Option<&Plan>, options: Option
 
 fn header(diagnosis: &Diagnosis<'_>, options: Options) -> String {
     let facts = diagnosis.view.facts;
-    let measured = match &facts.wire {
+    let measured = match &facts.observed {
         Some(report) => format!("measured {}", units::duration(report.interval)),
         None => "wire not measured".to_owned(),
     };
@@ -75,7 +75,7 @@ fn verdict(findings: &[Finding], colour: bool) -> String {
         return "nothing found".to_owned();
     }
     let count = |severity: Severity| findings.iter().filter(|f| f.severity == severity).count();
-    let words: Vec<String> = [Severity::Error, Severity::Warning, Severity::Notice]
+    let labels: Vec<String> = [Severity::Error, Severity::Warning, Severity::Notice]
         .into_iter()
         .map(|severity| (severity, count(severity)))
         .filter(|(_, count)| *count != 0)
@@ -84,7 +84,7 @@ fn verdict(findings: &[Finding], colour: bool) -> String {
             paint(&format!("{count} {}{plural}", severity.label()), tone(severity), colour)
         })
         .collect();
-    words.join(", ")
+    labels.join(", ")
 }
 
 const fn tone(severity: Severity) -> Tone {
@@ -116,7 +116,7 @@ fn mode_columns<'a>() -> Vec<Column<&'a ModeView>> {
     vec![
         plain("FAMILY", |mode, _| Cell::text(mode.family())),
         plain("BY ROUTES", |mode, _| label(mode.routes)),
-        plain("ON THE WIRE", |mode, _| label(mode.wire)),
+        plain("OBSERVED", |mode, _| label(mode.observed)),
         plain("DECLARED", |mode, _| label(mode.declared)),
     ]
 }
@@ -141,8 +141,8 @@ fn classes(classes: &[observer_common::kind::Class]) -> Cell {
     if classes.is_empty() {
         return Cell::unknown();
     }
-    let words: Vec<&str> = classes.iter().map(|class| class.label()).collect();
-    Cell::text(words.join("+"))
+    let labels: Vec<&str> = classes.iter().map(|class| class.label()).collect();
+    Cell::text(labels.join("+"))
 }
 
 /// Nothing measured is unknown; measured and nothing seen is said.
@@ -150,7 +150,7 @@ fn observed(observed: Option<&Observed>) -> Cell {
     match observed {
         None => Cell::unknown(),
         Some(observed) if observed.packets() == 0 => Cell::text("idle"),
-        Some(observed) => Cell::text(observed.words()),
+        Some(observed) => Cell::text(observed.describe()),
     }
 }
 
@@ -242,7 +242,7 @@ fn mtu_columns() -> Vec<Column<MtuLine>> {
             line.right.map_or_else(Cell::unknown, |right| Cell::text(right.to_string()))
         }),
         Column { rank: 2, unit: |_| "seen", ..number("LARGEST", |line, _| largest(line)) },
-        Column { rank: 3, unit: |_| "seen", ..number("TOO BIG", |line, _| too_big(line)) },
+        Column { rank: 3, unit: |_| "seen", ..number("PTB", |line, _| ptb(line)) },
         Column { rank: 1, ..plain("WHY", |line, _| Cell::text(&line.why)) },
     ]
 }
@@ -254,14 +254,14 @@ fn largest(line: &MtuLine) -> Cell {
     }
 }
 
-fn too_big(line: &MtuLine) -> Cell {
-    line.seen.map_or_else(Cell::unknown, |seen| Cell::text(seen.too_big.to_string()))
+fn ptb(line: &MtuLine) -> Cell {
+    line.seen.map_or_else(Cell::unknown, |seen| Cell::text(seen.ptb.to_string()))
 }
 
 fn notes(text: &mut String, diagnosis: &Diagnosis<'_>, options: Options) {
     let facts = diagnosis.view.facts;
     let mut lines: Vec<String> = facts.topology.notes.clone();
-    lines.extend(facts.wire.iter().flat_map(|report| report.notes.clone()));
+    lines.extend(facts.observed.iter().flat_map(|report| report.notes.clone()));
     if facts.calico.is_none() {
         lines.push("nothing is known of what was declared: give --resources or --kubernetes".to_owned());
     }

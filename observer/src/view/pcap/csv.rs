@@ -8,7 +8,7 @@ use crate::view::csv::quoted;
 
 /// Counters that mean nothing without a node's tables, or need segments' sizes.
 const LIVE_ONLY: [Total; 5] =
-    [Total::Aggregates, Total::WouldFragment, Total::WouldDrop, Total::ForeignPeer, Total::ForeignVni];
+    [Total::Aggregates, Total::WouldFragment, Total::WouldDrop, Total::UnknownPeer, Total::UnknownVni];
 
 /// Rows by device, direction and encapsulation, with their header.
 #[must_use]

@@ -19,7 +19,7 @@ const SCHEMA: &str = "observer-pcap-event/1";
 pub fn events_header() -> String {
     "file,frame,device,direction,encapsulation,vni,wire_bytes,l3_bytes,inner_bytes,\
      source,destination,outer_fragment,outer_offset,inner_source,inner_destination,inner_fragment,inner_offset,\
-     too_big,too_big_mtu,oversized,malformed\n"
+     ptb,ptb_mtu,oversized,malformed\n"
         .to_owned()
 }
 
@@ -67,7 +67,7 @@ fn json(event: &Event) -> Value {
         "nested": event.nested,
         "oversized": event.oversized,
         "malformed": malformed(event.malformed),
-        "too_big": event.too_big.as_ref().map(|signal| json!({
+        "ptb": event.ptb.as_ref().map(|signal| json!({
             "version": signal.version,
             "mtu": signal.mtu,
             "quoted": signal.quoted.map(|(source, destination, class, vni)| json!({
@@ -93,7 +93,7 @@ fn csv(event: &Event) -> String {
             fragment.and(layer).map_or_else(String::new, |layer| layer.fragment_offset.to_string()),
         ]
     };
-    let signal = event.too_big.as_ref();
+    let signal = event.ptb.as_ref();
     let mut fields = vec![
         quoted(&event.file),
         event.frame.to_string(),
@@ -139,7 +139,7 @@ fn text(event: &Event) -> String {
             }
         }
     }
-    if let Some(signal) = &event.too_big {
+    if let Some(signal) = &event.ptb {
         let _ = write!(line, ", too big (ICMPv{}), MTU {}", signal.version, signal.mtu);
         if let Some((source, destination, class, _)) = signal.quoted {
             let _ = write!(line, ", about {} {source} → {destination}", class.label());

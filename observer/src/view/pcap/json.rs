@@ -8,7 +8,7 @@ use crate::capture::{DeviceSummary, FileSummary, PathSummary, Summary};
 use crate::model::{Figures, Fragments};
 
 /// The version of the form; a change that breaks readers gets a new number.
-pub const SCHEMA: &str = "observer-pcap/1";
+pub const SCHEMA: &str = "observer-pcap/2";
 
 /// The report; with at most so many paths, where they are asked for.
 #[must_use]
@@ -60,7 +60,7 @@ fn totals(summary: &Summary) -> Value {
             "inner": fragments(&all.inner_fragments()),
         },
         "fragmentation_overhead_bytes": all.get(Total::FragmentationOverheadBytes),
-        "too_big": too_big(&summary.events),
+        "ptb": ptb(&summary.events),
         "non_ip": count(Class::NonIp),
         "unusable": count(Class::Malformed),
         "malformed": malformed(&summary.events),
@@ -97,8 +97,8 @@ fn fragments(layer: &Fragments) -> Value {
     json!({ "ipv4": positions(layer.ipv4, 0), "ipv6": positions(layer.ipv6, layer.atomic) })
 }
 
-fn too_big(events: &[u64; EVENTS]) -> Value {
-    json!({ "icmpv4": events[Event::TooBigV4 as usize], "icmpv6": events[Event::TooBigV6 as usize] })
+fn ptb(events: &[u64; EVENTS]) -> Value {
+    json!({ "icmpv4": events[Event::PtbV4 as usize], "icmpv6": events[Event::PtbV6 as usize] })
 }
 
 fn malformed(events: &[u64; EVENTS]) -> Value {
@@ -137,8 +137,8 @@ fn path(path: &PathSummary, mtu: Option<u32>) -> Value {
         "outer_last": get(PathCounter::OuterLast),
         "inner_fragments": get(PathCounter::Inner),
         "fragmentation_overhead_bytes": get(PathCounter::FragmentationOverheadBytes),
-        "too_big": get(PathCounter::TooBig),
-        "too_big_mtu": get(PathCounter::TooBigMtu),
+        "ptb": get(PathCounter::Ptb),
+        "ptb_mtu": get(PathCounter::PtbMtu),
         "oversized": mtu.map(|_| get(PathCounter::Oversized)),
         "largest_bytes": get(PathCounter::Largest),
     })

@@ -129,7 +129,7 @@ fn findings(summary: &Summary) -> Vec<String> {
         layer("outer", &all.outer_fragments()),
         layer("inner", &all.inner_fragments()),
         format!("bytes that fragmentation added: {}", all.get(Total::FragmentationOverheadBytes)),
-        format!("too-big messages: ICMPv4 {}, ICMPv6 {}", events(Event::TooBigV4), events(Event::TooBigV6)),
+        format!("PTB messages: ICMPv4 {}, ICMPv6 {}", events(Event::PtbV4), events(Event::PtbV6)),
         match summary.mtu {
             None => "larger than the MTU: not measured (--mtu)".to_owned(),
             Some(mtu) => format!("larger than the MTU {mtu}: {}", all.get(Total::Oversized)),
@@ -166,7 +166,7 @@ const PATHS: [&str; 12] = [
 fn path_rows(summary: &Summary, most: usize) -> Vec<Vec<String>> {
     let row = |path: &crate::capture::PathSummary| {
         let get = |counter| path.figures.get(counter);
-        let too_big = match (get(PathCounter::TooBig), get(PathCounter::TooBigMtu)) {
+        let ptb = match (get(PathCounter::Ptb), get(PathCounter::PtbMtu)) {
             (count, 0) => count.to_string(),
             (count, mtu) => format!("{count} ({mtu})"),
         };
@@ -180,7 +180,7 @@ fn path_rows(summary: &Summary, most: usize) -> Vec<Vec<String>> {
             path.figures.overhead_bytes().to_string(),
             units::percent(path.figures.overhead_ratio()),
             path.figures.fragments().to_string(),
-            too_big,
+            ptb,
             measured(summary.mtu, get(PathCounter::Oversized)),
             path.device.clone(),
         ]

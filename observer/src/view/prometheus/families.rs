@@ -75,9 +75,9 @@ families! {
     WOULD_FRAGMENT = "observer_would_fragment_packets_total" Counter ROW,
         "Packets that leave through a tunnel device and exceed the MTU of the underlay with its overhead, DF clear";
     WOULD_DROP = "observer_would_drop_packets_total" Counter ROW, "The same with DF set, or IPv6";
-    FOREIGN_PEER = "observer_foreign_peer_packets_total" Counter ROW,
+    UNKNOWN_PEER = "observer_unknown_peer_packets_total" Counter ROW,
         "Tunnel packets from or to an address that is no known node";
-    FOREIGN_VNI = "observer_foreign_vni_packets_total" Counter ROW,
+    UNKNOWN_VNI = "observer_unknown_vni_packets_total" Counter ROW,
         "VXLAN or Geneve packets with a VNI that no device of the node uses";
     NESTED = "observer_nested_packets_total" Counter ROW,
         "Tunnel packets whose inner packet is itself a tunnel packet; only one level is read";
@@ -86,7 +86,7 @@ families! {
         "Fragments by layer, family and position; combinations that never occurred are absent";
     SIZES = "observer_packet_size_bytes" Histogram SIZE, "L3 sizes of packets";
     LARGEST = "observer_largest_packet_bytes" Gauge SIZE, "L3 size of the largest packet since counting began";
-    TOO_BIG = "observer_too_big_signals_total" Counter &["device", "direction", "family"],
+    PTB = "observer_ptb_messages_total" Counter &["device", "direction", "family"],
         "ICMPv4 type 3 code 4 and ICMPv6 type 2";
     MALFORMED = "observer_malformed_packets_total" Counter &["device", "direction", "reason"],
         "Packets that could not be read to the end; reasons that never occurred are absent";
@@ -100,13 +100,13 @@ families! {
         "Packets on their way into the tunnel of a path that would be fragmented by it";
     PATH_WOULD_DROP = "observer_path_would_drop_packets_total" Counter PATH,
         "Packets on their way into the tunnel of a path that would be dropped by it";
-    PATH_TOO_BIG = "observer_path_too_big_signals_total" Counter PATH, "Too-big signals that quote a packet of a path";
+    PATH_PTB = "observer_path_ptb_messages_total" Counter PATH, "PTB messages that quote a packet of a path";
     PATH_OVERFLOW = "observer_path_overflow_packets_total" Counter PLACE,
         "Packets of known peers whose path found no room in the table";
-    STRANGERS = "observer_stranger_packets_total" Counter PLACE,
-        "Packets of tunnel endpoints that are no known nodes, as far as the table of strangers holds them";
-    STRANGER_OVERFLOW = "observer_stranger_overflow_packets_total" Counter PLACE,
-        "Packets of strangers that found no room in their table";
+    UNKNOWN_PEER_SLOTS = "observer_unknown_peer_address_packets_total" Counter PLACE,
+        "Packets of tunnel endpoints that are no known nodes, as far as the table of unknown peers holds them";
+    UNKNOWN_PEER_OVERFLOW = "observer_unknown_peer_overflow_packets_total" Counter PLACE,
+        "Packets of unknown peers that found no room in their table";
     DEVICE_MTU = "observer_device_mtu_bytes" Gauge &["device", "role", "kind"], "MTU of a watched device";
     TUNNEL_OVERHEAD = "observer_tunnel_overhead_bytes" Gauge &["device", "encapsulation"],
         "Bytes that a tunnel device adds to a packet, L3";
@@ -122,15 +122,15 @@ families! {
     ROUTED_PEERS = "observer_routed_peers" Gauge &["family", "encapsulation", "scope"],
         "Nodes (natively: next hops) that these routes lead to";
     MODE = "observer_mode_info" Info &["family", "mode"], "How pod traffic crosses to other nodes, told from the routes";
-    ENCAPSULATION = "observer_encapsulation_seconds" Histogram SIZE,
+    ENCAPSULATION = "observer_encap_cost_seconds" Histogram SIZE,
         "Time that it takes to encapsulate (egress) or decapsulate (ingress) one buffer of the kernel, of those that were measured";
-    ENCAPSULATION_PACKETS = "observer_encapsulation_measured_packets_total" Counter SIZE,
+    ENCAPSULATION_PACKETS = "observer_encap_cost_measured_packets_total" Counter SIZE,
         "Packets in the buffers that were measured";
-    ENCAPSULATION_OWN = "observer_encapsulation_measuring_seconds_total" Counter SIZE,
+    ENCAPSULATION_OWN = "observer_encap_cost_measuring_seconds_total" Counter SIZE,
         "Time of the measuring itself, which was taken off";
-    ENCAPSULATION_GSO = "observer_encapsulation_gso_buffers_total" Counter OFFLOAD,
+    ENCAPSULATION_GSO = "observer_encap_cost_gso_buffers_total" Counter OFFLOAD,
         "Buffers of several segments that were measured on their way through a tunnel device, by who cuts them";
-    ENCAPSULATION_CHECKSUMS = "observer_encapsulation_checksums_total" Counter OFFLOAD,
+    ENCAPSULATION_CHECKSUMS = "observer_encap_cost_checksums_total" Counter OFFLOAD,
         "Single packets that were measured on their way through a tunnel device without a checksum, by who computes it";
     SOFTIRQ = "observer_softirq_seconds_total" Counter &["cpu", "vector"], "Time in network softirqs";
     ROUND_TRIP = "observer_tcp_round_trip_seconds" Histogram &["encapsulation"],
@@ -142,20 +142,20 @@ families! {
         "TCP segments that were sent again, by peer node";
     PEER_DROPS = "observer_peer_dropped_packets_total" Counter &["peer", "encapsulation", "direction", "reason"],
         "Packets to (egress) and from (ingress) a peer that the kernel dropped in this node's network namespace, by its reason";
-    PRICE_DISCARDED = "observer_price_unmeasured_total" Counter &["reason"],
+    COST_DISCARDED = "observer_encap_cost_unmeasured_total" Counter &["reason"],
         "What was to be measured and could not be";
-    PRICE_SAMPLE = "observer_price_sample_ratio" Gauge NONE, "The part of the time that is measured";
-    PRICE_PROBE = "observer_price_probe_seconds" Gauge NONE,
+    COST_SAMPLE = "observer_encap_cost_sample_ratio" Gauge NONE, "The part of the time that is measured";
+    COST_PROBE = "observer_encap_cost_probe_seconds" Gauge NONE,
         "By how much measuring makes each stretch of work longer; it is taken off";
-    PRICE_MISSING = "observer_price_missing" Gauge NONE,
+    COST_MISSING = "observer_encap_cost_missing" Gauge NONE,
         "Figures that this kernel does not let be measured; the log says which";
-    PRICE_START = "observer_price_start_time_seconds" Gauge NONE,
+    COST_START = "observer_encap_cost_start_time_seconds" Gauge NONE,
         "When measuring began, since the Unix epoch: with each start of the exporter";
-    WIRE_ROUND_TRIP = "observer_wire_tcp_round_trip_seconds" Histogram &["encapsulation"],
+    HOOK_RTT = "observer_hook_rtt_seconds" Histogram &["encapsulation"],
         "Round-trip times of all TCP at the hooks, forwarded too, by TCP timestamps and how the peer is reached; none is native";
-    PEER_WIRE_ROUND_TRIPS = "observer_peer_wire_tcp_round_trips_total" Counter PEER,
+    PEER_HOOK_RTT_SAMPLES = "observer_peer_hook_rtt_samples_total" Counter PEER,
         "Round-trip times at the hooks that were measured, by peer node";
-    PEER_WIRE_ROUND_TRIP_SECONDS = "observer_peer_wire_tcp_round_trip_seconds_total" Counter PEER, "Their sum";
+    PEER_HOOK_RTT_SECONDS = "observer_peer_hook_rtt_seconds_total" Counter PEER, "Their sum";
     TABLE_ENTRIES = "observer_table_entries" Gauge &["table"], "Entries in use of a bounded table";
     TABLE_CAPACITY = "observer_table_capacity" Gauge &["table"], "Entries that fit into a bounded table";
     PATHS_NAMED = "observer_paths_exported" Gauge NONE, "Paths that are exported one by one; the others are summed as peer=\"other\"";

@@ -1,9 +1,9 @@
 //! The metrics of `observer export`, written at the moment of a scrape from one snapshot.
 
 mod classic;
+mod cost;
 mod families;
 mod paths;
-mod price;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -106,7 +106,7 @@ impl Collector for Scrape {
         hooks(to, &self.snapshot)?;
         Writer::start(to, &f::UNWATCHED)?.only_counter(self.own.unwatched.as_secs_f64())?;
         routing(to, &self.snapshot)?;
-        price::encode(to, &self.snapshot, self.own.peers)?;
+        cost::encode(to, &self.snapshot, self.own.peers)?;
         tables(to, &self.snapshot, &self.paths)?;
         own(to, self)
     }

@@ -59,7 +59,7 @@ pub struct Selection {
 /// A choice as it is written down: named paths and those that were, with what is not theirs or not
 /// `other`'s.
 #[derive(Deserialize, Serialize)]
-struct Kept {
+struct Saved {
     named: Vec<(PathName, Vec<u64>)>,
     left: Vec<(PathName, Vec<u64>)>,
 }
@@ -68,7 +68,7 @@ impl Selection {
     /// Goes on from where another ended, so that no series goes back because of a restart.
     #[must_use]
     pub fn resume(kept: &serde_json::Value) -> Self {
-        let Ok(kept) = Kept::deserialize(kept) else { return Self::default() };
+        let Ok(kept) = Saved::deserialize(kept) else { return Self::default() };
         let read = |rows: &[(PathName, Vec<u64>)]| -> BTreeMap<PathId, Counters> {
             let row = |(name, values): &(PathName, Vec<u64>)| {
                 let mut counters = [0; PATH_COUNTERS];
@@ -92,7 +92,7 @@ impl Selection {
                 all.iter().filter(|(_, counters)| zero || counters.iter().any(|counter| *counter != 0));
             kept.map(|(id, counters)| (id.into(), counters.to_vec())).collect()
         };
-        serde_json::to_value(Kept { named: rows(&self.named, true), left: rows(&self.left, false) }).ok()
+        serde_json::to_value(Saved { named: rows(&self.named, true), left: rows(&self.left, false) }).ok()
     }
 
     /// Chooses among `paths` and gives what is to be exported: at most `limit` peers and
@@ -223,7 +223,7 @@ pub(super) fn encode(to: &mut DescriptorEncoder, paths: &[Named]) -> Result<(), 
         (&f::PATH_OVERSIZED, |figures| figures.get(PathCounter::Oversized)),
         (&f::PATH_WOULD_FRAGMENT, |figures| figures.get(PathCounter::WouldFragment)),
         (&f::PATH_WOULD_DROP, |figures| figures.get(PathCounter::WouldDrop)),
-        (&f::PATH_TOO_BIG, |figures| figures.get(PathCounter::TooBig)),
+        (&f::PATH_PTB, |figures| figures.get(PathCounter::Ptb)),
     ];
     let words: Vec<[String; 3]> = paths.iter().map(words).collect();
     for (family, value) in families {
@@ -251,7 +251,7 @@ fn words(path: &Named) -> [String; 3] {
     let vni = match vni {
         Vni::None => String::new(),
         Vni::Own(number) => number.to_string(),
-        Vni::Foreign => "foreign".to_owned(),
+        Vni::Unknown => "unknown".to_owned(),
     };
     [vni, peer.to_string(), scope.label().to_owned()]
 }

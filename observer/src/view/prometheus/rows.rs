@@ -35,8 +35,8 @@ pub(super) fn totals(to: &mut DescriptorEncoder, snapshot: &Snapshot) -> Result<
         (&f::OVERSIZED, |figures| figures.get(Total::Oversized)),
         (&f::WOULD_FRAGMENT, |figures| figures.get(Total::WouldFragment)),
         (&f::WOULD_DROP, |figures| figures.get(Total::WouldDrop)),
-        (&f::FOREIGN_PEER, |figures| figures.get(Total::ForeignPeer)),
-        (&f::FOREIGN_VNI, |figures| figures.get(Total::ForeignVni)),
+        (&f::UNKNOWN_PEER, |figures| figures.get(Total::UnknownPeer)),
+        (&f::UNKNOWN_VNI, |figures| figures.get(Total::UnknownVni)),
         (&f::NESTED, |figures| figures.get(Total::Nested)),
     ];
     for (family, value) in families {
@@ -111,11 +111,11 @@ pub(super) fn sizes(to: &mut DescriptorEncoder, snapshot: &Snapshot) -> Result<(
     Ok(())
 }
 
-/// Too-big signals and malformed packets.
+/// PTB messages and malformed packets.
 pub(super) fn events(to: &mut DescriptorEncoder, snapshot: &Snapshot) -> Result<(), Error> {
-    let mut signals = Writer::start(to, &f::TOO_BIG)?;
+    let mut signals = Writer::start(to, &f::PTB)?;
     for (device, direction, _) in watched(snapshot) {
-        for (family, event) in [("ipv4", Event::TooBigV4), ("ipv6", Event::TooBigV6)] {
+        for (family, event) in [("ipv4", Event::PtbV4), ("ipv6", Event::PtbV6)] {
             let labels =
                 [("device", device.name.as_str()), ("direction", direction.label()), ("family", family)];
             signals.counter(&labels, device.events[direction as usize][event as usize])?;
@@ -138,28 +138,27 @@ pub(super) fn events(to: &mut DescriptorEncoder, snapshot: &Snapshot) -> Result<
     Ok(())
 }
 
-/// What found no room, and the strangers.
+/// What found no room, and the unknown peers.
 pub(super) fn overflows(to: &mut DescriptorEncoder, snapshot: &Snapshot) -> Result<(), Error> {
-    let strangers = |device: &Device, direction: Direction| {
-        let of_place = snapshot
-            .strangers
-            .iter()
-            .filter(|stranger| *stranger.id.device == *device.name && stranger.id.direction == direction);
-        of_place.map(|stranger| stranger.packets).sum()
+    let unknown_peers = |device: &Device, direction: Direction| {
+        let of_place = snapshot.unknown_peers.iter().filter(|unknown_peer| {
+            *unknown_peer.id.device == *device.name && unknown_peer.id.direction == direction
+        });
+        of_place.map(|unknown_peer| unknown_peer.packets).sum()
     };
     let event = |device: &Device, direction: Direction, event: Event| {
         device.events[direction as usize][event as usize]
     };
     for (family, which) in [
         (&f::PATH_OVERFLOW, Some(Event::PathOverflow)),
-        (&f::STRANGERS, None),
-        (&f::STRANGER_OVERFLOW, Some(Event::StrangerOverflow)),
+        (&f::UNKNOWN_PEER_SLOTS, None),
+        (&f::UNKNOWN_PEER_OVERFLOW, Some(Event::UnknownPeerOverflow)),
     ] {
         let mut writer = Writer::start(to, family)?;
         for (device, direction, _) in watched(snapshot) {
             let labels = [("device", device.name.as_str()), ("direction", direction.label())];
-            let value =
-                which.map_or_else(|| strangers(device, direction), |which| event(device, direction, which));
+            let value = which
+                .map_or_else(|| unknown_peers(device, direction), |which| event(device, direction, which));
             writer.counter(&labels, value)?;
         }
     }

@@ -11,7 +11,7 @@ use observer_common::counters::{PATH_COUNTERS, PathCounter};
 use observer_common::kind::{Class, Direction};
 
 fn scrape() -> Scrape {
-    let mut snapshot = fixture::priced(60);
+    let mut snapshot = fixture::with_cost(60);
     snapshot.programs = vec![crate::snapshot::Program {
         name: "observer_in".to_owned(),
         runs: 7,

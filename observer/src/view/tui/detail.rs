@@ -152,12 +152,12 @@ fn figures(both: [Option<&PathLine>; 2], form: &Form, narrow: bool, theme: Theme
             "W.FRAG" if narrow => "would be cut",
             "W.FRAG" => "would be fragmented",
             "W.DROP" => "would be dropped",
-            "TOO BIG" if narrow => "too big (MTU)",
-            "TOO BIG" => "too-big signals (MTU)",
+            "PTB" if narrow => "too big (MTU)",
+            "PTB" => "PTB messages (MTU)",
             other => other,
         };
         let unit = match column.title {
-            "TOO BIG" => "",
+            "PTB" => "",
             _ => (column.unit)(form),
         };
         let cells = both.map(|line| match line {

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Text};
 use super::app::App;
 use super::tab::{Focus, Tab};
 use super::theme::Theme;
-use super::{detail, footer, fragments, header, health, help, listing, price, sizes, trend};
+use super::{cost, detail, footer, fragments, header, health, help, listing, sizes, trend};
 use crate::model::Report;
 use crate::view::columns;
 
@@ -56,7 +56,7 @@ impl App {
             Tab::Fragmentation => fragments::draw(self, report, theme, frame, area),
             Tab::Sizes => sizes::draw(self, report, theme, frame, area),
             Tab::Health => health::draw(self, report, theme, frame, area),
-            Tab::Price => price::draw(self, report, theme, frame, area),
+            Tab::Cost => cost::draw(self, report, theme, frame, area),
             Tab::Paths => self.table(Focus::Paths, report, theme, frame, area),
             Tab::Overview => self.overview(report, theme, frame, area),
         }
@@ -72,7 +72,7 @@ impl App {
             }
             Tab::Fragmentation => fragments::brief(self, report, theme, area.width),
             Tab::Health => health::brief(self, report, theme, area.width),
-            Tab::Price => price::brief(report, theme, area.width),
+            Tab::Cost => cost::brief(report, theme, area.width),
             Tab::Paths | Tab::Sizes => Vec::new(),
         };
         let table = if area.height > TABLE_HEAD { TABLE_HEAD + LINES } else { 0 };
@@ -129,7 +129,7 @@ impl App {
                 listing::draw(self, focus, &health::hooks(), &lines, theme, frame, area);
             }
             Focus::Spans | Focus::RoundTrips | Focus::Softirqs => {
-                price::table(self, focus, report, theme, frame, area);
+                cost::table(self, focus, report, theme, frame, area);
             }
         }
     }

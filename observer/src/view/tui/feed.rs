@@ -24,15 +24,15 @@ pub enum Feed {
     Stop,
 }
 
-/// What the screen asks of the thread that reads.
+/// What the screen requests of the thread that reads.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Ask {
+pub enum Request {
     /// Live: from now on, figures so far apart.
     Interval(Duration),
     /// Live: the kernel's BPF statistics, on or off.
     Statistics(bool),
     /// Live: what encapsulation costs, measured or not.
-    Price(bool),
+    Cost(bool),
     /// Recording: so many times as fast as it happened.
     Speed(f64),
     /// Recording: no more, until asked.

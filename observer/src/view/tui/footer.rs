@@ -27,7 +27,7 @@ const PATH_KEYS: [(&str, &str); 1] = [("Enter", "look into")];
 const DETAIL_KEYS: [(&str, &str); 1] = [("Esc", "back to the table")];
 const PAUSED_KEYS: [(&str, &str); 2] = [("←→", "step"), ("p", "go on")];
 const HEALTH_KEYS: [(&str, &str); 1] = [("c", "program cost")];
-const PRICE_KEYS: [[(&str, &str); 1]; 2] = [[("c", "measure")], [("c", "end measuring")]];
+const COST_KEYS: [[(&str, &str); 1]; 2] = [[("c", "measure")], [("c", "end measuring")]];
 const SIZES_KEYS: [(&str, &str); 2] = [("m", "MTU"), ("v", "IPv4/IPv6")];
 
 /// What is wrong, most important first, in at most `room` lines; the last says how much more there is.
@@ -79,8 +79,8 @@ fn keys(app: &App, theme: Theme, width: u16) -> Line<'static> {
         (true, _) => &PAUSED_KEYS,
         _ if app.detail.is_some() => &DETAIL_KEYS,
         (_, Tab::Health) if app.options.origin == Origin::Live => &HEALTH_KEYS,
-        (_, Tab::Price) if app.options.origin == Origin::Live => {
-            &PRICE_KEYS[usize::from(app.report.as_ref().is_some_and(|report| report.price.is_some()))]
+        (_, Tab::Cost) if app.options.origin == Origin::Live => {
+            &COST_KEYS[usize::from(app.report.as_ref().is_some_and(|report| report.cost.is_some()))]
         }
         (_, Tab::Sizes) => &SIZES_KEYS,
         _ if matches!(app.focus, Focus::Paths | Focus::FragmentedPaths) => &PATH_KEYS,

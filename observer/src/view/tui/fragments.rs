@@ -27,7 +27,7 @@ pub(super) fn any(line: &Line) -> bool {
 pub(super) fn path_any(line: &PathLine) -> bool {
     let figures = &line.path.figures;
     let others =
-        [PathCounter::WouldFragment, PathCounter::WouldDrop, PathCounter::TooBig, PathCounter::Oversized];
+        [PathCounter::WouldFragment, PathCounter::WouldDrop, PathCounter::Ptb, PathCounter::Oversized];
     figures.fragments() != 0 || others.iter().any(|counter| figures.get(*counter) != 0)
 }
 
@@ -91,7 +91,7 @@ pub(super) fn paths<'a>() -> Vec<Column<PathLine<'a>>> {
         column("OVERSIZED", Form::count_unit, true, 11, |l, f| noticed(l, f, PathCounter::Oversized)),
         column("W.FRAG", Form::count_unit, true, 5, |l, f| noticed(l, f, PathCounter::WouldFragment)),
         column("W.DROP", Form::count_unit, true, 4, |l, f| noticed(l, f, PathCounter::WouldDrop)),
-        column("TOO BIG", |_| "(MTU)", true, 2, |line, _| columns::too_big(line)),
+        column("PTB", |_| "(MTU)", true, 2, |line, _| columns::ptb(line)),
     ]
 }
 
@@ -124,7 +124,7 @@ fn signals(app: &App, report: &Report, theme: Theme, width: u16) -> Vec<Text<'st
     for row in &report.devices {
         for direction in Direction::ALL {
             let events = &row.events[direction as usize];
-            let counts = [("ICMPv4", Event::TooBigV4), ("ICMPv6", Event::TooBigV6)];
+            let counts = [("ICMPv4", Event::PtbV4), ("ICMPv6", Event::PtbV6)];
             let counts: Vec<String> = counts
                 .into_iter()
                 .map(|(name, event)| (name, events[event as usize]))
@@ -139,12 +139,12 @@ fn signals(app: &App, report: &Report, theme: Theme, width: u16) -> Vec<Text<'st
             }
             let device = units::printable(&row.device.name);
             let rest = format!("{device} {}: {}", direction.label(), counts.join(", "));
-            let name = if usize::from(width) < rest.len() + 16 { "too big " } else { "too-big signals " };
+            let name = if usize::from(width) < rest.len() + 16 { "too big " } else { "PTB messages " };
             lines.push(Text::from(vec![Span::styled(name, theme.tone(Tone::Notice)), Span::raw(rest)]));
         }
     }
     if lines.is_empty() {
-        lines.push(Text::styled("no too-big signals in these figures", theme.dim()));
+        lines.push(Text::styled("no PTB messages in these figures", theme.dim()));
     }
     lines
 }

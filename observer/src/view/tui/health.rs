@@ -55,7 +55,7 @@ pub(super) fn hooks<'a>() -> Vec<Column<&'a DeviceRow>> {
         column("LOSSES", |_| "ever", true, 1, |row, _| number(row.device.losses.iter().sum())),
         column("MALFORMED", |_| "now", true, 2, |row, _| number(malformed(row))),
         column("NO ROOM", |_| "paths", true, 4, |row, _| event(row, Event::PathOverflow)),
-        column("NO ROOM", |_| "strangers", true, 6, |row, _| event(row, Event::StrangerOverflow)),
+        column("NO ROOM", |_| "unknown_peers", true, 6, |row, _| event(row, Event::UnknownPeerOverflow)),
     ]
 }
 
@@ -158,7 +158,7 @@ fn cost(app: &App, theme: Theme, width: u16) -> Vec<Line<'static>> {
     if programs.is_empty() {
         let how = match (app.options.origin, app.options.statistics) {
             (Origin::Recording, _) => "the recording does not have it",
-            (Origin::Live, false) => "c asks the kernel for it",
+            (Origin::Live, false) => "c requests the kernel for it",
             (Origin::Live, true) => "waiting for two readings",
         };
         lines.push(Line::raw(format!("{}not measured ({how})", label("programs", width))));

@@ -4,7 +4,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::app::{App, Measure};
 use super::detail::Detail;
-use super::feed::{Ask, Origin};
+use super::feed::{Origin, Request};
 use super::tab::{Focus, Tab};
 
 /// What the loop has to do after a key.
@@ -17,7 +17,7 @@ pub enum Action {
     /// Draw again in full, because something else wrote on the terminal.
     Clear,
     /// Draw again, and ask the thread that reads.
-    Ask(Ask),
+    Request(Request),
     /// Draw again, and take clicks and wheel or leave them to the terminal.
     Mouse(bool),
     /// Leave.
@@ -57,12 +57,12 @@ impl App {
             KeyCode::Char('c') if self.tab == Tab::Health && self.options.origin == Origin::Live => {
                 self.options.statistics = !self.options.statistics;
                 self.remark = None;
-                Action::Ask(Ask::Statistics(self.options.statistics))
+                Action::Request(Request::Statistics(self.options.statistics))
             }
-            KeyCode::Char('c') if self.tab == Tab::Price && self.options.origin == Origin::Live => {
+            KeyCode::Char('c') if self.tab == Tab::Cost && self.options.origin == Origin::Live => {
                 self.remark = None;
-                let measured = self.report.as_ref().is_some_and(|report| report.price.is_some());
-                Action::Ask(Ask::Price(!measured))
+                let measured = self.report.as_ref().is_some_and(|report| report.cost.is_some());
+                Action::Request(Request::Cost(!measured))
             }
             KeyCode::Char('x') => {
                 self.options.mouse = !self.options.mouse;

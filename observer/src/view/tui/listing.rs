@@ -49,7 +49,7 @@ pub(super) fn draw<T>(
     }
     let cells: Vec<&Vec<Cell>> = cells.iter().skip(first - from).take(visible).collect();
     let shown = (first + 1).min(lines.len())..=(first + visible).min(lines.len());
-    let place = Place { shown, count: lines.len(), hidden: columns.len() - layout.shown.len() };
+    let place = Area { shown, count: lines.len(), hidden: columns.len() - layout.shown.len() };
     let mut text = vec![title(app, focus, theme, &place, area.width)];
     text.push(head(&layout, columns, app, focus, theme, |column| column.title));
     text.push(head(&layout, columns, app, focus, theme, |column| (column.unit)(&form)));
@@ -99,7 +99,7 @@ fn hides(layout: &Layout, row: &[Cell]) -> bool {
 }
 
 /// Which part of a table is on the screen.
-struct Place {
+struct Area {
     /// Lines, from 1.
     shown: std::ops::RangeInclusive<usize>,
     /// Of how many.
@@ -108,10 +108,10 @@ struct Place {
     hidden: usize,
 }
 
-fn title(app: &App, focus: Focus, theme: Theme, place: &Place, width: u16) -> Line<'static> {
+fn title(app: &App, focus: Focus, theme: Theme, place: &Area, width: u16) -> Line<'static> {
     let focused = app.focus == focus;
     let mark = if focused { "▸ " } else { "  " };
-    let Place { shown, count, hidden } = place;
+    let Area { shown, count, hidden } = place;
     let partial = *shown.end() < *count || *shown.start() > 1;
     let mut facts = vec![if partial && shown.start() <= shown.end() {
         format!("{}–{} of {count}", shown.start(), shown.end())

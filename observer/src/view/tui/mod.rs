@@ -5,6 +5,7 @@
 //! caller's, so that redrawing never waits for the kernel.
 
 mod app;
+mod cost;
 mod detail;
 mod draw;
 mod feed;
@@ -18,7 +19,6 @@ mod keys;
 mod listing;
 mod mouse;
 mod order;
-mod price;
 mod ring;
 mod sizes;
 mod tab;
@@ -35,7 +35,7 @@ use std::time::Duration;
 use ratatui::crossterm::event::{Event, KeyEventKind};
 
 pub use app::{App, Options};
-pub use feed::{Ask, Feed, Origin, Process};
+pub use feed::{Feed, Origin, Process, Request};
 pub use keys::Action;
 pub use tab::{Focus, Tab};
 
@@ -95,19 +95,19 @@ pub trait Screen {
 ///
 /// # Errors
 /// No terminal, or it went away.
-pub fn run(feed: &Receiver<Feed>, asks: &Sender<Ask>, options: Options) -> Result<(), TuiError> {
-    show(&mut terminal::Session::enter(options.mouse)?, feed, asks, options)
+pub fn run(feed: &Receiver<Feed>, requests: &Sender<Request>, options: Options) -> Result<(), TuiError> {
+    show(&mut terminal::Session::enter(options.mouse)?, feed, requests, options)
 }
 
 /// Shows the screens until a key, the feed or a failure ends them. What the user wants of the source goes to
-/// `asks`. Never waits for the source: what it has sent is taken, and keys are answered meanwhile.
+/// `requests`. Never waits for the source: what it has sent is taken, and keys are answered meanwhile.
 ///
 /// # Errors
 /// The terminal went away.
 pub fn show(
     screen: &mut impl Screen,
     feed: &Receiver<Feed>,
-    asks: &Sender<Ask>,
+    requests: &Sender<Request>,
     options: Options,
 ) -> Result<(), TuiError> {
     let mut app = App::new(options);
@@ -140,7 +140,7 @@ pub fn show(
                 Action::Clear => screen.clear()?,
                 Action::Mouse(on) => screen.mouse(on)?,
                 // A source that has ended wants nothing more.
-                Action::Ask(ask) => drop(asks.send(ask)),
+                Action::Request(request) => drop(requests.send(request)),
             }
         }
     }

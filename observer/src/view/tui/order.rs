@@ -6,7 +6,7 @@ use super::tab::Focus;
 use super::{fragments, health};
 use crate::model::{DeviceRow, Line, PathLine, Report, State};
 use crate::view::grid::Column;
-use crate::view::{columns, price};
+use crate::view::{columns, cost};
 
 /// What an order was derived from.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,15 +47,15 @@ macro_rules! columns_of {
                 $do
             }
             Focus::Spans => {
-                let $columns = price::spans();
+                let $columns = cost::spans();
                 $do
             }
             Focus::RoundTrips => {
-                let $columns = price::tcp();
+                let $columns = cost::tcp();
                 $do
             }
             Focus::Softirqs => {
-                let $columns = price::softirqs();
+                let $columns = cost::softirqs();
                 $do
             }
         }

@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 use observer_common::counters::PATH_COUNTERS;
 
 use super::history::KEPT;
-use crate::model::{PathFigures, PathRow, PriceReport, Report, Row};
+use crate::model::{CostReport, PathFigures, PathRow, Report, Row};
 use crate::snapshot::PathId;
 use crate::topology::Scope;
 
@@ -93,8 +93,8 @@ impl Ring {
             + packed.len()
             + rest.rows.len() * (size_of::<Row>() + 16)
             + rest.devices.len() * (size_of::<crate::model::DeviceRow>() + 32)
-            + rest.strangers.len() * size_of::<crate::snapshot::Stranger>()
-            + rest.price.as_ref().map_or(0, price_weight);
+            + rest.unknown_peers.len() * size_of::<crate::snapshot::UnknownPeer>()
+            + rest.cost.as_ref().map_or(0, cost_weight);
         self.weight += weight;
         self.entries.push_back(Entry {
             report: rest,
@@ -158,15 +158,15 @@ impl Ring {
 }
 
 /// Its histograms are large, and no screen shows them.
-fn without_buckets(price: &PriceReport) -> PriceReport {
-    let mut price = price.clone();
-    price.spans.iter_mut().for_each(|row| row.buckets = Vec::new());
-    price.tcp.iter_mut().for_each(|row| row.buckets = Vec::new());
-    price
+fn without_buckets(cost: &CostReport) -> CostReport {
+    let mut cost = cost.clone();
+    cost.spans.iter_mut().for_each(|row| row.buckets = Vec::new());
+    cost.tcp.iter_mut().for_each(|row| row.buckets = Vec::new());
+    cost
 }
 
-fn price_weight(price: &PriceReport) -> usize {
-    size_of_val(&price.spans[..]) + size_of_val(&price.softirqs[..]) + size_of_val(&price.tcp[..])
+fn cost_weight(cost: &CostReport) -> usize {
+    size_of_val(&cost.spans[..]) + size_of_val(&cost.softirqs[..]) + size_of_val(&cost.tcp[..])
 }
 
 fn without_paths(report: &Report) -> Report {
@@ -185,9 +185,9 @@ fn without_paths(report: &Report) -> Report {
         paths: Vec::new(),
         places: Vec::new(),
         same_paths: false,
-        strangers: report.strangers.clone(),
+        unknown_peers: report.unknown_peers.clone(),
         fill: report.fill,
-        price: report.price.as_ref().map(without_buckets),
+        cost: report.cost.as_ref().map(without_buckets),
         routing: report.routing.clone(),
         size_bounds: report.size_bounds.clone(),
         notes: report.notes.clone(),

@@ -23,7 +23,7 @@ const PLANS: [Class; 7] =
 /// Width of the histogram with its labels: a bar need not be longer.
 const HISTOGRAM: u16 = 86;
 /// Width of the what-if beside the histogram.
-const BESIDE: u16 = 40;
+const SOURCE: u16 = 40;
 
 impl App {
     /// MTUs that the what-if offers: the underlays' own first.
@@ -52,7 +52,7 @@ pub(super) fn draw(app: &App, report: &Report, theme: Theme, frame: &mut Frame, 
     };
     let [title, body] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
     frame.render_widget(head(line, selected, lines.len(), area.width, theme), title);
-    let below = area.width < 40 + BESIDE;
+    let below = area.width < 40 + SOURCE;
     let plans = whatif(app, report, row, below, theme);
     let (left, right) = if below {
         // Sizes that were seen, and the plans that matter, share what there is.
@@ -64,7 +64,7 @@ pub(super) fn draw(app: &App, report: &Report, theme: Theme, frame: &mut Frame, 
         (halves[0], halves[1])
     } else {
         let halves: [Rect; 2] =
-            Layout::horizontal([Constraint::Max(HISTOGRAM), Constraint::Length(BESIDE)]).areas(body);
+            Layout::horizontal([Constraint::Max(HISTOGRAM), Constraint::Length(SOURCE)]).areas(body);
         (halves[0], halves[1])
     };
     let text = histogram(report, line, row, theme, left);

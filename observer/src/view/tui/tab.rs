@@ -15,13 +15,13 @@ pub enum Tab {
     /// Hooks, tables, losses, own cost.
     Health,
     /// What encapsulation costs.
-    Price,
+    Cost,
 }
 
 impl Tab {
     /// Every tab, in the order of their keys.
     pub const ALL: [Self; 6] =
-        [Self::Overview, Self::Paths, Self::Fragmentation, Self::Sizes, Self::Health, Self::Price];
+        [Self::Overview, Self::Paths, Self::Fragmentation, Self::Sizes, Self::Health, Self::Cost];
 
     /// Its title.
     #[must_use]
@@ -32,7 +32,7 @@ impl Tab {
             Self::Fragmentation => "Fragments",
             Self::Sizes => "Sizes",
             Self::Health => "Health",
-            Self::Price => "Price",
+            Self::Cost => "Cost",
         }
     }
 
@@ -45,7 +45,7 @@ impl Tab {
             Self::Fragmentation => &[Focus::Fragments, Focus::FragmentedPaths],
             Self::Sizes => &[Focus::Sizes],
             Self::Health => &[Focus::Hooks],
-            Self::Price => &[Focus::Spans, Focus::RoundTrips, Focus::Softirqs],
+            Self::Cost => &[Focus::Spans, Focus::RoundTrips, Focus::Softirqs],
         }
     }
 }

@@ -7,7 +7,7 @@ use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
 use super::app::{App, Options};
-use super::feed::{Ask, Origin, Process};
+use super::feed::{Origin, Process, Request};
 use super::keys::Action;
 use super::tab::{Focus, Tab};
 use crate::snapshot::{Hook, Program};
@@ -89,13 +89,13 @@ fn sorting_goes_round_and_reverses() {
     press(&mut app, KeyCode::Left);
     assert_eq!(app.sorted_by(Focus::Paths), None);
     press(&mut app, KeyCode::Char('<'));
-    assert_eq!(app.sorted_by(Focus::Paths), Some("TOO BIG"));
+    assert_eq!(app.sorted_by(Focus::Paths), Some("PTB"));
     app.on_snapshot(fixture::snapshot(140));
     assert_eq!(peers(&app)[0], "10.2.0.13");
     for _ in 0..=App::columns(Focus::Paths) {
         press(&mut app, KeyCode::Char('s'));
     }
-    assert_eq!(app.sorted_by(Focus::Paths), Some("TOO BIG"));
+    assert_eq!(app.sorted_by(Focus::Paths), Some("PTB"));
 }
 
 #[test]
@@ -231,15 +231,15 @@ fn a_recording_is_held_stepped_and_sped_up() {
     for second in 100..110 {
         app.on_snapshot(fixture::snapshot(second));
     }
-    assert_eq!(press(&mut app, KeyCode::Char('+')), Action::Ask(Ask::Speed(2.0)));
-    assert_eq!(press(&mut app, KeyCode::Char('-')), Action::Ask(Ask::Speed(1.0)));
-    assert_eq!(press(&mut app, KeyCode::Char(' ')), Action::Ask(Ask::Hold(true)));
-    assert_eq!(press(&mut app, KeyCode::Right), Action::Ask(Ask::Step));
+    assert_eq!(press(&mut app, KeyCode::Char('+')), Action::Request(Request::Speed(2.0)));
+    assert_eq!(press(&mut app, KeyCode::Char('-')), Action::Request(Request::Speed(1.0)));
+    assert_eq!(press(&mut app, KeyCode::Char(' ')), Action::Request(Request::Hold(true)));
+    assert_eq!(press(&mut app, KeyCode::Right), Action::Request(Request::Step));
     app.on_snapshot(fixture::snapshot(110));
     assert_eq!(app.behind, 0, "the step is shown");
     press(&mut app, KeyCode::Left);
     assert_eq!(press(&mut app, KeyCode::Right), Action::Redraw, "that one is known already");
-    assert_eq!(press(&mut app, KeyCode::Char(' ')), Action::Ask(Ask::Hold(false)));
+    assert_eq!(press(&mut app, KeyCode::Char(' ')), Action::Request(Request::Hold(false)));
     app.on_done("it ends here".to_owned());
     assert!(!app.on_end());
     let shown = screen(&app, 80, 24);
@@ -249,7 +249,7 @@ fn a_recording_is_held_stepped_and_sped_up() {
 #[test]
 fn the_interval_follows_the_keys() {
     let mut app = app();
-    let ask = |milliseconds| Action::Ask(Ask::Interval(Duration::from_millis(milliseconds)));
+    let ask = |milliseconds| Action::Request(Request::Interval(Duration::from_millis(milliseconds)));
     assert_eq!(press(&mut app, KeyCode::Char('+')), ask(2_000));
     assert_eq!(press(&mut app, KeyCode::Char('-')), ask(1_000));
     for _ in 0..4 {
@@ -398,7 +398,7 @@ fn the_cost_is_not_measured_until_it_is() {
     press(&mut app, KeyCode::Char('5'));
     let shown = screen(&app, 120, 40);
     assert!(shown.contains("programs            not measured") && shown.contains("this process        not"));
-    assert_eq!(press(&mut app, KeyCode::Char('c')), Action::Ask(Ask::Statistics(true)));
+    assert_eq!(press(&mut app, KeyCode::Char('c')), Action::Request(Request::Statistics(true)));
     for second in [130, 132] {
         let mut snapshot = fixture::snapshot(second);
         let runs = second * 1_000;
@@ -417,29 +417,29 @@ fn the_cost_is_not_measured_until_it_is() {
 }
 
 /// With what encapsulation costs.
-fn priced() -> App {
+fn with_cost() -> App {
     let mut app = App::new(Options { colour: false, ..Options::default() });
     for second in 100..130 {
-        app.on_snapshot(fixture::priced(second));
+        app.on_snapshot(fixture::with_cost(second));
     }
     press(&mut app, KeyCode::Char('6'));
     app
 }
 
 #[test]
-fn the_price_says_how_it_is_switched_on_until_it_is() {
+fn the_cost_says_how_it_is_switched_on_until_it_is() {
     let mut app = app();
     press(&mut app, KeyCode::Char('6'));
     for (width, height) in [(120, 40), (80, 24), (60, 10)] {
         let shown = screen(&app, width, height);
-        assert!(shown.contains("not measured: c begins it, --price from the start"), "{shown}");
+        assert!(shown.contains("not measured: c begins it, --cost from the start"), "{shown}");
         assert!(!shown.contains("none"), "not measured is not nothing: {shown}");
     }
-    assert_eq!(press(&mut app, KeyCode::Char('c')), Action::Ask(Ask::Price(true)));
+    assert_eq!(press(&mut app, KeyCode::Char('c')), Action::Request(Request::Cost(true)));
     app.on_remark("these are an exporter's figures".to_owned());
     assert!(screen(&app, 80, 24).contains("these are an exporter's"));
-    app.on_snapshot(fixture::priced(130));
-    assert_eq!(press(&mut app, KeyCode::Char('c')), Action::Ask(Ask::Price(false)));
+    app.on_snapshot(fixture::with_cost(130));
+    assert_eq!(press(&mut app, KeyCode::Char('c')), Action::Request(Request::Cost(false)));
     let shown = screen(&app, 80, 24);
     for words in ["encapsulate", "decapsulate", "10.2.0.13", "NET_RX", "one of 64 measured; 41 ns"] {
         assert!(shown.contains(words), "{words}: {shown}");
@@ -447,13 +447,13 @@ fn the_price_says_how_it_is_switched_on_until_it_is() {
     let mut replayed = App::new(Options { origin: Origin::Recording, ..Options::default() });
     replayed.on_snapshot(fixture::snapshot(10));
     press(&mut replayed, KeyCode::Char('6'));
-    assert!(screen(&replayed, 80, 24).contains("the recording was made without --price"));
+    assert!(screen(&replayed, 80, 24).contains("the recording was made without --cost"));
     assert_eq!(press(&mut replayed, KeyCode::Char('c')), Action::None);
 }
 
 #[test]
-fn the_tables_of_the_price_are_sorted_filtered_and_remembered() {
-    let mut app = priced();
+fn the_tables_of_the_cost_are_sorted_filtered_and_remembered() {
+    let mut app = with_cost();
     assert_eq!(app.focus, Focus::Spans);
     press(&mut app, KeyCode::Tab);
     assert_eq!(app.focus, Focus::RoundTrips);
@@ -472,7 +472,7 @@ fn the_tables_of_the_price_are_sorted_filtered_and_remembered() {
     assert_eq!(peers(&app), ["10.1.0.14"]);
     press(&mut app, KeyCode::Esc);
     let cost =
-        |app: &App| app.report.as_ref().and_then(|report| report.price.clone()).map(|p| p.spans[0].packet);
+        |app: &App| app.report.as_ref().and_then(|report| report.cost.clone()).map(|p| p.spans[0].packet);
     let before = cost(&app);
     app.on_snapshot(fixture::snapshot(130));
     assert_eq!(cost(&app), None);

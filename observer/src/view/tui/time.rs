@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::app::App;
-use super::feed::{Ask, Origin};
+use super::feed::{Origin, Request};
 use super::keys::Action;
 
 /// Intervals that the keys offer, in ms.
@@ -22,7 +22,7 @@ impl App {
         }
         match self.options.origin {
             Origin::Live => Action::Redraw,
-            Origin::Recording => Action::Ask(Ask::Hold(self.paused)),
+            Origin::Recording => Action::Request(Request::Hold(self.paused)),
         }
     }
 
@@ -37,7 +37,7 @@ impl App {
             self.remark = Some("the history goes back no further".to_owned());
         }
         if pause && self.options.origin == Origin::Recording {
-            Action::Ask(Ask::Hold(true))
+            Action::Request(Request::Hold(true))
         } else {
             Action::Redraw
         }
@@ -58,7 +58,7 @@ impl App {
             Origin::Live => Action::None,
             Origin::Recording => {
                 self.stepping = true;
-                Action::Ask(Ask::Step)
+                Action::Request(Request::Step)
             }
         }
     }
@@ -75,7 +75,7 @@ impl App {
                 };
                 let Some(next) = next else { return Action::None };
                 self.options.interval = Duration::from_millis(next);
-                Action::Ask(Ask::Interval(self.options.interval))
+                Action::Request(Request::Interval(self.options.interval))
             }
             Origin::Recording => {
                 let now = self.options.speed;
@@ -86,7 +86,7 @@ impl App {
                 };
                 let Some(next) = next else { return Action::None };
                 self.options.speed = next;
-                Action::Ask(Ask::Speed(next))
+                Action::Request(Request::Speed(next))
             }
         }
     }

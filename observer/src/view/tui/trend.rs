@@ -88,7 +88,7 @@ fn volumes(app: &App, report: &Report) -> [String; 2] {
 pub(super) fn misfits(app: &App, report: &Report, theme: Theme) -> Line<'static> {
     let form = app.form(report);
     let underlay = report.underlay().map(|sum| (sum.figures.fragments(), sum.complete));
-    let too_big = report.too_big().map(|sum| (sum.packets, sum.complete));
+    let ptb = report.ptb().map(|sum| (sum.packets, sum.complete));
     let figure = |count: Option<(u64, bool)>| {
         let Some((count, complete)) = count else { return Span::raw(units::UNKNOWN) };
         let cell = form.count(State::Measured, Some(count)).notice_if_any();
@@ -99,8 +99,8 @@ pub(super) fn misfits(app: &App, report: &Report, theme: Theme) -> Line<'static>
             (false, _) => Span::styled(format!("≥{}{}", cell.text, form.count_unit()), theme.tone(cell.tone)),
         }
     };
-    let (fragments, too_big) = (figure(underlay), figure(too_big));
-    Line::from(vec![Span::raw("fragments "), fragments, Span::raw(", too big "), too_big])
+    let (fragments, ptb) = (figure(underlay), figure(ptb));
+    Line::from(vec![Span::raw("fragments "), fragments, Span::raw(", too big "), ptb])
 }
 
 /// A short number with the unit of its column: `1.23 Mbit/s`; what is unknown has none.

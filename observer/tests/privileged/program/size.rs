@@ -20,7 +20,7 @@ fn programs_stay_below_their_ceilings() {
             println!("{name}: not for Linux {kernel}");
             continue;
         };
-        // As `observer-testing/ceilings.toml` has it, to be copied from here.
+        // As `dev/testing/ceilings.toml` has it, to be copied from here.
         let (verified, translated) = (size.verified.unwrap_or(0), size.translated.unwrap_or(0));
         let jitted = size.jitted;
         println!(

@@ -68,7 +68,7 @@ fn a_packet_too_big_for_the_way_on_is_told_of_with_the_kernels_reason() {
         assert!(said.contains("gives no reasons for drops"), "{said}");
     }
     assert_eq!(line["drop"]["function"], "ip_forward", "{line}");
-    assert!(icmp(&lab) > before, "the kernel says that it sent a too-big message");
+    assert!(icmp(&lab) > before, "the kernel says that it sent a PTB message");
 }
 
 fn icmp(lab: &Lab) -> u64 {

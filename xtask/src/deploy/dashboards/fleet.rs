@@ -176,7 +176,7 @@ fn trouble() -> Vec<Panel> {
             Kind::Lines,
             "Packets that do not fit",
             "pps",
-            "Would be dropped at a tunnel; too-big messages at the device that saw most.",
+            "Would be dropped at a tunnel; PTB messages at the device that saw most.",
         )
         .query(
             "{{node}} would drop",
@@ -184,7 +184,7 @@ fn trouble() -> Vec<Panel> {
         )
         .query(
             "{{node}} too big",
-            format!("max by (node) (sum by (node, device) ({}))", rate("observer_too_big_signals_total", "")),
+            format!("max by (node) (sum by (node, device) ({}))", rate("observer_ptb_messages_total", "")),
         ),
         Panel::new(
             Kind::Table,

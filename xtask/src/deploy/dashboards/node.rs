@@ -19,7 +19,7 @@ fn underlay(name: &str) -> String {
 }
 
 fn panels() -> Vec<Panel> {
-    [overview(), traffic(), paths(), sizes(), price(), own()].into_iter().flatten().collect()
+    [overview(), traffic(), paths(), sizes(), cost(), own()].into_iter().flatten().collect()
 }
 
 fn overview() -> Vec<Panel> {
@@ -51,10 +51,8 @@ fn overview() -> Vec<Panel> {
             "Packets that do not fit into a tunnel and may not be fragmented.",
         )
         .query("packets", format!("sum({})", rate("observer_would_drop_packets_total", ""))),
-        Panel::new(Kind::Stat, "Too big", "cps", "ICMP messages, at the device that saw most.").query(
-            "messages",
-            format!("max(sum by (device) ({}))", rate("observer_too_big_signals_total", "")),
-        ),
+        Panel::new(Kind::Stat, "Too big", "cps", "ICMP messages, at the device that saw most.")
+            .query("messages", format!("max(sum by (device) ({}))", rate("observer_ptb_messages_total", ""))),
     ]
 }
 
@@ -126,7 +124,7 @@ fn paths() -> Vec<Panel> {
             )
             .column("Fragments", "pps", of("observer_path_fragments_total"))
             .column("Would drop", "pps", of("observer_path_would_drop_packets_total"))
-            .column("Too big", "cps", of("observer_path_too_big_signals_total")),
+            .column("Too big", "cps", of("observer_path_ptb_messages_total")),
     ]
 }
 
@@ -184,10 +182,10 @@ fn sizes() -> Vec<Panel> {
         .query("{{device}} oversized", sum("observer_oversized_packets_total", "device", ""))
         .query("{{device}} would fragment", sum("observer_would_fragment_packets_total", "device", ""))
         .query("{{device}} would drop", sum("observer_would_drop_packets_total", "device", "")),
-        Panel::new(Kind::Lines, "Too-big messages", "cps", "ICMP, counted at each device that they cross.")
+        Panel::new(Kind::Lines, "PTB messages", "cps", "ICMP, counted at each device that they cross.")
             .query(
                 "{{device}} {{direction}} {{family}}",
-                sum("observer_too_big_signals_total", "device, direction, family", ""),
+                sum("observer_ptb_messages_total", "device, direction, family", ""),
             ),
         Panel::new(
             Kind::Table,
@@ -205,16 +203,16 @@ fn sizes() -> Vec<Panel> {
     ]
 }
 
-/// Where exporters run with `--price`.
-fn price() -> Vec<Panel> {
+/// Where exporters run with `--cost`.
+fn cost() -> Vec<Panel> {
     let by = "sum by (device, direction)";
-    let time = format!("{by} ({})", rate("observer_encapsulation_seconds_sum", ""));
-    let measured = format!("({by} ({}) > 0)", rate("observer_encapsulation_measured_packets_total", ""));
+    let time = format!("{by} ({})", rate("observer_encap_cost_seconds_sum", ""));
+    let measured = format!("({by} ({}) > 0)", rate("observer_encap_cost_measured_packets_total", ""));
     let packets = format!("{by} ({})", rate("observer_packets_total", r#"role="tunnel""#));
     let buckets = |of: &str| {
         format!(
             "histogram_quantile({of}, sum by (device, direction, le) ({}))",
-            rate("observer_encapsulation_seconds_bucket", "")
+            rate("observer_encap_cost_seconds_bucket", "")
         )
     };
     // These have no device.
@@ -223,19 +221,19 @@ fn price() -> Vec<Panel> {
         format!("histogram_quantile({of}, sum by (encapsulation, le) ({}))", plain(name))
     };
     let round_trip = |of: &str| quantile(of, "observer_tcp_round_trip_seconds_bucket");
-    let at_hook = |of: &str| quantile(of, "observer_wire_tcp_round_trip_seconds_bucket");
+    let at_hook = |of: &str| quantile(of, "observer_hook_rtt_seconds_bucket");
     let in_software = |name: &str| {
         let sum = |filter: &str| format!("sum by (device) ({})", rate(name, filter));
         format!("{} / ({} > 0)", sum(r#"by="software""#), sum(""))
     };
     let peer = |name: &str| format!("sum by (peer, encapsulation) ({})", plain(name));
     vec![
-        Panel::row("Price of encapsulation"),
+        Panel::row("Cost of encapsulation"),
         Panel::new(
             Kind::Lines,
             "Time to encapsulate",
             "s",
-            "A packet, segments counted one by one: egress encapsulates, ingress decapsulates. Empty without --price.",
+            "A packet, segments counted one by one: egress encapsulates, ingress decapsulates. Empty without --cost.",
         )
         .query("{{device}} {{direction}}", format!("{time} / {measured}")),
         Panel::new(
@@ -247,7 +245,7 @@ fn price() -> Vec<Panel> {
         .query("{{device}} {{direction}}", format!("{time} / {measured} * {packets}"))
         .query(
             "measuring {{device}} {{direction}}",
-            format!("{by} ({})", rate("observer_encapsulation_measuring_seconds_total", "")),
+            format!("{by} ({})", rate("observer_encap_cost_measuring_seconds_total", "")),
         ),
         Panel::new(
             Kind::Lines,
@@ -263,8 +261,8 @@ fn price() -> Vec<Panel> {
             "percentunit",
             "Super-packets that the kernel cuts into segments, and single packets whose checksum it computes, because no device behind the tunnel can; of those that were measured.",
         )
-        .query("cut {{device}}", in_software("observer_encapsulation_gso_buffers_total"))
-        .query("checksum {{device}}", in_software("observer_encapsulation_checksums_total")),
+        .query("cut {{device}}", in_software("observer_encap_cost_gso_buffers_total"))
+        .query("checksum {{device}}", in_software("observer_encap_cost_checksums_total")),
         Panel::new(Kind::Stack, "Network softirqs", "percentunit", "Share of each CPU, stacked.")
             .query("CPU {{cpu}} {{vector}}", plain("observer_softirq_seconds_total")),
         Panel::new(
@@ -346,11 +344,11 @@ fn own() -> Vec<Panel> {
             .query("{{table}}", format!("max by (table) ({} / {})", series("observer_table_entries"), series("observer_table_capacity"))),
         Panel::new(Kind::Lines, "Losses", "short", "Packets that found no place in a table, hooks that were lost, seconds that nobody watched; over five minutes.")
             .query("no place among paths", format!("sum(increase({}[5m]))", series("observer_path_overflow_packets_total")))
-            .query("no place among strangers", format!("sum(increase({}[5m]))", series("observer_stranger_overflow_packets_total")))
+            .query("no place among unknown peers", format!("sum(increase({}[5m]))", series("observer_unknown_peer_overflow_packets_total")))
             .query("hooks lost", format!("sum(increase({}[5m]))", series("observer_hook_losses_total")))
             .query("unwatched seconds", format!("sum(increase({}[5m]))", series("observer_unwatched_seconds_total"))),
-        Panel::new(Kind::Lines, "Strangers and malformed packets", "pps", "Tunnel packets from or to nobody known; packets that could not be understood.")
-            .query("strangers {{device}} {{direction}}", format!("sum by (device, direction) ({})", own_rate("observer_stranger_packets_total")))
+        Panel::new(Kind::Lines, "Unknown peers and malformed packets", "pps", "Tunnel packets from or to nobody known; packets that could not be understood.")
+            .query("unknown peers {{device}} {{direction}}", format!("sum by (device, direction) ({})", own_rate("observer_unknown_peer_address_packets_total")))
             .query("malformed {{reason}}", format!("sum by (reason) ({}) or vector(0)", own_rate("observer_malformed_packets_total")))
             .wide(),
     ]

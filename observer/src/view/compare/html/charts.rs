@@ -4,7 +4,7 @@ use observer_common::counters::Total;
 
 use super::svg::{Svg, axis};
 use crate::model::compare::{Comparison, Decomposition, Side, Unit};
-use crate::view::compare::words;
+use crate::view::compare::labels;
 use crate::view::units;
 
 /// Of a chart that has half the page, and of one that has all of it; in the page's own pixels.
@@ -114,7 +114,7 @@ fn trimmed(value: f64) -> String {
 pub(super) fn effects(parts: &Decomposition) -> String {
     let rows = 2 + parts.effects.len();
     let height = 30.0 * rows as f64 + 10.0;
-    let mut svg = Svg::new("effects", WIDTH, height, "Why the overhead changed", &words::decomposed(parts));
+    let mut svg = Svg::new("effects", WIDTH, height, "Why the overhead changed", &labels::decomposed(parts));
     let mut level = parts.ratios[0];
     let mut levels = vec![level, parts.ratios[1]];
     for (_, part) in &parts.effects {
@@ -139,7 +139,7 @@ pub(super) fn effects(parts: &Decomposition) -> String {
         svg.line("grid", (x(level), y - 4.0), (x(level), y + 22.0));
         svg.bar(class, x(level), y, x(level + part.value) - x(level), 20.0);
         let beside = x(level.max(level + part.value)) + 6.0;
-        svg.text("", beside, y + 15.0, words::difference(Unit::Ratio, part.value));
+        svg.text("", beside, y + 15.0, labels::difference(Unit::Ratio, part.value));
         level += part.value;
     }
     end(&mut svg, rows - 1, "after", "f-after", parts.ratios[1]);
@@ -149,7 +149,7 @@ pub(super) fn effects(parts: &Decomposition) -> String {
 
 /// Packet sizes of both sides.
 pub(super) fn sizes(of: &Comparison) -> String {
-    let classes = words::size_classes(of);
+    let classes = labels::size_classes(of);
     let most = classes.iter().flat_map(|(_, class)| class.shares).flatten().fold(0.0, f64::max).max(1e-9);
     let height = 30.0 * classes.len() as f64 + 34.0;
     let description = "the table beside it has the same figures";

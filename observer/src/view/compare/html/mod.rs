@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use svg::escaped;
 
-use super::words;
+use super::labels;
 use crate::model::compare::{Better, Compared, Comparison, Group, Outcome, Side};
 use crate::view::units;
 
@@ -16,7 +16,7 @@ const STYLE: &str = include_str!("style.css");
 /// The page.
 #[must_use]
 pub fn page(of: &Comparison) -> String {
-    let modes = [words::side_modes(&of.before), words::side_modes(&of.after)];
+    let modes = [labels::side_modes(&of.before), labels::side_modes(&of.after)];
     let title = format!("{} → {}", modes[0], modes[1]);
     let mut text = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -90,7 +90,7 @@ fn tiles(text: &mut String, of: &Comparison) {
     text.push_str("<dl class=\"tiles\">\n");
     for row in TILES.iter().filter_map(|id| of.row(id)) {
         let value = |figure: Option<crate::model::compare::Estimate>| {
-            figure.map_or_else(|| units::UNKNOWN.to_owned(), |f| words::value(row.metric.unit, f.value))
+            figure.map_or_else(|| units::UNKNOWN.to_owned(), |f| labels::value(row.metric.unit, f.value))
         };
         let unit = if row.metric.group == Group::Size { ", per million packets" } else { "" };
         let _ = writeln!(
@@ -99,7 +99,7 @@ fn tiles(text: &mut String, of: &Comparison) {
             escaped(capital(row.metric.title)),
             escaped(value(row.before)),
             escaped(value(row.after)),
-            escaped(words::change(row.metric.unit, row.change)),
+            escaped(labels::change(row.metric.unit, row.change)),
         );
     }
     text.push_str("</dl>\n</section>\n");
@@ -146,11 +146,11 @@ fn figures(text: &mut String, of: &Comparison) {
     text.push_str("</div>\n");
     if let Some(parts) = &of.decomposition {
         let rows: Vec<Vec<String>> =
-            parts.effects.iter().map(|(effect, part)| words::effect(*effect, *part).to_vec()).collect();
+            parts.effects.iter().map(|(effect, part)| labels::effect(*effect, *part).to_vec()).collect();
         let inside = charts::effects(parts) + &table("Effects", &["effect", "decided by", "adds"], 2, &rows);
-        figure(text, "Why the overhead changed", &words::decomposed(parts), &inside);
+        figure(text, "Why the overhead changed", &labels::decomposed(parts), &inside);
     }
-    let sizes: Vec<Vec<String>> = words::size_classes(of)
+    let sizes: Vec<Vec<String>> = labels::size_classes(of)
         .into_iter()
         .map(|(name, class)| vec![name, units::ratio(class.shares[0]), units::ratio(class.shares[1])])
         .collect();
@@ -190,7 +190,7 @@ fn tables(text: &mut String, of: &Comparison) {
     let _ = writeln!(
         text,
         "<section>\n<h2>All figures</h2>\n<p class=\"quiet\">{}</p>",
-        escaped(words::confidence())
+        escaped(labels::confidence())
     );
     for group in Group::ALL {
         let rows: Vec<&Compared> =
@@ -202,7 +202,7 @@ fn tables(text: &mut String, of: &Comparison) {
             "<div class=\"scroll\"><table>\n<caption>{}</caption>\n<thead><tr>",
             escaped(group.title())
         );
-        for title in words::TITLES {
+        for title in labels::TITLES {
             let _ = write!(text, "<th scope=\"col\">{}</th>", escaped(title.to_lowercase()));
         }
         if drawn {
@@ -210,7 +210,7 @@ fn tables(text: &mut String, of: &Comparison) {
         }
         text.push_str("</tr></thead>\n<tbody>\n");
         for (row, glyph) in rows.iter().zip(glyphs) {
-            let [name, rest @ ..] = words::cells(row);
+            let [name, rest @ ..] = labels::cells(row);
             let _ = write!(text, "<tr><th scope=\"row\">{}</th>", escaped(name));
             for cell in rest {
                 let _ = write!(text, "<td>{}</td>", escaped(cell));
@@ -224,7 +224,7 @@ fn tables(text: &mut String, of: &Comparison) {
 
 /// The change as a small drawing, where less is better and there was something before.
 fn glyph(row: &Compared) -> String {
-    match (words::relative_change(row), row.before, row.change) {
+    match (labels::relative_change(row), row.before, row.change) {
         (Some(relative), Some(before), Some(change)) if row.metric.better == Better::Lower => {
             charts::glyph(row.metric.id, relative, change.margin.map(|margin| margin / before.value))
         }
@@ -257,7 +257,7 @@ fn recordings(text: &mut String, of: &Comparison) {
         .flat_map(|(name, side)| {
             side.recordings
                 .iter()
-                .map(move |r| std::iter::once((*name).to_owned()).chain(words::recorded(r)).collect())
+                .map(move |r| std::iter::once((*name).to_owned()).chain(labels::recorded(r)).collect())
         })
         .collect();
     let titles = ["side", "file", "node", "mode", "time", "length"];

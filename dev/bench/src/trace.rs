@@ -1,0 +1,261 @@
+//! What the programs of `observer trace` cost while nothing is sent, and at the rate limit.
+
+use anyhow::{Context as _, Result, bail};
+use aya::programs::{Program, RawTracePointRunOptions, TestRun as _};
+use observer::kernel::btf::Btf;
+use observer::kernel::symbols::Symbols;
+use observer::kernel::{Capacities, Drops, Tally, entry, tallies, want};
+use observer_common::drops::REASONS;
+use observer_common::event::{SNAP, WHYS, Wanted, Why};
+use observer_common::kind::Direction;
+use serde_json::json;
+
+use crate::baselines::{Baseline, Baselines, FLOOR_RAW};
+use crate::bench::{Cost, Effort, Hook, Ours, Packet, by_turns, in_pieces, run};
+use crate::classes::{self, Budget, PacketClass};
+use crate::clock::thread_time;
+use crate::noise;
+use crate::report::{Section, grouped, ns, verdict};
+
+/// Packets a second of each reason, as `observer trace` sends them where nothing else is said.
+const RATE: u32 = 100;
+/// Room for what is sent meanwhile, and nobody reads.
+const RING: u32 = 1 << 20;
+/// A reason that drops have every day, and that is not told of.
+const EVERYDAY: &str = "NO_SOCKET";
+/// The reason that is none.
+const VAGUE: &str = "NOT_SPECIFIED";
+/// An address that is in no function.
+const NOWHERE: u64 = 1;
+/// Runs of a program at a tracepoint in one piece: each is a system call.
+const RAW_PIECE: u32 = 500;
+
+/// One row.
+struct Measured {
+    program: &'static str,
+    what: String,
+    floor: f64,
+    ours: f64,
+    reference: f64,
+    /// Most that R may be; `None` where packets are told of.
+    budget: Option<f64>,
+    tally: Tally,
+}
+
+impl Measured {
+    fn ratio(&self) -> f64 {
+        self.ours / self.reference
+    }
+}
+
+/// Measures them on every class of packets, and the program at `kfree_skb` on reasons that are not told of.
+///
+/// # Errors
+/// The kernel refused, or a program sent what nobody wants.
+pub fn measure(effort: Effort) -> Result<Section> {
+    let baselines = Baselines::load()?;
+    let mut ours = Ours::load(Capacities { trace: RING, ..Capacities::default() })?;
+    for name in [entry::TRACE_INGRESS, entry::TRACE_EGRESS] {
+        ours.programs.classifier(name)?;
+    }
+    let why = Why::ALL.iter().fold(0, |set, why| set | why.bit());
+    let every = 1_000_000_000 / u64::from(RATE);
+    let wanted = Wanted { why, snap: SNAP as u32, every, burst: RATE, steps: 0 };
+    want(&mut ours.programs.ebpf, wanted, &[])?;
+    let reference = Packet::new(classes::native(observer_testing::node::FAR_POD));
+    let mut all = Vec::new();
+    let mut told = |one: Measured| {
+        eprintln!(
+            "bench: {:<10} {:<40} {:>6.1} ns above the floor, R {:.2}",
+            one.program,
+            one.what,
+            one.ours,
+            one.ratio()
+        );
+        all.push(one);
+    };
+    for class in classes::all().into_iter().filter(|class| class.hooks.contains(&Hook::Tc)) {
+        told(at_tc(&baselines, &mut ours, &class, &reference, effort)?);
+    }
+    let mut missing = Vec::new();
+    match load_drop(&mut ours) {
+        Ok((name, drops)) => {
+            for (what, reason) in reasons(&drops) {
+                told(at_drop(&baselines, &ours, (name, what, reason), &reference, effort)?);
+            }
+        }
+        Err(error) => missing.push(format!("kfree_skb: {error:#}")),
+    }
+    Ok(section(&all, missing, effort))
+}
+
+fn at_tc(
+    baselines: &Baselines,
+    ours: &mut Ours,
+    class: &PacketClass,
+    reference: &Packet,
+    effort: Effort,
+) -> Result<Measured> {
+    ours.prepare(&class.node)?;
+    noise::settle()?;
+    let name = match class.direction {
+        Direction::Ingress => entry::TRACE_INGRESS,
+        Direction::Egress => entry::TRACE_EGRESS,
+    };
+    let floor = baselines.program(Hook::Tc, Baseline::Floor)?;
+    let what = [
+        (floor, &class.packet),
+        (ours.program(name)?, &class.packet),
+        (floor, reference),
+        (baselines.program(Hook::Tc, Baseline::Reference)?, reference),
+    ];
+    let before = tallied(ours)?;
+    let costs = by_turns(what.len(), effort, |index, repeat| run(what[index].0, what[index].1, repeat))?;
+    let tally = since(before, tallied(ours)?);
+    let runs = costs.runs(1);
+    let told = tally.sent + tally.suppressed + tally.lost;
+    if told != 0 && told != runs {
+        bail!("{}: {runs} packets ran, {told} of them were to be told of: some or all should", class.name);
+    }
+    Ok(Measured {
+        program: name,
+        what: format!("{} {}", class.letter, class.name),
+        floor: costs.median(0).cpu,
+        ours: costs.above(1, 0),
+        reference: costs.above(3, 2),
+        budget: (told == 0).then_some(class.budget.at(Hook::Tc)),
+        tally,
+    })
+}
+
+fn load_drop(ours: &mut Ours) -> Result<(&'static str, Drops)> {
+    let mut drops = Drops::default();
+    let name = drops.load(&mut ours.programs, &Btf::running()?, Symbols::running())?;
+    Ok((name, drops))
+}
+
+/// Reasons that are not told of, and what they are called.
+fn reasons(drops: &Drops) -> Vec<(String, u64)> {
+    let number = |name: &str| (0..REASONS as u32).find(|number| drops.reason(*number) == Some(name));
+    let named: Vec<(String, u64)> = [EVERYDAY, VAGUE]
+        .into_iter()
+        .filter_map(|name| Some((format!("a drop, {name}"), u64::from(number(name)?))))
+        .collect();
+    // A kernel without reasons has one case only.
+    if named.is_empty() { vec![("a drop elsewhere".to_owned(), 0)] } else { named }
+}
+
+/// The kernel runs programs at tracepoints once a call, so that the floor holds a system call too.
+fn at_drop(
+    baselines: &Baselines,
+    ours: &Ours,
+    (name, what, reason): (&'static str, String, u64),
+    reference: &Packet,
+    effort: Effort,
+) -> Result<Measured> {
+    let (floor, program) = (baselines.named(FLOOR_RAW)?, ours.program(name)?);
+    let tc = [Baseline::Floor, Baseline::Reference].map(|baseline| baselines.program(Hook::Tc, baseline));
+    let [floor_tc, reference_tc] = tc;
+    let (floor_tc, reference_tc) = (floor_tc?, reference_tc?);
+    let arguments = [0, NOWHERE, reason];
+    noise::settle()?;
+    let before = tallied(ours)?;
+    let costs = by_turns(4, effort, |index, repeat| match index {
+        0 => in_pieces(repeat, RAW_PIECE, |repeat| run_raw(floor, arguments, repeat)),
+        1 => in_pieces(repeat, RAW_PIECE, |repeat| run_raw(program, arguments, repeat)),
+        2 => run(floor_tc, reference, repeat),
+        _ => run(reference_tc, reference, repeat),
+    })?;
+    let tally = since(before, tallied(ours)?);
+    if tally != Tally::default() {
+        bail!("{what}: nothing was to be told of, {tally:?}");
+    }
+    Ok(Measured {
+        program: name,
+        what,
+        floor: costs.median(0).cpu,
+        ours: costs.above(1, 0),
+        reference: costs.above(3, 2),
+        budget: Some(Budget::External.at(Hook::Tc)),
+        tally,
+    })
+}
+
+fn run_raw(program: &Program, arguments: [u64; 3], repeat: u32) -> Result<Cost> {
+    let Program::RawTracePoint(program) = program else { bail!("the program is for no tracepoint") };
+    let start = thread_time();
+    for _ in 0..repeat {
+        let mut options = RawTracePointRunOptions::new();
+        options.args[..arguments.len()].copy_from_slice(&arguments);
+        program.test_run(options).context("the kernel cannot run the program")?;
+    }
+    let time = (thread_time() - start) as f64 / f64::from(repeat);
+    Ok(Cost { cpu: time, kernel: f64::NAN, runs: u64::from(repeat) })
+}
+
+fn tallied(ours: &Ours) -> Result<[(Why, Tally); WHYS]> {
+    Ok(tallies(&ours.programs.ebpf)?)
+}
+
+fn since(before: [(Why, Tally); WHYS], after: [(Why, Tally); WHYS]) -> Tally {
+    let mut sum = Tally::default();
+    for ((_, before), (_, after)) in before.iter().zip(after) {
+        sum.sent += after.sent - before.sent;
+        sum.suppressed += after.suppressed - before.suppressed;
+        sum.lost += after.lost - before.lost;
+    }
+    sum
+}
+
+fn section(measured: &[Measured], missing: Vec<String>, effort: Effort) -> Section {
+    let about = format!(
+        "The programs of `observer trace`, which are loaded only while it runs, with all reasons wanted and {RATE} \
+         packets a second; measured and judged as above, {} rounds of {} runs. {} A class without a budget is told of: \
+         all but {RATE} a second are kept back. At `kfree_skb` a run is a system call, which the floor holds too; \
+         the budget is that of external traffic.",
+        effort.rounds,
+        grouped(u64::from(effort.repeat)),
+        noise::sentence(),
+    );
+    let rows = measured
+        .iter()
+        .map(|m| {
+            let told = m.tally.sent + m.tally.suppressed + m.tally.lost != 0;
+            vec![
+                m.program.to_owned(),
+                m.what.clone(),
+                ns(m.floor),
+                ns(m.reference),
+                ns(m.ours),
+                format!("{:.2}", m.ratio()),
+                m.budget.map_or_else(|| "–".to_owned(), |budget| format!("≤ {budget:.1}")),
+                m.budget.map_or_else(|| "–".to_owned(), |budget| verdict(m.ratio(), budget)),
+                if told {
+                    format!("{}, {} kept back", grouped(m.tally.sent), grouped(m.tally.suppressed))
+                } else {
+                    "none".to_owned()
+                },
+            ]
+        })
+        .collect();
+    let data = measured
+        .iter()
+        .map(|m| {
+            json!({
+                "program": m.program, "packet": m.what, "floor_ns": m.floor,
+                "reference_above_floor_ns": m.reference, "above_floor_ns": m.ours, "ratio": m.ratio(),
+                "budget": m.budget, "sent": m.tally.sent, "suppressed": m.tally.suppressed, "lost": m.tally.lost,
+            })
+        })
+        .collect();
+    Section {
+        name: "trace",
+        title: "The programs of trace",
+        about,
+        columns: &["program", "packet", "floor", "REF +", "ours +", "R", "budget", "verdict", "sent"],
+        rows,
+        data,
+        bars: Vec::new(),
+        missing,
+    }
+}

@@ -1,0 +1,132 @@
+//! What this node drops of the packets to and from its peers, by the kernel's reason.
+//!
+//! Every drop of the kernel comes here, so what is none of ours must leave early: by its reason, by the
+//! network namespace, then by addresses that belong to no peer.
+
+use aya_ebpf::macros::raw_tracepoint;
+use aya_ebpf::programs::RawTracePointContext;
+use observer_common::address::Address;
+use observer_common::cost::{CostConfig, DropKey, NO_REASON};
+use observer_common::drops::{NOREF, has};
+use observer_common::kind::Direction;
+
+use crate::maps::{COST_CONFIG, DROPS, discarded, here, is_tunnel_port, packets, read, remote};
+
+/// Bytes of UDP, VXLAN or Geneve without options, and Ethernet.
+const UDP_TUNNEL: u32 = 8 + 8 + 14;
+/// Bytes of the headers.
+const IPV4: u32 = 20;
+const IPV6: u32 = 40;
+
+/// `kfree_skb(skb, location, reason)`, Linux 5.17 and newer.
+#[raw_tracepoint]
+pub fn cost_drop(ctx: RawTracePointContext) {
+    let _ = dropped(ctx.arg(0), ctx.arg(2));
+}
+
+/// `kfree_skb(skb, location)`: a program that reads an argument that the tracepoint has not is refused.
+#[raw_tracepoint]
+pub fn cost_drop_old(ctx: RawTracePointContext) {
+    let _ = dropped(ctx.arg(0), NO_REASON);
+}
+
+#[inline(always)]
+fn dropped(skb: u64, reason: u32) -> Option<()> {
+    let config = COST_CONFIG.get(0)?;
+    if has(&config.ignored, reason) {
+        return None;
+    }
+    let mut device: u64 = read(skb, config.skb_dev)?;
+    if device == 0 {
+        // A packet of the node itself that has not come to a device.
+        let route = read::<u64>(skb, config.skb_dst)? & !NOREF;
+        if route == 0 {
+            return None;
+        }
+        device = read(route, config.dst_dev)?;
+    }
+    if device == 0 || !here(device, config)? {
+        return None;
+    }
+    let (place, direction) = path(skb, config)?;
+    let key = DropKey { place, direction: direction as u32, reason };
+    let packets = u64::from(packets(skb, config));
+    if let Some(count) = DROPS.get_ptr_mut(key) {
+        // SAFETY: this CPU's own value. An interrupt may drop a packet in between and its drop be lost: that
+        // needs both to be of one path and reason.
+        unsafe { *count += packets };
+        return None;
+    }
+    if DROPS.insert(key, packets, 0).is_err() {
+        discarded()?.uncounted += packets;
+    }
+    None
+}
+
+/// The path that a dropped packet was on: of what is inside, where it is a tunnel packet of pods.
+#[inline(always)]
+fn path(skb: u64, config: &CostConfig) -> Option<(u32, Direction)> {
+    let head: u64 = read(skb, config.skb_head)?;
+    let network = u32::from(read::<u16>(skb, config.skb_network)?);
+    let tail: u32 = read(skb, config.skb_tail)?;
+    // Not set: no IP packet.
+    if network == 0 || network == 0xffff {
+        return None;
+    }
+    let outer = ends(head, network, tail, config)?;
+    if outer.inner != 0
+        && let Some(inner) = ends(head, outer.inner, tail, config)
+        && let Some(path) = known(&inner)
+    {
+        return Some(path);
+    }
+    known(&outer)
+}
+
+/// Where a packet comes from and goes to.
+struct Ends {
+    from: [u32; 4],
+    to: [u32; 4],
+    /// Where the packet inside begins, counted from `head`; 0 where there is none.
+    inner: u32,
+}
+
+/// Both ends of a packet whose IP header begins at `at` and is in the linear part.
+#[inline(always)]
+fn ends(head: u64, at: u32, tail: u32, config: &CostConfig) -> Option<Ends> {
+    if at + IPV4 > tail {
+        return None;
+    }
+    let first: [u32; 5] = read(head, at)?;
+    let (from, to, protocol, behind) = match first[0] >> 4 & 0xf {
+        4 => {
+            let behind = at + (first[0] & 0xf) * 4;
+            let later = (first[1] >> 16) as u16 & 0x1fff_u16.to_be() != 0;
+            // A later fragment has no headers behind the IP header.
+            let protocol = if later { 0 } else { first[2] >> 8 & 0xff };
+            (Address::from_v4_wire(first[3]).0, Address::from_v4_wire(first[4]).0, protocol, behind)
+        }
+        6 => {
+            if at + IPV6 > tail {
+                return None;
+            }
+            (read(head, at + 8)?, read(head, at + 24)?, first[1] >> 16 & 0xff, at + IPV6)
+        }
+        _ => return None,
+    };
+    let inner = match protocol {
+        4 | 41 => behind,
+        17 if behind + 4 <= tail && is_tunnel_port(read(head, behind + 2)?, config) => behind + UDP_TUNNEL,
+        _ => 0,
+    };
+    Some(Ends { from, to, inner })
+}
+
+/// The path of two addresses: to a peer, or else from one.
+#[inline(always)]
+fn known(ends: &Ends) -> Option<(u32, Direction)> {
+    if let Some(place) = remote(ends.to) {
+        return Some((place, Direction::Egress));
+    }
+    Some((remote(ends.from)?, Direction::Ingress))
+}

@@ -1,0 +1,41 @@
+//! What the measurement itself costs: two programs at one event that only test runs bring about.
+
+use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::macros::{raw_tracepoint, xdp};
+use aya_ebpf::programs::{RawTracePointContext, XdpContext};
+
+use crate::maps::{GAPS, at_work, now, place};
+
+/// The first of two programs at one event, which end and begin as those that measure do.
+#[raw_tracepoint]
+pub fn cost_gap_begin(_ctx: RawTracePointContext) {
+    let Some(work) = at_work() else { return };
+    work.skb = 1;
+    work.begun = now();
+}
+
+/// The second.
+#[raw_tracepoint]
+pub fn cost_gap_end(_ctx: RawTracePointContext) {
+    let Some(work) = at_work() else { return };
+    if work.skb != 1 {
+        return;
+    }
+    let time = now().wrapping_sub(work.begun);
+    work.skb = 0;
+    let Some(gaps) = GAPS.get_ptr_mut(0) else { return };
+    // SAFETY: user space brings about one event at a time.
+    let gaps = unsafe { &mut *gaps };
+    gaps.skbs += 1;
+    gaps.time += time;
+    let place = place(time);
+    if let Some(count) = gaps.buckets.get_mut(place) {
+        *count += 1;
+    }
+}
+
+/// Brings about the event of the two.
+#[xdp]
+pub fn cost_event(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
+}

@@ -1,0 +1,365 @@
+//! Measures what encapsulation costs, where it is asked for: raw tracepoints on every kernel that has
+//! BTF, loaded from an object of their own.
+
+mod calibrate;
+mod hook_rtt;
+mod offsets;
+mod read;
+mod windows;
+
+use std::collections::BTreeMap;
+use std::os::fd::AsFd as _;
+use std::time::Instant;
+
+use aya::maps::lpm_trie::Key;
+use aya::maps::{Array, HashMap, LpmTrie, MapData, MapError, PerCpuArray, PerCpuValues};
+use aya::programs::{Program, RawTracePoint};
+use aya::{Ebpf, EbpfLoader};
+use observer_common::address::Address;
+use observer_common::cost::{AtWork, COST_SLOTS, CostConfig, stage};
+use observer_common::kind::Class;
+use observer_common::path::PEER_WORDS;
+use observer_common::remotes::{self, RemoteFilter};
+
+use self::calibrate::calibrate;
+use self::hook_rtt::HookRtt;
+use self::offsets::offsets;
+use self::windows::{Watch, Windows};
+use super::btf::Btf;
+use super::drops;
+use super::error::{KernelError, chain};
+use super::load::{explain, verifier_log_level};
+use super::tables::{Shared, failed};
+use crate::topology::{Role, Topology, convert};
+
+/// The object that `build.rs` made.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer-cost"));
+
+/// Programs that every packet or every segment passes, their tracepoints, and what is not known without them. What ends a
+/// measurement stands before what begins it.
+const IN_WINDOWS: [(&str, &str, &str); 9] = [
+    ("cost_consume", "consume_skb", "segmentation in software"),
+    ("cost_queue", "net_dev_queue", "encapsulation"),
+    ("cost_send", "net_dev_start_xmit", "encapsulation"),
+    ("cost_arrive", "napi_gro_receive_entry", "decapsulation"),
+    ("cost_arrive_rx", "netif_rx", "decapsulation"),
+    ("cost_receive", "netif_receive_skb", "decapsulation"),
+    ("cost_soft_out", "softirq_exit", "time in softirqs"),
+    ("cost_soft_in", "softirq_entry", "time in softirqs"),
+    ("cost_probe", "tcp_probe", "round-trip times"),
+];
+/// The same of what is attached all the time, because few pass it and all are counted.
+const AGAIN: (&str, &str, &str) = ("cost_again", "tcp_retransmit_skb", "retransmissions");
+/// Every drop comes by here; one of two programs, as the kernel gives reasons or not.
+const DROP_EVENT: &str = "kfree_skb";
+/// TCP paths that fit: a kilobyte each on every CPU.
+const TCP_PATHS: u32 = 512;
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measure {
+    /// During one of so many parts of the time.
+    pub sample: u32,
+    /// Round trips at the hooks too: two more programs on the way of each packet.
+    pub hooks: bool,
+}
+
+/// The measurement at work; dropped, it is detached.
+pub struct Meter {
+    /// Dropped first.
+    windows: Option<Windows>,
+    ebpf: Ebpf,
+    started: Instant,
+    sample: u32,
+    probe: u64,
+    config: CostConfig,
+    /// Slots of tunnel devices by name, with their encapsulation; a slot is never given twice.
+    slots: BTreeMap<String, (u32, Class)>,
+    /// Entered interface indices and their slots.
+    tunnels: BTreeMap<u32, u32>,
+    /// Entered prefixes and their places.
+    remotes: BTreeMap<Prefix, u32>,
+    /// The filter in front of them.
+    filter: Box<RemoteFilter>,
+    /// What the kernel calls its reasons for drops; `None` where it gives none.
+    reasons: Option<BTreeMap<u32, String>>,
+    /// TCP paths by place.
+    places: Vec<(std::net::IpAddr, Class)>,
+    missing: Vec<String>,
+    /// Devices at whose hooks segments are timed.
+    hook_rtt: HookRtt,
+}
+
+/// An address as maps hold it and the bits of it that count.
+type Prefix = ([u32; 4], u32);
+
+impl Meter {
+    /// Loads and attaches what this kernel allows.
+    ///
+    /// # Errors
+    /// The kernel has no BTF or refuses the maps. Single programs that it refuses are told of with the
+    /// figures.
+    pub fn start(Measure { sample, hooks }: Measure, topology: &Topology) -> Result<Self, KernelError> {
+        let btf = Btf::running()?;
+        let config = offsets(&btf, sample)?;
+        let reasons = drops::reasons(&btf);
+        let ignored = reasons.as_ref().map(drops::at_sockets).unwrap_or_default();
+        let mut ebpf = EbpfLoader::new()
+            .map_max_entries("TCP_PATHS", TCP_PATHS)
+            // A megabyte; one place, which nobody uses, where no hook times anything.
+            .map_max_entries("RTT_PATHS", if hooks { TCP_PATHS } else { 1 })
+            .verifier_log_level(verifier_log_level())
+            .load(OBJECT)
+            .map_err(|error| explain("create", "the maps of the cost", &error, None))?;
+        let mut missing = Vec::new();
+        let probe = match calibrate(&mut ebpf) {
+            Some(probe) => probe,
+            None => {
+                missing.push("the measurement's own time is not known, and is in the figures".to_owned());
+                0
+            }
+        };
+        let mut meter = Self {
+            windows: None,
+            ebpf,
+            started: Instant::now(),
+            sample: sample.max(1),
+            probe,
+            config: CostConfig { probe: u32::try_from(probe).unwrap_or(0), ignored, ..config },
+            slots: BTreeMap::new(),
+            tunnels: BTreeMap::new(),
+            remotes: BTreeMap::new(),
+            filter: Box::new([0; PEER_WORDS]),
+            reasons,
+            places: Vec::new(),
+            missing,
+            hook_rtt: HookRtt::default(),
+        };
+        if hooks {
+            meter.load_hook_rtt();
+        }
+        meter.follow(topology)?;
+        let (name, event, unknown) = AGAIN;
+        if let Err(cause) = attach(&mut meter.ebpf, name, event) {
+            meter.cannot(unknown, event, &cause);
+        }
+        let drop = if meter.reasons.is_some() { "cost_drop" } else { "cost_drop_old" };
+        if let Err(cause) = attach(&mut meter.ebpf, drop, DROP_EVENT) {
+            meter.cannot("drops", DROP_EVENT, &cause);
+        }
+        let mut programs = Vec::new();
+        for (name, event, unknown) in IN_WINDOWS {
+            match watch(&mut meter.ebpf, name, event) {
+                Ok(watch) => programs.push(watch),
+                Err(cause) => meter.cannot(unknown, event, &cause),
+            }
+        }
+        let forget = forget(&meter.ebpf)?;
+        meter.windows = Some(Windows::start(programs, meter.sample, forget).map_err(|error| {
+            KernelError::new("start", "the measurement of the cost", error.to_string(), "try it again")
+        })?);
+        Ok(meter)
+    }
+
+    /// Makes the tables fit a node that has changed.
+    ///
+    /// # Errors
+    /// A table is full or cannot be written.
+    pub fn follow(&mut self, topology: &Topology) -> Result<(), KernelError> {
+        for (place, port) in self.config.ports.iter_mut().zip(
+            topology
+                .vxlan_ports
+                .iter()
+                .chain(&topology.geneve_ports)
+                .map(|port| port.to_be())
+                .chain(std::iter::repeat(0)),
+        ) {
+            *place = port;
+        }
+        let config = map(&mut self.ebpf, "COST_CONFIG")?;
+        let mut config =
+            Array::<_, Shared<CostConfig>>::try_from(config).map_err(failed("open", "COST_CONFIG"))?;
+        config.set(0, Shared(self.config), 0).map_err(failed("write", "COST_CONFIG"))?;
+        self.follow_tunnels(topology)?;
+        self.follow_remotes(topology)?;
+        self.follow_devices(topology)
+    }
+
+    fn follow_tunnels(&mut self, topology: &Topology) -> Result<(), KernelError> {
+        let mut wanted = BTreeMap::new();
+        for watched in topology.watched.iter().filter(|watched| watched.role == Role::Tunnel) {
+            let name = &watched.device.name;
+            if watched.class == Class::Wireguard {
+                self.note(format!("{name}: WireGuard encrypts in other contexts, which is not measured"));
+                continue;
+            }
+            let next = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+            if next >= COST_SLOTS && !self.slots.contains_key(name) {
+                self.note(format!("{name}: only {COST_SLOTS} tunnel devices are measured"));
+                continue;
+            }
+            let (slot, class) = self.slots.entry(name.clone()).or_insert((next, watched.class));
+            *class = watched.class;
+            wanted.insert(watched.device.ifindex, *slot);
+        }
+        let tunnels = map(&mut self.ebpf, "COST_TUNNELS")?;
+        let mut tunnels =
+            HashMap::<_, u32, u32>::try_from(tunnels).map_err(failed("open", "COST_TUNNELS"))?;
+        for gone in self.tunnels.keys().filter(|ifindex| !wanted.contains_key(ifindex)) {
+            tunnels.remove(gone).map_err(failed("write", "COST_TUNNELS"))?;
+        }
+        for (ifindex, slot) in &wanted {
+            tunnels.insert(ifindex, slot, 0).map_err(failed("write", "COST_TUNNELS"))?;
+        }
+        self.tunnels = wanted;
+        Ok(())
+    }
+
+    fn follow_remotes(&mut self, topology: &Topology) -> Result<(), KernelError> {
+        let peers = topology.peers.iter().map(|peer| (peer.address, 128, peer.address, Class::None));
+        let blocks =
+            topology.blocks.iter().map(|block| (block.address, block.prefix_len, block.peer, block.class));
+        let mut wanted = BTreeMap::new();
+        for (address, length, peer, class) in peers.chain(blocks) {
+            let Some(place) = self.place(peer, class) else { continue };
+            let length = if length == 128 { 128 } else { convert::bits(address, length) };
+            wanted.insert((convert::to_wire(address).0, u32::from(length)), place);
+        }
+        let remotes = map(&mut self.ebpf, "REMOTES")?;
+        let mut remotes =
+            LpmTrie::<_, [u32; 4], u32>::try_from(remotes).map_err(failed("open", "REMOTES"))?;
+        for (address, bits) in self.remotes.keys().filter(|prefix| !wanted.contains_key(prefix)) {
+            remotes.remove(&Key::new(*bits, *address)).map_err(failed("write", "REMOTES"))?;
+        }
+        for (prefix, place) in wanted.iter().filter(|(prefix, place)| self.remotes.get(prefix) != Some(place))
+        {
+            remotes.insert(&Key::new(prefix.1, prefix.0), *place, 0).map_err(failed("write", "REMOTES"))?;
+        }
+        self.remotes = wanted;
+        self.follow_filter()
+    }
+
+    /// Written word by word: bits that stay are never gone meanwhile.
+    fn follow_filter(&mut self) -> Result<(), KernelError> {
+        let mut wanted = Box::new([0; PEER_WORDS]);
+        for (address, bits) in self.remotes.keys() {
+            remotes::enter(&mut wanted, Address(*address), *bits);
+        }
+        if wanted != self.filter {
+            let filter = map(&mut self.ebpf, "REMOTE_FILTER")?;
+            let mut filter = Array::<_, Shared<RemoteFilter>>::try_from(filter)
+                .map_err(failed("open", "REMOTE_FILTER"))?;
+            filter.set(0, Shared(*wanted), 0).map_err(failed("write", "REMOTE_FILTER"))?;
+            self.filter = wanted;
+        }
+        Ok(())
+    }
+
+    /// The place of a TCP path; `None` where no more fit.
+    fn place(&mut self, peer: std::net::IpAddr, class: Class) -> Option<u32> {
+        let known = self.places.iter().position(|place| *place == (peer, class));
+        let place = known.unwrap_or(self.places.len());
+        if place >= TCP_PATHS as usize {
+            self.note(format!("round-trip times: only {TCP_PATHS} peers and encapsulations fit"));
+            return None;
+        }
+        if known.is_none() {
+            self.places.push((peer, class));
+        }
+        u32::try_from(place).ok()
+    }
+
+    /// Its programs.
+    pub(super) const fn ebpf(&self) -> &Ebpf {
+        &self.ebpf
+    }
+
+    /// The same, to load and attach them.
+    pub(super) const fn ebpf_mut(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
+    }
+
+    fn cannot(&mut self, unknown: &str, event: &str, cause: &str) {
+        self.missing.push(format!("{unknown}: this kernel does not let {event} be watched ({cause})"));
+    }
+
+    fn note(&mut self, note: String) {
+        if !self.missing.contains(&note) {
+            self.missing.push(note);
+        }
+    }
+}
+
+/// A map, to be read.
+fn read_only<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<&'a aya::maps::Map, KernelError> {
+    ebpf.map(name).ok_or_else(|| absent(name))
+}
+
+fn absent(name: &'static str) -> KernelError {
+    failed("find", name)(MapError::InvalidName { name: name.to_owned() })
+}
+
+fn map<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut aya::maps::Map, KernelError> {
+    ebpf.map_mut(name).ok_or_else(|| absent(name))
+}
+
+/// Forgets what each CPU was busy with: what was begun in a window and not ended in it never will be. What
+/// has been counted and not yet been entered stays. Called while no program runs.
+fn forget(ebpf: &Ebpf) -> Result<impl FnMut() + Send + 'static, KernelError> {
+    let Some(aya::maps::Map::PerCpuArray(map)) = ebpf.map("AT_WORK") else {
+        return Err(absent("AT_WORK"));
+    };
+    let fd = map.fd().as_fd().try_clone_to_owned().map_err(|error| {
+        KernelError::new("open", "the map AT_WORK", error.to_string(), "allow more open files (`ulimit -n`)")
+    })?;
+    let map = aya::maps::Map::PerCpuArray(MapData::from_fd(fd).map_err(failed("open", "AT_WORK"))?);
+    let mut map = PerCpuArray::<_, Shared<AtWork>>::try_from(map).map_err(failed("open", "AT_WORK"))?;
+    Ok(move || {
+        let cleared = map.get(&0, 0).and_then(|values| {
+            let left = |Shared(work): &Shared<AtWork>| {
+                // A buffer that was given away is counted when the next one is in hand.
+                let given = matches!(work.held_stage, stage::SEGMENTS_GIVEN | stage::SUM_LEFT);
+                Shared(AtWork {
+                    softirqs: work.softirqs,
+                    held_slot: work.held_slot,
+                    held_stage: if given { work.held_stage } else { stage::NONE },
+                    ..AtWork::default()
+                })
+            };
+            let values = values.iter().map(left).collect::<Vec<_>>();
+            map.set(0, PerCpuValues::try_from(values)?, 0)
+        });
+        if let Err(error) = cleared {
+            log::debug!("AT_WORK: {error}");
+        }
+    })
+}
+
+/// Loads a program that is to be attached in windows, and tries it once; why not, where it cannot.
+fn watch(ebpf: &mut Ebpf, name: &str, event: &str) -> Result<Watch, String> {
+    let program = loaded(ebpf, name)?;
+    let fd = program.fd().map_err(|error| chain(&error))?.as_fd().try_clone_to_owned();
+    fd.and_then(|fd| Watch::new(fd, event)).map_err(|error| error.to_string())
+}
+
+/// Loads a program and attaches it; why not, where it cannot.
+fn attach(
+    ebpf: &mut Ebpf,
+    name: &str,
+    event: &str,
+) -> Result<aya::programs::raw_trace_point::RawTracePointLinkId, String> {
+    loaded(ebpf, name)?.attach(event).map_err(|error| chain(&error))
+}
+
+fn loaded<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut RawTracePoint, String> {
+    let Some(Program::RawTracePoint(program)) = ebpf.program_mut(name) else {
+        return Err(format!("the object has no {name}"));
+    };
+    if program.fd().is_err() {
+        program.load().map_err(|error| {
+            log::debug!("{name}: {error}");
+            chain(&error)
+        })?;
+    }
+    Ok(program)
+}
