@@ -1,4 +1,4 @@
-//! Observer's BPF programs: they count and never touch.
+//! Observer's BPF programs. They count packets and never modify or drop them.
 //!
 //! Entry points only translate: a context becomes a frame and a packet, and the rule of
 //! `observer-common` counts it. Every path of every entry point returns [`NEXT`] or `XDP_PASS`.
@@ -20,8 +20,8 @@ use aya_ebpf::macros::{classifier, raw_tracepoint, xdp};
 use aya_ebpf::programs::{RawTracePointContext, TcContext, XdpContext};
 use observer_common::kind::Direction;
 
-/// `TC_ACT_UNSPEC`, which is `TCX_NEXT`: the next program decides. Any other value, `TC_ACT_OK` and
-/// `TC_ACT_PIPE` among them, would disable the programs behind us under TCX.
+/// `TC_ACT_UNSPEC`, equal to `TCX_NEXT`: run the next program. Under TCX any other value, including
+/// `TC_ACT_OK` and `TC_ACT_PIPE`, skips the programs after this one.
 const NEXT: i32 = -1;
 
 /// TC ingress of a watched device.
@@ -40,7 +40,7 @@ pub fn observer_out(ctx: TcContext) -> i32 {
     NEXT
 }
 
-/// TC ingress of a device whose packets are told of one by one.
+/// TC ingress of a device traced by `observer trace`.
 #[classifier]
 #[inline(always)]
 pub fn trace_in(ctx: TcContext) -> i32 {
@@ -48,7 +48,7 @@ pub fn trace_in(ctx: TcContext) -> i32 {
     NEXT
 }
 
-/// TC egress of such a device.
+/// TC egress of a device traced by `observer trace`.
 #[classifier]
 #[inline(always)]
 pub fn trace_out(ctx: TcContext) -> i32 {
@@ -62,7 +62,7 @@ pub fn trace_drop(ctx: RawTracePointContext) {
     drops::dropped(ctx.arg(0), ctx.arg(1), Some(ctx.arg(2)));
 }
 
-/// `kfree_skb(skb, location)` of older kernels.
+/// `kfree_skb(skb, location)` on older kernels.
 #[raw_tracepoint]
 pub fn trace_drop_old(ctx: RawTracePointContext) {
     drops::dropped(ctx.arg(0), ctx.arg(1), None);
@@ -76,7 +76,7 @@ pub fn observer_xdp(ctx: XdpContext) -> u32 {
     xdp_action::XDP_PASS
 }
 
-/// The same for devices whose MTU makes the driver use several buffers a frame (kernel ≥ 5.18).
+/// The same for devices whose MTU makes the driver use several buffers per frame (kernel ≥ 5.18).
 #[xdp(frags)]
 #[inline(always)]
 pub fn observer_xdp_fr(ctx: XdpContext) -> u32 {
@@ -84,7 +84,7 @@ pub fn observer_xdp_fr(ctx: XdpContext) -> u32 {
     xdp_action::XDP_PASS
 }
 
-/// The licence that the kernel asks for; the crate's is wider.
+/// The kernel requires a GPL-compatible licence string; the crate itself is Apache-2.0 OR MIT.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
@@ -92,7 +92,7 @@ static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 #[cfg(not(test))]
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
-    // Nothing here can panic: slices are accessed by `get`, arithmetic wraps in release builds. The
-    // verifier would refuse a program that reached this loop.
+    // Unreachable: slices are accessed with `get` and arithmetic wraps in release builds. The verifier
+    // would reject a program that could reach this loop.
     loop {}
 }

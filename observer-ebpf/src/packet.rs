@@ -1,4 +1,4 @@
-//! How the parser reads packets at the hooks.
+//! Packet access for the parser at the hooks.
 
 use core::arch::asm;
 
@@ -8,18 +8,18 @@ use crate::maps::{SCRATCH_SIZE, SCRATCH_SLACK};
 
 const FARTHEST: u64 = 32_000;
 
-/// Makes the compiler write `value` to memory and read it again.
+/// Forces the compiler to store `value` to memory and reload it.
 #[inline(always)]
 fn settled<T>(value: &mut T) {
     let mut pointer: *mut T = value;
-    // One real instruction, because the kernel refuses line information for none.
+    // One real instruction: the kernel rejects BTF line information that refers to none.
     // SAFETY: it copies a register to itself.
     unsafe { asm!("{0} = {0}", inout(reg) pointer) };
     let _ = &mut pointer;
 }
 
-/// How much of a packet of `length` bytes is copied, in a form that the verifier can follow: the
-/// register that is compared must be the one that is passed on.
+/// Number of bytes to copy from a packet of `length` bytes. The verifier requires that the register
+/// compared is the one passed on.
 #[inline(always)]
 pub fn copy_length(length: u32) -> u32 {
     copy_length_of::<SCRATCH_SIZE>(length)
@@ -28,8 +28,8 @@ pub fn copy_length(length: u32) -> u32 {
 /// The same for a buffer of `ROOM` bytes.
 #[inline(always)]
 pub fn copy_length_of<const ROOM: usize>(length: u32) -> u32 {
-    // One less, so that the sum is at least 1: verifiers before Linux 6.2 learn nothing from `!= 0`.
-    // An empty packet becomes a long one here, and the helper refuses it.
+    // Subtract one so that the result is at least 1: verifiers before Linux 6.2 derive no bound from
+    // `!= 0`. An empty packet wraps to a large value, and the helper rejects it.
     let mut last = u64::from(length).wrapping_sub(1);
     // SAFETY: it copies a register to itself.
     unsafe { asm!("{0} = {0}", inout(reg) last, options(pure, nomem, nostack)) };
@@ -63,28 +63,29 @@ impl Packet for Direct {
     #[inline(always)]
     fn read<T: Plain>(&self, offset: u32) -> Option<T> {
         let mut offset = u64::from(offset);
-        // The verifier follows registers: LLVM must not derive the offset that is compared and the one
-        // that is added in two different ways.
+        // The verifier tracks registers: LLVM must use one register for the offset compared and the
+        // offset added.
         // SAFETY: it copies a register to itself.
         unsafe { asm!("{0} = {0}", inout(reg) offset, options(pure, nomem, nostack)) };
-        // Far beyond any chain of headers, and near enough for the verifier to keep track.
+        // Beyond any header chain, and small enough for the verifier to keep its bounds.
         if offset > FARTHEST {
             return None;
         }
         let at = self.start + offset as usize;
-        // The verifier learns nothing from `at >= end`, which is what LLVM makes of one byte.
+        // For one byte LLVM emits `at >= end`, from which the verifier derives no bound.
         let size = const { if size_of::<T>() == 1 { 2 } else { size_of::<T>() } };
         if at + size > self.end {
             return None;
         }
-        // SAFETY: the bytes lie inside the packet, any bytes are a `T: Plain`, and the machines that
-        // load this allow loads that are not aligned (x86-64, arm64).
+        // SAFETY: the bytes are inside the packet, any bytes are a valid `T: Plain`, and the supported
+        // architectures (x86-64, arm64) allow unaligned loads.
         Some(unsafe { *(at as *const T) })
     }
 
     #[inline(always)]
     fn fixed<T: Plain>(&self, offset: u32) -> Option<T> {
-        // SAFETY: no packet ends where addresses do. The compiler may conclude that what was there once is there.
+        // SAFETY: no packet ends at the top of the address space. Unchecked arithmetic lets the compiler
+        // reuse an earlier bounds check.
         let (at, end) = unsafe {
             let at = self.start.unchecked_add(offset as usize);
             (at, at.unchecked_add(size_of::<T>()))
@@ -117,14 +118,14 @@ impl Packet for Copied {
         if offset as usize + size_of::<T>() > self.length as usize {
             return None;
         }
-        // Masked, though it is within bounds: Debian's 6.18.15 draws wrong conclusions from a comparison
-        // of the sum about the offset, and LLVM would see through a mask that it can read.
+        // Masked although it is within bounds: the verifier of Debian's 6.18.15 derives a wrong bound for
+        // the offset from the comparison of the sum. In assembly, because LLVM would remove the mask.
         let mut offset = offset as usize;
         // SAFETY: it clears bits of a register.
         unsafe {
             asm!("{0} &= {1}", inout(reg) offset, const SCRATCH_SIZE - 1, options(pure, nomem, nostack));
         };
-        // SAFETY: the bytes lie inside the copy; see above for the rest.
+        // SAFETY: the bytes are inside the copy; see above for the rest.
         Some(unsafe { *self.start.add(offset).cast::<T>() })
     }
 

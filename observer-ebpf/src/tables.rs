@@ -1,4 +1,4 @@
-//! The accounting rule's tables, in the kernel's maps.
+//! The accounting rule's tables, backed by BPF maps.
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
@@ -17,12 +17,12 @@ use crate::maps::{
     PATHS_ENTERED, PEER_FILTER, PEERS, SIZE_CLASS, TOTALS, UNKNOWN_PEERS,
 };
 
-/// Turns the pointer that a look-up gave into a reference.
+/// Turns the pointer returned by a map look-up into a reference.
 macro_rules! reference {
     ($pointer:expr) => {
         match $pointer {
-            // SAFETY: the value lives as long as the map; it is this CPU's own, and neither hook is
-            // re-entered on one CPU while the other runs there.
+            // SAFETY: the value lives as long as the map and belongs to this CPU, and no hook runs on a
+            // CPU while another one is running there.
             Some(pointer) => Some(unsafe { &mut *pointer }),
             None => None,
         }
@@ -48,15 +48,15 @@ pub fn config() -> &'static Config {
     CONFIG.get()
 }
 
-/// Room for what is known of the packet in hand.
+/// Storage for the observation of the current packet.
 #[inline(always)]
 pub fn observation() -> Option<&'static mut Observation> {
     reference!(OBSERVATION.get_ptr_mut(0))
 }
 
-/// Stands for no index: none of an array's.
+/// No index: larger than any array.
 const NOWHERE: u32 = u32::MAX;
-/// The bits of a word of [`PathSet`] that are an index.
+/// The bits of a [`PathSet`](observer_common::path::PathSet) word that hold an index.
 const INDEX: u32 = MOST_PATHS - 1;
 
 #[inline(always)]
@@ -92,13 +92,13 @@ impl Counters for PathCounters {
     }
 }
 
-/// Where the counters of a path stand, as this CPU remembers it.
+/// The counters of a path from this CPU's cache.
 #[inline(always)]
 fn cached(key: &PathKey, config: &Config) -> Option<PathCounters> {
     let words = key.words();
     let (set, mark) = path_set(&words);
     let mut index = NOWHERE;
-    // From the last to the first, so that what came last is taken.
+    // From last to first, so that the newest entry wins.
     for word in PATH_CACHE.get(cpu() * PATH_SETS + set)?.iter().rev() {
         if word ^ mark <= INDEX {
             index = word ^ mark;
@@ -113,7 +113,7 @@ fn cached(key: &PathKey, config: &Config) -> Option<PathCounters> {
     None
 }
 
-/// Where the counters of a path stand that is known already: as this CPU remembers it, or by the hash.
+/// The counters of an existing path, from this CPU's cache or else from the hash.
 #[inline(always)]
 fn known(key: &PathKey, config: &Config) -> Option<PathCounters> {
     if let Some(here) = cached(key, config) {
@@ -123,11 +123,10 @@ fn known(key: &PathKey, config: &Config) -> Option<PathCounters> {
     if index == NOWHERE { None } else { PathCounters::at(index, config) }
 }
 
-/// Looks a path up in the hash, and remembers where it stands. Not inlined: the programs do it in many
-/// places, and seldom.
+/// Looks a path up in the hash and caches its index. Not inlined: called from many places, rarely.
 #[inline(never)]
 fn look_up(key: &PathKey) -> u32 {
-    // SAFETY: an index is one word, and is read at once.
+    // SAFETY: an index is one word, read in one load.
     let Some(index) = PATHS.get_ptr(key).map(|index| unsafe { *index }) else { return NOWHERE };
     let words = key.words();
     let (set, mark) = path_set(&words);
@@ -141,11 +140,11 @@ fn look_up(key: &PathKey) -> u32 {
     index
 }
 
-/// Enters a path; [`NOWHERE`] where there is no room.
+/// Adds a path; [`NOWHERE`] if the table is full.
 #[inline(never)]
 fn enter(key: &PathKey) -> u32 {
     if let Ok(Some(index)) = FREE_PATHS.pop() {
-        // Another CPU may have entered it meanwhile: the look-up decides, not the result.
+        // Another CPU may have added it meanwhile: the look-up decides, not this result.
         if PATHS.insert(key, index, u64::from(BPF_NOEXIST)).is_err() {
             let _ = FREE_PATHS.push(index, 0);
         } else if let Some(entered) = reference!(PATHS_ENTERED.get_ptr_mut(0)) {
@@ -155,31 +154,31 @@ fn enter(key: &PathKey) -> u32 {
     look_up(key)
 }
 
-/// False for an address that was never a peer's.
+/// False only if the address was never a peer's (a Bloom filter).
 #[inline(always)]
 pub fn may_be_peer(address: &Address) -> bool {
     let (word, bit) = peer_bit(address);
     PEER_FILTER.get().get(word).is_some_and(|word| word & bit != 0)
 }
 
-/// Whether an address is a known node's.
+/// The facts of a known node, by address.
 #[inline(always)]
 pub fn peer(address: &Address) -> Option<PeerFacts> {
-    // SAFETY: user space may replace the value meanwhile; both words are read at once at most
-    // torn between two configurations of the same peer.
+    // SAFETY: user space may replace the value meanwhile; a torn read mixes two configurations of the
+    // same peer at worst.
     PEERS.get_ptr(address).map(|facts| unsafe { *facts })
 }
 
-/// Where a pod block is.
+/// The facts of a pod block.
 #[inline(always)]
 pub fn block(key: &BlockKey) -> Option<BlockFacts> {
     // SAFETY: a replaced value of a preallocated hash is a new element; the old stays readable.
     BLOCKS.get_ptr(key).map(|facts| unsafe { *facts })
 }
 
-/// The kernel's maps.
+/// The BPF maps, for counting.
 pub struct Maps {
-    /// The node.
+    /// The node's configuration.
     pub config: &'static Config,
 }
 

@@ -24,7 +24,7 @@ pub fn frame(skb: *const __sk_buff) -> Frame {
     Frame { length, gso_segs, gso_size, tag_beside: tag != 0, zero_length_is_big: gso_size != 0 }
 }
 
-/// What the usual shapes need to know of it: how many segments a super-packet has stands far away.
+/// The fields the fast path needs. `gso_segs` lives in another cache line, so it is not read here.
 #[inline(always)]
 fn fast_path_frame(skb: *const __sk_buff) -> Frame {
     // SAFETY: as above.
@@ -66,8 +66,7 @@ pub fn observe(ctx: &TcContext, direction: Direction) {
     }
 }
 
-/// Counts a super-packet of a usual shape. Not inlined: there are fewer of them, and other packets' way stays
-/// short.
+/// Fast path for super-packets. Not inlined: they are fewer, and the path for other packets stays short.
 #[inline(never)]
 fn fast_path_super(ctx: &TcContext, direction: Direction) -> bool {
     let skb = ctx.skb.skb;
@@ -79,7 +78,7 @@ fn fast_path_super(ctx: &TcContext, direction: Direction) -> bool {
     fast_path::<_, _, true>(&packet, &frame(skb), &site, &mut Maps { config: site.config })
 }
 
-/// Counts a PTB message. Not inlined: it is rare, and the common way stays small.
+/// Counts a PTB message. Not inlined: these are rare, and the common path stays small.
 #[inline(never)]
 fn ptb(ctx: &TcContext, at: u16, protocol: u8, direction: Direction) {
     // SAFETY: as above.
@@ -92,7 +91,7 @@ fn ptb(ctx: &TcContext, at: u16, protocol: u8, direction: Direction) {
 
 /// Counts an skb whose headers are not all in its linear part, from a copy of its first bytes.
 ///
-/// Not inlined: it is the exception, and the verifier need not walk it once a branch.
+/// Not inlined: it is the exception, and the verifier would otherwise walk it once per branch.
 #[inline(never)]
 fn copied(ctx: &TcContext, direction: Direction) {
     let skb = ctx.skb.skb;
@@ -132,7 +131,7 @@ pub fn load(skb: *mut __sk_buff, to: *mut [u8; SCRATCH_SIZE + SCRATCH_SLACK], le
     (result == 0).then_some(length)
 }
 
-/// The helper reads the linear part only and does not say how long that is.
+/// The helper reads only the linear part and does not return its length, so try decreasing lengths.
 #[inline(always)]
 pub fn load_from_network_header(
     skb: *mut __sk_buff,

@@ -1,4 +1,4 @@
-//! Telling of single packets: judged by the same rule as those that are counted, and counted nowhere.
+//! Reports single packets to `observer trace`: classified by the same rule as counted packets, but not counted.
 
 use aya_ebpf::helpers::generated::{
     bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_ringbuf_output, bpf_skb_load_bytes,
@@ -19,7 +19,7 @@ use crate::packet::{Copied, Direct, copy_length, copy_length_of};
 use crate::tables::{PathCounters, block, config, device, may_be_peer, observation, peer};
 use crate::tc::{frame, load, load_from_network_header};
 
-/// The kernel's maps for reading, and nothing to add to.
+/// The BPF maps for reading only: nothing is counted.
 pub struct ReadOnlyTables;
 
 impl Tables for ReadOnlyTables {
@@ -71,20 +71,20 @@ impl Tables for ReadOnlyTables {
     }
 }
 
-/// Nobody's path: what the last packet left there is not this one's.
+/// Clears the path left by the previous packet.
 #[inline(always)]
 pub fn forget(seen: &mut Observation) {
     seen.far = Address::UNSPECIFIED;
     seen.key = PathKey::NOBODY;
 }
 
-/// Judges an skb, and tells of it where that is wanted.
+/// Classifies an skb and reports it if it matches.
 #[inline(always)]
 pub fn watch(ctx: &TcContext, direction: Direction) {
     let skb = ctx.skb.skb.cast_const();
     // SAFETY: the context of the program; the verifier checks each access.
     let ifindex = unsafe { (*skb).ifindex };
-    let Some(wanted) = TRACE_CONFIG.get(0) else { return };
+    let Some(trace) = TRACE_CONFIG.get(0) else { return };
     let Some(device) = device(ifindex) else { return };
     let site = Site { device, direction, config: config() };
     if site.link() == link::NETWORK_HEADER {
@@ -97,7 +97,7 @@ pub fn watch(ctx: &TcContext, direction: Direction) {
         return slow_path(ctx, direction);
     }
     // Most packets end here.
-    let possible = possible(seen, &site) & wanted.why;
+    let possible = possible(seen, &site) & trace.why;
     if possible == 0
         || possible == Why::UnknownTunnel.bit() && familiar(&packet, &site, &ReadOnlyTables, &seen.parsed)
     {
@@ -106,28 +106,28 @@ pub fn watch(ctx: &TcContext, direction: Direction) {
     forget(seen);
     account(&packet, &site, &mut ReadOnlyTables, seen);
     packet.verifier_barrier(seen);
-    if whys(seen) & wanted.why != 0 {
+    if whys(seen) & trace.why != 0 {
         slow_path(ctx, direction);
     }
 }
 
-/// Judges an skb from a copy of its first bytes, and sends it where it is wanted.
+/// Classifies an skb from a copy of its first bytes and sends an event if it matches.
 ///
-/// Not inlined: few packets come here. It judges once more, which costs what a parser costs and
-/// leaves one way for packets with and without their headers in the linear part.
+/// Not inlined: few packets get here. Classifying again costs one parse, and keeps one code path for packets with
+/// and without their headers in the linear part.
 #[inline(never)]
 fn slow_path(ctx: &TcContext, direction: Direction) {
     let skb = ctx.skb.skb;
     // SAFETY: as above.
     let ifindex = unsafe { (*skb).ifindex };
-    let Some(wanted) = TRACE_CONFIG.get(0) else { return };
+    let Some(trace) = TRACE_CONFIG.get(0) else { return };
     let Some(device) = device(ifindex) else { return };
-    let (Some(told), Some(seen)) = (TRACE_BUF.get_ptr_mut(0), observation()) else { return };
+    let (Some(buffer), Some(seen)) = (TRACE_BUF.get_ptr_mut(0), observation()) else { return };
     let site = Site { device, direction, config: config() };
     seen.frame = frame(skb.cast_const());
     forget(seen);
-    // SAFETY: the value lives as long as the map, and is this CPU's own.
-    let bytes = unsafe { &raw mut (*told).bytes };
+    // SAFETY: the value lives as long as the map and belongs to this CPU.
+    let bytes = unsafe { &raw mut (*buffer).bytes };
     let inner_only = site.link() == link::NETWORK_HEADER;
     let loaded =
         if inner_only { load_from_network_header(skb, bytes) } else { load(skb, bytes, seen.frame.length) };
@@ -140,7 +140,7 @@ fn slow_path(ctx: &TcContext, direction: Direction) {
     classify(&packet, &site, seen);
     account(&packet, &site, &mut ReadOnlyTables, seen);
     packet.verifier_barrier(seen);
-    let why = whys(seen) & wanted.why;
+    let why = whys(seen) & trace.why;
     if why == 0 {
         return;
     }
@@ -148,8 +148,8 @@ fn slow_path(ctx: &TcContext, direction: Direction) {
     // SAFETY: as above.
     unsafe { (*fields).fill(&packet, seen, &site) };
     // SAFETY: as above.
-    let event = unsafe { &mut (*told).event };
-    // All reasons, not only those that were asked for.
+    let event = unsafe { &mut (*buffer).event };
+    // All reasons, not only the selected ones.
     tell(event, seen, &site, whys(seen));
     event.captured = length;
     event.location = 0;
@@ -158,22 +158,22 @@ fn slow_path(ctx: &TcContext, direction: Direction) {
     let (tci, protocol) = unsafe { ((*skb).vlan_tci, (*skb).vlan_proto) };
     event.vlan_tci = tci as u16;
     event.vlan_protocol = u16::from_be(protocol as u16);
-    if passes(wanted.steps) {
+    if passes(trace.steps) {
         send(ctx, why);
     }
 }
 
-/// Whether the filter lets the packet through whose fields are in hand.
+/// Whether the filter accepts the current packet.
 #[inline(never)]
 fn passes(steps: u32) -> bool {
-    let (Some(fields), Some(told)) = (FIELDS.get(0), TRACE_BUF.get_ptr_mut(0)) else { return false };
-    // The stack of results lies where the time will stand.
-    // SAFETY: the value lives as long as the map, and is this CPU's own.
-    run_filter(steps, fields, unsafe { &raw mut (*told).event.time })
+    let (Some(fields), Some(buffer)) = (FIELDS.get(0), TRACE_BUF.get_ptr_mut(0)) else { return false };
+    // The results are kept in the time field, which is written later.
+    // SAFETY: the value lives as long as the map and belongs to this CPU.
+    run_filter(steps, fields, unsafe { &raw mut (*buffer).event.time })
 }
 
-/// Carries the filter's steps out. The stack of results lies in a map: in a register the verifier would
-/// follow every value that it can take, which doubles with each step.
+/// Runs the filter's steps. Results are kept in a map: in a register the verifier would follow every possible
+/// value, which doubles with each step.
 #[expect(clippy::needless_range_loop, reason = "the verifier follows a loop over indices")]
 #[inline(always)]
 pub fn run_filter(steps: u32, fields: &Fields, stack: *mut u64) -> bool {
@@ -194,26 +194,26 @@ pub fn run_filter(steps: u32, fields: &Fields, stack: *mut u64) -> bool {
     unsafe { stack.read_volatile() & 1 != 0 }
 }
 
-/// Sends the event in hand, as far as the rate allows.
+/// Sends the current event, within the rate limit.
 #[inline(never)]
 fn send(ctx: &TcContext, why: u32) {
-    let (Some(wanted), Some(told)) = (TRACE_CONFIG.get(0), TRACE_BUF.get_ptr_mut(0)) else { return };
+    let (Some(trace), Some(buffer)) = (TRACE_CONFIG.get(0), TRACE_BUF.get_ptr_mut(0)) else { return };
     let Some(flow) = flow(why) else { return };
     // SAFETY: a helper without arguments.
     let now = unsafe { bpf_ktime_get_ns() };
-    if !flow.may(now, wanted) {
+    if !flow.may(now, trace) {
         return;
     }
-    // SAFETY: the value lives as long as the map, and is this CPU's own.
-    let event = unsafe { &mut (*told).event };
+    // SAFETY: the value lives as long as the map and belongs to this CPU.
+    let event = unsafe { &mut (*buffer).event };
     event.time = now;
-    let sent = match longer(ctx, event, wanted) {
+    let sent = match send_long(ctx, event, trace) {
         Some(sent) => sent,
         None => {
             let length = copy_length(event.captured);
             const { assert!(size_of::<TracedPacket>() >= size_of::<Event>() + SCRATCH_SIZE) };
-            // SAFETY: the value has room for so many bytes.
-            unsafe { output(told.cast(), length) }
+            // SAFETY: the value has room for that many bytes.
+            unsafe { output(buffer.cast(), length) }
         }
     };
     if sent {
@@ -223,18 +223,18 @@ fn send(ctx: &TcContext, why: u32) {
     }
 }
 
-/// Sends an event with more of the packet, where more is wanted and there is more; otherwise `None`.
+/// Sends an event with more of the packet than its headers if requested and available; otherwise `None`.
 #[inline(always)]
-fn longer(ctx: &TcContext, event: &Event, wanted: &Wanted) -> Option<bool> {
+fn send_long(ctx: &TcContext, event: &Event, trace: &Wanted) -> Option<bool> {
     let all = event.length;
-    if wanted.snap <= SCRATCH_SIZE as u32 || all <= SCRATCH_SIZE as u32 || event.link == link::NETWORK_HEADER
-    {
+    if trace.snap <= SCRATCH_SIZE as u32 || all <= SCRATCH_SIZE as u32 || event.link == link::NETWORK_HEADER {
         return None;
     }
     // SAFETY: a helper without arguments.
     let longer = LONGER.get_ptr_mut(unsafe { bpf_get_smp_processor_id() })?;
-    let length = copy_length_of::<LONGEST_SNAP>(if all < wanted.snap { all } else { wanted.snap });
-    // SAFETY: the value is this CPU's own: programs at TC run with softirqs off. It has room for `length` bytes.
+    let length = copy_length_of::<LONGEST_SNAP>(if all < trace.snap { all } else { trace.snap });
+    // SAFETY: the value belongs to this CPU: programs at TC run with softirqs disabled. It has room for `length`
+    // bytes.
     let loaded = unsafe {
         bpf_skb_load_bytes(ctx.skb.skb.cast_const().cast(), 0, (&raw mut (*longer).bytes).cast(), length)
     };
@@ -251,10 +251,10 @@ fn longer(ctx: &TcContext, event: &Event, wanted: &Wanted) -> Option<bool> {
     Some(unsafe { output(longer.cast(), length) })
 }
 
-/// Sends an event and `length` bytes behind it; whether there was room.
+/// Sends an event and the `length` bytes after it; returns whether there was room.
 ///
 /// # Safety
-/// So many bytes stand there.
+/// `event` points to an `Event` followed by `length` readable bytes.
 #[inline(always)]
 pub unsafe fn output(event: *mut core::ffi::c_void, length: u32) -> bool {
     let size = size_of::<Event>() as u64 + u64::from(length);
@@ -262,7 +262,7 @@ pub unsafe fn output(event: *mut core::ffi::c_void, length: u32) -> bool {
     unsafe { bpf_ringbuf_output((&raw const TRACE).cast_mut().cast(), event, size, 0) == 0 }
 }
 
-/// The counters of the first reason of a set.
+/// The counters of the first reason in a set.
 #[inline(always)]
 fn flow(why: u32) -> Option<&'static mut Flow> {
     let mut first = 0;
@@ -272,6 +272,6 @@ fn flow(why: u32) -> Option<&'static mut Flow> {
             break;
         }
     }
-    // SAFETY: the value lives as long as the map, and is this CPU's own.
+    // SAFETY: the value lives as long as the map and belongs to this CPU.
     FLOWS.get_ptr_mut(first).map(|flow| unsafe { &mut *flow })
 }

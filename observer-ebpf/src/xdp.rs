@@ -35,7 +35,7 @@ pub fn observe(ctx: &XdpContext) {
     observe_packet(&packet, &frame, &site, &mut Maps { config: site.config }, seen);
 }
 
-/// Counts a frame that may lie in several buffers.
+/// Counts a frame that may span several buffers.
 #[inline(always)]
 pub fn observe_frags(ctx: &XdpContext) {
     let Some(site) = site(ctx.ctx) else { return };

@@ -1,6 +1,6 @@
-//! What the benchmark holds Observer's programs against: an empty program (the floor), and the
-//! reference: parse to the ports, one update of a per-CPU hash with a 16-byte key. And what brings many
-//! packets before them: a driver that gives each run another sender, and a redirect into a device.
+//! Baselines of the benchmark: an empty program (the floor) and the reference (parse to the ports, one update of
+//! a per-CPU hash with a 16-byte key). Also a driver that gives each run another sender, and a redirect into a
+//! device.
 #![no_std]
 #![no_main]
 #![expect(missing_docs, reason = "the entry points' macros expand to functions without documentation")]
@@ -49,13 +49,13 @@ struct Count {
 #[map]
 static FLOWS: PerCpuHashMap<Flow, Count> = PerCpuHashMap::with_max_entries(16_384, 0);
 
-/// Where an IPv4 packet's source stands.
+/// Offset of an IPv4 packet's source address.
 const SOURCE: usize = ETHERNET + 12;
-/// Programs that a driver can go on to.
+/// Programs that a driver can tail-call.
 const TARGETS: u32 = 8;
 
-/// The senders that a driver gives to packets: `base + n × stride` for n below `count`, each once
-/// before any again, in steps that caches cannot foresee. `observer-bench` has the same struct.
+/// The senders a driver assigns to packets: `base + n × stride` for n below `count`, each once before any repeats,
+/// in an order that caches cannot predict. `observer-bench` has the same struct.
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Senders {
@@ -64,7 +64,7 @@ struct Senders {
     count: u32,
     step: u32,
     next: u32,
-    /// The program to go on to.
+    /// The program to tail-call.
     target: u32,
 }
 
@@ -80,11 +80,11 @@ static TARGETS_XDP: ProgramArray = ProgramArray::with_max_entries(TARGETS, 0);
 #[map]
 static OUT: DevMap = DevMap::with_max_entries(1, 0);
 
-/// Writes the next sender into an IPv4 packet; the target's number.
+/// Writes the next sender into an IPv4 packet; returns the target's index.
 #[inline(always)]
 fn next_sender(data: usize, end: usize) -> u32 {
     let Some(senders) = SENDERS.get_ptr_mut(0) else { return 0 };
-    // SAFETY: this CPU's own value.
+    // SAFETY: the value belongs to this CPU.
     let senders = unsafe { &mut *senders };
     if data + SOURCE + 4 <= end {
         let sender = senders.base.wrapping_add(senders.next.wrapping_mul(senders.stride));
@@ -109,7 +109,7 @@ pub fn driver_xdp(ctx: XdpContext) -> u32 {
     let target = next_sender(ctx.data(), ctx.data_end());
     // SAFETY: as above.
     unsafe { TARGETS_XDP.tail_call(&ctx, target) };
-    // So that a missing target is noticed.
+    // Makes a missing target visible.
     xdp_action::XDP_ABORTED
 }
 
@@ -172,7 +172,7 @@ fn reference(data: usize, end: usize, length: u32) {
         flow.ports = unsafe { *(at as *const u32) };
     }
     if let Some(count) = FLOWS.get_ptr_mut(flow) {
-        // SAFETY: this CPU's own value.
+        // SAFETY: the value belongs to this CPU.
         unsafe {
             (*count).packets += 1;
             (*count).bytes += u64::from(length);
