@@ -1,7 +1,7 @@
-//! What this node drops of the packets to and from its peers, by the kernel's reason.
+//! Dropped packets to and from peers, by the kernel's drop reason.
 //!
-//! Every drop of the kernel comes here, so what is none of ours must leave early: by its reason, by the
-//! network namespace, then by addresses that belong to no peer.
+//! Every drop in the kernel gets here, so unrelated ones must return early: by reason, by network namespace, then by
+//! addresses that belong to no peer.
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
@@ -12,9 +12,9 @@ use observer_common::kind::Direction;
 
 use crate::maps::{COST_CONFIG, DROPS, discarded, here, is_tunnel_port, packets, read, remote};
 
-/// Bytes of UDP, VXLAN or Geneve without options, and Ethernet.
+/// UDP, VXLAN (or Geneve without options) and Ethernet headers, in bytes.
 const UDP_TUNNEL: u32 = 8 + 8 + 14;
-/// Bytes of the headers.
+/// IP headers without options, in bytes.
 const IPV4: u32 = 20;
 const IPV6: u32 = 40;
 
@@ -24,7 +24,7 @@ pub fn cost_drop(ctx: RawTracePointContext) {
     let _ = dropped(ctx.arg(0), ctx.arg(2));
 }
 
-/// `kfree_skb(skb, location)`: a program that reads an argument that the tracepoint has not is refused.
+/// `kfree_skb(skb, location)` on older kernels, which reject programs that read a third argument.
 #[raw_tracepoint]
 pub fn cost_drop_old(ctx: RawTracePointContext) {
     let _ = dropped(ctx.arg(0), NO_REASON);
@@ -38,7 +38,7 @@ fn dropped(skb: u64, reason: u32) -> Option<()> {
     }
     let mut device: u64 = read(skb, config.skb_dev)?;
     if device == 0 {
-        // A packet of the node itself that has not come to a device.
+        // A locally generated packet that has not reached a device.
         let route = read::<u64>(skb, config.skb_dst)? & !NOREF;
         if route == 0 {
             return None;
@@ -52,8 +52,8 @@ fn dropped(skb: u64, reason: u32) -> Option<()> {
     let key = DropKey { place, direction: direction as u32, reason };
     let packets = u64::from(packets(skb, config));
     if let Some(count) = DROPS.get_ptr_mut(key) {
-        // SAFETY: this CPU's own value. An interrupt may drop a packet in between and its drop be lost: that
-        // needs both to be of one path and reason.
+        // SAFETY: the value belongs to this CPU. A drop in an interrupt during the update can be lost if both have
+        // the same path and reason.
         unsafe { *count += packets };
         return None;
     }
@@ -63,13 +63,13 @@ fn dropped(skb: u64, reason: u32) -> Option<()> {
     None
 }
 
-/// The path that a dropped packet was on: of what is inside, where it is a tunnel packet of pods.
+/// The path of a dropped packet: of the inner packet if it is a tunnel packet of pods.
 #[inline(always)]
 fn path(skb: u64, config: &CostConfig) -> Option<(u32, Direction)> {
     let head: u64 = read(skb, config.skb_head)?;
     let network = u32::from(read::<u16>(skb, config.skb_network)?);
     let tail: u32 = read(skb, config.skb_tail)?;
-    // Not set: no IP packet.
+    // Not set: not an IP packet.
     if network == 0 || network == 0xffff {
         return None;
     }
@@ -83,15 +83,15 @@ fn path(skb: u64, config: &CostConfig) -> Option<(u32, Direction)> {
     known(&outer)
 }
 
-/// Where a packet comes from and goes to.
+/// Source and destination of a packet.
 struct Ends {
     from: [u32; 4],
     to: [u32; 4],
-    /// Where the packet inside begins, counted from `head`; 0 where there is none.
+    /// Offset of the inner packet from `head`; 0 if there is none.
     inner: u32,
 }
 
-/// Both ends of a packet whose IP header begins at `at` and is in the linear part.
+/// Both ends of a packet whose IP header is at `at`, in the linear part.
 #[inline(always)]
 fn ends(head: u64, at: u32, tail: u32, config: &CostConfig) -> Option<Ends> {
     if at + IPV4 > tail {
@@ -102,7 +102,7 @@ fn ends(head: u64, at: u32, tail: u32, config: &CostConfig) -> Option<Ends> {
         4 => {
             let behind = at + (first[0] & 0xf) * 4;
             let later = (first[1] >> 16) as u16 & 0x1fff_u16.to_be() != 0;
-            // A later fragment has no headers behind the IP header.
+            // A later fragment has no headers after the IP header.
             let protocol = if later { 0 } else { first[2] >> 8 & 0xff };
             (Address::from_v4_wire(first[3]).0, Address::from_v4_wire(first[4]).0, protocol, behind)
         }
@@ -122,7 +122,7 @@ fn ends(head: u64, at: u32, tail: u32, config: &CostConfig) -> Option<Ends> {
     Some(Ends { from, to, inner })
 }
 
-/// The path of two addresses: to a peer, or else from one.
+/// The path between two addresses: to a peer, or else from one.
 #[inline(always)]
 fn known(ends: &Ends) -> Option<(u32, Direction)> {
     if let Some(place) = remote(ends.to) {

@@ -1,4 +1,4 @@
-//! What the measurement itself costs: two programs at one event that only test runs bring about.
+//! The cost of the measurement itself: two programs at one event that only test runs trigger.
 
 use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::{raw_tracepoint, xdp};
@@ -6,7 +6,7 @@ use aya_ebpf::programs::{RawTracePointContext, XdpContext};
 
 use crate::maps::{GAPS, at_work, now, place};
 
-/// The first of two programs at one event, which end and begin as those that measure do.
+/// The first of two programs at one event, which end and begin like the measuring ones.
 #[raw_tracepoint]
 pub fn cost_gap_begin(_ctx: RawTracePointContext) {
     let Some(work) = at_work() else { return };
@@ -24,7 +24,7 @@ pub fn cost_gap_end(_ctx: RawTracePointContext) {
     let time = now().wrapping_sub(work.begun);
     work.skb = 0;
     let Some(gaps) = GAPS.get_ptr_mut(0) else { return };
-    // SAFETY: user space brings about one event at a time.
+    // SAFETY: user space triggers one event at a time.
     let gaps = unsafe { &mut *gaps };
     gaps.skbs += 1;
     gaps.time += time;
@@ -34,7 +34,7 @@ pub fn cost_gap_end(_ctx: RawTracePointContext) {
     }
 }
 
-/// Brings about the event of the two.
+/// Triggers the event.
 #[xdp]
 pub fn cost_event(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_PASS

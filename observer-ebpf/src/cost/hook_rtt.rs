@@ -1,8 +1,8 @@
-//! Round-trip times of all TCP that crosses a hook, by timestamps, whether it has a socket here or is forwarded.
+//! Round-trip times of all TCP traffic at a hook by TCP timestamps, both local and forwarded.
 //!
-//! At TC of underlay and tunnel devices. What a tunnel carries is seen with its own headers at the tunnel device; at the
-//! underlay it is UDP or another protocol, which leaves at once. How a flow's slot works, and why several CPUs that
-//! write one cannot make a wrong sample: `observer_common::hook_rtt`.
+//! Attached at TC of underlay and tunnel devices. Tunnelled traffic is measured at the tunnel device, where its inner
+//! headers are visible; at the underlay it is UDP or another protocol and ignored. See `observer_common::hook_rtt` for
+//! the states of a flow's slot, and for why concurrent writers cannot produce a wrong sample.
 
 use core::arch::asm;
 use core::mem::MaybeUninit;
@@ -20,22 +20,22 @@ use observer_common::hook_rtt::{
 
 use crate::maps::{COST_CONFIG, now, path, place};
 
-/// What stands at the beginning of packets, by interface index as `DEVICES` of the counting programs.
+/// The first header of packets, by interface index (probed like `DEVICES` of the counting programs).
 #[map]
 pub static RTT_DEVICES: Array<RttDevice> = Array::with_max_entries(DEVICE_TABLE, 0);
 /// Flows that are being measured.
 #[map]
 pub static RTT_SLOTS_TABLE: Array<RttSlot> = Array::with_max_entries(RTT_SLOTS, 0);
-/// Round trips by path, in the places of `TCP_PATHS`. Shared by all CPUs: they are rare.
+/// Round trips by path, with the indices of `TCP_PATHS`. Shared by all CPUs, because samples are rare.
 #[map]
 pub static RTT_PATHS: Array<RttStats> = Array::with_max_entries(64, 0);
-/// Segments to skip until the next one is chosen.
+/// Segments to skip until the next one is sampled.
 #[map]
 pub static RTT_SKIP: PerCpuArray<u32> = PerCpuArray::with_max_entries(1, 0);
 
-/// `TC_ACT_UNSPEC`: the next program decides, whatever happens here.
+/// `TC_ACT_UNSPEC`: run the next program, in every case.
 const NEXT: i32 = -1;
-/// Bytes of an IPv4 header without options and of TCP's with timestamps alone.
+/// IPv4 header without options plus TCP header with timestamps only, in bytes.
 const V4: usize = 20 + TCP;
 /// The same with IPv6.
 const V6: usize = 40 + TCP;
@@ -43,13 +43,13 @@ const TCP: usize = 32;
 const ETHERNET: usize = 14;
 /// `BPF_HDR_START_NET`.
 const NETWORK_HEADER: u32 = 1;
-/// Stands for an offset: where the skb says that the network header is.
+/// Instead of an offset: at the skb's network header.
 const AT_NETWORK_HEADER: u32 = u32::MAX;
 
 const PROTOCOL_TCP: u8 = 6;
 const SYN_OR_RST: u8 = 0x02 | 0x04;
 const ACK: u8 = 0x10;
-/// NOP, NOP, timestamps of ten bytes: how Linux, the BSDs and Windows begin the options of a segment
+/// NOP, NOP, timestamps of ten bytes: the first options of a segment on Linux, the BSDs and Windows
 /// (RFC 7323, appendix A).
 const TIMESTAMPS: u32 = 0x0101_080a_u32.to_be();
 
@@ -60,20 +60,20 @@ struct Segment {
     flow: RttFlow,
     /// TSval.
     ts: u32,
-    /// TSecr, where `acks`.
+    /// TSecr, valid if `acks`.
     echo: u32,
     acks: bool,
     data: bool,
 }
 
-/// Leaves: a chosen segment arms its flow's slot, the first with a later timestamp starts the clock.
+/// Egress: a sampled segment arms its flow's slot; the first with a later timestamp starts the clock.
 #[classifier]
 pub fn cost_out(ctx: TcContext) -> i32 {
     let _ = leaves(&ctx);
     NEXT
 }
 
-/// Enters: the timestamp comes back.
+/// Ingress: the echoed timestamp stops the clock.
 #[classifier]
 pub fn cost_in(ctx: TcContext) -> i32 {
     let _ = enters(&ctx);
@@ -86,7 +86,7 @@ fn leaves(ctx: &TcContext) -> Option<()> {
     let glance = glance::<false>(ctx, link)?;
     let slot = RTT_SLOTS_TABLE.get_ptr_mut(glance.slot)?;
     let (state, ports, ts) = peek(slot);
-    // Whose it is is looked at only where its clock may start.
+    // The flow is compared only if its clock may start.
     if state == ARMED && ports == glance.ports && later(glance.ts, ts) {
         return armed(ctx, link);
     }
@@ -94,7 +94,7 @@ fn leaves(ctx: &TcContext) -> Option<()> {
         return None;
     }
     let skip = RTT_SKIP.get_ptr_mut(0)?;
-    // SAFETY: this CPU's own value.
+    // SAFETY: the value belongs to this CPU.
     let skip = unsafe { &mut *skip };
     if *skip > 0 {
         *skip -= 1;
@@ -110,17 +110,17 @@ fn enters(ctx: &TcContext) -> Option<()> {
     let glance = glance::<true>(ctx, link)?;
     let slot = RTT_SLOTS_TABLE.get_ptr_mut(glance.slot)?;
     let (state, ports, ts) = peek(slot);
-    // An earlier answer is waited through; whose slot it is does not matter for that.
+    // An answer to an earlier segment is ignored, whatever its flow.
     if state != RUNNING || ports != glance.ports || later(ts, glance.echo) {
         return None;
     }
     answered(ctx, link)
 }
 
-/// Takes a segment, where it is for one that is known and the slot is free.
+/// Samples a segment if its peer is known and the slot is free.
 ///
-/// Like the two that follow not inlined and with the headers read again: they are rare, and the common way has
-/// no more than a few words of a segment in hand.
+/// Not inlined and with the headers read again, like the next two functions: they are rare, and the common path keeps
+/// only a few words of a segment.
 #[inline(never)]
 fn choose(ctx: &TcContext, link: u8) -> Option<()> {
     let segment = copied(ctx, offset(link))?;
@@ -134,7 +134,7 @@ fn choose(ctx: &TcContext, link: u8) -> Option<()> {
     None
 }
 
-/// Starts the clock of an armed slot, where the segment does that.
+/// Starts the clock of an armed slot if the segment does that.
 #[inline(never)]
 fn armed(ctx: &TcContext, link: u8) -> Option<()> {
     let segment = copied(ctx, offset(link))?;
@@ -157,8 +157,8 @@ fn answered(ctx: &TcContext, link: u8) -> Option<()> {
     if answer == Answer::Wait || !segment.acks {
         return None;
     }
-    // Freed first: of two CPUs with the same answer the later one should find nothing.
-    // SAFETY: the slot lives as long as the map, and a word is written at once.
+    // Freed first, so that the second of two CPUs with the same answer finds nothing.
+    // SAFETY: the slot lives as long as the map, and a word is written in one store.
     unsafe { (&raw mut (*slot).state).write_volatile(FREE) };
     let time = now().wrapping_sub(held.time);
     if answer == Answer::Back && time <= LONGEST_ROUND_TRIP {
@@ -171,7 +171,7 @@ fn answered(ctx: &TcContext, link: u8) -> Option<()> {
 #[inline(always)]
 fn enter(path: u32, time: u64) -> Option<()> {
     let stats = RTT_PATHS.get_ptr_mut(path)?;
-    // SAFETY: the value lives as long as the map; all who write it add atomically.
+    // SAFETY: the value lives as long as the map; all writers add atomically.
     unsafe {
         add(&raw mut (*stats).samples, 1);
         add(&raw mut (*stats).sum, time);
@@ -182,18 +182,17 @@ fn enter(path: u32, time: u64) -> Option<()> {
     None
 }
 
-/// Adds atomically, by the instruction that gives nothing back: 5.10 has no other, and `core` has none for this
-/// machine.
+/// Adds atomically without returning a value: 5.10 has no other atomic, and `core` has none for this target.
 ///
 /// # Safety
 /// `to` is a word of a map.
 #[inline(always)]
 unsafe fn add(to: *mut u64, value: u64) {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) to, in(reg) value, options(nostack)) };
 }
 
-/// State, ports and timestamp of a slot, as they are at the moment.
+/// The current state, ports and timestamp of a slot.
 #[inline(always)]
 fn peek(slot: *mut RttSlot) -> (u32, u32, u32) {
     // SAFETY: the slot lives as long as the map; others may write it meanwhile.
@@ -206,14 +205,14 @@ fn peek(slot: *mut RttSlot) -> (u32, u32, u32) {
     }
 }
 
-/// The slot's measurement, where it is this flow's and whole.
+/// The slot's measurement if it belongs to this flow and is consistent.
 #[inline(always)]
 fn held(slot: *mut RttSlot, flow: &RttFlow) -> Option<RttSlot> {
     let held = read(slot);
     (held.flow == *flow && held.is_whole()).then_some(held)
 }
 
-/// A copy, each word read once: what is checked is what is used.
+/// Copies a slot, reading each word once, so that the value checked is the value used.
 #[inline(always)]
 fn read(slot: *mut RttSlot) -> RttSlot {
     // SAFETY: as above.
@@ -240,11 +239,11 @@ fn device(ctx: &TcContext) -> Option<&'static RttDevice> {
     None
 }
 
-/// What is looked at of every segment.
+/// The fields examined for every segment.
 struct Glance {
-    /// The number of its flow's slot.
+    /// Index of its flow's slot.
     slot: u32,
-    /// As they leave.
+    /// Ports in egress order.
     ports: u32,
     ts: u32,
     echo: u32,
@@ -269,7 +268,7 @@ fn glance<const REVERSED: bool>(ctx: &TcContext, link: u8) -> Option<Glance> {
     }
 }
 
-/// Where the IP header stands.
+/// Offset of the IP header.
 #[inline(always)]
 fn offset(link: u8) -> u32 {
     match link {
@@ -279,7 +278,7 @@ fn offset(link: u8) -> u32 {
     }
 }
 
-/// From the linear part, IP behind `L2` bytes.
+/// Reads the linear part, with the IP header after `L2` bytes.
 #[inline(always)]
 fn direct<const L2: usize, const REVERSED: bool>(ctx: &TcContext) -> Option<Glance> {
     let (start, end) = (ctx.data(), ctx.data_end());
@@ -290,7 +289,7 @@ fn direct<const L2: usize, const REVERSED: bool>(ctx: &TcContext) -> Option<Glan
     }
     let ip = start + L2;
     let version = if L2 == ETHERNET {
-        // SAFETY: within the bytes that were checked.
+        // SAFETY: within the bytes checked above.
         match u16::from_be(unsafe { at(start, 12) }) {
             0x0800 => 4,
             0x86dd => 6,
@@ -311,22 +310,22 @@ fn direct<const L2: usize, const REVERSED: bool>(ctx: &TcContext) -> Option<Glan
             if ip + V6 > end {
                 return copied_glance::<REVERSED>(ctx, L2 as u32);
             }
-            // SAFETY: within the bytes that were checked.
+            // SAFETY: within the bytes checked above.
             Some(unsafe { v6(ip) }?.glance::<REVERSED>())
         }
         _ => None,
     }
 }
 
-/// What is looked at, where the headers are not in the linear part, or IP does not stand at a known offset.
+/// The same if the headers are not in the linear part or the IP header has no fixed offset.
 #[inline(always)]
 fn copied_glance<const REVERSED: bool>(ctx: &TcContext, offset: u32) -> Option<Glance> {
     let mut found = Segment::default();
     if copy(ctx, offset, &mut found) == 1 { Some(found.glance::<REVERSED>()) } else { None }
 }
 
-/// 1 where it is a segment. Not inlined: it is the exception. Without options in its arguments and results, whose
-/// unwritten parts the verifier takes for read.
+/// Returns 1 if it is a segment. Not inlined: it is the exception. No options in arguments or result: the verifier
+/// treats their uninitialised parts as read.
 #[inline(never)]
 fn copy(ctx: &TcContext, offset: u32, found: &mut Segment) -> u32 {
     match copied(ctx, offset) {
@@ -338,8 +337,8 @@ fn copy(ctx: &TcContext, offset: u32, found: &mut Segment) -> u32 {
     }
 }
 
-/// A segment from a copy of its headers. Inlined: what calls it has the stack for the copy, and the verifier of 5.10
-/// adds up those of all calls in one another.
+/// A segment from a copy of its headers. Inlined: the callers have room on the stack, and the verifier of 5.10 adds up
+/// the stacks of nested calls.
 #[inline(always)]
 fn copied(ctx: &TcContext, offset: u32) -> Option<Segment> {
     let mut buffer = MaybeUninit::<[u32; V6 / 4]>::uninit();
@@ -348,7 +347,7 @@ fn copied(ctx: &TcContext, offset: u32) -> Option<Segment> {
         return None;
     }
     let ip = buffer.as_ptr() as usize;
-    // SAFETY: as many bytes were copied.
+    // SAFETY: that many bytes were copied.
     match unsafe { at::<u8>(ip, 0) } >> 4 {
         // SAFETY: as above.
         4 => unsafe { v4(ip) },
@@ -360,7 +359,7 @@ fn copied(ctx: &TcContext, offset: u32) -> Option<Segment> {
     }
 }
 
-/// Copies the first bytes of the IP packet; false where it has not as many.
+/// Copies the first `length` bytes of the IP packet; false if it is shorter.
 #[inline(always)]
 fn load(skb: *mut __sk_buff, offset: u32, to: &mut MaybeUninit<[u32; V6 / 4]>, length: u32) -> bool {
     let (skb, to) = (skb.cast_const().cast(), to.as_mut_ptr().cast());
@@ -379,18 +378,18 @@ fn load(skb: *mut __sk_buff, offset: u32, to: &mut MaybeUninit<[u32; V6 / 4]>, l
 /// [`V4`] bytes can be read at `ip`.
 #[inline(always)]
 unsafe fn v4(ip: usize) -> Option<Segment> {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
-        // Tunnels and UDP leave here.
+        // Tunnels and UDP return here.
         if at::<u8>(ip, 9) != PROTOCOL_TCP || at::<u8>(ip, 0) != 0x45 {
             return None;
         }
-        // Neither a fragment nor one that more follow.
+        // Not a fragment.
         if at::<u16>(ip, 6) & 0x3fff_u16.to_be() != 0 {
             return None;
         }
         let length = u16::from_be(at(ip, 2));
-        // BIG TCP has no length in the header.
+        // BIG TCP: the header has no length.
         let length = if length == 0 { u32::MAX } else { u32::from(length).saturating_sub(20) };
         let (source, destination) = (Address::from_v4_wire(at(ip, 12)), Address::from_v4_wire(at(ip, 16)));
         tcp(ip + 20, source, destination, length)
@@ -401,7 +400,7 @@ unsafe fn v4(ip: usize) -> Option<Segment> {
 /// [`V6`] bytes can be read at `ip`.
 #[inline(always)]
 unsafe fn v6(ip: usize) -> Option<Segment> {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         if at::<u8>(ip, 6) != PROTOCOL_TCP {
             return None;
@@ -420,7 +419,7 @@ unsafe fn v6(ip: usize) -> Option<Segment> {
 /// [`TCP`] bytes can be read at `start`.
 #[inline(always)]
 unsafe fn tcp(start: usize, source: Address, destination: Address, length: u32) -> Option<Segment> {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         let header = u32::from(at::<u8>(start, 12) >> 4) * 4;
         let flags: u8 = at(start, 13);
@@ -441,9 +440,9 @@ unsafe fn tcp(start: usize, source: Address, destination: Address, length: u32) 
 }
 
 /// # Safety
-/// The bytes can be read; the machines that load this allow loads that are not aligned (x86-64, arm64).
+/// The bytes can be read; the supported architectures (x86-64, arm64) allow unaligned loads.
 #[inline(always)]
 unsafe fn at<T: Copy>(start: usize, offset: usize) -> T {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { *((start + offset) as *const T) }
 }

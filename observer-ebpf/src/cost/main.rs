@@ -1,8 +1,8 @@
-//! What measures the cost of encapsulation: raw tracepoints, loaded only where it is asked for.
+//! Measures the cost of encapsulation with raw tracepoints, loaded only on request (`--cost`).
 //!
-//! Each program sees events of all network namespaces and leaves early: by what the CPU is busy with, then
-//! by namespace and device. Those that every packet passes are attached for short windows only
-//! (observer/src/kernel/cost/windows.rs). Nothing is ever changed.
+//! Each program sees events of all network namespaces and returns early: by the state of the CPU, then by namespace
+//! and device. Programs that every packet passes are attached in short windows only
+//! (observer/src/kernel/cost/windows.rs). No packet is changed.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
@@ -16,7 +16,7 @@ mod soft;
 mod spans;
 mod tcp;
 
-/// The licence that the kernel asks for; the crate's is wider.
+/// The kernel requires a GPL-compatible licence string; the crate itself is Apache-2.0 OR MIT.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

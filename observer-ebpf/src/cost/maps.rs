@@ -1,4 +1,4 @@
-//! The maps, and what every program does with them.
+//! The maps, and helpers shared by all programs.
 
 use core::arch::asm;
 
@@ -13,38 +13,38 @@ use observer_common::cost::{
 };
 use observer_common::remotes::{RemoteFilter, may_be_remote};
 
-/// Offsets and choices.
+/// Struct offsets and settings.
 #[map]
 pub static COST_CONFIG: Array<CostConfig> = Array::with_max_entries(1, 0);
-/// From a tunnel device's interface index to its slot.
+/// Slot of a tunnel device, by interface index.
 #[map]
 pub static COST_TUNNELS: HashMap<u32, u32> = HashMap::with_max_entries(COST_SLOTS * 2, 0);
 /// Measured work by slot and direction.
 #[map]
 pub static SPANS: PerCpuArray<SpanStats> = PerCpuArray::with_max_entries(COST_SLOTS * 2, 0);
-/// What became of work for the hardware, by slot.
+/// Segmentation and checksum offload, by slot.
 #[map]
 pub static OFFLOADS: PerCpuArray<OffloadStats> = PerCpuArray::with_max_entries(COST_SLOTS, 0);
-/// What each CPU is busy with.
+/// The state of each CPU.
 #[map]
 pub static AT_WORK: PerCpuArray<AtWork> = PerCpuArray::with_max_entries(1, 0);
 /// What could not be measured.
 #[map]
 pub static DISCARDED: PerCpuArray<Discarded> = PerCpuArray::with_max_entries(1, 0);
-/// From a remote address, by the longest prefix, to its place in the table of TCP paths. Without
-/// preallocation, as the kernel wants it of a trie.
+/// Index in the table of TCP paths, by the longest matching prefix of a remote address. Not preallocated, as the
+/// kernel requires for a trie.
 #[map]
 pub static REMOTES: LpmTrie<[u32; 4], u32> = LpmTrie::with_max_entries(65_536, 1);
-/// What may be in it.
+/// Filter of the addresses that may be in `REMOTES`.
 #[map]
 pub static REMOTE_FILTER: Array<RemoteFilter> = Array::with_max_entries(1, 0);
-/// TCP by path; user space chooses how many fit.
+/// TCP figures by path; sized by user space.
 #[map]
 pub static TCP_PATHS: PerCpuArray<TcpStats> = PerCpuArray::with_max_entries(64, 0);
-/// Drops by path and reason: no sender can make a key, only known peers and the kernel's reasons.
+/// Drops by path and reason. Senders cannot create keys: only known peers and the kernel's reasons can.
 #[map]
 pub static DROPS: PerCpuHashMap<DropKey, u64> = PerCpuHashMap::with_max_entries(4_096, 0);
-/// Gaps between two programs at one event: when the first ended, and how long the gaps were.
+/// Gaps between two programs at one event, for calibration.
 #[map]
 pub static GAPS: Array<SpanStats> = Array::with_max_entries(1, 0);
 
@@ -69,7 +69,7 @@ pub fn read<T>(base: u64, offset: u32) -> Option<T> {
 
 #[inline(always)]
 pub fn at_work() -> Option<&'static mut AtWork> {
-    // SAFETY: this CPU's own value.
+    // SAFETY: the value belongs to this CPU.
     AT_WORK.get_ptr_mut(0).map(|work| unsafe { &mut *work })
 }
 
@@ -86,7 +86,7 @@ pub fn here(device: u64, config: &CostConfig) -> Option<bool> {
     Some(read::<u32>(net, config.net_inum)? == config.netns)
 }
 
-/// The slot of a device, where it is a tunnel of the watched namespace.
+/// The slot of a device if it is a tunnel device in the watched namespace.
 #[inline(always)]
 pub fn tunnel(device: u64, config: &CostConfig) -> Option<u32> {
     let ifindex: u32 = read(device, config.dev_ifindex)?;
@@ -95,10 +95,10 @@ pub fn tunnel(device: u64, config: &CostConfig) -> Option<u32> {
     if here(device, config)? { Some(slot) } else { None }
 }
 
-/// Packets that a buffer becomes on the wire.
+/// Number of packets an skb becomes on the wire.
 ///
-/// With zero for what cannot be read, which no pointer is: of two options in one pattern LLVM makes a read
-/// of the stack that the verifier of 5.10 cannot follow. A function of its own for the same reason.
+/// Unreadable values are 0, which is not a valid pointer: for two options in one pattern LLVM emits a stack read that
+/// the verifier of 5.10 rejects. Not inlined for the same reason.
 #[inline(never)]
 pub fn packets(skb: u64, config: &CostConfig) -> u32 {
     let shared = shared(skb, config);
@@ -116,14 +116,14 @@ pub fn packets(skb: u64, config: &CostConfig) -> u32 {
     read::<u32>(skb, config.skb_len).unwrap_or(size).div_ceil(size)
 }
 
-/// Whether a buffer has segments that are still to be cut.
+/// Whether an skb is still to be segmented.
 #[inline(never)]
 pub fn has_segments(skb: u64, config: &CostConfig) -> bool {
     let shared = shared(skb, config);
     shared != 0 && read::<u16>(shared, config.gso_size).unwrap_or(0) != 0
 }
 
-/// Where a buffer's `skb_shared_info` stands; 0 where that cannot be read.
+/// Address of an skb's `skb_shared_info`; 0 if it cannot be read.
 #[inline(always)]
 fn shared(skb: u64, config: &CostConfig) -> u64 {
     let head: u64 = read(skb, config.skb_head).unwrap_or(0);
@@ -133,17 +133,17 @@ fn shared(skb: u64, config: &CostConfig) -> u64 {
     head + u64::from(read::<u32>(skb, config.skb_end).unwrap_or(0))
 }
 
-/// The place of a value in a histogram, as every kernel's verifier understands its bound.
+/// The bucket of a value, bounded in a form that every supported verifier accepts.
 #[inline(always)]
 pub fn place(value: u64) -> usize {
     let mut place = u64::from(bucket(value));
-    // By hand: the compiler knows the bound and would leave the mask out, and the verifier does not.
+    // In assembly: the compiler would optimise the mask away, but the verifier needs it.
     // SAFETY: arithmetic on one register.
     unsafe { asm!("{0} &= 255", inout(reg) place, options(pure, nomem, nostack)) };
     place as usize
 }
 
-/// The place of the path that leads to (or comes from) an address, by the longest prefix.
+/// The index of the path to or from an address, by the longest matching prefix.
 #[inline(always)]
 pub fn remote(address: [u32; 4]) -> Option<u32> {
     if !may_be_remote(REMOTE_FILTER.get(0)?, Address(address)) {
@@ -152,15 +152,15 @@ pub fn remote(address: [u32; 4]) -> Option<u32> {
     REMOTES.get(Key::new(128, address)).copied()
 }
 
-/// The place of the path to a far end; `None` where it leads to no pod or node that is known, or the near end is
-/// one of those: of another node that shares this kernel, or of traffic between two others.
+/// The index of the path to a far end; `None` if that is not a known pod or node, or if the near end is a known remote
+/// too: another node sharing this kernel, or traffic between two other nodes.
 #[inline(always)]
 pub fn path(far: [u32; 4], near: [u32; 4]) -> Option<u32> {
     let place = remote(far)?;
     if remote(near).is_some() { None } else { Some(place) }
 }
 
-/// Whether a UDP destination port, in wire order, is a tunnel's.
+/// Whether a UDP destination port (network byte order) belongs to a tunnel.
 #[inline(always)]
 pub fn is_tunnel_port(port: u16, config: &CostConfig) -> bool {
     config.ports.iter().any(|known| *known != 0 && *known == port)

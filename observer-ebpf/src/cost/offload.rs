@@ -1,10 +1,10 @@
-//! Segmentation and checksums of what goes through tunnel devices: by the hardware, or by the kernel where
-//! that cannot do it inside of a tunnel.
+//! Segmentation and checksums of traffic through tunnel devices: done by the hardware, or by the kernel if the
+//! hardware cannot do it inside a tunnel.
 //!
-//! The kernel cuts a buffer into segments right before a device that cannot (`validate_xmit_skb`,
-//! net/core/dev.c), and lets the buffer itself go (`consume_skb`) before any segment is given to the device. So
-//! a buffer that comes to a device's queue and is consumed before it is given to one was cut in software. One
-//! that is given to a device was not, unless that device hands it on (a VLAN, a bond) to one that cannot.
+//! The kernel segments an skb right before a device that cannot (`validate_xmit_skb`, net/core/dev.c), and frees the
+//! skb (`consume_skb`) before any segment is passed to the device. So an skb that reaches a device's queue and is
+//! consumed before it is passed to a device was segmented in software. One that is passed to a device was not, unless
+//! that device (a VLAN, a bond) passes it on to one that cannot.
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
@@ -17,7 +17,7 @@ const PARTIAL: u8 = 3;
 
 #[inline(always)]
 fn stats(work: &AtWork) -> Option<&'static mut OffloadStats> {
-    // SAFETY: this CPU's own value.
+    // SAFETY: the value belongs to this CPU.
     OFFLOADS.get_ptr_mut(work.held_slot).map(|stats| unsafe { &mut *stats })
 }
 
@@ -26,9 +26,9 @@ fn lacks_checksum(skb: u64, config: &CostConfig) -> Option<bool> {
     Some(read::<u8>(skb, config.skb_summed)? >> (config.summed_shift & 7) & 3 == PARTIAL)
 }
 
-/// Lets the buffer in hand go: what it was last seen to do was its end. Also of one whose window is over.
+/// Finishes the current skb: its last stage was its final one. Also called after the window has closed.
 #[inline(always)]
-fn settle(work: &mut AtWork) {
+fn finish(work: &mut AtWork) {
     if let Some(stats) = stats(work) {
         match work.held_stage {
             stage::SEGMENTS_GIVEN => stats.whole += 1,
@@ -40,7 +40,7 @@ fn settle(work: &mut AtWork) {
     work.held_stage = stage::NONE;
 }
 
-/// A buffer comes to a device's queue.
+/// An skb reaches a device's queue.
 #[inline(always)]
 pub fn queued(work: &mut AtWork, skb: u64, config: &CostConfig) -> Option<()> {
     let device: u64 = read(skb, config.skb_dev)?;
@@ -48,8 +48,8 @@ pub fn queued(work: &mut AtWork, skb: u64, config: &CostConfig) -> Option<()> {
         if here(device, config)? {
             goes_on(work);
         } else {
-            // The device was one end of a pair, and this is somebody else's network namespace.
-            settle(work);
+            // The device was one end of a veth pair: this is another network namespace.
+            finish(work);
         }
         return None;
     }
@@ -58,7 +58,7 @@ pub fn queued(work: &mut AtWork, skb: u64, config: &CostConfig) -> Option<()> {
     if !segments && !lacks_checksum(skb, config)? {
         return None;
     }
-    settle(work);
+    finish(work);
     work.held = skb;
     work.held_slot = slot;
     if segments {
@@ -70,14 +70,14 @@ pub fn queued(work: &mut AtWork, skb: u64, config: &CostConfig) -> Option<()> {
     None
 }
 
-/// The buffer in hand comes to the next device's queue.
+/// The current skb reaches the next device's queue.
 #[inline(always)]
 fn goes_on(work: &mut AtWork) {
     work.held_stage =
         if work.held_stage >= stage::SUM_MISSING { stage::SUM_MISSING } else { stage::SEGMENTS_QUEUED };
 }
 
-/// The buffer in hand is given to a device.
+/// The current skb is passed to a device.
 #[inline(always)]
 pub fn sent(work: &mut AtWork, skb: u64, to_tunnel: bool, config: &CostConfig) {
     if work.held_stage < stage::SUM_MISSING {
@@ -93,7 +93,7 @@ pub fn sent(work: &mut AtWork, skb: u64, to_tunnel: bool, config: &CostConfig) {
     }
 }
 
-/// `consume_skb(skb)`: a buffer has done its duty.
+/// `consume_skb(skb)`: an skb is freed without being dropped.
 #[raw_tracepoint]
 pub fn cost_consume(ctx: RawTracePointContext) {
     let _ = consumed(ctx.arg(0));
@@ -110,6 +110,6 @@ fn consumed(skb: u64) -> Option<()> {
         stats.cut += 1;
         stats.segments += u64::from(work.held_packets);
     }
-    settle(work);
+    finish(work);
     None
 }

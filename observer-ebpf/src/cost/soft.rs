@@ -1,11 +1,11 @@
-//! Time in the network's softirqs.
+//! Time in the network softirqs.
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 
 use crate::maps::{COST_CONFIG, at_work, now};
 
-/// Softirqs of the network (include/linux/interrupt.h): NET_TX; NET_RX is the next.
+/// Network softirqs (include/linux/interrupt.h): NET_TX; NET_RX is the next number.
 const NET_TX: u32 = 2;
 
 /// `softirq_entry(vec_nr)`.

@@ -1,4 +1,4 @@
-//! Encapsulation and decapsulation: stretches of work between two events on one CPU.
+//! Encapsulation and decapsulation: spans of work between two events on one CPU.
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
@@ -14,14 +14,14 @@ const EGRESS: u32 = 1;
 /// No slot.
 const NO_TUNNEL: u32 = u32::MAX;
 
-/// Enters measured work: `skbs` buffers, which took `time` together.
+/// Adds a measured span: `skbs` skbs, which took `time` in total.
 #[inline(always)]
 fn enter(slot: u32, direction: u32, skbs: u32, packets: u32, time: u64, gaps: u32, config: &CostConfig) {
     if skbs == 0 {
         return;
     }
     let Some(span) = SPANS.get_ptr_mut(slot * 2 + direction) else { return };
-    // SAFETY: this CPU's own value.
+    // SAFETY: the value belongs to this CPU.
     let span = unsafe { &mut *span };
     span.skbs += u64::from(skbs);
     span.packets += u64::from(packets);
@@ -35,7 +35,7 @@ fn enter(slot: u32, direction: u32, skbs: u32, packets: u32, time: u64, gaps: u3
     }
 }
 
-/// `net_dev_start_xmit(skb, dev)`: a buffer is given to a device.
+/// `net_dev_start_xmit(skb, dev)`: an skb is passed to a device.
 #[raw_tracepoint]
 pub fn cost_send(ctx: RawTracePointContext) {
     let _ = send(ctx.arg(0), ctx.arg(1));
@@ -45,8 +45,8 @@ pub fn cost_send(ctx: RawTracePointContext) {
 fn send(skb: u64, device: u64) -> Option<()> {
     let work = at_work()?;
     let config = COST_CONFIG.get(0)?;
-    // A number for none: an option that is asked twice lies on the stack half unwritten, and the verifier of
-    // 5.10 minds.
+    // A number instead of an option: an option tested twice is partly uninitialised on the stack, which the
+    // verifier of 5.10 rejects.
     let slot = tunnel(device, config).unwrap_or(NO_TUNNEL);
     if work.held != 0 && work.held == skb {
         offload::sent(work, skb, slot != NO_TUNNEL, config);
@@ -55,7 +55,7 @@ fn send(skb: u64, device: u64) -> Option<()> {
         return None;
     }
     if work.skb != 0 {
-        // Softirqs are off during a transmission, so nobody else's can be in between.
+        // Softirqs are disabled during a transmission, so no other skb can come in between.
         discarded()?.unsent += 1;
     }
     work.slot = slot;
@@ -65,8 +65,8 @@ fn send(skb: u64, device: u64) -> Option<()> {
     None
 }
 
-/// `net_dev_queue(skb)`: a buffer comes to a device's queue. The first one that is the buffer in hand is
-/// the tunnel packet on its way to the underlay.
+/// `net_dev_queue(skb)`: an skb reaches a device's queue. The first such event for the current skb is the tunnel
+/// packet on its way to the underlay.
 #[raw_tracepoint]
 pub fn cost_queue(ctx: RawTracePointContext) {
     let _ = queued(ctx.arg(0));
@@ -81,7 +81,7 @@ fn queued(skb: u64) -> Option<()> {
     offload::queued(work, skb, COST_CONFIG.get(0)?)
 }
 
-/// The tunnel packet in hand came to the queue of the device that carries it.
+/// The current tunnel packet reached the queue of the device that carries it.
 #[inline(always)]
 fn encapsulated(work: &mut AtWork) -> Option<()> {
     let time = now().wrapping_sub(work.begun);
@@ -95,7 +95,7 @@ fn encapsulated(work: &mut AtWork) -> Option<()> {
     None
 }
 
-/// `netif_receive_skb(skb)`: the stack begins with a buffer.
+/// `netif_receive_skb(skb)`: the stack starts processing an skb.
 #[raw_tracepoint]
 pub fn cost_receive(ctx: RawTracePointContext) {
     let _ = receive(ctx.arg(0));
@@ -122,7 +122,7 @@ fn receive(skb: u64) -> Option<()> {
     None
 }
 
-/// The stretch of work since the last event ends; `None` where the batch is given up.
+/// Ends the span since the last event; `None` if the batch is abandoned.
 #[inline(always)]
 fn stretch_ends(work: &mut AtWork, now: u64) -> Option<()> {
     let gap = now.wrapping_sub(work.last);
@@ -153,11 +153,11 @@ fn done(work: &mut AtWork) {
     work.ours = 0;
 }
 
-/// The first bytes of IPv4 without options and UDP, or of IPv6 and UDP.
+/// The first bytes of IPv4 (without options) and UDP, or of IPv6 and UDP.
 type Head = [u32; 11];
 
-/// Whether a buffer that came to this namespace is a tunnel packet, read from its outer headers. Any
-/// device: behind VLANs and bonds the event names the lowest.
+/// Whether an skb received in this namespace is a tunnel packet, by its outer headers. On any device: under VLANs and
+/// bonds the event names the lowest one.
 #[inline(always)]
 fn comes_in_tunnel(skb: u64, config: &CostConfig) -> Option<bool> {
     let device: u64 = read(skb, config.skb_dev)?;
@@ -168,7 +168,7 @@ fn comes_in_tunnel(skb: u64, config: &CostConfig) -> Option<bool> {
     let head: Head = read(data, 0)?;
     let (protocol, port) = match head[0] & 0xff {
         0x45 => {
-            // A fragment is put together first, and is then another buffer.
+            // Fragments are reassembled first, into another skb.
             if (head[1] >> 16) as u16 & 0x3fff_u16.to_be() != 0 {
                 return Some(false);
             }
@@ -178,20 +178,20 @@ fn comes_in_tunnel(skb: u64, config: &CostConfig) -> Option<bool> {
         _ => return Some(false),
     };
     Some(match protocol {
-        // IPv4, IPv6 and GRE inside.
+        // IPv4, IPv6 or GRE inside.
         4 | 41 | 47 => true,
         17 => is_tunnel_port(port, config),
         _ => false,
     })
 }
 
-/// `napi_gro_receive_entry(skb)`: what was inside arrives at the tunnel device.
+/// `napi_gro_receive_entry(skb)`: the inner packet arrives at the tunnel device.
 #[raw_tracepoint]
 pub fn cost_arrive(ctx: RawTracePointContext) {
     let _ = arrive(ctx.arg(0), false);
 }
 
-/// `netif_rx(skb)`: the same, where the tunnel device has no GRO.
+/// `netif_rx(skb)`: the same on tunnel devices without GRO.
 #[raw_tracepoint]
 pub fn cost_arrive_rx(ctx: RawTracePointContext) {
     let _ = arrive(ctx.arg(0), true);
@@ -207,7 +207,7 @@ fn arrive(skb: u64, at_once: bool) -> Option<()> {
     let config = COST_CONFIG.get(0)?;
     let device: u64 = read(skb, config.skb_dev)?;
     let Some(slot) = tunnel(device, config) else {
-        // A driver goes on with its next frame.
+        // A driver continues with its next frame.
         return stretch_ends(work, now);
     };
     if work.ours != 0 {
@@ -217,7 +217,7 @@ fn arrive(skb: u64, at_once: bool) -> Option<()> {
     if work.pending > LONGEST_BATCH {
         discarded()?.interrupted += 1;
     } else if at_once && work.skbs > 1 {
-        // Of a list whose packets arrive one by one, only the first one's work is over.
+        // In a list whose packets arrive one by one, only the first one has been processed.
         discarded()?.undelivered += u64::from(work.skbs);
     } else {
         enter(slot, INGRESS, work.skbs, work.packets, work.pending, work.gaps, config);

@@ -1,4 +1,4 @@
-//! Connections of this node and its pods: round-trip times and what is sent again.
+//! TCP connections of this node and its pods: round-trip times and retransmissions.
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
@@ -21,11 +21,11 @@ fn tcp_path(sock: u64, config: &CostConfig) -> Option<&'static mut TcpStats> {
         AF_INET6 => (read(sock, config.sk_remote6)?, read(sock, config.sk_local6)?),
         _ => return None,
     };
-    // SAFETY: this CPU's own value.
+    // SAFETY: the value belongs to this CPU.
     TCP_PATHS.get_ptr_mut(path(remote, local)?).map(|stats| unsafe { &mut *stats })
 }
 
-/// `tcp_probe(sk, skb)`: a segment was received.
+/// `tcp_probe(sk, skb)`: a segment is received.
 #[raw_tracepoint]
 pub fn cost_probe(ctx: RawTracePointContext) {
     let _ = probe(ctx.arg(0));
@@ -35,7 +35,7 @@ pub fn cost_probe(ctx: RawTracePointContext) {
 fn probe(sock: u64) -> Option<()> {
     let config = COST_CONFIG.get(0)?;
     let stats = tcp_path(sock, config)?;
-    // The kernel keeps it times eight; 0: not measured yet.
+    // The kernel stores eight times the value; 0: not measured yet.
     let time = read::<u32>(sock, config.tcp_srtt)? >> 3;
     if time == 0 {
         return None;
@@ -49,7 +49,7 @@ fn probe(sock: u64) -> Option<()> {
     None
 }
 
-/// `tcp_retransmit_skb(sk, skb)`: something is sent again.
+/// `tcp_retransmit_skb(sk, skb)`: a segment is retransmitted.
 #[raw_tracepoint]
 pub fn cost_again(ctx: RawTracePointContext) {
     let _ = again(ctx.arg(0), ctx.arg(1));
