@@ -35,7 +35,7 @@ enum Command {
     Setup(setup::Args),
     /// Build the programs (release), the BPF side included
     Build(build::Args),
-    /// Formatting and clippy, warnings denied
+    /// Check layers, import cycles, wording, spelling, dependencies, format and clippy
     Lint(lint::Args),
     /// Everything that must hold: lint, unit, golden, BPF and lab tests
     Test(test::Args),

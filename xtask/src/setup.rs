@@ -3,6 +3,7 @@
 //! What is there already is left alone and asks nobody: a second run does not touch the network.
 
 mod packages;
+mod python;
 mod source;
 
 use std::fs::{self, File};
@@ -12,6 +13,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, anyhow, bail};
 
 pub use packages::{Group, packages};
+pub use python::{environment, lint_python};
 pub use source::Way;
 
 use crate::shell;
@@ -36,6 +38,7 @@ pub fn run(args: &Args) -> Result<()> {
     let toolchain = install(args.rust_src)?;
     lint_tools()?;
     if !args.build_only {
+        lint_python()?;
         ensure(&Group::ALL)?;
     }
     probe(&toolchain)?;

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use crate::shell;
 use crate::vm::kernels::{Apt, RemoveOnDrop, cache_of};
+use crate::{setup, shell};
 
 /// The suite whose kubectl is new enough for `kustomize` components, and runs on Debian 12.
 const SUITE: &str = "trixie";
@@ -41,22 +41,5 @@ pub fn kubectl() -> Result<PathBuf> {
 
 /// Python with the schemas, in an environment of its own.
 pub fn python() -> Result<PathBuf> {
-    let goal = cache_of("deploy").join("python");
-    let python = goal.join("bin/python");
-    let marker = goal.join("complete");
-    let wanted = format!("{SCHEMAS}\n{GRAFANA}\n");
-    if fs::read_to_string(&marker).is_ok_and(|text| text == wanted) {
-        return Ok(python);
-    }
-    crate::setup::packages(&["python3-venv"])?;
-    shell::step("setup", "installing kubernetes-validate and grafana-foundation-sdk from PyPI (a minute)");
-    shell::output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&goal))?;
-    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", SCHEMAS, GRAFANA];
-    shell::output(Command::new(&python).args(pip)).with_context(|| {
-        format!(
-            "installing {SCHEMAS} from PyPI failed; a cache that has it can be named by OBSERVER_CACHE_DIR"
-        )
-    })?;
-    fs::write(&marker, wanted)?;
-    Ok(python)
+    Ok(setup::environment("deploy", &[SCHEMAS, GRAFANA])?.join("python"))
 }
