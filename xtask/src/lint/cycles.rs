@@ -97,7 +97,7 @@ fn shortest<'a>(graph: &'a Graph, component: &[&'a str]) -> Vec<&'a str> {
 }
 
 /// Strongly connected components, lowest first (Tarjan).
-pub fn components<'a>(graph: &'a Graph) -> Vec<Vec<&'a str>> {
+pub fn components(graph: &Graph) -> Vec<Vec<&str>> {
     let mut search = Search { graph, index: BTreeMap::new(), stack: Vec::new(), done: Vec::new() };
     for file in graph.keys() {
         if !search.index.contains_key(file.as_str()) {

@@ -16,7 +16,7 @@ pub use targets::{Target, targets};
 use super::tree::Tree;
 use super::violation::Violation;
 
-/// How a path stands in the source.
+/// How a path is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
     /// `use a::b`
@@ -38,7 +38,7 @@ pub struct Reference {
     pub line: usize,
     /// How it is written.
     pub how: How,
-    /// Whether it stands in code that only tests compile.
+    /// Whether only tests compile it.
     pub test: bool,
 }
 
@@ -47,7 +47,7 @@ pub struct Reference {
 pub struct Module {
     /// Names from the crate's root down to this module; empty for the root.
     pub path: Vec<String>,
-    /// The file that its text stands in.
+    /// The file that has its text.
     pub file: String,
     /// The index of its parent; the root is its own.
     pub parent: usize,
@@ -55,7 +55,7 @@ pub struct Module {
     pub children: BTreeMap<String, usize>,
     /// Names that it defines.
     pub items: BTreeSet<String>,
-    /// Names that it imports, and the paths they stand for.
+    /// Names that it imports, with their paths.
     pub imports: BTreeMap<String, Vec<String>>,
     /// Paths whose every name it imports.
     pub globs: Vec<Vec<String>>,

@@ -163,7 +163,7 @@ impl<'ast> Visit<'ast> for Reader {
         self.tree(&item.tree, &prefix);
     }
 
-    /// `pub(in path)` is no import.
+    /// `pub(in path)` does not import anything.
     fn visit_vis_restricted(&mut self, _: &'ast syn::VisRestricted) {}
 
     fn visit_path(&mut self, path: &'ast syn::Path) {

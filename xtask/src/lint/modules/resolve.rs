@@ -1,4 +1,4 @@
-//! Where a path leads: to a module of ours, or to somebody else's crate.
+//! Where a path leads: to a module of ours, or to another project's crate.
 
 use super::{Module, Workspace};
 
@@ -16,13 +16,13 @@ pub enum Resolved {
     Foreign(Vec<String>),
 }
 
-/// Names whose look-up is under way, so that `use a; ` and mutual globs end.
-type Asked = Vec<(usize, usize, String)>;
+/// Names that are being looked up: `use a;` and globs of each other must not recurse forever.
+type Pending = Vec<(usize, usize, String)>;
 
 impl Workspace {
     /// What `segments` name in a module.
     pub fn resolve(&self, krate: usize, module: usize, segments: &[String]) -> Resolved {
-        self.path((krate, module), segments, &mut Asked::new())
+        self.path((krate, module), segments, &mut Pending::new())
             .unwrap_or_else(|| Resolved::Foreign(segments.to_vec()))
     }
 
@@ -31,11 +31,12 @@ impl Workspace {
     }
 
     /// `None` if nothing of ours has the name.
-    fn path(&self, from: (usize, usize), segments: &[String], asked: &mut Asked) -> Option<Resolved> {
+    fn path(&self, from: (usize, usize), segments: &[String], pending: &mut Pending) -> Option<Resolved> {
         let (first, rest) = segments.split_first()?;
         match first.as_str() {
-            "crate" => self.walk((from.0, 0), rest, asked),
-            "self" => self.walk(from, rest, asked),
+            "crate" => self.walk((from.0, 0), rest, pending),
+            "self" if rest.first().is_some_and(|next| next == "super") => self.path(from, rest, pending),
+            "self" => self.walk(from, rest, pending),
             "super" => {
                 let mut at = (from.0, self.at(from).parent);
                 let mut rest = rest;
@@ -45,20 +46,20 @@ impl Workspace {
                     at = (at.0, self.at(at).parent);
                     rest = after;
                 }
-                self.walk(at, rest, asked)
+                self.walk(at, rest, pending)
             }
             "" => Some(self.external(rest)),
-            _ => self.named(from, segments, asked).or_else(|| Some(self.external(segments))),
+            _ => self.named(from, segments, pending).or_else(|| Some(self.external(segments))),
         }
     }
 
     /// Follows `segments` down from a module, which has been reached.
-    fn walk(&self, at: (usize, usize), segments: &[String], asked: &mut Asked) -> Option<Resolved> {
+    fn walk(&self, at: (usize, usize), segments: &[String], pending: &mut Pending) -> Option<Resolved> {
         let here = || Resolved::Ours { defined: at, through: vec![at] };
         if segments.is_empty() {
             return Some(here());
         }
-        let mut resolved = self.named(at, segments, asked).unwrap_or_else(here);
+        let mut resolved = self.named(at, segments, pending).unwrap_or_else(here);
         if let Resolved::Ours { through, .. } = &mut resolved
             && through.first() != Some(&at)
         {
@@ -68,22 +69,22 @@ impl Workspace {
     }
 
     /// What a module means by the first of `segments`, and on from there.
-    fn named(&self, at: (usize, usize), segments: &[String], asked: &mut Asked) -> Option<Resolved> {
+    fn named(&self, at: (usize, usize), segments: &[String], pending: &mut Pending) -> Option<Resolved> {
         let (first, rest) = segments.split_first()?;
         let module = self.at(at);
         if let Some(&child) = module.children.get(first) {
-            return self.walk((at.0, child), rest, asked);
+            return self.walk((at.0, child), rest, pending);
         }
         if module.items.contains(first) {
             return Some(Resolved::Ours { defined: at, through: vec![at] });
         }
         let question = (at.0, at.1, first.clone());
-        if asked.contains(&question) {
+        if pending.contains(&question) {
             return None;
         }
-        asked.push(question);
-        let found = self.imported(module, at, first, rest, asked);
-        asked.pop();
+        pending.push(question);
+        let found = self.imported(module, at, first, rest, pending);
+        pending.pop();
         found
     }
 
@@ -93,16 +94,16 @@ impl Workspace {
         at: (usize, usize),
         first: &str,
         rest: &[String],
-        asked: &mut Asked,
+        pending: &mut Pending,
     ) -> Option<Resolved> {
         if let Some(path) = module.imports.get(first) {
-            return self.path(at, &[path, rest].concat(), asked);
+            return self.path(at, &[path, rest].concat(), pending);
         }
         module.globs.iter().find_map(|glob| {
             // Only a module of ours can be looked into.
-            match self.path(at, glob, asked)? {
+            match self.path(at, glob, pending)? {
                 Resolved::Ours { defined, .. } if defined != at => {
-                    self.named(defined, &[&[first.to_owned()], rest].concat(), asked)
+                    self.named(defined, &[&[first.to_owned()], rest].concat(), pending)
                 }
                 _ => None,
             }
@@ -116,7 +117,7 @@ impl Workspace {
         };
         segments
             .split_first()
-            .and_then(|(first, rest)| self.walk((library(first)?, 0), rest, &mut Asked::new()))
+            .and_then(|(first, rest)| self.walk((library(first)?, 0), rest, &mut Pending::new()))
             .unwrap_or_else(|| Resolved::Foreign(segments.to_vec()))
     }
 }
