@@ -170,7 +170,7 @@ impl<'ast> Visit<'ast> for Reader {
         if path.segments.len() > 1
             && let Some(first) = path.segments.first()
         {
-            let leading = path.leading_colon.map(|_| String::new());
+            let leading = path.leading_colon.as_ref().map(|_| String::new());
             let segments = leading.into_iter().chain(path.segments.iter().map(|at| name(&at.ident)));
             let segments = segments.collect();
             self.refer(segments, first.ident.span().start().line, How::Inline);
