@@ -6,7 +6,6 @@ pub mod trace;
 
 pub use record::{CompareArgs, CompareFormat, RecordArgs};
 
-use crate::kernel::Measure;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,13 +13,20 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use observer_common::abi::MOST_PATHS;
 
-use crate::config::Settings;
+use crate::topology::{Prefix, prefix};
 
+mod doctor;
 mod export;
+mod settings;
 mod source;
+mod values;
 
+pub use doctor::{DoctorArgs, PlanTarget};
 pub use export::{ExportArgs, PIN_PATH};
+pub use settings::{ConfigError, ExportSettings, Settings};
 pub use source::SourceArgs;
+use values::speed;
+pub use values::{IngressHook, seconds};
 
 /// Live encapsulation overhead, fragmentation and MTU figures of a Calico node.
 ///
@@ -59,7 +65,7 @@ pub enum Command {
     /// Compare recordings of before and after a change
     Compare(CompareArgs),
     /// Say which mode this node is in, what is wrong with it, and what a switch would change
-    Doctor(Box<crate::command::doctor::DoctorArgs>),
+    Doctor(Box<DoctorArgs>),
     /// Show the figures of all nodes, from a Prometheus that scrapes them
     Cluster(Box<cluster::ClusterArgs>),
     /// Serve the figures to Prometheus
@@ -147,9 +153,6 @@ pub struct StatArgs {
     pub output: OutputArgs,
 }
 
-/// During one of so many parts of the time it is measured where nothing else is said.
-const COST_SAMPLE: u32 = 64;
-
 /// What encapsulation costs.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct CostArgs {
@@ -162,20 +165,6 @@ pub struct CostArgs {
     /// With --cost: measure during one Nth of the time [default: 64]
     #[arg(long, value_name = "N", requires = "cost", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub cost_sample: Option<u32>,
-}
-
-impl CostArgs {
-    /// What is measured; `None`: nothing.
-    #[must_use]
-    pub fn wanted(self) -> Option<Measure> {
-        self.cost.then(|| self.would_be())
-    }
-
-    /// What would be measured.
-    #[must_use]
-    pub fn would_be(self) -> Measure {
-        Measure { sample: self.cost_sample.unwrap_or(COST_SAMPLE), hooks: self.cost_rtt_at_hooks }
-    }
 }
 
 /// Options of `observer pcap`.
@@ -237,16 +226,6 @@ pub enum Format {
     Csv,
 }
 
-/// Where an underlay's ingress is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum IngressHook {
-    /// At TC: sees what the kernel sees, works everywhere
-    Tc,
-    /// At XDP, native mode: before the kernel; some drivers reset the link when it is attached
-    Xdp,
-}
-
 /// What to attach to.
 #[derive(Clone, Debug, Default, Args)]
 pub struct AttachArgs {
@@ -302,46 +281,6 @@ impl AttachArgs {
     }
 }
 
-/// An address and a prefix length.
-pub type Prefix = (IpAddr, u8);
-
-/// Reads a prefix.
-///
-/// # Errors
-/// What it should look like.
-pub fn prefix(text: &str) -> Result<Prefix, String> {
-    let wrong = || format!("`{text}` is no prefix such as 10.244.0.0/16");
-    let (address, length) = text.split_once('/').ok_or_else(wrong)?;
-    let (address, length): (IpAddr, u8) =
-        (address.parse().map_err(|_| wrong())?, length.parse().map_err(|_| wrong())?);
-    let most = if address.is_ipv4() { 32 } else { 128 };
-    if length > most { Err(wrong()) } else { Ok((address, length)) }
-}
-
-/// Reads a time in seconds, with fractions.
-///
-/// # Errors
-/// What it should look like.
-pub fn seconds(text: &str) -> Result<Duration, String> {
-    let number: f64 = text
-        .strip_suffix('s')
-        .unwrap_or(text)
-        .parse()
-        .map_err(|_| format!("`{text}` is no number of seconds such as 1, 0.5 or 10s"))?;
-    if !(0.1..=86_400.0).contains(&number) {
-        return Err(format!("`{text}` is not between 0.1 and 86400 seconds"));
-    }
-    Ok(Duration::from_secs_f64(number))
-}
-
-/// Reads how fast a recording is played.
-fn speed(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(factor) if (0.01..=10_000.0).contains(&factor) => Ok(factor),
-        _ => Err(format!("`{text}` is no factor between 0.01 and 10000")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -358,14 +297,5 @@ mod tests {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.starts_with("Examples:"), "{} has no examples", command.get_name());
         }
-    }
-
-    #[test]
-    fn times_and_prefixes() {
-        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
-        assert_eq!(seconds("10s"), Ok(Duration::from_secs(10)));
-        assert!(seconds("0").is_err() && seconds("-1").is_err() && seconds("nan").is_err());
-        assert_eq!(prefix("10.244.0.0/16"), Ok(("10.244.0.0".parse().expect("address"), 16)));
-        assert!(prefix("10.244.0.0/33").is_err() && prefix("10.244.0.0").is_err());
     }
 }

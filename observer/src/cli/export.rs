@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
+use super::settings::ExportSettings;
 use super::{AttachArgs, CostArgs};
-use crate::config::ExportSettings;
 
 /// Peers that are exported one by one where nothing else is said.
 const PEERS_EXPORTED: usize = 100;

@@ -3,12 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::session::{block_on, options};
-use crate::cli::{AttachArgs, ExportArgs, PIN_PATH};
-use crate::config::Settings;
+use super::session::{Signals, Wanted, block_on, measure, options};
+use crate::cli::{AttachArgs, ExportArgs, PIN_PATH, Settings};
 use crate::export::{ReadRequest, Reading, Server, Web, notify, sandbox};
 use crate::kernel::{Live, pinned, sys};
 use crate::view::prometheus::Selection;
@@ -35,7 +33,7 @@ pub fn run(given: &ExportArgs, config: Option<&Path>) -> Result<()> {
         let mut wanted = options(args.attach.clone().or(&settings));
         wanted.pins = pins(&args)?;
         let mut live = Live::start(wanted).await?;
-        if let Err(error) = live.measure_cost(args.cost.wanted()).await {
+        if let Err(error) = live.measure_cost(measure(args.cost)).await {
             // One old kernel of a fleet has no cost; it is no reason to have nothing from it.
             log::error!("the cost of encapsulation is not measured: {error}");
         }
@@ -119,37 +117,6 @@ fn reload_all(
     Ok(())
 }
 
-/// What a signal requests for.
-enum Wanted {
-    End,
-    Reload,
-}
-
-/// Signals of a service: SIGHUP does not end it.
-struct Signals {
-    end: [Signal; 2],
-    hangup: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self> {
-        let listen = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self {
-            end: [listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?],
-            hangup: listen(SignalKind::hangup())?,
-        })
-    }
-
-    async fn any(&mut self) -> Wanted {
-        let [interrupt, terminate] = &mut self.end;
-        tokio::select! {
-            _ = interrupt.recv() => Wanted::End,
-            _ = terminate.recv() => Wanted::End,
-            _ = self.hangup.recv() => Wanted::Reload,
-        }
-    }
-}
-
 /// What wakes the exporter.
 enum Event {
     Request(Option<ReadRequest>),
@@ -178,7 +145,7 @@ impl Exporter {
             let event = self.live.run_while(async {
                 tokio::select! {
                     request = requests.recv() => Event::Request(request),
-                    wanted = signals.any() => Event::Signal(wanted),
+                    wanted = signals.next() => Event::Signal(wanted),
                     () = watchdog.due() => Event::Watchdog,
                 }
             });

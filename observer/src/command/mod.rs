@@ -20,8 +20,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::cli::{Cli, Command};
-use crate::config::Settings;
+use crate::cli::{Cli, Command, Settings};
 
 /// Done.
 const DONE: u8 = 0;

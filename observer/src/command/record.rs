@@ -9,9 +9,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 
 use super::output::NewFile;
-use super::session::{Signals, Source, block_on};
-use crate::cli::{AttachArgs, RecordArgs};
-use crate::config::Settings;
+use super::session::{Signals, Source, block_on, measure};
+use crate::cli::{AttachArgs, RecordArgs, Settings};
 use crate::kernel::Measure;
 use crate::model::Report;
 use crate::recording::{End, Header, Writer};
@@ -31,12 +30,12 @@ pub fn run(args: &RecordArgs, settings: &Settings) -> Result<()> {
         origin: first.origin.clone(),
         created: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
         interval,
-        options: words(&attach, args.cost.wanted()),
+        options: words(&attach, measure(args.cost)),
     };
     let file = NewFile::at(&args.output, args.force)?;
     block_on(async {
         let mut signals = Signals::new()?;
-        let mut source = Source::open(&args.attach, &args.source, settings, args.cost.wanted()).await?;
+        let mut source = Source::open(&args.attach, &args.source, settings, measure(args.cost)).await?;
         let result = async {
             let first = source.read()?;
             let to = Counted { to: file.open()?, bytes: 0 };

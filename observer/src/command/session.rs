@@ -6,14 +6,24 @@ use anyhow::{Context as _, Result, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 
-use crate::cli::{AttachArgs, IngressHook, SourceArgs};
-use crate::config::Settings;
+use crate::cli::{AttachArgs, CostArgs, IngressHook, Settings, SourceArgs};
 use crate::kernel::{Capacities, Ingress, Live, Measure, Options, Pinned, Purpose, pinned};
 use crate::snapshot::Snapshot;
 use crate::topology::Choice;
 
-/// SIGINT, SIGTERM and SIGHUP, any of which ends a command in good order.
-pub struct Signals([Signal; 3]);
+/// SIGINT, SIGTERM and SIGHUP.
+pub struct Signals {
+    end: [Signal; 2],
+    hangup: Signal,
+}
+
+/// What a signal asks a service to do.
+pub enum Wanted {
+    /// End.
+    End,
+    /// Read the configuration again.
+    Reload,
+}
 
 impl Signals {
     /// Starts to listen; from here on none of them kills the process.
@@ -22,21 +32,25 @@ impl Signals {
     /// The system refused.
     pub fn new() -> Result<Self> {
         let listen = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self([
-            listen(SignalKind::interrupt())?,
-            listen(SignalKind::terminate())?,
-            listen(SignalKind::hangup())?,
-        ]))
+        Ok(Self {
+            end: [listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?],
+            hangup: listen(SignalKind::hangup())?,
+        })
     }
 
-    /// Waits for any of them.
-    pub async fn any(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.0;
+    /// Waits for the next signal.
+    pub async fn next(&mut self) -> Wanted {
+        let [interrupt, terminate] = &mut self.end;
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
+            _ = interrupt.recv() => Wanted::End,
+            _ = terminate.recv() => Wanted::End,
+            _ = self.hangup.recv() => Wanted::Reload,
         }
+    }
+
+    /// Waits for any of them: without a service to reload, SIGHUP ends a command too.
+    pub async fn any(&mut self) {
+        let _ = self.next().await;
     }
 }
 
@@ -78,6 +92,21 @@ pub fn options(attach: AttachArgs) -> Options {
         purpose: Purpose::Count,
         pins: None,
     }
+}
+
+/// During one of so many parts of the time it is measured where nothing else is said.
+const COST_SAMPLE: u32 = 64;
+
+/// What the options ask to measure; `None`: nothing.
+#[must_use]
+pub fn measure(args: CostArgs) -> Option<Measure> {
+    args.cost.then(|| would_measure(args))
+}
+
+/// What would be measured if `--cost` were given.
+#[must_use]
+pub fn would_measure(args: CostArgs) -> Measure {
+    Measure { sample: args.cost_sample.unwrap_or(COST_SAMPLE), hooks: args.cost_rtt_at_hooks }
 }
 
 /// Where a command's figures come from.

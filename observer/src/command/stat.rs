@@ -7,9 +7,8 @@ use anyhow::Result;
 
 use super::output::Output;
 use super::replay::{self, Wanted};
-use super::session::{Signals, Source, block_on};
-use crate::cli::{Format, StatArgs};
-use crate::config::Settings;
+use super::session::{Signals, Source, block_on, measure};
+use crate::cli::{Format, Settings, StatArgs};
 use crate::model::Report;
 use crate::view::table::TableOptions;
 use crate::view::{csv, json, table};
@@ -28,7 +27,7 @@ pub fn run(args: &StatArgs, settings: &Settings) -> Result<()> {
     }
     block_on(async {
         let mut signals = Signals::new()?;
-        let cost = args.cost.wanted();
+        let cost = measure(args.cost);
         let mut source = Source::open(&args.attach, &args.source, settings, cost).await?;
         let result = tokio::select! {
             result = report(&mut source, args, interval, count, &mut output) => result,

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 
-use super::session::{Signals, Source, block_on};
+use super::session::{Signals, Source, block_on, measure, would_measure};
 use super::{play, stat};
-use crate::cli::{Format, OutputArgs, StatArgs, TopArgs};
-use crate::config::Settings;
-use crate::kernel::{Measure, sys};
+use crate::cli::{Format, OutputArgs, Settings, StatArgs, TopArgs};
+use crate::kernel::Measure;
+use crate::process;
 use crate::view::tui::{self, Feed, Origin, Process, Request, TuiError};
 
 /// How soon what the screen requests for is done.
@@ -46,13 +46,13 @@ pub fn run(args: &TopArgs, settings: &Settings) -> Result<()> {
     with_screens(screens, tui::run, move |feed, requests, started| {
         block_on(async {
             let mut signals = Signals::new()?;
-            let mut source = Source::open(&attach, &source, &settings, cost.wanted()).await?;
+            let mut source = Source::open(&attach, &source, &settings, measure(cost)).await?;
             let _ = started.send(());
             if screens.statistics {
                 measure_programs(&mut source, true, &feed);
             }
             tokio::select! {
-                () = serve(&mut source, interval, cost.would_be(), &feed, &requests) => {}
+                () = serve(&mut source, interval, would_measure(cost), &feed, &requests) => {}
                 () = signals.any() => {
                     let _ = feed.send(Feed::Stop);
                 }
@@ -164,7 +164,7 @@ fn measure_programs(source: &mut Source, on: bool, feed: &Sender<Feed>) {
 
 /// What this process has used; `None` where /proc does not say.
 fn own_cost(at: Duration) -> Option<Process> {
-    let (cpu, memory) = (sys::own_cpu()?, sys::own_memory()?);
+    let (cpu, memory) = (process::own_cpu()?, process::own_memory()?);
     Some(Process { at, cpu, memory })
 }
 

@@ -9,9 +9,8 @@ use observer_common::event::{Event, SNAP, Wanted, Why};
 
 use super::output::NewFile;
 use super::session::{Signals, block_on, options};
-use crate::cli::IngressHook;
 use crate::cli::trace::{TraceArgs, TraceFormat};
-use crate::config::Settings;
+use crate::cli::{IngressHook, Settings};
 use crate::kernel::{Capacities, Drops, Live, Options, Purpose, Trace, possible_cpus, sys};
 use crate::trace::{Dropped, Expression, TracedPacket, compile, told};
 use crate::view::pcapng::Capture;

@@ -12,8 +12,8 @@ use observer_common::abi::LAYOUT;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{ReadRequest, Reading};
-use crate::kernel::sys;
 use crate::model::Report;
+use crate::process;
 use crate::view::json;
 use crate::view::prometheus::{self, Form, Own, Scrape};
 
@@ -76,8 +76,8 @@ impl Answers {
             Err(why) => return plain(StatusCode::SERVICE_UNAVAILABLE, why),
         };
         let own = Own {
-            cpu: sys::own_cpu(),
-            resident: sys::own_memory(),
+            cpu: process::own_cpu(),
+            resident: process::own_memory(),
             reading: began.elapsed(),
             unwatched: reading.unwatched,
             peers: reading.peers,

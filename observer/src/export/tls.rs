@@ -1,8 +1,9 @@
 //! TLS from files.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::Deserialize;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -10,7 +11,38 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
-use super::web::{ClientAuth, Tls, Version};
+/// `tls_server_config`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    pub(super) cert_file: PathBuf,
+    pub(super) key_file: PathBuf,
+    #[serde(default)]
+    pub(super) client_ca_file: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) client_auth_type: ClientAuth,
+    #[serde(default)]
+    pub(super) min_version: Option<Version>,
+    #[serde(default)]
+    pub(super) max_version: Option<Version>,
+}
+
+/// Which certificates of clients are wanted; the types that ask for one and check nothing are refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(super) enum ClientAuth {
+    #[default]
+    NoClientCert,
+    VerifyClientCertIfGiven,
+    RequireAndVerifyClientCert,
+}
+
+/// Versions of TLS that are still in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub(super) enum Version {
+    Tls12,
+    Tls13,
+}
 
 /// Reads certificates and key.
 pub(super) fn config(tls: &Tls) -> Result<Arc<ServerConfig>, String> {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio_rustls::rustls::ServerConfig;
 
 use super::auth::Users;
-use super::tls;
+use super::tls::{self, ClientAuth, Tls};
 
 /// The file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -35,39 +35,6 @@ struct File {
     tls_server_config: Option<Tls>,
     #[serde(default)]
     basic_auth_users: BTreeMap<String, String>,
-}
-
-/// `tls_server_config`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Tls {
-    pub(super) cert_file: PathBuf,
-    pub(super) key_file: PathBuf,
-    #[serde(default)]
-    pub(super) client_ca_file: Option<PathBuf>,
-    #[serde(default)]
-    pub(super) client_auth_type: ClientAuth,
-    #[serde(default)]
-    pub(super) min_version: Option<Version>,
-    #[serde(default)]
-    pub(super) max_version: Option<Version>,
-}
-
-/// Which certificates of clients are wanted; the types that ask for one and check nothing are refused.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-pub(super) enum ClientAuth {
-    #[default]
-    NoClientCert,
-    VerifyClientCertIfGiven,
-    RequireAndVerifyClientCert,
-}
-
-/// Versions of TLS that are still in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub(super) enum Version {
-    Tls12,
-    Tls13,
 }
 
 impl Web {
@@ -122,6 +89,7 @@ fn parse(text: &str) -> Result<File, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::export::tls::Version;
 
     #[test]
     fn the_form_of_prometheus_exporters_is_read() {

@@ -118,29 +118,6 @@ pub fn monotonic() -> std::time::Duration {
     std::time::Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// CPU time (user and system) of this process; `None` where the kernel does not say.
-pub fn own_cpu() -> Option<std::time::Duration> {
-    // SAFETY: all zeros is a value of the struct, and the call fills it.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        (libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) == 0).then_some(usage)?
-    };
-    let time = |time: libc::timeval| {
-        let micros = time.tv_sec.checked_mul(1_000_000)?.checked_add(time.tv_usec)?;
-        Some(std::time::Duration::from_micros(u64::try_from(micros).ok()?))
-    };
-    Some(time(usage.ru_utime)? + time(usage.ru_stime)?)
-}
-
-/// Resident memory of this process, bytes; `None` where /proc does not say.
-pub fn own_memory() -> Option<u64> {
-    let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = pages.split_ascii_whitespace().nth(1)?.parse().ok()?;
-    // SAFETY: the call has no memory of ours.
-    let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).ok()?;
-    Some(pages * page)
-}
-
 const BPF_LINK_CREATE: libc::c_int = 28;
 const BPF_XDP: u32 = 37;
 const BPF_TCX_INGRESS: u32 = 46;
@@ -280,17 +257,6 @@ pub fn only_one_here() -> Option<std::os::unix::net::UnixListener> {
     use std::os::linux::net::SocketAddrExt as _;
     let address = std::os::unix::net::SocketAddr::from_abstract_name(b"observer-tc-owner").ok()?;
     std::os::unix::net::UnixListener::bind_addr(&address).ok()
-}
-
-/// Waits until standard input has something to read, or for `most`; true where nobody is at its other end
-/// any more.
-#[must_use]
-pub fn hung_up(most: std::time::Duration) -> bool {
-    let mut input = libc::pollfd { fd: libc::STDIN_FILENO, events: libc::POLLIN, revents: 0 };
-    let milliseconds = i32::try_from(most.as_millis()).unwrap_or(i32::MAX);
-    // SAFETY: one struct, which is valid for the duration of the call.
-    let ready = unsafe { libc::poll(&raw mut input, 1, milliseconds) };
-    ready > 0 && input.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
 }
 
 #[cfg(test)]

@@ -213,7 +213,7 @@ impl<'a> Words<'a> {
 
     fn net(&mut self) -> Result<(IpAddr, u8), FilterError> {
         let word = self.take();
-        crate::cli::prefix(word).or_else(|what| wrong(word, &what))
+        crate::topology::prefix(word).or_else(|what| wrong(word, &what))
     }
 
     fn protocol(&mut self) -> Result<u8, FilterError> {

@@ -18,7 +18,7 @@ use ratatui::crossterm::terminal::{
 };
 
 use super::{App, Input, Screen, TuiError};
-use crate::kernel::sys;
+use crate::process;
 
 type Hook = dyn Fn(&panic::PanicHookInfo<'_>) + Send + Sync + 'static;
 
@@ -80,7 +80,7 @@ impl Screen for Session {
         if io::stdin().is_terminal() {
             // crossterm reads the end of a terminal that is gone again and again, and never comes back, not
             // for a signal either.
-            if sys::hung_up(wait) {
+            if process::hung_up(wait) {
                 return Ok(Input::Gone);
             }
             wait = Duration::ZERO;

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use observer_common::abi::{MAX_SLOTS, MOST_PATHS};
 use serde::{Deserialize, Deserializer};
 
-use crate::cli::{IngressHook, Prefix, prefix};
+use super::values::{IngressHook, seconds};
+use crate::topology::{Prefix, prefix};
 
 /// Read where no other file is named.
 pub const DEFAULT: &str = "/etc/observer/config.toml";
@@ -77,7 +78,7 @@ pub struct Seconds(pub std::time::Duration);
 impl<'de> Deserialize<'de> for Seconds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let number = f64::deserialize(deserializer)?;
-        crate::cli::seconds(&number.to_string()).map(Self).map_err(serde::de::Error::custom)
+        seconds(&number.to_string()).map(Self).map_err(serde::de::Error::custom)
     }
 }
 

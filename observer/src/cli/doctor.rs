@@ -7,7 +7,9 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::advice::plan::Target;
-use crate::cli::{CostArgs, OutputArgs, Prefix, SourceArgs, prefix, seconds};
+use crate::topology::{Prefix, prefix};
+
+use super::{CostArgs, OutputArgs, SourceArgs, seconds};
 
 /// Options of `observer doctor`.
 #[derive(Debug, Args)]

@@ -1,9 +1,5 @@
 //! `observer doctor`.
 
-mod args;
-
-pub use args::{DoctorArgs, PlanTarget};
-
 use std::io::{ErrorKind, IsTerminal as _};
 use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -11,12 +7,11 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result, bail};
 
 use super::output::Output;
-use super::session::{Signals, Source, block_on};
+use super::session::{Signals, Source, block_on, measure};
 use crate::advice::plan::{Plan, plan};
 use crate::advice::{Facts, FelixFile, diagnose};
 use crate::calico::{self, Calico};
-use crate::cli::{AttachArgs, Format};
-use crate::config::Settings;
+use crate::cli::{AttachArgs, DoctorArgs, Format, Settings};
 use crate::kernel::{netlink, sys};
 use crate::kubernetes::{Client, Credentials};
 use crate::model::Report;
@@ -77,7 +72,7 @@ async fn look(
     let wire = if args.no_measurement {
         None
     } else {
-        let Some(report) = measure(args, attach, settings, signals).await? else { return Ok(None) };
+        let Some(report) = observe(args, attach, settings, signals).await? else { return Ok(None) };
         Some(report)
     };
     let choice = Choice {
@@ -97,7 +92,7 @@ async fn look(
 }
 
 /// Measures by an exporter's maps, or attaches and always detaches; `None` where a signal came before the time was over.
-async fn measure(
+async fn observe(
     args: &DoctorArgs,
     attach: &AttachArgs,
     settings: &Settings,
@@ -110,7 +105,7 @@ async fn measure(
     // Its devices are the doctor's own choice: the settings give no others.
     let settings = Settings { devices: Vec::new(), workloads: false, ..settings.clone() };
     // Only a plan makes something of the cost.
-    let cost = args.cost.wanted().filter(|_| args.plan.is_some());
+    let cost = measure(args.cost).filter(|_| args.plan.is_some());
     let mut source = Source::open(attach, &args.source, &settings, cost)
         .await
         .context("the wire cannot be measured (--no-measurement looks at the rest)")?;
