@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, bail};
 use aya::programs::{Program, RawTracePointRunOptions, TestRun as _};
 use observer::kernel::btf::Btf;
 use observer::kernel::symbols::Symbols;
-use observer::kernel::{Capacities, Drops, Tally, entry, tallies, want};
+use observer::kernel::{Capacities, Drops, Tally, configure, entry, tallies};
 use observer_common::drops::REASONS;
 use observer_common::event::{SNAP, WHYS, Wanted, Why};
 use observer_common::kind::Direction;
@@ -61,7 +61,7 @@ pub fn measure(effort: Effort) -> Result<Section> {
     let why = Why::ALL.iter().fold(0, |set, why| set | why.bit());
     let every = 1_000_000_000 / u64::from(RATE);
     let wanted = Wanted { why, snap: SNAP as u32, every, burst: RATE, steps: 0 };
-    want(&mut ours.programs.ebpf, wanted, &[])?;
+    configure(&mut ours.programs.ebpf, wanted, &[])?;
     let reference = Packet::new(classes::native(observer_testing::node::FAR_POD));
     let mut all = Vec::new();
     let mut told = |one: Measured| {

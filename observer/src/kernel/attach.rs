@@ -19,7 +19,9 @@ use observer_common::kind::Direction;
 
 use super::clsact;
 use super::error::{KernelError, chain};
-use super::load::{classifier, entry, explain, xdp};
+use super::load::{classifier, explain, xdp};
+use super::names::entry;
+use super::options::{HookPoint, Ingress, Purpose};
 use super::sys;
 use crate::snapshot::Hook;
 
@@ -29,61 +31,6 @@ const TCX: (u32, u32) = (6, 6);
 const PRIORITY: u16 = 1;
 /// MTU above which drivers put a frame into several buffers (a page less headroom and tail).
 const ONE_BUFFER: u32 = 3_498;
-
-/// Where an underlay's ingress is counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Ingress {
-    /// At TC, like everything else.
-    #[default]
-    Tc,
-    /// At XDP.
-    Xdp,
-}
-
-/// What the hooks are for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Purpose {
-    /// Every packet is counted.
-    #[default]
-    Count,
-    /// Single packets are told of, and none is counted.
-    Trace,
-    /// Round trips are timed, beside either.
-    Cost,
-}
-
-impl Purpose {
-    const fn program(self, direction: Direction) -> &'static str {
-        match (self, direction) {
-            (Self::Count, Direction::Ingress) => entry::INGRESS,
-            (Self::Count, Direction::Egress) => entry::EGRESS,
-            (Self::Trace, Direction::Ingress) => entry::TRACE_INGRESS,
-            (Self::Trace, Direction::Egress) => entry::TRACE_EGRESS,
-            (Self::Cost, Direction::Ingress) => entry::COST_INGRESS,
-            (Self::Cost, Direction::Egress) => entry::COST_EGRESS,
-        }
-    }
-
-    /// Major part of our handles on `clsact`, so that they are told from automatic ones and, where two are at one place,
-    /// from each other.
-    const fn handle(self) -> u16 {
-        match self {
-            Self::Count | Self::Trace => 0x0b5e,
-            Self::Cost => 0x0b5f,
-        }
-    }
-}
-
-/// A direction of a device.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct HookPoint {
-    /// The device's name.
-    pub device: String,
-    /// Its interface index.
-    pub ifindex: u32,
-    /// The direction.
-    pub direction: Direction,
-}
 
 enum Link {
     Tcx(OwnedFd),
@@ -218,7 +165,7 @@ impl Hooks {
     }
 
     /// Places that are watched for a purpose.
-    pub fn places(&self, purpose: Purpose) -> impl Iterator<Item = &HookPoint> {
+    pub fn points(&self, purpose: Purpose) -> impl Iterator<Item = &HookPoint> {
         self.links.keys().filter(move |(of, _)| *of == purpose).map(|(_, place)| place)
     }
 
@@ -323,19 +270,4 @@ fn in_the_way(
     errno: Option<i32>,
 ) -> KernelError {
     explain(operation, &format!("{} {}", place.device, place.direction.label()), error, errno)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn our_filters_are_known_by_their_programs() {
-        let names: BTreeSet<_> = [Purpose::Count, Purpose::Trace, Purpose::Cost]
-            .into_iter()
-            .flat_map(|purpose| Direction::ALL.map(|direction| purpose.program(direction)))
-            .collect();
-        assert_eq!(names.len(), 6);
-        assert_eq!(Purpose::Count.program(Direction::Ingress), entry::INGRESS);
-    }
 }

@@ -1,9 +1,9 @@
-//! The one error of this side: operation, object, cause, remedy.
+//! Errors of the kernel side: operation, object, cause, remedy.
 
 use super::netlink::NetlinkError;
 use crate::topology::TopologyError;
 
-/// Something that the kernel refused, or that could not be asked of it.
+/// An operation that the kernel refused or that could not be tried.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot {operation} {object}: {cause}; {remedy}")]
 pub struct KernelError {
@@ -29,7 +29,7 @@ impl KernelError {
     }
 }
 
-/// Why a live source could not be had or read.
+/// Why a live source could not be started or read.
 #[derive(Debug, thiserror::Error)]
 pub enum LiveError {
     /// The kernel refused.
@@ -38,22 +38,27 @@ pub enum LiveError {
     /// The node could not be read.
     #[error(transparent)]
     Netlink(#[from] NetlinkError),
-    /// What was asked for does not exist.
+    /// A requested device does not exist.
     #[error(transparent)]
     Topology(#[from] TopologyError),
 }
 
-/// The whole chain of an error's causes in one line, each said once; the verifier's log is left out.
+/// A map or program that the embedded object lacks.
+pub(super) fn missing(kind: &str, name: &str) -> KernelError {
+    KernelError::new("find", format!("{kind} {name}"), "the embedded object lacks it", "rebuild Observer")
+}
+
+/// An error and its causes in one line, without repetitions and without the verifier's log.
 pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut said: Vec<String> = Vec::new();
+    let mut texts: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {
         let text = error.to_string();
         let text = text.split("Verifier output").next().unwrap_or_default().trim_end_matches([' ', '.']);
-        if !text.is_empty() && !said.iter().any(|s| s.contains(text)) {
-            said.push(text.to_owned());
+        if !text.is_empty() && !texts.iter().any(|seen| seen.contains(text)) {
+            texts.push(text.to_owned());
         }
         next = error.source();
     }
-    said.join(": ")
+    texts.join(": ")
 }

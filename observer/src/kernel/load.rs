@@ -6,14 +6,14 @@ use std::path::Path;
 use aya::programs::{Program, ProgramError, RawTracePoint, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
-use observer_common::abi::{
-    CLASS_STRIDE, DEFAULT_BLOCKS, DEFAULT_PATHS, DEFAULT_PEERS, DEFAULT_SLOTS, MAX_SLOTS, map_name,
-};
+use observer_common::abi::{CLASS_STRIDE, MAX_SLOTS, map_name};
 use observer_common::path::PATH_SETS;
 
-use super::error::{KernelError, chain};
+use super::error::{KernelError, chain, missing};
+use super::maps::possible_cpus;
+use super::names::{self, entry};
+use super::options::Capacities;
 use super::sys;
-use super::tables::possible_cpus;
 
 /// The object that `build.rs` made.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer-ebpf"));
@@ -23,68 +23,6 @@ pub const OLDEST: (u32, u32) = (5, 10);
 
 /// The first kernel with XDP programs for several buffers a frame.
 const XDP_FRAGS: (u32, u32) = (5, 18);
-
-/// A ring buffer that nobody uses: one page.
-const DEFAULT_TRACE: u32 = 4_096;
-
-/// Names of the entry points.
-pub mod entry {
-    /// TC ingress.
-    pub const INGRESS: &str = "observer_in";
-    /// TC egress.
-    pub const EGRESS: &str = "observer_out";
-    /// TC ingress of `observer trace`.
-    pub const TRACE_INGRESS: &str = "trace_in";
-    /// TC egress of `observer trace`.
-    pub const TRACE_EGRESS: &str = "trace_out";
-    /// `kfree_skb` of `observer trace`.
-    pub const TRACE_DROP: &str = "trace_drop";
-    /// The same on kernels that give no reason, before 5.17: a program that reads an argument that the
-    /// tracepoint has not is refused.
-    pub const TRACE_DROP_OLD: &str = "trace_drop_old";
-    /// TC ingress of `--cost`, in an object of its own.
-    pub const COST_INGRESS: &str = "cost_in";
-    /// TC egress of `--cost`, in an object of its own.
-    pub const COST_EGRESS: &str = "cost_out";
-    /// XDP, one buffer a frame.
-    pub const XDP: &str = "observer_xdp";
-    /// XDP, several buffers a frame.
-    pub const XDP_FRAGS: &str = "observer_xdp_fr";
-    /// All of them that count or trace.
-    pub const ALL: [&str; 8] =
-        [INGRESS, EGRESS, XDP, XDP_FRAGS, TRACE_INGRESS, TRACE_EGRESS, TRACE_DROP, TRACE_DROP_OLD];
-}
-
-/// Capacities of the maps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Capacities {
-    /// Devices watched at once.
-    pub slots: u32,
-    /// Paths.
-    pub paths: u32,
-    /// Peer nodes.
-    pub peers: u32,
-    /// Pod blocks.
-    pub blocks: u32,
-    /// Bytes of the ring buffer of single packets: a power of two of pages.
-    pub trace: u32,
-    /// Buffers for packets of which more than their headers is wanted: one for each CPU, or a single one
-    /// that nobody uses.
-    pub longer: u32,
-}
-
-impl Default for Capacities {
-    fn default() -> Self {
-        Self {
-            slots: DEFAULT_SLOTS,
-            paths: DEFAULT_PATHS,
-            peers: DEFAULT_PEERS,
-            blocks: DEFAULT_BLOCKS,
-            trace: DEFAULT_TRACE,
-            longer: 1,
-        }
-    }
-}
 
 /// What a loaded program takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +55,7 @@ macro_rules! loaded {
                 }
                 Ok(program)
             }
-            _ => Err(missing($name)),
+            _ => Err(missing("program", $name)),
         }
     };
 }
@@ -140,7 +78,7 @@ impl Programs {
         Self::load_with(capacities, None)
     }
 
-    /// The same with the maps of [`super::pins::MAPS`] pinned in a directory, or taken from there.
+    /// The same with the maps of [`names::pinned`] pinned in a directory, or taken from there.
     ///
     /// # Errors
     /// As [`Self::load`].
@@ -151,8 +89,10 @@ impl Programs {
         let capacities = Capacities { slots: capacities.slots.clamp(1, MAX_SLOTS), ..capacities };
         let cpus = possible_cpus()?;
         let mut loader = EbpfLoader::new();
-        for name in super::pins::MAPS.into_iter().filter(|_| pins.is_some()) {
-            loader.map_pin_path(map_name(name), pins.unwrap_or(Path::new("/")).join(name));
+        if let Some(directory) = pins {
+            for name in names::pinned() {
+                loader.map_pin_path(map_name(name), directory.join(name));
+            }
         }
         let ebpf = loader
             .map_max_entries("TOTALS", capacities.slots * 2 * CLASS_STRIDE)
@@ -212,7 +152,7 @@ impl Programs {
     /// # Errors
     /// Why the kernel refused it.
     pub fn raw_tracepoint(&mut self, name: &'static str) -> Result<&mut RawTracePoint, KernelError> {
-        loaded!(self.ebpf, name, RawTracePoint)
+        raw_tracepoint(&mut self.ebpf, name)
     }
 
     /// An XDP program, loaded.
@@ -235,10 +175,21 @@ pub(super) fn classifier<'a>(
     loaded!(ebpf, name, SchedClassifier)
 }
 
-/// The same of an XDP program.
+/// A program of any object at a raw tracepoint, loaded.
 ///
 /// # Errors
-/// See above.
+/// Why the kernel refused it.
+pub(super) fn raw_tracepoint<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut RawTracePoint, KernelError> {
+    loaded!(ebpf, name, RawTracePoint)
+}
+
+/// An XDP program of any object, loaded.
+///
+/// # Errors
+/// Why the kernel refused it.
 pub(super) fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, KernelError> {
     loaded!(ebpf, name, Xdp)
 }
@@ -250,15 +201,6 @@ pub(super) fn verifier_log_level() -> VerifierLogLevel {
     } else {
         VerifierLogLevel::STATS
     }
-}
-
-fn missing(name: &str) -> KernelError {
-    KernelError::new(
-        "find",
-        format!("program {name}"),
-        "the built-in object has none",
-        "build Observer again",
-    )
 }
 
 fn refused(name: &str, error: &ProgramError) -> KernelError {

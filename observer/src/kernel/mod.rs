@@ -1,4 +1,4 @@
-//! The kernel: programs, maps, hooks, netlink. Nothing above this module knows aya, netlink or libc.
+//! The kernel: programs, maps, hooks, netlink. Only this module uses aya, netlink and system calls.
 
 mod attach;
 mod batch;
@@ -7,12 +7,16 @@ pub mod btf;
 mod clsact;
 mod cost;
 mod diagnostics;
-mod drops;
+mod drop_reasons;
 mod error;
+mod facts;
 mod live;
 mod load;
+mod maps;
 mod mmap_array;
+mod names;
 pub mod netlink;
+mod options;
 mod paths;
 pub mod pinned;
 mod pins;
@@ -24,12 +28,13 @@ pub mod sys;
 mod tables;
 mod trace;
 
-pub use attach::{HookPoint, Hooks, Ingress, Purpose};
-pub use cost::Measure;
-pub use drops::Drops;
 pub use error::{KernelError, LiveError};
-pub use live::{Live, Options};
-pub use load::{Capacities, Programs, Size, entry};
+pub use live::Live;
+pub use load::{Programs, Size};
+pub use maps::possible_cpus;
+pub use names::entry;
+pub use options::{Capacities, Ingress, Measure, Options, Purpose};
 pub use pinned::Pinned;
-pub use tables::{Tables, possible_cpus};
-pub use trace::{Tally, Trace, tallies, want};
+pub use tables::Tables;
+pub use trace::drops::Drops;
+pub use trace::{Tally, Trace, configure, tallies};

@@ -12,8 +12,8 @@ use observer_common::path::{COLD_COUNTERS, HOT_COUNTERS, HotPath, PathKey, PathS
 
 use super::batch::Batch;
 use super::error::KernelError;
+use super::maps::{Shared, failed, possible_cpus};
 use super::mmap_array::MmapArray;
-use super::tables::{Shared, failed, possible_cpus};
 use crate::topology::convert;
 
 const NAME: &str = "PATHS";

@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::attach::Ingress;
 use super::error::KernelError;
-use super::live::Options;
+use super::options::{Ingress, Options};
 use super::pins;
 use super::registry::Registry;
 use super::state::State;

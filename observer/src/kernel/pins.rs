@@ -21,30 +21,11 @@ use std::time::Duration;
 use aya::maps::{Array, Map, MapData, MapError};
 
 use super::error::{KernelError, chain};
-use super::load::Capacities;
+use super::names::{COUNTED, FILLED};
+use super::options::Capacities;
 use super::state::{State, nanoseconds};
 use super::sys;
 
-/// Maps with what was counted, which the next owner takes over.
-const COUNTED: [&str; 8] =
-    ["TOTALS", "EVENTS", "PATHS", "PATH_HOT", "PATH_COLD", "FREE_PATHS", "UNKNOWN_PEERS", "BLOCKS"];
-/// Maps that every owner fills anew; pinned for those who read.
-const FILLED: [&str; 4] = ["DEVICES", "CONFIG", "SIZE_CLASS", "PEERS"];
-/// Maps of the programs that are pinned.
-pub(super) const MAPS: [&str; 12] = [
-    "TOTALS",
-    "EVENTS",
-    "PATHS",
-    "PATH_HOT",
-    "PATH_COLD",
-    "FREE_PATHS",
-    "UNKNOWN_PEERS",
-    "BLOCKS",
-    "DEVICES",
-    "CONFIG",
-    "SIZE_CLASS",
-    "PEERS",
-];
 const STATE: &str = "STATE";
 const NEXT: &str = "STATE_next";
 const ALIVE: &str = "ALIVE";
@@ -295,14 +276,5 @@ mod tests {
         let locks = "1: POSIX  ADVISORY  WRITE 7 00:27:168188 0 EOF\n2: FLOCK  ADVISORY  WRITE 25117 00:27:168188 0 EOF\n";
         assert_eq!(owner_in(locks, 168_188), Some(25_117));
         assert_eq!(owner_in(locks, 1), None);
-    }
-
-    #[test]
-    fn what_is_pinned_is_taken_over_or_filled_anew() {
-        let mut all = [COUNTED.as_slice(), FILLED.as_slice()].concat();
-        let mut maps = MAPS.to_vec();
-        all.sort_unstable();
-        maps.sort_unstable();
-        assert_eq!(all, maps);
     }
 }

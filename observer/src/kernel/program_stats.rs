@@ -22,7 +22,7 @@ impl Statistics {
     ///
     /// # Errors
     /// The kernel refused (before 5.8, or without `CAP_SYS_ADMIN`).
-    pub fn want(&mut self, on: bool) -> Result<(), KernelError> {
+    pub fn switch(&mut self, on: bool) -> Result<(), KernelError> {
         if !on {
             self.held = None;
         } else if self.held.is_none() {

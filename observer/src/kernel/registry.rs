@@ -9,7 +9,7 @@ use observer_common::kind::{Class, Direction};
 
 use super::block_attribution::{BlockAttribution, Names, tunnel_id};
 use super::error::KernelError;
-use super::load::Capacities;
+use super::options::Capacities;
 use super::sys;
 use super::tables::Tables;
 use crate::snapshot::{
@@ -31,7 +31,14 @@ pub(in crate::kernel) struct Slot {
 }
 
 impl Slot {
-    /// Its device is gone or down: nothing crosses it, which is no loss.
+    /// Its hooks are not attached any more.
+    pub(in crate::kernel) fn lost(&mut self) {
+        for hook in self.hooks.iter_mut().filter(|hook| !matches!(hook, Hook::None | Hook::Gone)) {
+            *hook = Hook::Lost;
+        }
+    }
+
+    /// The device is gone or down. That is not a loss: no packets pass it.
     pub(in crate::kernel) fn gone(&mut self) {
         for hook in self.hooks.iter_mut().filter(|hook| **hook != Hook::None) {
             *hook = Hook::Gone;

@@ -12,11 +12,9 @@ use observer_common::kind::Class;
 use observer_common::path::PathKey;
 use serde::{Deserialize, Serialize};
 
-use super::attach::Ingress;
 use super::block_attribution::BlockAttribution;
 use super::error::KernelError;
-use super::live::Options;
-use super::load::Capacities;
+use super::options::{Capacities, Ingress, Options};
 use super::registry::{Registry, Slot};
 use super::sys;
 use crate::path_name::PathName;
@@ -219,8 +217,7 @@ impl State {
 
     /// The books, and what the owner wanted to be reminded of. `blocks` is what the map of blocks has.
     /// No hook is attached yet.
-    pub(super) fn restore(&self, blocks: &BTreeMap<BlockKey, IpAddr>) -> (Registry, serde_json::Value) {
-        let mut homes = blocks.clone();
+    pub(super) fn restore(&self, mut homes: BTreeMap<BlockKey, IpAddr>) -> (Registry, serde_json::Value) {
         for (address, bits, home) in &self.moving {
             let block = BlockKey { address: convert::to_wire(*address), bits: *bits };
             match home {
@@ -231,9 +228,7 @@ impl State {
         let mut registry = self.read(homes);
         for slot in registry.slots.values_mut() {
             slot.present = false;
-            for hook in slot.hooks.iter_mut().filter(|hook| !matches!(hook, Hook::None | Hook::Gone)) {
-                *hook = Hook::Lost;
-            }
+            slot.lost();
         }
         (registry, self.remembered.clone())
     }
@@ -272,7 +267,7 @@ impl State {
 
     /// The books for a reader beside the owner.
     pub(super) fn registry(&self, blocks: &BTreeMap<BlockKey, IpAddr>) -> Registry {
-        let (mut registry, _) = self.restore(blocks);
+        let (mut registry, _) = self.restore(blocks.clone());
         registry.slots = self.read(BTreeMap::new()).slots;
         registry
     }
@@ -426,7 +421,7 @@ mod tests {
     fn books_come_back_as_they_were() {
         let registry = registry();
         let state = written(&registry, Vec::new());
-        let (again, remembered) = state.restore(&registry.attribution.homes);
+        let (again, remembered) = state.restore(registry.attribution.homes.clone());
         assert_eq!(again.attribution, registry.attribution);
         assert_eq!(again.since, registry.since);
         assert_eq!(remembered, serde_json::json!({"a": 1}));
@@ -445,7 +440,7 @@ mod tests {
             registry.attribution.homes.keys().map(|block| (*block, after)).chain([(new, after)]).collect();
         let state = written(&registry, registry.attribution.moving(&homes));
         // The map has the new homes already, the ledger does not know it.
-        assert_eq!(state.restore(&homes).0.attribution.homes, registry.attribution.homes);
+        assert_eq!(state.restore(homes.clone()).0.attribution.homes, registry.attribution.homes);
     }
 
     #[test]

@@ -1,64 +1,24 @@
 //! The maps, typed: what user space writes for the programs, and what it reads of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 
+use aya::Ebpf;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
-use aya::util::nr_cpus;
-use aya::{Ebpf, Pod};
 use observer_common::abi::{
-    BlockFacts, BlockKey, Config, DEVICE_PROBES, DEVICE_TABLE, DeviceFacts, Events, PeerFacts, SIZE_TABLE,
-    Totals, UNKNOWN_PEER_SLOTS, events_index, map_name, totals_index,
+    BlockFacts, BlockKey, Config, DEVICE_TABLE, DeviceFacts, Events, PeerFacts, SIZE_TABLE, Totals,
+    UNKNOWN_PEER_SLOTS, events_index, map_name, totals_index,
 };
 use observer_common::address::Address;
 use observer_common::counters::{Event, Total};
 use observer_common::kind::{Class, Direction};
 use observer_common::path::{PEER_WORDS, PathKey, PathStats, UnknownPeer, peer_bit};
 
-use super::error::{KernelError, chain};
+use super::error::KernelError;
+use super::maps::{Plain, Shared, device_place, failed, possible_cpus};
 use super::paths::Paths;
 use crate::topology::convert;
-
-/// A struct that both sides share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(transparent)]
-pub(super) struct Shared<T>(pub(super) T);
-
-// SAFETY: the structs of `observer_common::abi` and `path` hold integers only, with explicit padding.
-unsafe impl<T: Copy + 'static> Pod for Shared<T> {}
-
-/// Why a map could not be used.
-pub(super) fn failed(operation: &'static str, map: &'static str) -> impl Fn(MapError) -> KernelError {
-    move |error| {
-        KernelError::new(
-            operation,
-            format!("map {map}"),
-            chain(&error),
-            "see `dmesg`; if the table is full, raise its limit (--max-paths, --max-peers, --max-blocks)",
-        )
-    }
-}
-
-/// Where the programs look for a device, next to those that have their places by interface index.
-///
-/// # Errors
-/// Others have all of them.
-pub(super) fn device_place(places: &BTreeMap<u32, u32>, ifindex: u32) -> Result<u32, KernelError> {
-    let taken: BTreeSet<u32> =
-        places.iter().filter(|(index, _)| **index != ifindex).map(|(_, place)| *place).collect();
-    (0..DEVICE_PROBES)
-        .map(|probe| ifindex.wrapping_add(probe) & (DEVICE_TABLE - 1))
-        .find(|place| !taken.contains(place))
-        .ok_or_else(|| {
-            KernelError::new(
-                "watch",
-                format!("interface {ifindex}"),
-                "too many watched devices have indices near this one",
-                "watch fewer devices",
-            )
-        })
-}
 
 /// All maps of one load.
 pub struct Tables {
@@ -88,17 +48,6 @@ macro_rules! take {
     ($map:expr, $name:literal) => {
         $map($name).and_then(TryInto::try_into).map_err(failed("open", $name))?
     };
-}
-
-/// CPUs that this machine may have.
-///
-/// # Errors
-/// It does not say.
-pub fn possible_cpus() -> Result<u32, KernelError> {
-    let cpus = nr_cpus().map_err(|(_, error)| {
-        KernelError::new("count", "the possible CPUs", error.to_string(), "mount /sys")
-    })?;
-    Ok(u32::try_from(cpus).unwrap_or(u32::MAX))
 }
 
 impl Tables {
@@ -373,8 +322,8 @@ fn replace<K, V>(
     name: &'static str,
 ) -> Result<(), KernelError>
 where
-    K: Copy + Ord + 'static,
-    V: Copy + PartialEq + 'static,
+    K: Plain + Ord,
+    V: Plain + PartialEq,
 {
     let mut present: BTreeMap<K, V> = BTreeMap::new();
     for entry in map.iter() {

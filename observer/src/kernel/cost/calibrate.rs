@@ -5,8 +5,8 @@ use aya::maps::Array;
 use aya::programs::{Program, TestRun as _, TestRunOptions};
 use observer_common::cost::{SpanStats, lower_bound};
 
-use super::attach;
-use crate::kernel::tables::Shared;
+use super::object::attach;
+use crate::kernel::maps::Shared;
 
 /// The event at which the measurement measures itself: no other than test runs bring it about.
 const TEST_EVENT: &str = "bpf_test_finish";

@@ -6,13 +6,14 @@ use std::time::Duration;
 use aya::maps::Array;
 use observer_common::hook_rtt::{RttDevice, RttStats};
 
-use super::{Meter, map, read_only};
+use super::Meter;
+use super::object::{map, read_only};
 use crate::cost::HookRttPath;
-use crate::kernel::attach::HookPoint;
 use crate::kernel::error::KernelError;
-use crate::kernel::live::links;
-use crate::kernel::load::{classifier, entry};
-use crate::kernel::tables::{Shared, device_place, failed};
+use crate::kernel::facts::links;
+use crate::kernel::load::classifier;
+use crate::kernel::maps::{Shared, device_place, failed};
+use crate::kernel::names::entry;
 use crate::topology::Topology;
 
 /// What cannot be told, where it cannot.
@@ -47,8 +48,8 @@ impl Meter {
     }
 
     /// Tells with the figures which hooks are refused at the moment.
-    pub(in crate::kernel) fn cannot_hook(&mut self, refused: &[(HookPoint, KernelError)]) {
-        self.hook_rtt.refused = refused.first().map(|(_, error)| match refused.len() {
+    pub(in crate::kernel) fn cannot_hook(&mut self, refused: &[KernelError]) {
+        self.hook_rtt.refused = refused.first().map(|error| match refused.len() {
             1 => format!("{UNKNOWN}: {error}"),
             more => format!("{UNKNOWN}: {error} (and {} more)", more - 1),
         });

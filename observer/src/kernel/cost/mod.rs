@@ -3,6 +3,7 @@
 
 mod calibrate;
 mod hook_rtt;
+mod object;
 mod offsets;
 mod read;
 mod windows;
@@ -12,8 +13,7 @@ use std::os::fd::AsFd as _;
 use std::time::Instant;
 
 use aya::maps::lpm_trie::Key;
-use aya::maps::{Array, HashMap, LpmTrie, MapData, MapError, PerCpuArray, PerCpuValues};
-use aya::programs::{Program, RawTracePoint};
+use aya::maps::{HashMap, LpmTrie, MapData, PerCpuArray, PerCpuValues};
 use aya::{Ebpf, EbpfLoader};
 use observer_common::address::Address;
 use observer_common::cost::{AtWork, COST_SLOTS, CostConfig, stage};
@@ -23,13 +23,15 @@ use observer_common::remotes::{self, RemoteFilter};
 
 use self::calibrate::calibrate;
 use self::hook_rtt::HookRtt;
+use self::object::{attach, map, watch};
 use self::offsets::offsets;
-use self::windows::{Watch, Windows};
+use self::windows::Windows;
 use super::btf::Btf;
-use super::drops;
-use super::error::{KernelError, chain};
+use super::drop_reasons::{at_sockets, reasons};
+use super::error::{KernelError, missing};
 use super::load::{explain, verifier_log_level};
-use super::tables::{Shared, failed};
+use super::maps::{self, Shared, failed};
+use super::options::Measure;
 use crate::topology::{Role, Topology, convert};
 
 /// The object that `build.rs` made.
@@ -54,15 +56,6 @@ const AGAIN: (&str, &str, &str) = ("cost_again", "tcp_retransmit_skb", "retransm
 const DROP_EVENT: &str = "kfree_skb";
 /// TCP paths that fit: a kilobyte each on every CPU.
 const TCP_PATHS: u32 = 512;
-
-/// How much is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Measure {
-    /// During one of so many parts of the time.
-    pub sample: u32,
-    /// Round trips at the hooks too: two more programs on the way of each packet.
-    pub hooks: bool,
-}
 
 /// The measurement at work; dropped, it is detached.
 pub struct Meter {
@@ -102,8 +95,8 @@ impl Meter {
     pub fn start(Measure { sample, hooks }: Measure, topology: &Topology) -> Result<Self, KernelError> {
         let btf = Btf::running()?;
         let config = offsets(&btf, sample)?;
-        let reasons = drops::reasons(&btf);
-        let ignored = reasons.as_ref().map(drops::at_sockets).unwrap_or_default();
+        let reasons = reasons(&btf);
+        let ignored = reasons.as_ref().map(at_sockets).unwrap_or_default();
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("TCP_PATHS", TCP_PATHS)
             // A megabyte; one place, which nobody uses, where no hook times anything.
@@ -176,10 +169,7 @@ impl Meter {
         ) {
             *place = port;
         }
-        let config = map(&mut self.ebpf, "COST_CONFIG")?;
-        let mut config =
-            Array::<_, Shared<CostConfig>>::try_from(config).map_err(failed("open", "COST_CONFIG"))?;
-        config.set(0, Shared(self.config), 0).map_err(failed("write", "COST_CONFIG"))?;
+        maps::write(&mut self.ebpf, "COST_CONFIG", self.config)?;
         self.follow_tunnels(topology)?;
         self.follow_remotes(topology)?;
         self.follow_devices(topology)
@@ -246,10 +236,7 @@ impl Meter {
             remotes::enter(&mut wanted, Address(*address), *bits);
         }
         if wanted != self.filter {
-            let filter = map(&mut self.ebpf, "REMOTE_FILTER")?;
-            let mut filter = Array::<_, Shared<RemoteFilter>>::try_from(filter)
-                .map_err(failed("open", "REMOTE_FILTER"))?;
-            filter.set(0, Shared(*wanted), 0).map_err(failed("write", "REMOTE_FILTER"))?;
+            maps::write(&mut self.ebpf, "REMOTE_FILTER", *wanted)?;
             self.filter = wanted;
         }
         Ok(())
@@ -290,24 +277,11 @@ impl Meter {
     }
 }
 
-/// A map, to be read.
-fn read_only<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<&'a aya::maps::Map, KernelError> {
-    ebpf.map(name).ok_or_else(|| absent(name))
-}
-
-fn absent(name: &'static str) -> KernelError {
-    failed("find", name)(MapError::InvalidName { name: name.to_owned() })
-}
-
-fn map<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut aya::maps::Map, KernelError> {
-    ebpf.map_mut(name).ok_or_else(|| absent(name))
-}
-
 /// Forgets what each CPU was busy with: what was begun in a window and not ended in it never will be. What
 /// has been counted and not yet been entered stays. Called while no program runs.
 fn forget(ebpf: &Ebpf) -> Result<impl FnMut() + Send + 'static, KernelError> {
     let Some(aya::maps::Map::PerCpuArray(map)) = ebpf.map("AT_WORK") else {
-        return Err(absent("AT_WORK"));
+        return Err(missing("map", "AT_WORK"));
     };
     let fd = map.fd().as_fd().try_clone_to_owned().map_err(|error| {
         KernelError::new("open", "the map AT_WORK", error.to_string(), "allow more open files (`ulimit -n`)")
@@ -333,33 +307,4 @@ fn forget(ebpf: &Ebpf) -> Result<impl FnMut() + Send + 'static, KernelError> {
             log::debug!("AT_WORK: {error}");
         }
     })
-}
-
-/// Loads a program that is to be attached in windows, and tries it once; why not, where it cannot.
-fn watch(ebpf: &mut Ebpf, name: &str, event: &str) -> Result<Watch, String> {
-    let program = loaded(ebpf, name)?;
-    let fd = program.fd().map_err(|error| chain(&error))?.as_fd().try_clone_to_owned();
-    fd.and_then(|fd| Watch::new(fd, event)).map_err(|error| error.to_string())
-}
-
-/// Loads a program and attaches it; why not, where it cannot.
-fn attach(
-    ebpf: &mut Ebpf,
-    name: &str,
-    event: &str,
-) -> Result<aya::programs::raw_trace_point::RawTracePointLinkId, String> {
-    loaded(ebpf, name)?.attach(event).map_err(|error| chain(&error))
-}
-
-fn loaded<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut RawTracePoint, String> {
-    let Some(Program::RawTracePoint(program)) = ebpf.program_mut(name) else {
-        return Err(format!("the object has no {name}"));
-    };
-    if program.fd().is_err() {
-        program.load().map_err(|error| {
-            log::debug!("{name}: {error}");
-            chain(&error)
-        })?;
-    }
-    Ok(program)
 }

@@ -7,10 +7,11 @@ use aya::maps::{MapData, PerCpuArray, PerCpuHashMap};
 use observer_common::cost::{AtWork, Discarded as RawDiscarded, DropKey, OffloadStats, SpanStats, TcpStats};
 use observer_common::kind::Direction;
 
-use super::{Meter, read_only};
+use super::Meter;
+use super::object::read_only;
 use crate::cost::{Cost, Discarded, Drops, Offload, Softirq, Span, TcpPath};
 use crate::kernel::error::KernelError;
-use crate::kernel::tables::{Shared, failed};
+use crate::kernel::maps::{Plain, Shared, failed};
 
 impl Meter {
     /// What was measured up to now.
@@ -170,6 +171,6 @@ fn offload(map: &PerCpu<'_, OffloadStats>, slot: u32) -> Result<Offload, KernelE
     Ok(sum)
 }
 
-fn per_cpu<'a, T: Copy + 'static>(ebpf: &'a Ebpf, name: &'static str) -> Result<PerCpu<'a, T>, KernelError> {
+fn per_cpu<'a, T: Plain>(ebpf: &'a Ebpf, name: &'static str) -> Result<PerCpu<'a, T>, KernelError> {
     PerCpuArray::try_from(read_only(ebpf, name)?).map_err(failed("open", name))
 }

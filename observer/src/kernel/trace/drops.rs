@@ -2,22 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use aya::maps::Array;
 use observer_common::drops::{AddressRange, DropConfig, PLACES, REASONS, Reasons, with};
 
-use super::btf::Btf;
-use super::error::{KernelError, chain};
-use super::live::Live;
-use super::load::{Programs, entry};
-use super::symbols::Symbols;
-use super::sys;
-use super::tables::{Shared, failed};
+use crate::kernel::btf::Btf;
+use crate::kernel::drop_reasons::{ENUM, PREFIX, by_number, short};
+use crate::kernel::error::{KernelError, chain};
+use crate::kernel::live::Live;
+use crate::kernel::load::Programs;
+use crate::kernel::maps;
+use crate::kernel::names::entry;
+use crate::kernel::symbols::Symbols;
+use crate::kernel::sys;
 
 /// The tracepoint.
 const EVENT: &str = "kfree_skb";
-/// What the kernel calls its reasons, and what each begins with.
-const ENUM: &str = "skb_drop_reason";
-const PREFIX: &str = "SKB_DROP_REASON_";
 
 /// In the names of reasons that are about size, fragments and tunnels: told of at every watched device.
 const ANYWHERE: [&str; 6] = ["TOO_BIG", "FRAG", "REASM", "GSO_SEG", "VXLAN", "TUNNEL"];
@@ -119,10 +117,7 @@ impl Drops {
         }
         let mut config = offsets(btf)?;
         self.choose(&mut config, reasons.as_deref())?;
-        // Borrowed, not taken: the program that is loaded next needs it open.
-        let map = programs.ebpf.map_mut("DROP_CONFIG").ok_or_else(|| missing("map DROP_CONFIG"))?;
-        let mut map = Array::<_, Shared<DropConfig>>::try_from(map).map_err(failed("open", "DROP_CONFIG"))?;
-        map.set(0, Shared(config), 0).map_err(failed("write", "DROP_CONFIG"))?;
+        maps::write(&mut programs.ebpf, "DROP_CONFIG", config)?;
         let name = if reasons.is_some() { entry::TRACE_DROP } else { entry::TRACE_DROP_OLD };
         programs.raw_tracepoint(name)?;
         Ok(name)
@@ -164,7 +159,7 @@ impl Drops {
             return Ok(());
         };
         (config.anywhere, config.at_tunnels, config.vague) = sets(reasons);
-        self.reasons = reasons.iter().map(|(name, number)| (*number, short(name).to_owned())).collect();
+        self.reasons = by_number(reasons);
         if !self.reasons.values().any(|name| name.contains("REASM")) {
             self.missing.push(
                 "this kernel gives no reason for fragments that are not put together (Linux 6.2 does): those are \
@@ -188,26 +183,6 @@ impl Drops {
     }
 }
 
-/// Beginnings of the names of reasons that sockets have: the packet had come where it was to go.
-const AT_SOCKETS: [&str; 5] = ["NO_SOCKET", "SOCKET_", "TCP_", "PROTO_MEM", "UNIX_"];
-
-/// The reasons that say nothing of a packet's way.
-pub(super) fn at_sockets(reasons: &BTreeMap<u32, String>) -> Reasons {
-    let of = |name: &str| AT_SOCKETS.iter().any(|start| name.starts_with(start));
-    let numbers = reasons.iter().filter(|(_, name)| of(name)).map(|(number, _)| *number);
-    numbers.fold([0; REASONS / 64], with)
-}
-
-/// The kernel's names of its reasons by their numbers; `None` where it gives none.
-pub(super) fn reasons(btf: &Btf) -> Option<BTreeMap<u32, String>> {
-    let reasons = btf.enumeration(ENUM)?;
-    Some(reasons.iter().map(|(name, number)| (*number, short(name).to_owned())).collect())
-}
-
-fn short(name: &str) -> &str {
-    name.strip_prefix(PREFIX).unwrap_or(name)
-}
-
 /// Reasons that are told of anywhere, at tunnel devices, and those that say nothing.
 fn sets(reasons: &[(String, u32)]) -> (Reasons, Reasons, Reasons) {
     let set = |wanted: &dyn Fn(&str) -> bool| {
@@ -216,10 +191,6 @@ fn sets(reasons: &[(String, u32)]) -> (Reasons, Reasons, Reasons) {
     };
     let any = |parts: &'static [&'static str]| move |name: &str| parts.iter().any(|part| name.contains(part));
     (set(&any(&ANYWHERE)), set(&any(&AT_TUNNELS)), set(&|name| name == VAGUE))
-}
-
-fn missing(object: &str) -> KernelError {
-    KernelError::new("find", object, "the built-in object has none", "build Observer again")
 }
 
 /// Where this kernel keeps what the program reads.
@@ -249,14 +220,6 @@ fn offsets(btf: &Btf) -> Result<DropConfig, KernelError> {
 mod tests {
     use super::*;
     use observer_common::drops::has;
-
-    #[test]
-    fn a_socket_s_reasons_say_nothing_of_the_way() {
-        let names = [(3, "NO_SOCKET"), (6, "SOCKET_RCVBUFF"), (8, "NETFILTER_DROP"), (20, "TCP_OLD_DATA")];
-        let names = names.map(|(number, name)| (number, name.to_owned()));
-        let set = at_sockets(&names.into_iter().collect());
-        assert!((0..REASONS as u32).filter(|number| has(&set, *number)).eq([3, 6, 20]));
-    }
 
     #[test]
     fn reasons_are_chosen_by_their_names() {
