@@ -231,6 +231,7 @@ impl Config {
 
 /// Key of the table of pod blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[repr(C)]
 pub struct BlockKey {
     /// Masked.

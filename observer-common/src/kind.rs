@@ -2,6 +2,7 @@
 
 /// Which way a packet crosses a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[repr(u8)]
 pub enum Direction {
     /// From the wire (or, at a tunnel device, out of the tunnel) towards the node.
@@ -37,6 +38,7 @@ impl Direction {
 ///
 /// The numbers are array indices in kernel maps ([`crate::abi::totals_index`]), never wire bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[repr(u8)]
 pub enum Class {
     /// An IP packet without encapsulation: on an underlay native pod traffic, elsewhere anything.

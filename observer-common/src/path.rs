@@ -13,6 +13,7 @@ pub const VNI_UNKNOWN: u32 = u32::MAX;
 
 /// Key of the path table: 24 bytes without padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[repr(C)]
 pub struct PathKey {
     /// The peer node. Of a native path ([`crate::kind::Class::None`]): the far pod block, because one

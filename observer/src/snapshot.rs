@@ -10,6 +10,7 @@ use std::time::Duration;
 use observer_common::abi::SIZE_CLASSES;
 use observer_common::counters::{EVENTS, PATH_COUNTERS, TOTALS};
 use observer_common::kind::{Class, Direction};
+use serde::{Deserialize, Serialize};
 
 use crate::cost::Cost;
 use crate::topology::{Role, Scope};
@@ -83,7 +84,7 @@ pub struct Tunnel {
 }
 
 /// How a direction of a device is watched.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Hook {
     /// Not at all.
     #[default]
@@ -136,7 +137,7 @@ pub struct Totals {
 }
 
 /// A VNI as a path has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Vni {
     /// The encapsulation has none.
     None,
@@ -147,7 +148,7 @@ pub enum Vni {
 }
 
 /// Who a path is.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PathId {
     /// The underlay device's name: one for all of its paths, of which there may be thousands.
     pub device: Arc<str>,
@@ -184,7 +185,7 @@ pub struct UnknownPeer {
 }
 
 /// Pod blocks of other nodes whose routes are alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Routing {
     /// The blocks are IPv6.
     pub ipv6: bool,

@@ -15,7 +15,7 @@ use observer_common::path::{PathKey, PathStats, VNI_NONE, VNI_UNKNOWN};
 use crate::snapshot::{PathId, Vni};
 use crate::topology::convert;
 
-type Counters = [u64; PATH_COUNTERS];
+pub(super) type Counters = [u64; PATH_COUNTERS];
 
 /// The names of devices by slot.
 pub type Names = BTreeMap<u16, Arc<str>>;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use observer_common::abi::{DEFAULT_BLOCKS, DEFAULT_PATHS, DEFAULT_PEERS, DEFAULT_SLOTS};
 use observer_common::kind::Direction;
+use serde::{Deserialize, Serialize};
 
 use super::names::entry;
 use crate::topology::{Choice, Device};
@@ -29,7 +30,7 @@ pub struct Options {
 }
 
 /// Capacities of the maps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capacities {
     /// Devices, including removed ones.
     pub slots: u32,

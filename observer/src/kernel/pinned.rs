@@ -25,7 +25,7 @@ pub struct Pinned {
     tables: Tables,
     /// Which state the books are of.
     id: u32,
-    since: u64,
+    since: Duration,
     registry: Registry,
     state: State,
     /// Only these devices; all where it is empty.
@@ -63,7 +63,7 @@ fn look(directory: &Path) -> Result<Option<Pinned>, KernelError> {
         return Ok(None);
     }
     let tables = Tables::open(directory)?;
-    let registry = state.registry(&tables.blocks()?);
+    let registry = state.registry(tables.blocks()?);
     let since = state.since;
     Ok(Some(Pinned {
         directory: directory.to_owned(),
@@ -80,12 +80,12 @@ impl Pinned {
     /// Whether the exporter watches what these options ask for; if so, snapshots hold the devices that
     /// they name and no others.
     pub fn serves(&mut self, options: &Options) -> bool {
-        let has = &self.state.options;
+        let has = &self.state.watching;
         let choice = &options.choice;
         let serves = choice.devices.iter().all(|name| self.state.devices().any(|device| device == name))
             && (!choice.workloads || has.workloads)
             && (options.ingress == Ingress::Tc || has.xdp)
-            && choice.extra_peers.iter().all(|peer| has.peers.contains(peer))
+            && choice.extra_peers.iter().all(|peer| has.extra_peers.contains(peer))
             && choice.pod_cidrs.iter().all(|prefix| has.pod_cidrs.contains(prefix));
         if serves {
             self.devices.clone_from(&choice.devices);
@@ -137,7 +137,7 @@ impl Pinned {
             self.tables = Tables::open(&self.directory)?;
             self.since = state.since;
         }
-        self.registry = state.registry(&self.tables.blocks()?);
+        self.registry = state.registry(self.tables.blocks()?);
         self.id = id;
         self.state = state;
         Ok(())

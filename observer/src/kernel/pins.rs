@@ -23,7 +23,7 @@ use aya::maps::{Array, Map, MapData, MapError};
 use super::error::{KernelError, chain};
 use super::names::{COUNTED, FILLED};
 use super::options::Capacities;
-use super::state::{State, nanoseconds};
+use super::state::State;
 use super::sys;
 
 const STATE: &str = "STATE";
@@ -189,7 +189,7 @@ impl Pins {
     /// Says that the owner lives.
     pub(super) fn set_alive(&self, now: Duration) -> Result<(), KernelError> {
         let path = self.directory.join(ALIVE);
-        let now = nanoseconds(now);
+        let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
         let failed = |cause: String| pin_error(&self.directory, cause, "a gap that follows will look longer");
         let said = |error: MapError| failed(chain(&error));
         if path.exists() {

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use observer_common::counters::EVENTS;
 use observer_common::kind::{Class, Direction};
+use serde::{Deserialize, Serialize};
 
 use super::block_attribution::{BlockAttribution, Names, tunnel_id};
 use super::error::KernelError;
@@ -18,7 +19,7 @@ use crate::snapshot::{
 use crate::topology::{Role, Scope, Topology, Watched};
 
 /// A device that is watched, or was.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::kernel) struct Slot {
     pub(in crate::kernel) index: u16,
     /// As it was last seen.

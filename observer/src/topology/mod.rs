@@ -25,9 +25,10 @@ pub use prefix::{Prefix, prefix};
 use std::net::IpAddr;
 
 use observer_common::kind::Class;
+use serde::{Deserialize, Serialize};
 
 /// What a device is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Role {
     /// Carries encapsulated packets.
     Underlay,
@@ -56,7 +57,7 @@ impl Role {
 }
 
 /// Where a peer is, seen from this node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Scope {
     /// The node's own prefix on the device contains the peer.
     SameSubnet,
@@ -82,7 +83,7 @@ impl Scope {
 }
 
 /// A device to watch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watched {
     /// The device.
     pub device: Device,
