@@ -1,25 +1,26 @@
-//! Arrays of the kernel that are read and cleared where they are: `mmap` of a map (Linux 5.5), which no library in
-//! use offers. A copy by system calls would cost more than the counters of thousands of paths are worth.
+//! Memory-mapped BPF arrays, read and cleared in place (Linux 5.5). aya does not offer it, and copies by system
+//! calls would cost more than reading the counters of thousands of paths.
 //!
-//! They are mapped piece by piece, so that the process stays as small as it is however many CPUs there are.
+//! They are mapped piece by piece, so that memory use does not depend on the number of CPUs.
 
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
-use std::ptr::NonNull;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::ptr::{NonNull, null_mut};
 use std::slice;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use aya::maps::{Map, MapData, MapError};
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::param::page_size;
 
-/// Bytes that are mapped at once.
+/// Bytes mapped at once.
 const PIECE: usize = 256 << 10;
 
-/// An array whose values are `WORDS` words long.
+/// An array with values of `WORDS` words.
 pub(super) struct MmapArray<const WORDS: usize> {
-    /// Kept as it is: programs that are loaded later name it by its descriptor.
+    /// Keeps its descriptor: programs that are loaded later refer to it.
     map: MapData,
-    page: usize,
 }
 
 impl<const WORDS: usize> MmapArray<WORDS> {
@@ -28,22 +29,20 @@ impl<const WORDS: usize> MmapArray<WORDS> {
     /// The values of `map`.
     ///
     /// # Errors
-    /// It is no array with such values.
+    /// It is not an array of such values.
     pub(super) fn new(map: Map) -> Result<Self, MapError> {
         let Map::Array(map) = map else { return Err(MapError::InvalidMapType { map_type: 0 }) };
         let (size, expected) = (map.info()?.value_size() as usize, Self::BYTES);
         if size != expected {
             return Err(MapError::InvalidValueSize { size, expected });
         }
-        // SAFETY: it asks for a number.
-        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-        Ok(Self { map, page: usize::try_from(page).unwrap_or(4_096) })
+        Ok(Self { map })
     }
 
-    /// Hands over `count` values from `first` on, in their order: where each is among them, and its words.
+    /// Calls `each` for `count` values from `first` on, with the offset from `first` and the words.
     ///
     /// # Errors
-    /// The array ends before, or may not be mapped.
+    /// The array is shorter or cannot be mapped.
     pub(super) fn each(
         &self,
         first: usize,
@@ -53,7 +52,7 @@ impl<const WORDS: usize> MmapArray<WORDS> {
         let step = (PIECE / Self::BYTES).max(1);
         for done in (0..count).step_by(step) {
             let values = step.min(count - done);
-            self.piece(first + done, values, libc::PROT_READ, |n, words| each(done + n, words))?;
+            self.piece(first + done, values, ProtFlags::READ, |n, words| each(done + n, words))?;
         }
         Ok(())
     }
@@ -63,7 +62,7 @@ impl<const WORDS: usize> MmapArray<WORDS> {
     /// # Errors
     /// As above.
     pub(super) fn clear(&self, index: usize, count: usize) -> Result<(), MapError> {
-        self.piece(index, 1, libc::PROT_READ | libc::PROT_WRITE, |_, words| {
+        self.piece(index, 1, ProtFlags::READ | ProtFlags::WRITE, |_, words| {
             words.iter().take(count).for_each(|word| word.store(0, Relaxed));
         })
     }
@@ -72,11 +71,11 @@ impl<const WORDS: usize> MmapArray<WORDS> {
         &self,
         first: usize,
         count: usize,
-        protection: libc::c_int,
+        protection: ProtFlags,
         mut each: impl FnMut(usize, &[AtomicU64; WORDS]),
     ) -> Result<(), MapError> {
         let (start, length) = (first * Self::BYTES, count * Self::BYTES);
-        let before = start % self.page;
+        let before = start % page_size();
         let piece = Piece::map(self.map.fd().as_fd(), start - before, before + length, protection);
         let piece = piece.map_err(MapError::IoError)?;
         let (values, _) = piece.words()[before / size_of::<u64>()..].as_chunks();
@@ -85,36 +84,30 @@ impl<const WORDS: usize> MmapArray<WORDS> {
     }
 }
 
-/// A part of an array.
+/// A mapped part of an array.
 struct Piece {
     start: NonNull<AtomicU64>,
     bytes: usize,
 }
 
 impl Piece {
-    fn map(map: BorrowedFd<'_>, offset: usize, bytes: usize, protection: libc::c_int) -> io::Result<Self> {
-        let offset = libc::off_t::try_from(offset).map_err(io::Error::other)?;
-        // SAFETY: a new mapping, wherever the kernel finds room for it.
-        let start = unsafe {
-            libc::mmap(std::ptr::null_mut(), bytes, protection, libc::MAP_SHARED, map.as_raw_fd(), offset)
-        };
-        if start == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
+    fn map(map: BorrowedFd<'_>, offset: usize, bytes: usize, protection: ProtFlags) -> io::Result<Self> {
+        // SAFETY: a new mapping at an address that the kernel chooses.
+        let start = unsafe { mmap(null_mut(), bytes, protection, MapFlags::SHARED, map, offset as u64) }?;
         let start = NonNull::new(start.cast()).ok_or_else(|| io::Error::other("mapped at address 0"))?;
         Ok(Self { start, bytes })
     }
 
     fn words(&self) -> &[AtomicU64] {
-        // SAFETY: so many bytes are mapped from there on, at a page, until this is dropped; programs change
-        // them meanwhile, words as a whole.
+        // SAFETY: the mapping starts at a page, has this size and lives as long as `self`; programs change it
+        // by whole words.
         unsafe { slice::from_raw_parts(self.start.as_ptr(), self.bytes / size_of::<u64>()) }
     }
 }
 
 impl Drop for Piece {
     fn drop(&mut self) {
-        // SAFETY: it was mapped, and no reference to it is left.
-        unsafe { libc::munmap(self.start.as_ptr().cast(), self.bytes) };
+        // SAFETY: it is mapped, and no reference to it is left. Unmapping a whole mapping cannot fail.
+        let _ = unsafe { munmap(self.start.as_ptr().cast(), self.bytes) };
     }
 }
