@@ -10,10 +10,8 @@ use std::net::IpAddr;
 use observer_common::kind::Class;
 
 use crate::model::Mode;
+pub use crate::topology::Prefix;
 use crate::topology::convert::contains;
-
-/// A prefix: its first address and length.
-pub type Prefix = (IpAddr, u8);
 
 /// The resources that matter here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -154,7 +154,7 @@ fn felix(name: String, spec: &Value) -> Felix {
 fn prefix(kind: &'static str, name: &str, field: &'static str, text: &str) -> Result<Prefix, ResourceError> {
     let wrong = || ResourceError::Field { kind, name: name.to_owned(), field, value: text.to_owned() };
     if text.contains('/') {
-        return crate::cli::prefix(text).map_err(|_| wrong());
+        return crate::topology::prefix(text).map_err(|_| wrong());
     }
     let address: IpAddr = text.parse().map_err(|_| wrong())?;
     Ok((address, if address.is_ipv4() { 32 } else { 128 }))

@@ -10,15 +10,12 @@ use super::convert::contains;
 use super::index::{Index, MAIN, is_default};
 use super::scope::is_link_local;
 use super::tunnel::{is_workload, tunnel};
-use super::{Block, Choice, Device, LinkLayer, Peer, Route, RouteKind};
+use super::{Block, Choice, Device, LinkLayer, Peer, Prefix, Route, RouteKind};
 
 /// The local table (`RT_TABLE_LOCAL`): the node's own addresses.
 const LOCAL: u32 = 255;
 /// BIRD's and Felix's protocol numbers: on an underlay device, the evidence that a route leads to pods.
 const POD_PROTOCOLS: [u8; 2] = [12, 80];
-
-/// A destination and its prefix length.
-type Prefix = (IpAddr, u8);
 
 /// The other nodes.
 #[derive(Default)]

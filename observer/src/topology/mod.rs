@@ -9,6 +9,7 @@ mod derive;
 mod error;
 mod facts;
 mod index;
+mod prefix;
 mod routing;
 mod scope;
 mod tunnel;
@@ -19,6 +20,7 @@ pub use derive::Choice;
 pub use error::TopologyError;
 pub use facts::{Address, Device, DeviceKind, FdbEntry, LinkLayer, Neighbour, Node, Route, RouteKind, Vxlan};
 pub use index::MAIN;
+pub use prefix::{Prefix, prefix};
 
 use std::net::IpAddr;
 
