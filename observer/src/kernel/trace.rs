@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd as _;
 
 use aya::maps::{Array, MapData, MapError, PerCpuArray, RingBuf};
 use aya::{Ebpf, Pod};
-use observer_common::event::{Flow, STEPS, Step, WHYS, Wanted, Why};
+use observer_common::event::{Flow, STEPS, Step, TraceConfig, WHYS, Why};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -50,7 +50,7 @@ fn trouble(operation: &'static str, object: &str, error: &dyn std::error::Error)
 ///
 /// # Errors
 /// A map is missing or cannot be written.
-pub fn want(ebpf: &mut Ebpf, wanted: Wanted, steps: &[Step]) -> Result<(), KernelError> {
+pub fn want(ebpf: &mut Ebpf, wanted: TraceConfig, steps: &[Step]) -> Result<(), KernelError> {
     let mut program = [Step::default(); STEPS];
     for (to, from) in program.iter_mut().zip(steps) {
         *to = *from;
@@ -63,9 +63,9 @@ pub fn want(ebpf: &mut Ebpf, wanted: Wanted, steps: &[Step]) -> Result<(), Kerne
     filter.set(0, Value(program), 0).map_err(write)?;
     // Last: with it the programs begin to send.
     let asked = ebpf.map_mut("TRACE_CONFIG").ok_or_else(|| missing("TRACE_CONFIG"))?;
-    let mut asked: Array<_, Value<Wanted>> = Array::try_from(asked).map_err(map)?;
+    let mut asked: Array<_, Value<TraceConfig>> = Array::try_from(asked).map_err(map)?;
     let steps = u32::try_from(steps.len()).unwrap_or(0);
-    asked.set(0, Value(Wanted { steps, ..wanted }), 0).map_err(write)
+    asked.set(0, Value(TraceConfig { steps, ..wanted }), 0).map_err(write)
 }
 
 /// What became of the packets of programs that send to nobody, by reason.
@@ -104,7 +104,7 @@ impl Trace {
     ///
     /// # Errors
     /// A map is missing or cannot be written.
-    pub fn start(live: &mut Live, wanted: Wanted, steps: &[Step]) -> Result<Self, KernelError> {
+    pub fn start(live: &mut Live, wanted: TraceConfig, steps: &[Step]) -> Result<Self, KernelError> {
         let ebpf = live.ebpf();
         let mut take = |name: &'static str| ebpf.take_map(name).ok_or_else(|| missing(name));
         let map = |error: MapError| trouble("open", "the maps of single packets", &error);
