@@ -1,15 +1,15 @@
-//! The layout of the maps between the kernel and the user side: names, capacities, the structs that
-//! user space fills, and the version that changes with any of them.
+//! The layout of the maps that the programs and user space share: names, capacities, the structs that
+//! user space fills, and a version that changes with any of them.
 
 use crate::address::{Address, Mask};
 use crate::counters::{EVENTS, TOTALS};
 use crate::kind::{Class, Direction};
 
-/// Changes whenever the layout of any map changes; pinned maps of another version are refused.
+/// Layout version; pinned maps of another version are refused.
 pub const LAYOUT: u32 = 3;
 
-/// What a map is called in the object. Most as the static is; one of a single value, whose address is part of the
-/// programs, as its section.
+/// A map's name in the object file: the name of its static, or of its section for single values whose address is
+/// part of the programs.
 #[must_use]
 pub const fn map_name(map: &str) -> &str {
     match map.as_bytes() {
@@ -21,97 +21,97 @@ pub const fn map_name(map: &str) -> &str {
     }
 }
 
-/// Devices that can be watched at once: by default, and at most.
+/// Default number of devices that can be watched at once.
 pub const DEFAULT_SLOTS: u32 = 32;
-/// Most device slots that a load may ask for.
+/// Maximum number of devices that can be watched at once.
 pub const MAX_SLOTS: u32 = 512;
-/// Paths that fit by default.
+/// Default number of paths.
 pub const DEFAULT_PATHS: u32 = 16_384;
-/// Most paths that may fit: as many as [`crate::path::PathSet`] can tell apart.
+/// Maximum number of paths: the number of indices that a [`crate::path::PathSet`] word can hold.
 pub const MOST_PATHS: u32 = 1 << 20;
-/// Peers (node addresses) that fit by default.
+/// Default number of peers (node addresses).
 pub const DEFAULT_PEERS: u32 = 8_192;
-/// Pod blocks that fit by default.
+/// Default number of pod blocks.
 pub const DEFAULT_BLOCKS: u32 = 32_768;
-/// Places for tunnel senders that are no known nodes, on each CPU. A power of two.
+/// Slots for unknown peers, per CPU. A power of two.
 pub const UNKNOWN_PEER_SLOTS: u32 = 64;
-/// Places of the table that leads from an interface index to its facts. A power of two, several
-/// times [`MAX_SLOTS`] so that probing stays short.
+/// Size of the hash table from interface index to device facts. A power of two, several times
+/// [`MAX_SLOTS`] so that probing stays short.
 pub const DEVICE_TABLE: u32 = 2_048;
-/// Places that a look-up probes behind the first.
+/// Entries that a look-up probes after the first one.
 pub const DEVICE_PROBES: u32 = 4;
 /// Size classes of the packet-size histogram.
 pub const SIZE_CLASSES: usize = 32;
-/// Sizes from here on share the last class.
+/// Sizes from here on are in the last class.
 pub const SIZE_TABLE: usize = 16_384;
-/// Places for classes in a slot's totals: a power of two not below [`Class::ALL`].
+/// Rows of totals per slot and direction: a power of two not below the number of classes ([`Class::ALL`]).
 pub const CLASS_STRIDE: u32 = 16;
 
-/// What the parser finds at the first byte of a frame.
+/// What starts at the first byte of a frame.
 pub mod link {
-    /// Not a device that can be parsed.
+    /// A link layer that is not supported.
     pub const UNKNOWN: u8 = 0;
     /// An Ethernet header.
     pub const ETHERNET: u8 = 1;
     /// An IP header (tunl0, WireGuard).
     pub const IP: u8 = 2;
-    /// On kernels without the fix for tunl0's ingress (5.10) the data starts at the outer headers;
-    /// the inner ones stand at the skb's network header.
+    /// The data starts at the outer headers; the inner ones are at the skb's network header (tunl0's
+    /// ingress on kernels without the fix, such as 5.10).
     pub const NETWORK_HEADER: u8 = 3;
 }
 
-/// Roles of devices.
+/// Device roles.
 pub mod role {
-    /// Anything else that the user asked for.
+    /// Any other device that the user selected.
     pub const OTHER: u8 = 0;
     /// Carries encapsulated packets.
     pub const UNDERLAY: u8 = 1;
-    /// Encapsulates.
+    /// A tunnel device.
     pub const TUNNEL: u8 = 2;
-    /// Leads to a pod.
+    /// A pod interface (`cali*`).
     pub const WORKLOAD: u8 = 3;
 }
 
-/// What the programs must know of a device. User space fills it; integers in host byte order.
+/// What the programs need to know about a device, filled by user space. Integers in host byte order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct DeviceFacts {
-    /// Interface index; 0 marks a free place.
+    /// Interface index; 0 marks a free entry.
     pub ifindex: u32,
-    /// Bytes, L3.
+    /// MTU, in L3 bytes.
     pub mtu: u32,
-    /// Of a tunnel device: the MTU of its underlay, 0 if not known.
+    /// Tunnel devices: MTU of the underlay; 0 if unknown.
     pub underlay_mtu: u32,
-    /// Of a tunnel device: bytes that it adds to a packet, L3.
+    /// Tunnel devices: L3 bytes that encapsulation adds to a packet.
     pub overhead: u32,
-    /// Of a tunnel device: its VNI, [`crate::path::VNI_NONE`] if it has none.
+    /// Tunnel devices: VNI, or [`crate::path::VNI_NONE`].
     pub vni: u32,
     /// Index into the totals.
     pub slot: u16,
-    /// Of a tunnel device: the underlay's slot.
+    /// Tunnel devices: the underlay's slot.
     pub underlay_slot: u16,
     /// One of [`role`].
     pub role: u8,
-    /// One of [`link`], for packets that enter.
+    /// One of [`link`], for ingress packets.
     pub ingress_link: u8,
-    /// One of [`link`], for packets that leave.
+    /// One of [`link`], for egress packets.
     pub egress_link: u8,
-    /// Of a tunnel device: its [`Class`] as a number.
+    /// Tunnel devices: [`Class`] as a number.
     pub class: u8,
     /// Explicit padding, zero.
     pub reserved: u32,
 }
 
-/// Ports that a set holds at most.
+/// Maximum ports in a set.
 pub const PORTS: usize = 4;
-/// VNIs that count as the node's own, at most.
+/// Maximum VNIs that count as the node's own.
 pub const VNIS: usize = 8;
-/// Prefixes of the coarse pod filter, at most.
+/// Maximum prefixes in the coarse pod filter.
 pub const COARSE: usize = 4;
-/// Different prefix lengths of pod blocks, at most.
+/// Maximum distinct prefix lengths of pod blocks.
 pub const LENGTHS: usize = 4;
 
-/// A prefix of the coarse pod filter: `address & mask == net`, on the word that tells pods apart.
+/// A prefix of the coarse pod filter: `address & mask == net`, on one word of the address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C, align(8))]
 pub struct Coarse {
@@ -125,7 +125,7 @@ impl Coarse {
     /// Matches nothing.
     pub const NOTHING: Self = Self { net: u32::MAX, mask: 0 };
 
-    /// The longest prefix that covers all of these, of those that match something.
+    /// The longest prefix that covers all of these, ignoring those that match nothing.
     #[must_use]
     fn all(prefixes: &[Self]) -> Self {
         let some = prefixes.iter().filter(|prefix| prefix.net & !prefix.mask == 0);
@@ -151,39 +151,40 @@ pub struct Length {
     pub bits: u32,
 }
 
-/// What the programs must know of the node. User space fills it, and replaces it when routes change.
+/// What the programs need to know about the node. User space fills it, and replaces it when routes change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(8))]
 pub struct Config {
-    /// Superset of the IPv4 pod blocks: unused places hold a pair that matches nothing.
+    /// Superset of the IPv4 pod blocks; unused entries match nothing.
     pub coarse4: [Coarse; COARSE],
     /// The same for the first words of IPv6 addresses.
     pub coarse6: [Coarse; COARSE],
-    /// The longest prefix that covers all of `coarse4`, which most external traffic is not in.
+    /// The longest prefix that covers all of `coarse4`; most external traffic is outside it. Set by
     /// [`Config::filtered`].
     pub pods4: Coarse,
     /// The same for `coarse6`.
     pub pods6: Coarse,
-    /// The prefix lengths that occur among pod blocks, longest first.
+    /// The prefix lengths of pod blocks, longest first.
     pub lengths: [Length; LENGTHS],
     /// The node's own VNIs; 0 ends the list.
     pub vnis: [u32; VNIS],
     /// The UDP tunnel that later fragments between nodes most likely belong to, as a [`Class`] number;
-    /// [`Class::None`] where there is none.
+    /// [`Class::None`] if there is none.
     pub fast_udp_class: u32,
     /// The VNI of that tunnel, or [`crate::path::VNI_NONE`].
     pub fast_udp_vni: u32,
-    /// Places for the counters of paths that each CPU has ([`crate::path::HotPath`]).
+    /// Path counters ([`crate::path::HotPath`]) per CPU.
     pub paths: u32,
     /// Explicit padding, zero.
     pub reserved: u32,
-    /// [`Config::port_bit`] of every port below: what has none of them is no tunnel's. [`Config::filtered`].
+    /// [`Config::port_bit`] of every port below; a port without its bit set is not a tunnel port. Set by
+    /// [`Config::filtered`].
     pub port_filter: u64,
     /// UDP destination ports in wire order; 0 ends a list.
     pub vxlan_ports: [u16; PORTS],
-    /// The same for Geneve.
+    /// Geneve ports, as above.
     pub geneve_ports: [u16; PORTS],
-    /// The same for WireGuard; its source port counts too.
+    /// WireGuard ports, as above; they match the source port too.
     pub wireguard_ports: [u16; PORTS],
 }
 
@@ -211,15 +212,15 @@ impl Config {
 }
 
 impl Config {
-    /// The bit of a UDP port, in wire order: on most machines by its upper byte, which is 0 of the ports that floods
-    /// are reflected from.
+    /// The filter bit of a UDP port in wire order. On little-endian machines it depends on the port's upper byte,
+    /// which is 0 for the well-known ports that floods are reflected from.
     #[inline(always)]
     #[must_use]
     pub const fn port_bit(port: u16) -> u64 {
         1 << (port & 63)
     }
 
-    /// The same with what follows from the rest: the filter of its ports, and the prefixes that cover all pods.
+    /// Fills in the derived fields: the port filter and the prefixes that cover all pods.
     #[must_use]
     pub fn filtered(self) -> Self {
         let ports = self.vxlan_ports.iter().chain(&self.geneve_ports).chain(&self.wireguard_ports);
@@ -229,22 +230,22 @@ impl Config {
     }
 }
 
-/// Key of the table of pod blocks.
+/// Key of the pod block table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[repr(C)]
 pub struct BlockKey {
-    /// Masked.
+    /// Network address.
     pub address: Address,
     /// 96 + n for IPv4.
     pub bits: u32,
 }
 
-/// Where a pod block is.
+/// The node and tunnel of a pod block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct BlockFacts {
-    /// The node that the block's route leads to.
+    /// The block's next-hop node.
     pub peer: Address,
     /// VNI of the tunnel that the route uses, or [`crate::path::VNI_NONE`].
     pub vni: u32,
@@ -252,24 +253,24 @@ pub struct BlockFacts {
     pub class: u32,
 }
 
-/// What is known of a peer node, by its address.
+/// What is known about a peer node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct PeerFacts {
-    /// The class that later fragments of UDP between here and there belong to; [`Class::None`] where
-    /// no UDP tunnel leads there.
+    /// Class of later UDP fragments to and from this peer; [`Class::None`] if no UDP tunnel leads to
+    /// it.
     pub udp_class: u32,
     /// The VNI of that tunnel.
     pub vni: u32,
 }
 
-/// Totals of one device, direction and class on one CPU.
+/// Totals for one device, direction and class on one CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(8))]
 pub struct Totals {
     /// By [`crate::counters::Total`].
     pub counters: [u64; TOTALS],
-    /// Packets by size class; the table `SIZE_CLASS` leads from an L3 size to its class.
+    /// Packets by size class; the map `SIZE_CLASS` gives the class of an L3 size.
     pub sizes: [u64; SIZE_CLASSES],
 }
 
@@ -278,7 +279,7 @@ impl Totals {
     pub const ZERO: Self = Self { counters: [0; TOTALS], sizes: [0; SIZE_CLASSES] };
 }
 
-/// Rare events of one device and direction on one CPU, by [`crate::counters::Event`].
+/// Rare events for one device and direction on one CPU, by [`crate::counters::Event`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(8))]
 pub struct Events(pub [u64; EVENTS]);
@@ -288,14 +289,14 @@ impl Events {
     pub const ZERO: Self = Self([0; EVENTS]);
 }
 
-/// Where the totals of a slot, direction and class stand.
+/// Index of the totals for a slot, direction and class.
 #[inline(always)]
 #[must_use]
 pub const fn totals_index(slot: u16, direction: Direction, class: Class) -> u32 {
     (slot as u32 * 2 + direction as u32) * CLASS_STRIDE + class as u32
 }
 
-/// Where the events of a slot and direction stand.
+/// Index of the events for a slot and direction.
 #[inline(always)]
 #[must_use]
 pub const fn events_index(slot: u16, direction: Direction) -> u32 {

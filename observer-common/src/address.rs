@@ -1,7 +1,7 @@
-//! IP addresses as maps hold them.
+//! IP addresses as stored in maps.
 
-/// An IPv6 address, or an IPv4 address mapped into `::ffff:0:0/96` (RFC 4291 §2.5.5.2): four words
-/// exactly as they stand on the wire (network byte order).
+/// An IPv6 address, or an IPv4 address mapped into `::ffff:0:0/96` (RFC 4291 §2.5.5.2), as four words
+/// in network byte order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[repr(C)]
@@ -10,10 +10,10 @@ pub struct Address(pub [u32; 4]);
 const MAPPED: u32 = 0x0000_ffff_u32.to_be();
 
 impl Address {
-    /// `::`, the address of nobody.
+    /// `::`, no address.
     pub const UNSPECIFIED: Self = Self([0; 4]);
 
-    /// The mapped form of an IPv4 address given as it stands on the wire.
+    /// The mapped form of an IPv4 address in network byte order.
     #[inline(always)]
     #[must_use]
     pub const fn from_v4_wire(word: u32) -> Self {
@@ -37,7 +37,7 @@ impl Address {
         ])
     }
 
-    /// The IPv4 address that is mapped here, if one is.
+    /// The IPv4 address, if this is a mapped one.
     #[must_use]
     pub const fn to_v4(self) -> Option<[u8; 4]> {
         match self.0 {
@@ -54,7 +54,7 @@ impl Address {
         [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3], c[0], c[1], c[2], c[3], d[0], d[1], d[2], d[3]]
     }
 
-    /// The address with all bits behind the first `length` (0 to 128) cleared.
+    /// The address with all bits outside the mask cleared.
     #[must_use]
     pub const fn masked(self, mask: &Mask) -> Self {
         Self([self.0[0] & mask.0[0], self.0[1] & mask.0[1], self.0[2] & mask.0[2], self.0[3] & mask.0[3]])
@@ -67,8 +67,8 @@ impl Address {
 pub struct Mask(pub [u32; 4]);
 
 impl Mask {
-    /// The mask of the first `length` bits (more than 128 count as 128). An IPv4 prefix of length n
-    /// is one of 96 + n.
+    /// The mask of the first `length` bits (more than 128 count as 128). For an IPv4 prefix of length n,
+    /// use 96 + n.
     #[must_use]
     pub const fn of(length: u8) -> Self {
         let mut words = [0; 4];
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn masks_cut_where_they_say() {
+    fn masks_keep_the_first_bits() {
         let address = Address::from_v4([10, 244, 3, 0x7f]);
         assert_eq!(address.masked(&Mask::of(96 + 26)), Address::from_v4([10, 244, 3, 0x40]));
         assert_eq!(address.masked(&Mask::of(96)), Address::from_v4([0, 0, 0, 0]));

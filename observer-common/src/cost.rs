@@ -1,22 +1,22 @@
-//! What the programs that measure the cost of encapsulation share with user space.
+//! Structs that the programs of `--cost` share with user space.
 
 use crate::drops::Reasons;
 
-/// Values below this have a bucket of their own; above, each power of two has as many.
+/// Buckets per power of two. Values below have one bucket each.
 pub const SUB_BUCKETS: u32 = 8;
-/// Buckets of a histogram: 240 for values below 2^32, where all others go into the last of them; 256,
-/// so that a mask bounds the index.
+/// Buckets of a histogram: 240 for values below 2^32, the last of which also takes all larger values,
+/// rounded up to 256 so that a mask bounds the index.
 pub const BUCKETS: usize = 256;
-/// Tunnel devices that can be measured at once.
+/// Maximum tunnel devices measured at once.
 pub const COST_SLOTS: u32 = 32;
-/// UDP ports of tunnels.
+/// Maximum UDP ports of tunnels.
 pub const COST_PORTS: usize = 12;
-/// A stretch of work longer than this was interrupted, in ns: a packet takes a hundredth of it.
+/// A longer gap counts as interrupted, in ns. A packet takes about a hundredth of it.
 pub const LONGEST_GAP: u64 = 1_000_000;
-/// The same for a batch of packets: a softirq's budget is 300 of them.
+/// A longer batch counts as interrupted, in ns. A softirq's budget is 300 packets.
 pub const LONGEST_BATCH: u64 = 10_000_000;
 
-/// The bucket of a value: eight to each power of two, so that a bucket is at most an eighth wide.
+/// The bucket of a value. A bucket's width is at most an eighth of its lower bound.
 #[inline(always)]
 #[must_use]
 pub const fn bucket(value: u64) -> u32 {
@@ -24,7 +24,7 @@ pub const fn bucket(value: u64) -> u32 {
         return value as u32;
     }
     let value = if value > 0xffff_ffff { 0xffff_ffff } else { value as u32 };
-    // Found by halves: BPF has no instruction that counts zeros, and the verifier walks no loop.
+    // Binary search without a loop: BPF has no instruction to count leading zeros.
     let mut rest = value;
     let mut power = 0;
     if rest >= 1 << 16 {
@@ -49,7 +49,7 @@ pub const fn bucket(value: u64) -> u32 {
     (power - 2) * SUB_BUCKETS + ((value >> (power - 3)) & (SUB_BUCKETS - 1))
 }
 
-/// The smallest value of a bucket.
+/// The smallest value in a bucket.
 #[must_use]
 pub const fn lower_bound(bucket: u32) -> u64 {
     if bucket < SUB_BUCKETS {
@@ -59,7 +59,7 @@ pub const fn lower_bound(bucket: u32) -> u64 {
     ((SUB_BUCKETS + bucket % SUB_BUCKETS) as u64) << (power - 3)
 }
 
-/// Where the kernel at hand keeps what is read of its structs, in bytes, and what to measure.
+/// Byte offsets of the kernel struct fields that are read, and what to measure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct CostConfig {
@@ -95,16 +95,15 @@ pub struct CostConfig {
     pub sk_local6: u32,
     /// `tcp_sock.srtt_us`.
     pub tcp_srtt: u32,
-    /// The network namespace that is watched.
+    /// Inode of the watched network namespace.
     pub netns: u32,
-    /// All this is at work during one of so many parts of the time, and one of so many round-trip times
-    /// is read.
+    /// Sampling factor N: measuring is active 1/N of the time, and one in N round-trip times is read.
     pub sample: u32,
-    /// What one gap between two programs costs by itself, in ns.
+    /// Overhead of the measurement per gap, in ns.
     pub probe: u32,
-    /// `sk_buff.ip_summed`, a field of two bits: its byte.
+    /// `sk_buff.ip_summed`, a two-bit field: its byte.
     pub skb_summed: u32,
-    /// How far its bits stand from the lowest of that byte.
+    /// Position of its lower bit in that byte.
     pub summed_shift: u32,
     /// `sk_buff.network_header`, counted from `head`.
     pub skb_network: u32,
@@ -118,23 +117,23 @@ pub struct CostConfig {
     pub reserved: u32,
     /// UDP destination ports of tunnels in wire order; 0 ends the list.
     pub ports: [u16; COST_PORTS],
-    /// Reasons for drops that say nothing of the way.
+    /// Drop reasons that do not concern the path.
     pub ignored: Reasons,
 }
 
-/// Work that was measured for one tunnel device and direction.
+/// Time spent on the packets of one tunnel device and direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct SpanStats {
-    /// Buffers: what the kernel handles at once, of one or more packets.
+    /// Skbs, each with one or more packets.
     pub skbs: u64,
-    /// Packets, segments counted one by one.
+    /// Packets; segments count separately.
     pub packets: u64,
-    /// Time, as the clock gave it, in ns.
+    /// Measured time, in ns.
     pub time: u64,
-    /// Gaps between programs that the time consists of.
+    /// Number of gaps between programs that add up to the time.
     pub gaps: u64,
-    /// Buffers by time in ns, already without the gaps' own cost.
+    /// Skbs by time in ns, less the measurement's overhead.
     pub buckets: [u64; BUCKETS],
 }
 
@@ -143,31 +142,31 @@ impl SpanStats {
     pub const ZERO: Self = Self { skbs: 0, packets: 0, time: 0, gaps: 0, buckets: [0; BUCKETS] };
 }
 
-/// What became of buffers that a tunnel device was given with work left for the hardware, on one CPU.
+/// What happened to skbs that entered a tunnel device with segmentation or checksum offload pending, on one CPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct OffloadStats {
-    /// Buffers of several segments that came whole to a device that is no tunnel.
+    /// GSO skbs that reached a device other than a tunnel unsegmented.
     pub whole: u64,
-    /// Those that the kernel cut into segments before.
+    /// GSO skbs that the kernel segmented before that.
     pub cut: u64,
-    /// The packets that these became.
+    /// Packets that those were segmented into.
     pub segments: u64,
     /// Single packets whose checksum was left to such a device.
     pub left: u64,
-    /// Single packets whose checksum the kernel computed before.
+    /// Single packets whose checksum the kernel computed before that.
     pub summed: u64,
 }
 
-/// What was seen of TCP connections with one peer over one encapsulation.
+/// TCP statistics for one peer and encapsulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct TcpStats {
-    /// Smoothed round-trip times that were read.
+    /// Number of smoothed round-trip times read.
     pub samples: u64,
     /// Their sum, in µs.
     pub sum: u64,
-    /// Segments sent again.
+    /// Retransmitted segments.
     pub retransmits: u64,
     /// Round-trip times by µs.
     pub buckets: [u32; BUCKETS],
@@ -178,92 +177,92 @@ impl TcpStats {
     pub const ZERO: Self = Self { samples: 0, sum: 0, retransmits: 0, buckets: [0; BUCKETS] };
 }
 
-/// Drops are counted by these together.
+/// Key of the drop counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(C)]
 pub struct DropKey {
-    /// The place of the peer and its encapsulation, as with [`TcpStats`].
-    pub place: u32,
+    /// Index of the peer and its encapsulation, as for [`TcpStats`].
+    pub path: u32,
     /// [`crate::kind::Direction`]: egress to the peer, ingress from it.
     pub direction: u32,
-    /// The kernel's number of its reason; [`NO_REASON`] where it gives none.
+    /// Drop reason number, or [`NO_REASON`].
     pub reason: u32,
 }
 
-/// The kernel gives no reasons (before Linux 5.17).
+/// The kernel has no drop reasons (before Linux 5.17).
 pub const NO_REASON: u32 = u32::MAX;
 
-/// What could not be measured, on one CPU.
+/// Measurements that had to be discarded, on one CPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Discarded {
-    /// Packets that entered a tunnel device and did not come to an underlay's queue as the same buffer.
+    /// Packets that entered a tunnel device and did not reach an underlay's queue in the same skb.
     pub unsent: u64,
-    /// Tunnel packets that came and did not arrive at a tunnel device.
+    /// Tunnel packets that were received but did not reach a tunnel device.
     pub undelivered: u64,
-    /// Stretches of work that were interrupted for long.
+    /// Gaps and batches that took too long, so were interrupted.
     pub interrupted: u64,
-    /// Fields of the kernel that could not be read.
+    /// Kernel struct fields that could not be read.
     pub unreadable: u64,
-    /// Drops that the table had no room for.
+    /// Drops that did not fit into the table.
     pub uncounted: u64,
 }
 
-/// Where a buffer with work for the hardware is.
+/// Where an skb with pending offload work is.
 pub mod stage {
-    /// Nowhere: there is none.
+    /// No such skb.
     pub const NONE: u32 = 0;
-    /// It has segments: in a device's queue.
+    /// A GSO skb in a device's queue.
     pub const SEGMENTS_QUEUED: u32 = 1;
-    /// It has segments: in a tunnel device.
+    /// A GSO skb in a tunnel device.
     pub const SEGMENTS_INSIDE: u32 = 2;
-    /// It has segments: given whole to another device. Counted when it is known that it goes no further.
+    /// A GSO skb passed on unsegmented to another device. Counted once that device turns out to be the last.
     pub const SEGMENTS_GIVEN: u32 = 3;
-    /// It lacks its checksum: in a device's queue or a tunnel device.
+    /// An skb with its checksum pending, in a device's queue or a tunnel device.
     pub const SUM_MISSING: u32 = 4;
-    /// It lacks its checksum: given so to another device. Counted when it is known that it goes no further.
+    /// An skb passed on to another device with its checksum pending. Counted once that device turns out to be the last.
     pub const SUM_LEFT: u32 = 5;
 }
 
-/// What a CPU is busy with at the moment, and what it spent in network softirqs.
+/// What a CPU is working on, and the time it has spent in network softirqs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct AtWork {
-    /// The buffer in a tunnel device's transmission; 0: none.
+    /// The skb that a tunnel device is transmitting; 0 if none.
     pub skb: u64,
-    /// When that began.
+    /// When that transmission started.
     pub begun: u64,
-    /// When the last stretch of the batch in hand began.
+    /// When the last gap of the current batch started.
     pub last: u64,
-    /// When the batch began.
+    /// When the batch started.
     pub first: u64,
-    /// The batch's time so far.
+    /// Time measured for the batch so far.
     pub pending: u64,
-    /// Buffers and packets of it.
+    /// Skbs in the batch.
     pub skbs: u32,
-    /// See above.
+    /// Packets in the batch.
     pub packets: u32,
-    /// Gaps of it.
+    /// Gaps in the batch.
     pub gaps: u32,
-    /// The stretch since `last` belongs to a tunnel packet.
+    /// Whether the gap since `last` belongs to a tunnel packet.
     pub ours: u32,
-    /// The transmission's tunnel device.
+    /// The slot of the transmitting tunnel device.
     pub slot: u32,
-    /// The transmission's packets.
+    /// Packets in that transmission.
     pub sending: u32,
-    /// Packets of the buffer in `held`.
+    /// Packets in the skb `held`.
     pub held_packets: u32,
-    /// Its tunnel device.
+    /// The slot of its tunnel device.
     pub held_slot: u32,
     /// Where it is: one of [`stage`].
     pub held_stage: u32,
     /// Zero.
     pub reserved: u32,
-    /// A buffer on its way through a tunnel device, with work for the hardware; 0: none.
+    /// An skb with pending offload work on its way through a tunnel device; 0 if none.
     pub held: u64,
-    /// When the softirq in hand began; 0: none.
+    /// When the current softirq started; 0 if none.
     pub softirq: u64,
-    /// Time in NET_TX and NET_RX softirqs, in ns: what was seen, times the sample.
+    /// Time in NET_TX and NET_RX softirqs, in ns: the sampled time multiplied by the sampling factor.
     pub softirqs: [u64; 2],
 }
 
@@ -272,7 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_value_lies_in_its_bucket() {
+    fn every_value_is_in_its_bucket() {
         for value in (0..5000).chain((12..32).flat_map(|power| {
             let at = 1_u64 << power;
             [at - 1, at, at + 1, at + at / 3]
@@ -286,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_is_an_eighth_wide_at_most() {
+    fn buckets_are_at_most_an_eighth_wide() {
         for index in SUB_BUCKETS..240 {
             let (from, to) = (lower_bound(index), lower_bound(index + 1));
             assert!((to - from) * 8 <= from, "bucket {index}: {from} to {to}");

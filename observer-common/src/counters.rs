@@ -1,17 +1,17 @@
-//! The counters, once for all: their index in the kernel's arrays, their label in every view, and how
-//! the values of several CPUs become one.
+//! All counters: their index in the maps, their label in every view, and how the values of several
+//! CPUs are merged.
 
-/// How the values of several CPUs (or of several sources) become one.
+/// How the values of several CPUs or sources are merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Merge {
     /// They are added.
     Sum,
-    /// The largest counts.
+    /// The largest is kept.
     Max,
 }
 
 impl Merge {
-    /// Adds one more value.
+    /// Merges in one more value.
     pub const fn add(self, sum: &mut u64, value: u64) {
         match self {
             Self::Sum => *sum += value,
@@ -20,7 +20,7 @@ impl Merge {
         }
     }
 
-    /// What was added since `earlier`; a maximum stays as it is.
+    /// The increase since `earlier`; a maximum is returned unchanged.
     #[must_use]
     pub const fn since(self, later: u64, earlier: u64) -> u64 {
         match self {
@@ -37,20 +37,20 @@ macro_rules! counters {
         #[repr(usize)]
         pub enum $set { $( $(#[$cdoc])* $name ),* }
 
-        /// How many counters the set has.
+        /// Number of counters in the set.
         pub const $len: usize = [$( $set::$name ),*].len();
 
         impl $set {
-            /// Every counter, in the order of the indices.
+            /// Every counter, in index order.
             pub const ALL: [Self; $len] = [$( Self::$name ),*];
 
-            /// The word that every view uses.
+            /// The label used by every view.
             #[must_use]
             pub const fn label(self) -> &'static str {
                 match self { $( Self::$name => $label ),* }
             }
 
-            /// How the values of several CPUs become one.
+            /// How the values of several CPUs are merged.
             #[must_use]
             pub const fn merge(self) -> Merge {
                 match self { $( Self::$name => counters!(@merge $($merge)?) ),* }
@@ -62,13 +62,13 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Totals of one device, direction and [`crate::kind::Class`].
+    /// Totals for one device, direction and [`crate::kind::Class`].
     ///
-    /// The first eight share the one cache line that every packet touches.
+    /// The first eight share the cache line that every packet touches.
     Total, TOTALS {
         /// Packets on the wire: segments, not super-packets.
         Packets = "packets";
-        /// Link-layer bytes of those packets.
+        /// Link-layer bytes.
         WireBytes = "wire_bytes";
         /// Bytes from the outer IP header on.
         L3Bytes = "l3_bytes";
@@ -78,14 +78,14 @@ counters! {
         Aggregates = "aggregates";
         /// Packets whose L3 size exceeds the device's MTU.
         Oversized = "oversized";
-        /// Packets that leave through this tunnel device and exceed the underlay's MTU with its
-        /// overhead, DF clear.
+        /// Packets sent into this tunnel device that exceed the underlay's MTU once encapsulated, with
+        /// DF clear.
         WouldFragment = "would_fragment";
-        /// The same with DF set (or IPv6).
+        /// The same with DF set, or IPv6.
         WouldDrop = "would_drop";
-        /// Bytes of headers that exist only because packets were fragmented.
+        /// Bytes of headers added by fragmentation.
         FragmentationOverheadBytes = "fragmentation_overhead_bytes";
-        /// The largest packet's L3 size.
+        /// L3 size of the largest packet.
         Largest = "largest_bytes", Max;
         /// Fragments by layer, family and position.
         OuterV4First = "outer_ipv4_first";
@@ -115,31 +115,31 @@ counters! {
         InnerV6Last = "inner_ipv6_last";
         /// See above.
         InnerV6Atomic = "inner_ipv6_atomic";
-        /// Tunnel packets whose inner packet is itself a tunnel packet; only one level is read.
+        /// Tunnel packets whose inner packet is a tunnel packet too; only one level is read.
         Nested = "nested";
-        /// Tunnel packets from or to an address that is no known node.
+        /// Tunnel packets from or to an address that is not a known node.
         UnknownPeer = "unknown_peer";
         /// VXLAN or Geneve packets with a VNI that none of the node's devices uses.
         UnknownVni = "unknown_vni";
         /// Tunnel packets whose inner frame is not IP (ARP, for example).
         InnerNonIp = "inner_non_ip";
-        /// VXLAN packets in the generic protocol extension's form (the P flag).
+        /// VXLAN-GPE packets (P flag set).
         VxlanGpe = "vxlan_gpe";
     }
 }
 
 counters! {
-    /// Rare events of one device and direction.
+    /// Rare events for one device and direction.
     Event, EVENTS {
-        /// ICMPv4 type 3 code 4.
+        /// PTB messages: ICMPv4 type 3 code 4.
         PtbV4 = "ptb_icmpv4";
-        /// ICMPv6 type 2.
+        /// PTB messages: ICMPv6 type 2.
         PtbV6 = "ptb_icmpv6";
-        /// Packets of known peers whose path found no room in the table.
+        /// Packets of known peers whose path did not fit into the table.
         PathOverflow = "path_overflow";
-        /// Packets of unknown tunnel senders that found no room in the table of unknown peers.
+        /// Packets of unknown peers that did not fit into their table.
         UnknownPeerOverflow = "unknown_peer_overflow";
-        /// Malformed packets, by the reason that [`crate::packet::Malformed`] numbers.
+        /// Malformed packets, by [`crate::packet::Malformed`] reason.
         TruncatedLink = "truncated_link";
         /// See [`crate::packet::Malformed`].
         TooManyVlans = "too_many_vlans";
@@ -185,8 +185,8 @@ counters! {
 }
 
 counters! {
-    /// Counters of one path. The first [`crate::path::HOT_COUNTERS`] share a cache line with the key, and are all that
-    /// most packets touch.
+    /// Counters of one path. The first [`crate::path::HOT_COUNTERS`] share a cache line with the key; most packets
+    /// touch only these.
     PathCounter, PATH_COUNTERS {
         /// Packets on the wire.
         Packets = "packets";
@@ -196,13 +196,13 @@ counters! {
         L3Bytes = "l3_bytes";
         /// L3 bytes of the innermost IP packet.
         InnerBytes = "inner_bytes";
-        /// The largest packet's L3 size.
+        /// L3 size of the largest packet.
         Largest = "largest_bytes", Max;
         /// Packets whose L3 size exceeds the device's MTU.
         Oversized = "oversized";
-        /// Packets on their way into this path's tunnel that would be fragmented by it.
+        /// Packets sent into this path's tunnel that it would fragment.
         WouldFragment = "would_fragment";
-        /// Packets on their way into this path's tunnel that would be dropped by it.
+        /// Packets sent into this path's tunnel that it would drop.
         WouldDrop = "would_drop";
         /// Outer fragments.
         OuterFirst = "outer_first";
@@ -210,22 +210,22 @@ counters! {
         OuterMiddle = "outer_middle";
         /// Outer fragments.
         OuterLast = "outer_last";
-        /// Fragments of the inner packets.
+        /// Inner fragments.
         Inner = "inner_fragments";
-        /// Bytes of headers that exist only because packets were fragmented.
+        /// Bytes of headers added by fragmentation.
         FragmentationOverheadBytes = "fragmentation_overhead_bytes";
         /// PTB messages that quote a packet of this path.
         Ptb = "ptb";
-        /// The MTU of the last of them on each CPU; of several CPUs the largest.
+        /// MTU in the last PTB message on each CPU; the largest of all CPUs.
         PtbMtu = "ptb_mtu", Max;
         /// Super-packets.
         Aggregates = "aggregates";
     }
 }
 
-/// The first counter of the malformed reasons in [`Event`].
+/// The first malformed reason in [`Event`].
 pub const FIRST_REASON: usize = Event::TruncatedLink as usize;
-/// How many malformed reasons there are.
+/// Number of malformed reasons.
 pub const REASONS: usize = EVENTS - FIRST_REASON;
 
 #[cfg(test)]
@@ -234,7 +234,7 @@ mod tests {
     use crate::packet::Malformed;
 
     #[test]
-    fn reasons_and_events_have_the_same_order() {
+    fn malformed_reasons_and_events_have_the_same_order() {
         for reason in Malformed::ALL {
             let event = Event::ALL[FIRST_REASON + *reason as usize - 1];
             assert_eq!(event.label(), reason.label());

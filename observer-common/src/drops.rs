@@ -1,28 +1,28 @@
-//! What the kernel's drops are judged by: which reasons, at which places, and where the fields of the
-//! kernel's structs stand. User space fills it from the running kernel's own type information and symbols.
+//! Which kernel drops are reported: their reasons, the code they happen in, and the offsets of kernel struct
+//! fields. User space fills it from the running kernel's BTF and symbols.
 
-/// Reasons that are told apart: numbers below. Those of subsystems have higher ones, and are none of ours.
+/// Drop reasons below this number are distinguished. Those of subsystems are above and are not reported.
 pub const REASONS: usize = 256;
-/// Stretches of the kernel's code, at most.
-pub const PLACES: usize = 64;
+/// Maximum number of code ranges.
+pub const RANGES: usize = 64;
 
-/// `SKB_DST_NOREF`: the lowest bit of a buffer's route says who owns it.
+/// `SKB_DST_NOREF`: a flag in the lowest bit of `_skb_refdst`.
 pub const NOREF: u64 = 1;
 
-/// A stretch of the kernel's code.
+/// A range of kernel code addresses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct AddressRange {
-    /// Its first address.
+    /// First address.
     pub start: u64,
-    /// The first behind it.
+    /// First address after it.
     pub end: u64,
 }
 
 /// A set of reasons.
 pub type Reasons = [u64; REASONS / 64];
 
-/// What the program at `kfree_skb` must know. Offsets in bytes.
+/// What the program at `kfree_skb` needs to know. Offsets in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct DropConfig {
@@ -56,20 +56,20 @@ pub struct DropConfig {
     pub net_inum: u32,
     /// The inode of the watched network namespace.
     pub netns: u32,
-    /// How many of the places are given.
-    pub places: u32,
-    /// Reasons that are told of at every watched device.
+    /// Number of valid entries in `ranges`.
+    pub range_count: u32,
+    /// Reasons reported at every watched device.
     pub anywhere: Reasons,
-    /// Reasons that are told of at tunnel devices.
+    /// Reasons reported at tunnel devices only.
     pub at_tunnels: Reasons,
-    /// Reasons that say nothing: told of where one of the places dropped the packet.
+    /// Unspecific reasons: reported if code in one of the ranges dropped the packet.
     pub vague: Reasons,
-    /// The places.
-    pub place: [AddressRange; PLACES],
+    /// Code ranges.
+    pub ranges: [AddressRange; RANGES],
 }
 
 impl DropConfig {
-    /// Nothing is told of.
+    /// Nothing is reported.
     pub const NOTHING: Self = Self {
         skb_dev: 0,
         skb_head: 0,
@@ -86,11 +86,11 @@ impl DropConfig {
         dev_net: 0,
         net_inum: 0,
         netns: 0,
-        places: 0,
+        range_count: 0,
         anywhere: [0; REASONS / 64],
         at_tunnels: [0; REASONS / 64],
         vague: [0; REASONS / 64],
-        place: [AddressRange { start: 0, end: 0 }; PLACES],
+        ranges: [AddressRange { start: 0, end: 0 }; RANGES],
     };
 }
 
@@ -98,11 +98,11 @@ impl DropConfig {
 #[inline(always)]
 #[must_use]
 pub const fn has(set: &Reasons, reason: u32) -> bool {
-    // Masked for the verifier, which follows no comparison through a shift.
+    // Masked for the verifier, which does not track bounds through a shift.
     reason < REASONS as u32 && set[(reason as usize >> 6) & (REASONS / 64 - 1)] >> (reason & 63) & 1 != 0
 }
 
-/// The same set with a reason more; numbers that do not fit are left out.
+/// The set with one more reason; reasons at or above [`REASONS`] are ignored.
 #[must_use]
 pub const fn with(mut set: Reasons, reason: u32) -> Reasons {
     if reason < REASONS as u32 {
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sets_hold_what_was_put_in() {
+    fn sets_contain_the_added_reasons() {
         let set = with(with(with([0; REASONS / 64], 2), 93), 70_000);
         assert!((0..100_000).filter(|reason| has(&set, *reason)).eq([2, 93]));
     }

@@ -1,7 +1,7 @@
-//! What `observer trace` is told of single packets, and how the kernel side decides which.
+//! Events of `observer trace`: single packets, and how the programs select them.
 //!
-//! An [`Event`] says where and why; the packet's first bytes follow it, and user space reads them with
-//! the same parser, so that nothing is decoded twice.
+//! An [`Event`] has the device, the direction and the reasons. The packet's first bytes follow it; user
+//! space decodes them with the same parser.
 
 use crate::abi::role;
 use crate::account::{Observation, Site};
@@ -9,9 +9,9 @@ use crate::address::Address;
 use crate::kind::{Class, Direction};
 use crate::packet::{Ip, Packet, Position, ipproto};
 
-macro_rules! whys {
+macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $label:literal;)*) => {
-        /// Why a packet is told of. Several reasons may hold for one packet.
+        /// Why a packet is reported. A packet may have several reasons.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         #[repr(u8)]
         pub enum Why {
@@ -19,11 +19,11 @@ macro_rules! whys {
         }
 
         impl Why {
-            /// Every reason, the most telling first: the first that holds is the one whose rate limit
-            /// a packet counts for.
+            /// Every reason, the most specific first. A packet counts towards the rate limit of its first
+            /// reason.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
-            /// The word that every view uses.
+            /// The label used by every view.
             #[must_use]
             pub const fn label(self) -> &'static str {
                 match self { $(Self::$name => $label),* }
@@ -32,55 +32,55 @@ macro_rules! whys {
     };
 }
 
-whys! {
-    /// The kernel dropped it.
+reasons! {
+    /// The kernel dropped the packet.
     Drop = 7, "drop";
-    /// It must not be fragmented and does not fit through its tunnel.
+    /// It does not fit through its tunnel and must not be fragmented.
     WouldDrop = 0, "would-drop";
-    /// It does not fit through its tunnel unless it is fragmented.
+    /// It does not fit through its tunnel without fragmentation.
     WouldFragment = 1, "would-fragment";
-    /// It holds an ICMP message "too big".
+    /// It is a PTB message.
     Ptb = 2, "ptb";
     /// It is larger than the MTU of the device.
     Oversized = 3, "oversized";
     /// The outer or the inner packet is a fragment.
     Fragment = 4, "fragment";
-    /// A tunnel packet whose far end or VNI the node does not know.
+    /// A tunnel packet with an unknown peer or VNI.
     UnknownTunnel = 5, "unknown-tunnel";
-    /// It could not be parsed to its end.
+    /// It could not be parsed completely.
     Malformed = 6, "malformed";
 }
 
-/// How many reasons there are.
+/// Number of reasons.
 pub const WHYS: usize = Why::ALL.len();
 
 impl Why {
-    /// Its bit in a set.
+    /// The reason's bit in a set.
     #[inline(always)]
     #[must_use]
     pub const fn bit(self) -> u32 {
         1 << self as u32
     }
 
-    /// Its place among [`Why::ALL`], where its rate is counted.
+    /// The reason's index in [`Why::ALL`], which is also that of its [`Flow`].
     #[inline(always)]
     #[must_use]
-    pub const fn place(self) -> u32 {
-        let mut place = 0;
-        while place < WHYS && Self::ALL[place] as u32 != self as u32 {
-            place += 1;
+    pub const fn index(self) -> u32 {
+        let mut index = 0;
+        while index < WHYS && Self::ALL[index] as u32 != self as u32 {
+            index += 1;
         }
-        place as u32
+        index as u32
     }
 }
 
-/// The direction of a packet that the kernel dropped: it was on no device's way.
+/// The direction of dropped packets: they did not cross a device.
 pub const UNKNOWN_DIRECTION: u8 = 2;
 
-/// Which reasons hold, as a set of [`Why::bit`].
+/// The reasons to report an observed packet, as a set of [`Why::bit`].
 #[inline(always)]
 #[must_use]
-pub fn whys(seen: &Observation) -> u32 {
+pub fn reasons(seen: &Observation) -> u32 {
     let (parsed, verdict) = (&seen.parsed, &seen.verdict);
     let mut set = 0;
     if verdict.too_big_for_tunnel != 0 {
@@ -104,11 +104,11 @@ pub fn whys(seen: &Observation) -> u32 {
     set
 }
 
-/// Reasons of which some may hold of a frame that was looked at, before the node's tables are asked: what a
-/// frame is counted as is no reason, and of those that need a table most frames can have none.
+/// A superset of [`reasons`] that is known once a frame has been classified, without any table look-up. It is empty
+/// for most frames.
 #[inline(always)]
 #[must_use]
-pub fn possible(seen: &Observation, site: &Site<'_>) -> u32 {
+pub fn possible_reasons(seen: &Observation, site: &Site<'_>) -> u32 {
     let (parsed, device) = (&seen.parsed, site.device);
     let mut set = 0;
     if device.role == role::TUNNEL {
@@ -131,12 +131,12 @@ pub fn possible(seen: &Observation, site: &Site<'_>) -> u32 {
     set
 }
 
-/// Bytes of a packet that follow an event: enough for every header that is read.
+/// Bytes of a packet that follow an event by default: enough for all headers.
 pub const SNAP: usize = 512;
-/// The same where more are asked for, at most: a jumbo frame and some.
+/// Maximum bytes of a packet that may follow an event: more than a jumbo frame.
 pub const LONGEST_SNAP: usize = 16_384;
 
-/// One packet. Integers in host byte order, but for the address.
+/// A reported packet. Integers are in host byte order, except in the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Event {
@@ -146,23 +146,23 @@ pub struct Event {
     pub why: u32,
     /// Interface index.
     pub ifindex: u32,
-    /// Length of the skb, all segments together, in bytes.
+    /// Length of the skb with all its segments, in bytes.
     pub length: u32,
-    /// The skb's segments; 0 where only `gso_size` is known.
+    /// Segments of the skb; 0 if only `gso_size` is known.
     pub gso_segs: u32,
-    /// Payload bytes of each segment, 0 where there is one.
+    /// Payload bytes per segment; 0 for a single packet.
     pub gso_size: u32,
     /// Packets on the wire.
     pub segments: u32,
-    /// L3 size of the largest of them, bytes.
+    /// L3 size of the largest packet, in bytes.
     pub largest: u32,
-    /// MTU of the device, bytes.
+    /// MTU of the device, in bytes.
     pub mtu: u32,
-    /// What fits through the tunnel, bytes; 0 at devices that are none.
+    /// Largest inner packet that fits through the tunnel, in bytes; 0 if not a tunnel device.
     pub tunnel_mtu: u32,
     /// VNI, or [`crate::path::VNI_NONE`].
     pub vni: u32,
-    /// Bytes of the packet that follow.
+    /// Number of packet bytes that follow.
     pub captured: u32,
     /// The device's slot.
     pub slot: u16,
@@ -172,21 +172,21 @@ pub struct Event {
     pub class: u8,
     /// [`crate::packet::Malformed`] as a number.
     pub malformed: u8,
-    /// A VLAN tag stands beside the data.
+    /// The skb has an accelerated VLAN tag, which is not in the data.
     pub tag_beside: u8,
-    /// One of [`crate::abi::link`]: what the bytes start with.
+    /// What the bytes start with: one of [`crate::abi::link`].
     pub link: u8,
-    /// Bit 0: the far end is no known node. Bit 1: the VNI is none of the node's.
+    /// Bit 0: unknown peer. Bit 1: unknown VNI.
     pub unknown: u8,
-    /// The peer node, [`Address::UNSPECIFIED`] where none is known.
+    /// The peer node, or [`Address::UNSPECIFIED`].
     pub peer: Address,
-    /// Of a VLAN tag beside the data: its priority and id.
+    /// Priority and id of the accelerated VLAN tag.
     pub vlan_tci: u16,
-    /// See above: its Ethertype, in host byte order.
+    /// Ethertype of that tag, in host byte order.
     pub vlan_protocol: u16,
-    /// Where the kernel dropped it; 0 where it did not.
+    /// Address of the code that dropped the packet; 0 if it was not dropped.
     pub location: u64,
-    /// The kernel's number of the reason; its meaning is the running kernel's own.
+    /// Drop reason number, which is specific to the running kernel.
     pub reason: u32,
     /// Explicit padding.
     pub reserved: u32,
@@ -195,69 +195,69 @@ pub struct Event {
 const _: () = assert!(size_of::<Event>() == 96);
 const _: () = assert!(Direction::Ingress as u8 == 0 && Direction::Egress as u8 == 1);
 
-/// What user space asks for; without it nothing is told.
+/// What to report. Zeros, the initial value, report nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub struct Wanted {
+pub struct TraceConfig {
     /// Reasons, by [`Why::bit`].
     pub why: u32,
-    /// Bytes of each packet that are wanted, at most [`LONGEST_SNAP`]. What is above [`SNAP`] needs the
-    /// larger buffers, one for each CPU.
+    /// Bytes of each packet to copy, at most [`LONGEST_SNAP`]. More than [`SNAP`] needs the larger per-CPU
+    /// buffers.
     pub snap: u32,
-    /// Nanoseconds between two events of a reason on a CPU, in the long run; 0 for no limit.
+    /// Average nanoseconds between events with the same reason on one CPU; 0 for no limit.
     pub every: u64,
-    /// How many may come at once.
+    /// Events that may be sent in a burst.
     pub burst: u32,
-    /// Steps of the filter; 0 for none.
+    /// Number of filter steps; 0 for no filter.
     pub steps: u32,
 }
 
-/// What became of events of one reason on one CPU.
+/// Rate limit and counters for events with one reason on one CPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Flow {
-    /// When the next is due at the earliest if none may come at once: `CLOCK_MONOTONIC`.
+    /// When the bucket is full again, in nanoseconds of `CLOCK_MONOTONIC`.
     pub due: u64,
-    /// Sent.
+    /// Events sent.
     pub sent: u64,
-    /// Kept back by the rate limit.
+    /// Events suppressed by the rate limit.
     pub suppressed: u64,
-    /// Lost: the ring buffer was full.
+    /// Events lost because the ring buffer was full.
     pub lost: u64,
 }
 
 impl Flow {
-    /// Whether one more may be sent at `now`: a token bucket, kept as the time at which it is full again
-    /// (the generic cell rate algorithm).
+    /// Whether the rate limit admits another event at `now`: a token bucket that stores the time at which it is full
+    /// again (generic cell rate algorithm).
     #[inline(always)]
-    pub fn may(&mut self, now: u64, wanted: &Wanted) -> bool {
-        if wanted.every == 0 {
+    pub fn admit(&mut self, now: u64, config: &TraceConfig) -> bool {
+        if config.every == 0 {
             return true;
         }
         let due = if self.due > now { self.due } else { now };
-        if due - now > wanted.every * u64::from(wanted.burst.saturating_sub(1)) {
+        if due - now > config.every * u64::from(config.burst.saturating_sub(1)) {
             self.suppressed += 1;
             return false;
         }
-        self.due = due + wanted.every;
+        self.due = due + config.every;
         true
     }
 }
 
-/// Steps of a filter, at most.
+/// Maximum filter steps.
 pub const STEPS: usize = 64;
-/// Values that a filter may look at, four words each.
+/// Values available to a filter, four words each.
 pub const VALUES: usize = 16;
 
-/// Where values stand among [`Fields`].
+/// Indices into [`Fields`].
 pub mod field {
-    /// Outer source, destination, then inner.
+    /// Outer source address.
     pub const OUTER_SOURCE: u8 = 0;
-    /// See above.
+    /// Outer destination address.
     pub const OUTER_DESTINATION: u8 = 1;
-    /// See above.
+    /// Inner source address.
     pub const INNER_SOURCE: u8 = 2;
-    /// See above.
+    /// Inner destination address.
     pub const INNER_DESTINATION: u8 = 3;
     /// The peer node.
     pub const PEER: u8 = 4;
@@ -267,47 +267,47 @@ pub mod field {
     pub const PROTOCOLS: u8 = 6;
     /// Outer and inner IP id, VNI, class.
     pub const IDS: u8 = 7;
-    /// Slot of the device, direction, largest packet, DF (1 or 0).
+    /// Device slot, direction, largest L3 size, DF (1 or 0).
     pub const PLACE: u8 = 8;
 }
 
-/// What a filter looks at.
+/// The values a filter can test.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(8))]
 pub struct Fields(pub [[u32; 4]; VALUES]);
 
-/// What a step does.
+/// Filter operations on a stack of results.
 pub mod step {
-    /// Pushes whether `value & mask == operand`, on all four words.
+    /// Pushes whether `value & mask == operand` in all four words.
     pub const EQUAL: u32 = 0;
-    /// Pushes whether the one word that `mask` leaves is greater than `operand[0]`.
+    /// Pushes whether the word selected by `mask` is greater than `operand[0]`.
     pub const GREATER: u32 = 1;
-    /// The same for less.
+    /// Pushes whether the word selected by `mask` is less than `operand[0]`.
     pub const LESS: u32 = 2;
-    /// Replaces the two results on top by their conjunction.
+    /// Replaces the top two results with their conjunction.
     pub const AND: u32 = 3;
-    /// The same for the disjunction.
+    /// Replaces the top two results with their disjunction.
     pub const OR: u32 = 4;
-    /// Negates the result on top.
+    /// Negates the top result.
     pub const NOT: u32 = 5;
 }
 
-/// One step of a filter: a comparison, or what joins two.
+/// One step of a filter: a comparison or a logical operator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Step {
-    /// One of [`step`].
+    /// The operation: one of [`step`].
     pub what: u32,
-    /// One of [`field`].
+    /// The value: one of [`field`].
     pub field: u32,
-    /// Which bits count.
+    /// Bits to compare.
     pub mask: [u32; 4],
-    /// What they are compared with.
+    /// Value to compare with.
     pub operand: [u32; 4],
 }
 
 impl Step {
-    /// Carries the step out on a stack of results, one bit each, the topmost lowest.
+    /// Runs the step on a stack of one-bit results; the top is bit 0.
     #[inline(always)]
     #[must_use]
     pub fn run(&self, fields: &Fields, stack: u64) -> u64 {
@@ -332,10 +332,10 @@ impl Step {
 }
 
 impl Fields {
-    /// Nothing known.
+    /// All zero.
     pub const NOTHING: Self = Self([[0; 4]; VALUES]);
 
-    /// Reads from a packet that was judged.
+    /// Fills in the values of an observed packet.
     #[inline(always)]
     pub fn fill<P: Packet>(&mut self, packet: &P, seen: &Observation, site: &Site<'_>) {
         let (outer, inner) = (&seen.parsed.outer, &seen.parsed.inner);
@@ -381,14 +381,14 @@ fn words(address: Option<Address>) -> [u32; 4] {
     }
 }
 
-/// The peer node of a packet: the far end of its tunnel, or where its tunnel will lead.
+/// The peer node of a packet: the remote end of the tunnel it came through or is about to enter.
 #[inline(always)]
 #[must_use]
 pub fn peer(seen: &Observation, site: &Site<'_>) -> Address {
     let into =
         site.device.role == crate::abi::role::TUNNEL && site.direction as u8 == Direction::Egress as u8;
     if into {
-        // Set by the rule where a block leads there.
+        // Set by the accounting rule if the destination is in a known block.
         seen.key.peer
     } else if seen.verdict.class.is_tunnel() {
         seen.far
@@ -397,8 +397,8 @@ pub fn peer(seen: &Observation, site: &Site<'_>) -> Address {
     }
 }
 
-/// Source and destination port of the packet behind a header; 0 where it has none, or where a later
-/// fragment hides them.
+/// Source and destination port of the packet after an IP header; 0 for protocols without ports and for
+/// later fragments.
 #[inline(always)]
 pub fn ports<P: Packet>(packet: &P, ip: &Ip) -> (u32, u32) {
     let has = ip.protocol == ipproto::TCP || ip.protocol == ipproto::UDP || ip.protocol == ipproto::SCTP;
@@ -414,7 +414,7 @@ pub fn ports<P: Packet>(packet: &P, ip: &Ip) -> (u32, u32) {
     }
 }
 
-/// The id that fragments of one packet share; 0 where there is none (an IPv6 packet in one piece).
+/// The identification that fragments of one packet share; 0 for an unfragmented IPv6 packet.
 #[inline(always)]
 pub fn id<P: Packet>(packet: &P, ip: &Ip) -> u32 {
     if ip.version == 4 {
@@ -423,7 +423,7 @@ pub fn id<P: Packet>(packet: &P, ip: &Ip) -> u32 {
             None => 0,
         }
     } else if ip.version == 6 && ip.position.is_later() {
-        // Behind an offset nothing is parsed: the Fragment header is the last.
+        // The parser stops at a Fragment header with an offset, so that header is the last one.
         match packet.read::<u32>(u32::from(ip.payload) - 4) {
             Some(word) => u32::from_be(word),
             None => 0,
@@ -433,9 +433,9 @@ pub fn id<P: Packet>(packet: &P, ip: &Ip) -> u32 {
     }
 }
 
-/// What is told of a packet that was judged.
+/// Fills an event from an observed packet.
 #[inline(always)]
-pub fn tell(event: &mut Event, seen: &Observation, site: &Site<'_>, why: u32) {
+pub fn fill_event(event: &mut Event, seen: &Observation, site: &Site<'_>, why: u32) {
     let (frame, verdict, device) = (&seen.frame, &seen.verdict, site.device);
     let through = device.underlay_mtu.saturating_sub(device.overhead);
     event.why = why;
@@ -459,30 +459,30 @@ pub fn tell(event: &mut Event, seen: &Observation, site: &Site<'_>, why: u32) {
 }
 
 impl Event {
-    /// Its bytes as the kernel sends them, and those of the packet behind them; `None` where there are
-    /// too few.
+    /// Splits a ring buffer record into the event and the packet's bytes; `None` if the record is too
+    /// short.
     #[must_use]
     pub fn split(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let (head, rest) = bytes.split_at_checked(size_of::<Self>())?;
-        // SAFETY: integers only, so any bytes are one; the size is right.
+        // SAFETY: integers only, so any bytes are valid; the size matches.
         let event: Self = unsafe { head.as_ptr().cast::<Self>().read_unaligned() };
-        // The kernel rounds no length up, but a copy may be longer than what was captured.
+        // The record has a fixed size, so it may be longer than what was captured.
         Some((event, rest.get(..event.captured as usize)?))
     }
 
-    /// Whether a reason holds.
+    /// Whether the packet has this reason.
     #[must_use]
     pub const fn is(&self, why: Why) -> bool {
         self.why & why.bit() != 0
     }
 
-    /// The class; [`Class::Malformed`] for a number that no class has.
+    /// The class; [`Class::Malformed`] for an unknown number.
     #[must_use]
     pub fn class(&self) -> Class {
         Class::from_index(self.class).unwrap_or(Class::Malformed)
     }
 
-    /// The direction; `None` where it is not known.
+    /// The direction, if known.
     #[must_use]
     pub const fn direction(&self) -> Option<Direction> {
         match self.direction {
@@ -498,19 +498,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_lets_a_burst_through_and_then_its_rate() {
-        let wanted = Wanted { every: 100, burst: 3, ..Wanted::default() };
+    fn rate_limit_admits_a_burst_then_the_rate() {
+        let config = TraceConfig { every: 100, burst: 3, ..TraceConfig::default() };
         let mut flow = Flow::default();
-        let at = |flow: &mut Flow, now| flow.may(now, &wanted);
+        let at = |flow: &mut Flow, now| flow.admit(now, &config);
         assert!(at(&mut flow, 1_000) && at(&mut flow, 1_000) && at(&mut flow, 1_000));
         assert!(!at(&mut flow, 1_000) && !at(&mut flow, 1_099));
         assert!(at(&mut flow, 1_100) && !at(&mut flow, 1_101));
         assert_eq!(flow.suppressed, 3);
-        assert!(Flow::default().may(0, &Wanted::default()), "no limit");
+        assert!(Flow::default().admit(0, &TraceConfig::default()), "no limit");
     }
 
     #[test]
-    fn steps_compare_and_join() {
+    fn steps_compare_and_combine() {
         let mut fields = Fields::NOTHING;
         fields.0[1] = [1, 2, 3, 4];
         let step = |what, mask, operand| Step { what, field: 1, mask, operand };
@@ -519,12 +519,15 @@ mod tests {
         assert_eq!(step(step::EQUAL, all, [1, 2, 3, 5]).run(&fields, 1), 0b10);
         assert_eq!(step(step::GREATER, [0, 0, u32::MAX, 0], [2, 0, 0, 0]).run(&fields, 0), 1);
         assert_eq!(step(step::LESS, [0, 0, u32::MAX, 0], [3, 0, 0, 0]).run(&fields, 0), 0);
-        let join = |what, stack| step(what, [0; 4], [0; 4]).run(&fields, stack);
+        let combine = |what, stack| step(what, [0; 4], [0; 4]).run(&fields, stack);
         assert_eq!(
-            (join(step::AND, 0b111), join(step::AND, 0b101), join(step::AND, 0b110)),
+            (combine(step::AND, 0b111), combine(step::AND, 0b101), combine(step::AND, 0b110)),
             (0b11, 0b10, 0b10)
         );
-        assert_eq!((join(step::OR, 0b00), join(step::OR, 0b01), join(step::OR, 0b110)), (0, 1, 0b11));
-        assert_eq!(join(step::NOT, 0b10), 0b11);
+        assert_eq!(
+            (combine(step::OR, 0b00), combine(step::OR, 0b01), combine(step::OR, 0b110)),
+            (0, 1, 0b11)
+        );
+        assert_eq!(combine(step::NOT, 0b10), 0b11);
     }
 }

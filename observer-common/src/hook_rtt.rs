@@ -1,78 +1,77 @@
-//! Round-trip times of TCP at the hooks, by timestamps (RFC 7323; the idea is pping's): what a segment says, and
-//! what becomes of the one slot that its flow may use.
+//! TCP round-trip times at the hooks, measured with TCP timestamps (RFC 7323) as pping does.
 //!
-//! A slot goes from free to *armed* when a segment is chosen, to *running* when the flow sends the first segment
-//! with a later timestamp, and back to free when that timestamp comes back. The chosen segment itself is not timed:
-//! timestamps tick in milliseconds, so it need not be the first that carries its value, and the answer to an earlier
-//! one would come too soon.
+//! Each flow hashes to one slot. A slot is *armed* when a segment is sampled, *running* once the flow sends the first
+//! segment with a later timestamp, and free again when that timestamp is echoed. The sampled segment itself is not
+//! timed: timestamps tick in milliseconds, so an earlier segment may carry the same value, and its answer would come
+//! too early.
 
 use crate::address::Address;
 
-/// Slots: a power of two. Flows that share one are measured in turn.
+/// Number of slots, a power of two. Flows that share a slot are measured in turn.
 pub const RTT_SLOTS: u32 = 1 << RTT_SLOT_BITS;
 const RTT_SLOT_BITS: u32 = 10;
-/// An answer that takes longer is none, and its slot is another's, in ns.
+/// A slot whose answer takes longer is free for other flows, in ns.
 pub const LONGEST_ROUND_TRIP: u64 = 8_000_000_000;
 
-/// Nothing is measured.
+/// Slot state: unused.
 pub const FREE: u32 = 0;
-/// The first segment with a later timestamp starts the clock.
+/// Slot state: the first segment with a later timestamp starts the clock.
 pub const ARMED: u32 = 1;
-/// The answer is waited for.
+/// Slot state: waiting for the answer.
 pub const RUNNING: u32 = 2;
 
-/// What the programs must know of a device: a part of [`crate::abi::DeviceFacts`].
+/// What the programs need to know about a device: a subset of [`crate::abi::DeviceFacts`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct RttDevice {
-    /// Interface index; 0 marks a free place.
+    /// Interface index; 0 marks a free entry.
     pub ifindex: u32,
-    /// One of [`crate::abi::link`], for packets that enter.
+    /// One of [`crate::abi::link`], for ingress packets.
     pub ingress_link: u8,
-    /// One of [`crate::abi::link`], for packets that leave.
+    /// One of [`crate::abi::link`], for egress packets.
     pub egress_link: u8,
     /// Explicit padding, zero.
     pub reserved: u16,
 }
 
-/// The round trips of one peer and encapsulation.
+/// Round-trip times for one peer and encapsulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct RttStats {
-    /// How many.
+    /// Number of samples.
     pub samples: u64,
     /// Their sum, in µs.
     pub sum: u64,
-    /// How many by µs, see [`crate::cost::bucket`].
+    /// Samples by µs, see [`crate::cost::bucket`].
     pub buckets: [u64; crate::cost::BUCKETS],
 }
 
 impl RttStats {
-    /// Nothing seen.
+    /// No samples.
     pub const ZERO: Self = Self { samples: 0, sum: 0, buckets: [0; crate::cost::BUCKETS] };
 }
 
-/// A connection as it leaves: the far end is where segments go.
+/// A TCP connection, as seen in egress segments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct RttFlow {
-    /// Where segments come from that leave.
+    /// Local address.
     pub local: Address,
-    /// Where they go.
+    /// Remote address.
     pub remote: Address,
-    /// The local port, then the remote one, each in wire order.
+    /// Local port, then remote port, each in wire order.
     pub ports: u32,
 }
 
 impl RttFlow {
-    /// The same for a segment that enters, whose addresses and ports stand the other way round.
+    /// The same connection with local and remote swapped, for ingress segments.
     #[inline(always)]
     #[must_use]
     pub const fn reversed(self) -> Self {
         Self { local: self.remote, remote: self.local, ports: self.ports.rotate_left(16) }
     }
 
-    /// The number of its slot.
+    /// Index of the flow's slot.
     #[inline(always)]
     #[must_use]
     pub const fn slot(&self) -> u32 {
@@ -85,49 +84,49 @@ impl RttFlow {
     }
 }
 
-/// Odd, with its bits well spread: the golden ratio's.
+/// 2^64 / φ: odd, with well distributed bits.
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The measurement of a flow; 64 bytes.
+/// The state of a measurement; 64 bytes.
 ///
-/// Several CPUs may write one slot at once, and a reader may see words of two of them, or half of what is just being
-/// written. `check` makes that harmless: it is computed of all other words, so that a slot counts only as one of its
-/// writers meant it. A torn slot is taken for a free one: its sample is lost, and none is made up.
+/// Several CPUs may write a slot at the same time, so a reader may see a mix of two writes or a partial one. `check`
+/// is computed from all other words, and a slot is only valid if it matches. A torn slot counts as free: its sample
+/// is lost, but no wrong sample is produced.
 ///
-/// With any one word exchanged the check fails for certain, because every step of it is reversible; with several
-/// exchanged, in all but one of 2^64 cases. No lock is needed for it, nor an atomic that gives a value back, which 5.10 has
-/// not; and no order in which the words become visible, which plain stores have not on every machine.
+/// If one word differs, the check always fails, because every step of it is reversible; if several differ, it fails
+/// in all but one of 2^64 cases. This needs no lock, no value-returning atomics (absent on 5.10) and no ordering of
+/// stores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct RttSlot {
-    /// Whose it is.
+    /// The flow being measured.
     pub flow: RttFlow,
     /// [`FREE`], [`ARMED`] or [`RUNNING`].
     pub state: u32,
-    /// Armed: the latest timestamp that the flow has sent. Running: the one that is timed.
+    /// Armed: the latest timestamp the flow has sent. Running: the timestamp being timed.
     pub ts: u32,
-    /// Where its path's round trips are added up.
-    pub place: u32,
+    /// Index of the path's [`RttStats`].
+    pub path: u32,
     /// Armed: when it was armed. Running: when the timestamp was sent. In ns.
     pub time: u64,
-    /// See above.
+    /// Checksum of all other words.
     pub check: u64,
 }
 
 const _: () = assert!(size_of::<RttSlot>() == 64);
 
-/// What an answer does to a running slot.
+/// How an echoed timestamp affects a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It answers something earlier: the slot stays.
+    /// It answers an earlier segment: keep the slot.
     Wait,
-    /// It answers something later, or comes too late: the slot is free.
+    /// It answers a later segment: free the slot.
     Missed,
-    /// The timestamp is back.
+    /// It answers the timed segment.
     Back,
 }
 
-/// Whether `a` is later than `b`: half of all values are (RFC 7323, section 5.2).
+/// Whether timestamp `a` is later than `b`, modulo 2^32 (RFC 7323 §5.2).
 #[inline(always)]
 #[must_use]
 pub const fn later(a: u32, b: u32) -> bool {
@@ -135,22 +134,22 @@ pub const fn later(a: u32, b: u32) -> bool {
 }
 
 impl RttSlot {
-    /// A flow is chosen, whose segment with timestamp `ts` is sent.
+    /// Arms a slot for a flow that sends a segment with timestamp `ts`.
     #[inline(always)]
     #[must_use]
-    pub const fn armed(flow: RttFlow, place: u32, ts: u32, now: u64) -> Self {
-        Self { flow, state: ARMED, ts, place, time: now, check: 0 }.sealed()
+    pub const fn armed(flow: RttFlow, path: u32, ts: u32, now: u64) -> Self {
+        Self { flow, state: ARMED, ts, path, time: now, check: 0 }.sealed()
     }
 
-    /// Whether this is a segment that an armed slot does not let pass: the first with its timestamp.
+    /// Whether a segment with this timestamp changes the slot: armed, and the first one with a later timestamp.
     #[inline(always)]
     #[must_use]
     pub const fn moves(&self, ts: u32) -> bool {
         self.state == ARMED && later(ts, self.ts)
     }
 
-    /// What such a segment makes of it. Without data it may get no answer, and what comes behind it with the same
-    /// timestamp may get the answer to it: such a timestamp is passed over.
+    /// The slot after such a segment. A segment without data does not start the clock, because it may get no answer
+    /// of its own; its timestamp is skipped.
     #[inline(always)]
     #[must_use]
     pub const fn moved(mut self, ts: u32, data: bool, now: u64) -> Self {
@@ -162,7 +161,7 @@ impl RttSlot {
         self.sealed()
     }
 
-    /// What the timestamp that comes back with an answer (TSecr) means to it.
+    /// Evaluates an echoed timestamp (TSecr).
     #[inline(always)]
     #[must_use]
     pub const fn answered(&self, echo: u32) -> Answer {
@@ -175,14 +174,14 @@ impl RttSlot {
         }
     }
 
-    /// Whether another flow may have it.
+    /// Whether another flow may take the slot.
     #[inline(always)]
     #[must_use]
     pub const fn is_over(&self, now: u64) -> bool {
         self.state == FREE || now.wrapping_sub(self.time) > LONGEST_ROUND_TRIP || !self.is_whole()
     }
 
-    /// Whether it is as one writer left it.
+    /// Whether the slot is valid, that is, not torn.
     #[inline(always)]
     #[must_use]
     pub const fn is_whole(&self) -> bool {
@@ -204,7 +203,7 @@ impl RttSlot {
         sum = step(sum, remote[0], remote[1]);
         sum = step(sum, remote[2], remote[3]);
         sum = step(sum, self.flow.ports, self.state);
-        sum = step(sum, self.ts, self.place);
+        sum = step(sum, self.ts, self.path);
         step(sum, (self.time >> 32) as u32, self.time as u32)
     }
 }
@@ -228,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn timestamps_are_compared_modulo_their_range() {
+    fn timestamps_are_compared_modulo_2_to_the_32() {
         for (a, b, expected) in [
             (2, 1, true),
             (1, 1, false),
@@ -244,24 +243,24 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_segment_of_a_later_timestamp_is_timed() {
+    fn only_the_first_segment_with_a_later_timestamp_is_timed() {
         let armed = RttSlot::armed(flow(1), 3, 100, 1_000);
-        // The same timestamp, or one that was sent before and is sent late.
+        // The same timestamp, or an earlier one from a reordered segment.
         assert!(!armed.moves(100) && !armed.moves(99));
         assert_eq!(armed.answered(100), Answer::Wait);
-        // Without data it is passed over, and the next one with the same timestamp too.
-        let passed = armed.moved(101, false, 2_000);
-        assert_eq!((passed.state, passed.ts, passed.time), (ARMED, 101, 1_000));
-        assert!(!passed.moves(101));
-        let running = passed.moved(102, true, 3_000);
+        // A segment without data is skipped, and so is the next one with the same timestamp.
+        let skipped = armed.moved(101, false, 2_000);
+        assert_eq!((skipped.state, skipped.ts, skipped.time), (ARMED, 101, 1_000));
+        assert!(!skipped.moves(101));
+        let running = skipped.moved(102, true, 3_000);
         assert_eq!((running.state, running.ts, running.time), (RUNNING, 102, 3_000));
-        // Its timestamp stays.
+        // A running slot keeps its timestamp.
         assert!(!running.moves(103));
-        assert!([armed, passed, running].iter().all(RttSlot::is_whole));
+        assert!([armed, skipped, running].iter().all(RttSlot::is_whole));
     }
 
     #[test]
-    fn an_answer_is_to_the_timestamp_or_to_none() {
+    fn only_an_echo_of_the_timed_timestamp_ends_the_measurement() {
         for ts in [500, 0, u32::MAX] {
             let running = RttSlot::armed(flow(1), 3, ts.wrapping_sub(1), 0).moved(ts, true, 0);
             assert_eq!(running.answered(ts.wrapping_sub(1)), Answer::Wait);
@@ -271,12 +270,12 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_of_two_writers_is_nobodys() {
+    fn torn_slots_are_invalid() {
         let words = |slot: RttSlot| -> [u32; 16] {
-            // SAFETY: sixteen words without padding.
+            // SAFETY: the struct has sixteen words and no padding.
             unsafe { core::mem::transmute(slot) }
         };
-        // SAFETY: any words are a slot.
+        // SAFETY: any words are a valid struct.
         let slot = |words: [u32; 16]| -> RttSlot { unsafe { core::mem::transmute(words) } };
         let one = words(RttSlot::armed(flow(1), 3, 100, 1_000).moved(101, true, 5_000_000_000_000));
         let others = [
@@ -285,7 +284,7 @@ mod tests {
             RttSlot::armed(flow(3), 4, 7, 9_000_000_000_000).moved(8, true, 9_000_000_900_000),
         ];
         for other in others.map(words) {
-            // Every way in which the words of both can be mixed.
+            // Every possible mix of their words.
             for mask in 0..1_u32 << 16 {
                 let mixed: [u32; 16] =
                     core::array::from_fn(|i| if mask >> i & 1 == 1 { other[i] } else { one[i] });
@@ -296,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_is_given_away_when_it_is_free_old_or_torn() {
+    fn free_expired_and_torn_slots_can_be_taken() {
         let armed = RttSlot::armed(flow(1), 3, 100, 1_000);
         assert!(RttSlot::default().is_over(0));
         assert!(!armed.is_over(1_000 + LONGEST_ROUND_TRIP));
@@ -305,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn both_directions_of_a_flow_have_one_slot_and_flows_have_many() {
+    fn reversing_twice_restores_a_flow_and_flows_spread_over_slots() {
         let mut used = [0_u32; RTT_SLOTS as usize];
         for port in 0..4 * RTT_SLOTS as u16 {
             let flow = flow(port);
@@ -313,6 +312,6 @@ mod tests {
             assert_ne!(flow.reversed(), flow);
             used[flow.slot() as usize] += 1;
         }
-        assert!(used.iter().all(|count| *count < 16), "at most {:?} flows a slot", used.iter().max());
+        assert!(used.iter().all(|count| *count < 16), "up to {:?} flows per slot", used.iter().max());
     }
 }

@@ -1,4 +1,4 @@
-//! The words for what a packet is: direction, encapsulation, and the class that totals are kept by.
+//! Direction, encapsulation and class of packets.
 
 /// Which way a packet crosses a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,10 +12,10 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// Both, in the order of their numbers.
+    /// Both directions, in numeric order.
     pub const ALL: [Self; 2] = [Self::Ingress, Self::Egress];
 
-    /// The word that every view uses.
+    /// The label used by every view.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -24,7 +24,7 @@ impl Direction {
         }
     }
 
-    /// The other one.
+    /// The opposite direction.
     #[must_use]
     pub const fn reverse(self) -> Self {
         match self {
@@ -34,14 +34,14 @@ impl Direction {
     }
 }
 
-/// The class that totals by device and direction are kept by: the encapsulations, and what is none.
+/// The class that totals are broken down by: the encapsulations, and packets without one.
 ///
 /// The numbers are array indices in kernel maps ([`crate::abi::totals_index`]), never wire bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[repr(u8)]
 pub enum Class {
-    /// An IP packet without encapsulation: on an underlay native pod traffic, elsewhere anything.
+    /// An IP packet without encapsulation. On an underlay: native pod traffic.
     None = 0,
     /// IPv4 in IPv4, protocol 4 (RFC 2003).
     Ipip = 1,
@@ -59,16 +59,16 @@ pub enum Class {
     Gre = 7,
     /// WireGuard transport data and handshakes.
     Wireguard = 8,
-    /// An IP packet without encapsulation on an underlay whose far address is no pod's.
+    /// An IP packet without encapsulation on an underlay, whose remote address is not a pod's.
     External = 9,
     /// A frame that is not IP (ARP, LLDP, MPLS, PPPoE, …).
     NonIp = 10,
-    /// A frame whose outer headers could not be parsed; the reasons are counted apart.
+    /// A frame whose outer headers could not be parsed; the reasons are counted separately.
     Malformed = 11,
 }
 
 impl Class {
-    /// Every class, in the order of their numbers.
+    /// Every class, in numeric order.
     pub const ALL: [Self; 12] = [
         Self::None,
         Self::Ipip,
@@ -83,7 +83,7 @@ impl Class {
         Self::NonIp,
         Self::Malformed,
     ];
-    /// The encapsulations proper, and `none`.
+    /// The encapsulations, including `none`.
     pub const ENCAPSULATIONS: [Self; 9] = [
         Self::None,
         Self::Ipip,
@@ -96,7 +96,7 @@ impl Class {
         Self::Wireguard,
     ];
 
-    /// The word that every view uses.
+    /// The label used by every view.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -115,7 +115,7 @@ impl Class {
         }
     }
 
-    /// The class of that number; `None` for a number that no class has.
+    /// The class with this number, if there is one.
     #[must_use]
     pub const fn from_index(index: u8) -> Option<Self> {
         if (index as usize) < Self::ALL.len() { Some(Self::ALL[index as usize]) } else { None }

@@ -1,7 +1,7 @@
-//! What the kernel side and the user side of Observer share: one parser, one accounting rule and the
-//! layout of the maps between them.
+//! Code shared by Observer's BPF programs and its user-space side: the parser, the accounting rule and
+//! the layout of the maps.
 //!
-//! Nothing here allocates, panics on wire bytes, or knows whether it runs in a BPF program, over a
+//! Nothing here allocates, panics on wire bytes, or depends on where it runs: in a BPF program, on a
 //! capture file or in a test.
 #![no_std]
 

@@ -5,10 +5,10 @@ use crate::address::Address;
 use crate::counters::{PATH_COUNTERS, PathCounter};
 use crate::kind::Direction;
 
-/// The VNI of paths whose encapsulation has none.
+/// The VNI of paths whose encapsulation does not have one.
 pub const VNI_NONE: u32 = 0;
-/// Stands for every VNI that none of the node's devices uses, so that a sender who invents VNIs
-/// cannot fill the table.
+/// Replaces every VNI that none of the node's devices uses, so that random VNIs cannot fill the
+/// table.
 pub const VNI_UNKNOWN: u32 = u32::MAX;
 
 /// Key of the path table: 24 bytes without padding.
@@ -16,10 +16,10 @@ pub const VNI_UNKNOWN: u32 = u32::MAX;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[repr(C)]
 pub struct PathKey {
-    /// The peer node. Of a native path ([`crate::kind::Class::None`]): the far pod block, because one
-    /// look-up then serves for the block and for its counters; user space sums the blocks of a node.
+    /// The peer node. For a native path ([`crate::kind::Class::None`]), the remote pod block: one look-up then
+    /// finds both the block and its counters, and user space adds up the blocks of a node.
     pub peer: Address,
-    /// VNI, [`VNI_NONE`] or [`VNI_UNKNOWN`]. Of a native path: the block's prefix length in the form of
+    /// VNI, [`VNI_NONE`] or [`VNI_UNKNOWN`]. For a native path, the block's prefix length as in
     /// [`crate::abi::BlockKey`].
     pub vni: u32,
     /// The underlay device's slot.
@@ -31,13 +31,12 @@ pub struct PathKey {
 }
 
 impl PathKey {
-    /// Nobody's.
+    /// No path.
     pub const NOBODY: Self =
         Self { peer: Address::UNSPECIFIED, vni: VNI_NONE, slot: 0, direction: 0, class: 0 };
 
-    /// A key that is written as the words that it is read as: a processor that is to read a word of which parts have
-    /// just been written waits until they have reached the cache, which costs as much as all the rest of a
-    /// look-up.
+    /// Builds a key with whole-word stores. Reading a word whose parts have just been written stalls the processor
+    /// (failed store forwarding), which costs as much as the rest of a look-up.
     #[inline(always)]
     #[must_use]
     pub const fn new(peer: Address, vni: u32, slot: u16, direction: Direction, class: u8) -> Self {
@@ -47,7 +46,7 @@ impl PathKey {
         Self::of_words([joined(first, second), joined(third, fourth), joined(vni, last)])
     }
 
-    /// The same path in another class and VNI, written as above.
+    /// The same path with another class and VNI, stored as above.
     #[inline(always)]
     #[must_use]
     pub const fn of(self, class: u8, vni: u32) -> Self {
@@ -63,7 +62,7 @@ impl PathKey {
         unsafe { core::mem::transmute(words) }
     }
 
-    /// The key as words, for those who compare and mix whole keys.
+    /// The key as words, for comparing and hashing.
     #[inline(always)]
     #[must_use]
     pub const fn words(&self) -> [u64; 3] {
@@ -72,26 +71,26 @@ impl PathKey {
     }
 }
 
-/// Two words that follow each other in memory, as one.
+/// Two words that are adjacent in memory, as one.
 #[inline(always)]
 const fn joined(first: u32, second: u32) -> u64 {
     let (first, second) = (first as u64, second as u64);
     if cfg!(target_endian = "little") { first | second << 32 } else { first << 32 | second }
 }
 
-/// Sets of the cache that leads from the keys of busy paths to their counters. A power of two.
+/// Sets of the cache that maps the keys of busy paths to their counters. A power of two.
 pub const PATH_SETS: u32 = 16_384;
-/// Keys of a set.
+/// Entries in a set.
 pub const PATH_WAYS: usize = 4;
 
-/// A set of the cache, what came last first: in the lower bits of each word the place of a path's counters,
-/// in the upper ones twelve bits of its key's hash, of which the highest is always set; 0 is nobody.
+/// A set of the cache, most recently used first. The lower bits of each word are the index of a path's counters, the
+/// upper twelve bits are part of its key's hash with the highest bit always set; 0 is an empty entry.
 ///
-/// Small, because what 16,000 paths touch must fit into a processor's second-level cache; whether the path that
-/// stands at that place is really the one, its [`HotPath`] tells, which is needed anyway.
+/// Entries are small so that 16,000 paths fit into a processor's L2 cache. The full key is checked in [`HotPath`],
+/// which is read anyway.
 pub type PathSet = [u32; PATH_WAYS];
 
-/// The set that a key belongs to, and its part of a word there.
+/// The set a key belongs to, and its hash bits in an entry.
 #[inline(always)]
 #[must_use]
 pub const fn path_set(key: &[u64; 3]) -> (u32, u32) {
@@ -100,11 +99,11 @@ pub const fn path_set(key: &[u64; 3]) -> (u32, u32) {
     (set, (hash >> 16) as u32 & MARK | 1 << 31)
 }
 
-/// The bits of a word that are a hash's.
+/// The hash bits of an entry.
 const MARK: u32 = !(MOST_PATHS - 1);
 
-/// Multiplicative hashing, twice; the upper bits are the good ones. Between the two the upper half, where
-/// all bits meet, is folded into the lower one, which alone reaches all bits again.
+/// Multiplicative hashing, twice. Only the upper bits depend on all input bits, so the upper half is folded into the
+/// lower one in between.
 #[inline(always)]
 const fn mixed(a: u64, b: u64) -> u64 {
     let once = (a ^ b.rotate_left(16)).wrapping_mul(GOLDEN);
@@ -114,58 +113,58 @@ const fn mixed(a: u64, b: u64) -> u64 {
 /// 2^64 / φ.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Words of the filter of peers.
+/// Words of the peer filter.
 pub const PEER_WORDS: usize = 1_024;
 
-/// The filter's word and bit for an address: a bit that is not set is nobody's whom the node ever knew.
+/// The peer filter's word and bit for an address. If the bit is not set, the address is not a known node's.
 #[inline(always)]
 #[must_use]
 pub const fn peer_bit(address: &Address) -> (usize, u64) {
     // SAFETY: sixteen bytes of integers; a copy has any alignment.
     let words: [u64; 2] = unsafe { core::mem::transmute(*address) };
-    let place = mixed(words[0], words[1]) >> (u64::BITS - 16);
-    ((place >> 6) as usize & (PEER_WORDS - 1), 1 << (place & 63))
+    let bit = mixed(words[0], words[1]) >> (u64::BITS - 16);
+    ((bit >> 6) as usize & (PEER_WORDS - 1), 1 << (bit & 63))
 }
 
-/// Counters of a path that most packets touch, from the first of [`PathCounter`] on.
+/// Counters of a path that most packets update: the first ones of [`PathCounter`].
 pub const HOT_COUNTERS: usize = PathCounter::Largest as usize + 1;
-/// The others.
+/// The remaining counters of a path.
 pub const COLD_COUNTERS: usize = PATH_COUNTERS - HOT_COUNTERS;
 
-/// What most packets of a path touch on one CPU: one cache line, its key included.
+/// The key and the hot counters of a path on one CPU: one cache line.
 ///
-/// Places for all CPUs stand in one array, [`crate::abi::Config::paths`] for each CPU.
+/// One array holds the entries of all CPUs, [`crate::abi::Config::paths`] for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(64))]
 pub struct HotPath {
-    /// [`PathKey::words`] of the path that this CPU counts here; zeros: of none.
+    /// [`PathKey::words`] of the path; zeros if the entry is free.
     pub key: [u64; 3],
     /// By [`PathCounter`].
     pub counters: [u64; HOT_COUNTERS],
 }
 
 impl HotPath {
-    /// Whether this is the path of a key.
+    /// Whether this path has the given key.
     #[inline(always)]
     #[must_use]
     pub const fn is(&self, key: &[u64; 3]) -> bool {
-        // One comparison, where `==` might become a call that BPF does not have.
+        // `==` might compile to a `memcmp` call, which BPF does not have.
         (self.key[0] ^ key[0]) | (self.key[1] ^ key[1]) | (self.key[2] ^ key[2]) == 0
     }
 }
 
-/// The other counters of a path on one CPU: by [`PathCounter`], less [`HOT_COUNTERS`].
+/// The cold counters of a path on one CPU, by [`PathCounter`] minus [`HOT_COUNTERS`].
 pub type ColdPath = [u64; COLD_COUNTERS];
 
-/// Where the counters of one path stand.
+/// Access to the counters of one path.
 pub trait Counters {
-    /// Those that every packet touches.
+    /// Counters that every packet updates.
     fn hot(&mut self) -> &mut [u64; HOT_COUNTERS];
-    /// The others.
+    /// The remaining counters.
     fn cold(&mut self) -> Option<&mut ColdPath>;
 }
 
-/// Counters of one path, by [`crate::counters::PathCounter`].
+/// All counters of one path, by [`PathCounter`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(8))]
 pub struct PathStats(pub [u64; PATH_COUNTERS]);
@@ -177,7 +176,9 @@ impl PathStats {
 
 impl Counters for &mut PathStats {
     fn hot(&mut self) -> &mut [u64; HOT_COUNTERS] {
-        let Some((hot, _)) = self.0.split_first_chunk_mut() else { unreachable!("there are more") };
+        let Some((hot, _)) = self.0.split_first_chunk_mut() else {
+            unreachable!("PATH_COUNTERS > HOT_COUNTERS")
+        };
         hot
     }
 
@@ -186,11 +187,11 @@ impl Counters for &mut PathStats {
     }
 }
 
-/// A tunnel sender or receiver that is no known node, in a table whose size no sender can change.
+/// A tunnel endpoint that is not a known node. The table of these has a fixed size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct UnknownPeer {
-    /// Who; an unspecified peer marks a free slot.
+    /// The endpoint; an unspecified peer marks a free slot.
     pub key: PathKey,
     /// Packets.
     pub packets: u64,
@@ -211,7 +212,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::vec::Vec;
 
-    /// The keys of `account` nodes in a row, and of as many pod blocks in a row.
+    /// The keys of `count` consecutive nodes or pod blocks.
     fn keys(count: u32, stride: u32, vni: u32) -> impl Iterator<Item = PathKey> {
         (0..count).map(move |n| {
             let octets = (u32::from_be_bytes([10, 0, 0, 0]) + n * stride).to_be_bytes();
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_the_sum_of_its_parts() {
+    fn keys_equal_their_fields() {
         let peer = Address::from_v4([10, 0, 0, 1]);
         let key = PathKey { peer, vni: 4_096, slot: 0x1234, direction: 1, class: 5 };
         assert_eq!(PathKey::new(peer, 4_096, 0x1234, Direction::Egress, 5), key);
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_in_a_row_share_few_sets() {
+    fn consecutive_keys_share_few_sets() {
         for (stride, vni) in [(1, VNI_NONE), (64, 122), (256, 4_096)] {
             let mut sets = [0_u8; PATH_SETS as usize];
             for key in keys(16_000, stride, vni) {
@@ -236,12 +237,15 @@ mod tests {
             }
             let crowded: u32 =
                 sets.iter().filter(|n| usize::from(**n) > PATH_WAYS).map(|n| u32::from(*n)).sum();
-            assert!(crowded < 1_000, "stride {stride}: {crowded} of 16,000 share a set with more than three");
+            assert!(
+                crowded < 1_000,
+                "stride {stride}: {crowded} of 16,000 are in a set with more than {PATH_WAYS}"
+            );
         }
     }
 
     #[test]
-    fn marks_tell_most_keys_of_a_set_apart_and_are_never_nobody() {
+    fn hash_bits_distinguish_most_keys_of_a_set_and_are_never_zero() {
         let mut seen: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         let mut same = 0;
         for key in keys(16_000, 64, 122) {
@@ -251,11 +255,11 @@ mod tests {
             same += u32::from(marks.contains(&mark));
             marks.push(mark);
         }
-        assert!(same < 50, "{same} of 16,000 keys look like another of their set");
+        assert!(same < 50, "{same} of 16,000 keys have the hash bits of another key in their set");
     }
 
     #[test]
-    fn few_unknown_peers_pass_a_filter_of_many_peers() {
+    fn few_unknown_peers_pass_the_peer_filter() {
         let mut filter = [0_u64; PEER_WORDS];
         for key in keys(1_024, 1, VNI_NONE) {
             let (word, bit) = peer_bit(&key.peer);
@@ -266,8 +270,8 @@ mod tests {
             filter[word] & bit != 0
         };
         assert!(keys(1_024, 1, VNI_NONE).all(|key| passes(key.peer)));
-        let unknown_peers = (0..10_000_u32).map(|n| Address::from_v4((0xc633_6400 + n * 7).to_be_bytes()));
-        let passed = unknown_peers.filter(|unknown_peer| passes(*unknown_peer)).count();
-        assert!(passed < 400, "{passed} of 10,000 passed, though 1 of 64 bits is set");
+        let unknown = (0..10_000_u32).map(|n| Address::from_v4((0xc633_6400 + n * 7).to_be_bytes()));
+        let passed = unknown.filter(|address| passes(*address)).count();
+        assert!(passed < 400, "{passed} of 10,000 passed although 1 of 64 bits is set");
     }
 }

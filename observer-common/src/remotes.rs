@@ -1,13 +1,13 @@
-//! Which addresses may lie in the pod blocks or be the nodes that the cost tells apart: a filter in front of the
-//! trie of them, so that a flood of invented senders whose packets the kernel drops is not looked up.
+//! A filter of pod-block and node addresses, checked before the LPM trie that attributes costs, so that a flood of
+//! dropped packets from spoofed sources causes no look-ups.
 
 use crate::address::Address;
 use crate::path::{PEER_WORDS, peer_bit};
 
-/// Bits of nodes and of the networks around pod blocks.
+/// Filter bits of nodes and of the networks around pod blocks.
 pub type RemoteFilter = [u64; PEER_WORDS];
 
-/// Leading bits of a network: a /24 of IPv4, as maps hold it, or a /64.
+/// Prefix length of a network: an IPv4 /24 (as a mapped address) or an IPv6 /64.
 const NETWORK: [u32; 2] = [120, 64];
 
 /// The network around an address.
@@ -22,7 +22,7 @@ pub const fn network(address: Address) -> Address {
     }
 }
 
-/// Whether an address may have been entered; false is certain.
+/// Whether an address may have been added. No false negatives.
 #[inline(always)]
 #[must_use]
 pub fn may_be_remote(filter: &RemoteFilter, address: Address) -> bool {
@@ -35,13 +35,13 @@ fn is_set(filter: &RemoteFilter, address: &Address) -> bool {
     filter.get(word).is_some_and(|word| word & bit != 0)
 }
 
-/// Enters all addresses that have their first `bits` (0 to 128) from this one.
+/// Adds all addresses that share their first `bits` (0 to 128) with this one.
 pub fn enter(filter: &mut RemoteFilter, address: Address, bits: u32) {
     let least = NETWORK[usize::from(address.to_v4().is_none())];
     let entered = match bits {
         128 => address,
         bits if bits >= least => network(address),
-        // More networks than it is worth to enter: everything passes, and the trie decides.
+        // Too many networks to add one by one: let everything pass, and leave it to the trie.
         _ => return filter.fill(u64::MAX),
     };
     let (word, bit) = peer_bit(&entered);
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_entered_passes() {
+    fn added_addresses_pass() {
         let mut filter = [0; PEER_WORDS];
         enter(&mut filter, Address::from_v4([10, 244, 30, 128]), 96 + 26);
         enter(&mut filter, Address::from_v4([10, 10, 2, 13]), 128);
@@ -72,18 +72,18 @@ mod tests {
         ] {
             assert!(may_be_remote(&filter, address), "{:?}", address.octets());
         }
-        for unknown_peer in [
+        for unknown in [
             Address::from_v4([10, 10, 2, 14]),
             Address::from_v4([10, 244, 31, 130]),
             v6("fd00:10:10:2::e"),
             v6("fd00:10:245::1e:3f"),
         ] {
-            assert!(!may_be_remote(&filter, unknown_peer), "{:?}", unknown_peer.octets());
+            assert!(!may_be_remote(&filter, unknown), "{:?}", unknown.octets());
         }
     }
 
     #[test]
-    fn a_wide_block_lets_everything_pass() {
+    fn everything_passes_once_a_wide_block_is_added() {
         let mut filter = [0; PEER_WORDS];
         enter(&mut filter, Address::from_v4([10, 244, 0, 0]), 96 + 16);
         assert!(may_be_remote(&filter, Address::from_v4([10, 244, 200, 1])));
@@ -97,9 +97,8 @@ mod tests {
             enter(&mut filter, Address::from_v4((0x0af4_0000 + node * 64).to_be_bytes()), 96 + 26);
             enter(&mut filter, Address::from_v4((0x0a0a_0000 + node).to_be_bytes()), 128);
         }
-        let unknown_peers =
-            (0..10_000_u32).map(|n| Address::from_v4((0xc633_6400 + n * 7_919).to_be_bytes()));
-        let passed = unknown_peers.filter(|unknown_peer| may_be_remote(&filter, *unknown_peer)).count();
-        assert!(passed < 500, "{passed} of 10,000 passed, though 2 % of the bits are set");
+        let unknown = (0..10_000_u32).map(|n| Address::from_v4((0xc633_6400 + n * 7_919).to_be_bytes()));
+        let passed = unknown.filter(|address| may_be_remote(&filter, *address)).count();
+        assert!(passed < 500, "{passed} of 10,000 passed although 2 % of the bits are set");
     }
 }

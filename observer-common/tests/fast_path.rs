@@ -1,5 +1,4 @@
-//! The usual shapes in few steps, held against the whole rule: what is found is counted the same, and where
-//! nothing is found nothing is counted.
+//! The fast path compared with the whole rule: it counts the same or it counts nothing.
 
 use std::collections::BTreeSet;
 
@@ -16,49 +15,49 @@ use proptest::sample::Index;
 
 const MAX_PATHS: usize = 100;
 
-/// Whether the packet is a usual one.
-fn hold(name: &str, input: &Input) -> bool {
+/// Checks a packet and returns whether it took the fast path.
+fn check(name: &str, input: &Input) -> bool {
     let mut node = input.node.clone();
     node.config = node.config.filtered();
     let site = Site { device: &node.device, direction: input.direction, config: &node.config };
     let packet = Slice(&input.bytes);
-    // So that the path is known.
+    // Adds the path.
     let mut first = MemoryTables::new(&node, MAX_PATHS);
     let mut seen = Observation::NOTHING;
     observe(&packet, &input.frame, &site, &mut first, &mut seen);
-    let (mut whole, mut few) = (first.clone(), first.clone());
+    let (mut whole, mut fast) = (first.clone(), first.clone());
     observe(&packet, &input.frame, &site, &mut whole, &mut seen);
-    let found = if input.frame.gso_size == 0 {
-        fast_path::<_, _, false>(&packet, &input.frame, &site, &mut few)
+    let taken = if input.frame.gso_size == 0 {
+        fast_path::<_, _, false>(&packet, &input.frame, &site, &mut fast)
     } else {
-        fast_path::<_, _, true>(&packet, &input.frame, &site, &mut few)
+        fast_path::<_, _, true>(&packet, &input.frame, &site, &mut fast)
     };
-    let expected = if found { whole } else { first };
-    assert_eq!(few.counted().difference(&expected.counted()), "", "{name}: found {found}");
-    found
+    let expected = if taken { whole } else { first };
+    assert_eq!(fast.counted().difference(&expected.counted()), "", "{name}: fast path: {taken}");
+    taken
 }
 
 #[test]
-fn the_packet_table() {
-    let mut found = BTreeSet::new();
+fn packet_table_is_counted_identically() {
+    let mut taken = BTreeSet::new();
     for case in table::all() {
         for node in nodes(&case.input.node) {
-            if hold(&case.name, &Input { node, ..case.input.clone() }) {
-                found.insert(case.name.clone());
+            if check(&case.name, &Input { node, ..case.input.clone() }) {
+                taken.insert(case.name.clone());
             }
         }
     }
-    println!("{} usual packets:\n{}", found.len(), Vec::from_iter(found.clone()).join("\n"));
-    assert!(found.len() > 30, "only {} of the table are usual ones: {found:?}", found.len());
+    println!("{} packets on the fast path:\n{}", taken.len(), Vec::from_iter(taken.clone()).join("\n"));
+    assert!(taken.len() > 30, "only {} packets of the table take the fast path: {taken:?}", taken.len());
 }
 
 #[test]
-fn the_packet_table_cut_off_anywhere() {
-    let found = table::truncated().iter().filter(|(name, input)| hold(name, input)).count();
-    assert!(found > 100, "only {found} prefixes are usual packets");
+fn truncated_packet_table_is_counted_identically() {
+    let taken = table::truncated().iter().filter(|(name, input)| check(name, input)).count();
+    assert!(taken > 100, "only {taken} truncated packets take the fast path");
 }
 
-/// Nodes whose tables differ in what the rule asks of them.
+/// Nodes that differ in every table the fast path uses.
 fn nodes(like: &Node) -> [Node; 6] {
     let mut unknown = like.clone();
     unknown.peers.clear();
@@ -66,28 +65,28 @@ fn nodes(like: &Node) -> [Node; 6] {
     let mut ports = like.clone();
     ports.config.vxlan_ports[1] = 8_472_u16.to_be();
     ports.config.wireguard_ports[2] = 53_u16.to_be();
-    let mut narrow = like.clone();
-    narrow.device.mtu = 100;
-    let mut usual = like.clone();
-    usual.config.fast_udp_class = Class::Vxlan as u32;
-    usual.config.fast_udp_vni = VNI;
+    let mut small_mtu = like.clone();
+    small_mtu.device.mtu = 100;
+    let mut udp_tunnel = like.clone();
+    udp_tunnel.config.fast_udp_class = Class::Vxlan as u32;
+    udp_tunnel.config.fast_udp_vni = VNI;
     let mut lengths = like.clone();
     lengths.config.lengths[1] = Length { mask: Mask::of(96 + 24), bits: 96 + 24 };
-    [like.clone(), unknown, ports, narrow, usual, lengths]
+    [like.clone(), unknown, ports, small_mtu, udp_tunnel, lengths]
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]
 
     #[test]
-    fn mutated_packets(
+    fn mutated_packets_are_counted_identically(
         case: Index,
         node in 0_usize..6,
         changes in proptest::collection::vec((any::<Index>(), prop_oneof![any::<u8>(), Just(0), Just(17), Just(6), Just(0x20)]), 0..4),
         more in prop_oneof![3 => Just(0_u32), 1 => 0_u32..100],
-        beside: bool,
+        tagged: bool,
         segments in prop_oneof![2 => Just((1, 0)), 1 => (0_u32..70, 1_u32..2_000)],
-        leaves: bool,
+        egress: bool,
     ) {
         let cases = CASES.with(Clone::clone);
         let mut input = case.get(&cases).clone();
@@ -99,14 +98,14 @@ proptest! {
             }
         }
         input.frame.length += more;
-        input.frame.tag_beside = beside;
-        // As the kernel has them: super-packets, and only those, may have a length of 0.
+        input.frame.tag_beside = tagged;
+        // As in the kernel, only super-packets may have a length of 0.
         (input.frame.gso_segs, input.frame.gso_size) = segments;
         input.frame.zero_length_is_big = input.frame.gso_size != 0;
-        if leaves {
+        if egress {
             input.direction = observer_common::kind::Direction::Egress;
         }
-        hold("mutated", &input);
+        check("mutated", &input);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What holds for every packet, whatever its bytes.
+//! Properties of every packet, whatever its bytes.
 
 use observer_common::abi::{Config, link};
 use observer_common::account::{Observation, ran_out};
@@ -11,7 +11,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-/// Checks what holds for every packet, and returns what was seen of it.
+/// Checks the properties of every packet, and returns the observation.
 fn check(input: &Input) -> (Observation, Counted) {
     let (seen, counted) = input.run();
     let sizes = seen.verdict.sizes;
@@ -48,7 +48,7 @@ fn one_row(seen: &Observation, counted: &Counted) {
     }
 }
 
-/// What the headers alone say.
+/// The parser's result.
 fn parsed(bytes: &[u8], frame: &Frame, link: u8) -> Parsed {
     let mut parsed = Parsed::NOTHING;
     parse(&Slice(bytes), frame, link, &Config::DEFAULT, &mut parsed);
@@ -56,7 +56,7 @@ fn parsed(bytes: &[u8], frame: &Frame, link: u8) -> Parsed {
 }
 
 #[test]
-fn packets_cut_off_anywhere_are_never_another_tunnels() {
+fn truncated_packets_are_never_attributed_to_another_tunnel() {
     for case in table::all() {
         let (whole, _) = case.input.run();
         for (name, cut) in table::cut(&case) {
@@ -71,22 +71,22 @@ fn packets_cut_off_anywhere_are_never_another_tunnels() {
     }
 }
 
-/// A hook that reads the linear part only goes on with a copy where the parser ran out of bytes; so it
-/// must say so wherever a longer prefix would have told more.
+/// A hook that reads the linear part continues with a copy only if the parser reports that it ran out of bytes, so it
+/// must do so whenever a longer prefix gives a different result.
 #[test]
-fn a_prefix_tells_the_same_or_that_it_ran_out() {
+fn a_prefix_gives_the_same_result_or_reports_that_it_ran_out() {
     for case in table::all() {
         let (whole, counted) = case.input.run();
         for length in 0..case.input.bytes.len().min(600) {
             let mut cut = case.input.clone();
             cut.bytes.truncate(length);
-            let (seen, some) = cut.run();
+            let (seen, prefix) = cut.run();
             if ran_out(seen.verdict.malformed) || seen.parsed.ptb_at != 0 {
                 continue;
             }
             assert_eq!(seen.parsed, whole.parsed, "{}, {length} bytes", case.name);
             assert_eq!(seen.verdict.sizes, whole.verdict.sizes, "{}, {length} bytes", case.name);
-            assert_eq!(some.difference(&counted), "", "{}, {length} bytes", case.name);
+            assert_eq!(prefix.difference(&counted), "", "{}, {length} bytes", case.name);
         }
     }
 }
@@ -108,14 +108,14 @@ fn input(
     node: Index,
     bytes: Vec<u8>,
     more: u32,
-    (segments, size, beside, big): (u32, u32, bool, bool),
-    leaves: bool,
+    (segments, size, tagged, big): (u32, u32, bool, bool),
+    egress: bool,
 ) -> Input {
     let mut input = Input::new(node.get(&nodes()).clone(), bytes);
     input.frame.length += more;
     (input.frame.gso_segs, input.frame.gso_size) = (segments.max(u32::from(size == 0)), size);
-    (input.frame.tag_beside, input.frame.zero_length_is_big) = (beside, big);
-    if leaves {
+    (input.frame.tag_beside, input.frame.zero_length_is_big) = (tagged, big);
+    if egress {
         input.direction = observer_common::kind::Direction::Egress;
     }
     input
@@ -125,43 +125,43 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]
 
     #[test]
-    fn random_bytes(node: Index, bytes in vec(any::<u8>(), 0..300), more in 0_u32..3000, frame in frames(), leaves: bool) {
-        check(&input(node, bytes, more, frame, leaves));
+    fn random_bytes_satisfy_all_properties(node: Index, bytes in vec(any::<u8>(), 0..300), more in 0_u32..3000, frame in frames(), egress: bool) {
+        check(&input(node, bytes, more, frame, egress));
     }
 
     #[test]
-    fn mutated_packets(
+    fn mutated_packets_satisfy_all_properties(
         case: Index,
         node: Index,
         changes in vec((any::<Index>(), any::<u8>()), 0..6),
         cut in prop_oneof![3 => Just(None), 1 => any::<Index>().prop_map(Some)],
         more in prop_oneof![3 => Just(0_u32), 1 => 0_u32..100],
         frame in prop_oneof![2 => Just((1, 0, false, false)), 1 => frames()],
-        leaves: bool,
+        egress: bool,
     ) {
         let cases = CASES.with(Clone::clone);
         let mut bytes = case.get(&cases).clone();
         if let Some(cut) = cut && !bytes.is_empty() {
             bytes.truncate(cut.index(bytes.len()));
         }
-        // Most headers stand in the first bytes.
+        // Most headers are in the first bytes.
         let most = bytes.len().min(160);
         if most != 0 {
             for (at, value) in changes {
                 bytes[at.index(most)] = value;
             }
         }
-        check(&input(node, bytes, more, frame, leaves));
+        check(&input(node, bytes, more, frame, egress));
     }
 
     #[test]
-    fn later_bytes_do_not_matter_to_headers(case: Index, filler in vec(any::<u8>(), 1..64)) {
+    fn bytes_after_the_frame_are_not_read(case: Index, filler in vec(any::<u8>(), 1..64)) {
         let cases = CASES.with(Clone::clone);
         let bytes = case.get(&cases).clone();
         let frame = Frame { length: bytes.len() as u32, gso_segs: 1, ..Frame::default() };
         let before = parsed(&bytes, &frame, link::ETHERNET);
         let longer = [bytes, filler].concat();
-        // As a capture has it that kept more bytes than the frame has: nothing there is read.
+        // A capture may have more bytes than the frame.
         let after = parsed(&longer, &frame, link::ETHERNET);
         if before.malformed == 0 {
             prop_assert_eq!(before, after);

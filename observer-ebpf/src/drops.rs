@@ -7,8 +7,8 @@ use aya_ebpf::helpers::bpf_probe_read_kernel;
 use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_probe_read_kernel as read_bytes};
 use observer_common::abi::{DeviceFacts, link, role};
 use observer_common::account::{Site, account, classify};
-use observer_common::drops::{DropConfig, NOREF, PLACES, has};
-use observer_common::event::{Event, UNKNOWN_DIRECTION, Why, tell, whys};
+use observer_common::drops::{DropConfig, NOREF, RANGES, has};
+use observer_common::event::{Event, UNKNOWN_DIRECTION, Why, fill_event, reasons};
 use observer_common::kind::Direction;
 use observer_common::packet::{Frame, Packet as _};
 
@@ -66,11 +66,11 @@ pub fn dropped(skb: u64, location: u64, reason: Option<u32>) {
 #[inline(never)]
 fn known_place(location: u64) -> bool {
     let Some(config) = DROP_CONFIG.get(0) else { return false };
-    for i in 0..PLACES {
-        if i as u32 >= config.places {
+    for i in 0..RANGES {
+        if i as u32 >= config.range_count {
             break;
         }
-        if config.place[i].start <= location && location < config.place[i].end {
+        if config.ranges[i].start <= location && location < config.ranges[i].end {
             return true;
         }
     }
@@ -120,7 +120,7 @@ fn report(skb: u64, leaves: u64) {
     packet.verifier_barrier(seen);
     drop.fields.fill(&packet, seen, &site);
     let event = &mut drop.traced.event;
-    tell(event, seen, &site, whys(seen) | Why::Drop.bit());
+    fill_event(event, seen, &site, reasons(seen) | Why::Drop.bit());
     event.direction = UNKNOWN_DIRECTION;
     event.captured = length;
     if run_filter(trace.steps, &drop.fields, &raw mut drop.stack) {
@@ -171,12 +171,12 @@ fn fetch(to: *mut [u8; SCRATCH_SIZE + SCRATCH_SLACK], from: u64, length: u64) ->
 #[inline(never)]
 fn send() {
     let (Some(trace), Some(drop)) = (TRACE_CONFIG.get(0), DROPPED.get_ptr_mut(0)) else { return };
-    let Some(flow) = FLOWS.get_ptr_mut(Why::Drop.place()) else { return };
+    let Some(flow) = FLOWS.get_ptr_mut(Why::Drop.index()) else { return };
     // SAFETY: as above.
     let flow = unsafe { &mut *flow };
     // SAFETY: a helper without arguments.
     let now = unsafe { bpf_ktime_get_ns() };
-    if !flow.may(now, trace) {
+    if !flow.admit(now, trace) {
         return;
     }
     // SAFETY: as above.
@@ -196,7 +196,7 @@ fn send() {
 /// Counts a drop that happened while another was being processed.
 #[inline(always)]
 fn lost() {
-    if let Some(flow) = FLOWS.get_ptr_mut(Why::Drop.place()) {
+    if let Some(flow) = FLOWS.get_ptr_mut(Why::Drop.index()) {
         // SAFETY: as above.
         unsafe { (*flow).lost += 1 };
     }

@@ -15,7 +15,7 @@ use observer_common::abi::{
 use observer_common::account::Observation;
 use observer_common::address::Address;
 use observer_common::drops::DropConfig;
-use observer_common::event::{Event, Fields, Flow, LONGEST_SNAP, STEPS, Step, WHYS, Wanted};
+use observer_common::event::{Event, Fields, Flow, LONGEST_SNAP, STEPS, Step, TraceConfig, WHYS};
 use observer_common::path::{ColdPath, HotPath, PATH_SETS, PEER_WORDS, PathKey, PathSet, UnknownPeer};
 
 /// A single-value map whose address is embedded in the programs, so that reading it needs no look-up (Linux 5.2,
@@ -159,7 +159,7 @@ pub static LONGER: Array<Longer> = Array::with_max_entries(1, 0);
 
 /// What `observer trace` reports; zeros: nothing.
 #[map]
-pub static TRACE_CONFIG: Array<Wanted> = Array::with_max_entries(1, 0);
+pub static TRACE_CONFIG: Array<TraceConfig> = Array::with_max_entries(1, 0);
 
 /// The filter of `observer trace`. All steps are in one value: one look-up per packet.
 #[map]

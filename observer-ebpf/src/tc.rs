@@ -5,7 +5,7 @@ use aya_ebpf::helpers::generated::{bpf_skb_load_bytes, bpf_skb_load_bytes_relati
 use aya_ebpf::programs::TcContext;
 use aya_log_ebpf::warn;
 use observer_common::abi::link;
-use observer_common::account::{Site, account, classify, fast_path, signal};
+use observer_common::account::{Site, account, classify, count_ptb, fast_path};
 use observer_common::kind::Direction;
 use observer_common::packet::{Frame, ip_length};
 
@@ -86,7 +86,7 @@ fn ptb(ctx: &TcContext, at: u16, protocol: u8, direction: Direction) {
     let Some(device) = device(ifindex) else { return };
     let site = Site { device, direction, config: config() };
     let packet = Direct::new(ctx.data(), ctx.data_end());
-    signal(&packet, u32::from(at), protocol, &site, &mut Maps { config: site.config });
+    count_ptb(&packet, u32::from(at), protocol, &site, &mut Maps { config: site.config });
 }
 
 /// Counts an skb whose headers are not all in its linear part, from a copy of its first bytes.
@@ -119,7 +119,7 @@ fn copied(ctx: &TcContext, direction: Direction) {
     classify(&packet, &site, seen);
     account(&packet, &site, &mut Maps { config: site.config }, seen);
     if let Some((at, protocol)) = seen.ptb() {
-        signal(&packet, u32::from(at), protocol, &site, &mut Maps { config: site.config });
+        count_ptb(&packet, u32::from(at), protocol, &site, &mut Maps { config: site.config });
     }
 }
 

@@ -5,9 +5,11 @@ use aya_ebpf::helpers::generated::{
 };
 use aya_ebpf::programs::TcContext;
 use observer_common::abi::{BlockFacts, BlockKey, Events, PeerFacts, Totals, link};
-use observer_common::account::{Observation, Site, Tables, account, classify, familiar};
+use observer_common::account::{Observation, Site, Tables, account, classify, is_known_tunnel};
 use observer_common::address::Address;
-use observer_common::event::{Event, Fields, Flow, LONGEST_SNAP, STEPS, Wanted, Why, possible, tell, whys};
+use observer_common::event::{
+    Event, Fields, Flow, LONGEST_SNAP, STEPS, TraceConfig, Why, fill_event, possible_reasons, reasons,
+};
 use observer_common::kind::Direction;
 use observer_common::packet::{Packet as _, ip_length};
 use observer_common::path::{PathKey, UnknownPeer};
@@ -97,16 +99,17 @@ pub fn watch(ctx: &TcContext, direction: Direction) {
         return slow_path(ctx, direction);
     }
     // Most packets end here.
-    let possible = possible(seen, &site) & trace.why;
+    let possible = possible_reasons(seen, &site) & trace.why;
     if possible == 0
-        || possible == Why::UnknownTunnel.bit() && familiar(&packet, &site, &ReadOnlyTables, &seen.parsed)
+        || possible == Why::UnknownTunnel.bit()
+            && is_known_tunnel(&packet, &site, &ReadOnlyTables, &seen.parsed)
     {
         return;
     }
     forget(seen);
     account(&packet, &site, &mut ReadOnlyTables, seen);
     packet.verifier_barrier(seen);
-    if whys(seen) & trace.why != 0 {
+    if reasons(seen) & trace.why != 0 {
         slow_path(ctx, direction);
     }
 }
@@ -140,7 +143,7 @@ fn slow_path(ctx: &TcContext, direction: Direction) {
     classify(&packet, &site, seen);
     account(&packet, &site, &mut ReadOnlyTables, seen);
     packet.verifier_barrier(seen);
-    let why = whys(seen) & trace.why;
+    let why = reasons(seen) & trace.why;
     if why == 0 {
         return;
     }
@@ -150,7 +153,7 @@ fn slow_path(ctx: &TcContext, direction: Direction) {
     // SAFETY: as above.
     let event = unsafe { &mut (*buffer).event };
     // All reasons, not only the selected ones.
-    tell(event, seen, &site, whys(seen));
+    fill_event(event, seen, &site, reasons(seen));
     event.captured = length;
     event.location = 0;
     event.reason = 0;
@@ -201,7 +204,7 @@ fn send(ctx: &TcContext, why: u32) {
     let Some(flow) = flow(why) else { return };
     // SAFETY: a helper without arguments.
     let now = unsafe { bpf_ktime_get_ns() };
-    if !flow.may(now, trace) {
+    if !flow.admit(now, trace) {
         return;
     }
     // SAFETY: the value lives as long as the map and belongs to this CPU.
@@ -225,7 +228,7 @@ fn send(ctx: &TcContext, why: u32) {
 
 /// Sends an event with more of the packet than its headers if requested and available; otherwise `None`.
 #[inline(always)]
-fn send_long(ctx: &TcContext, event: &Event, trace: &Wanted) -> Option<bool> {
+fn send_long(ctx: &TcContext, event: &Event, trace: &TraceConfig) -> Option<bool> {
     let all = event.length;
     if trace.snap <= SCRATCH_SIZE as u32 || all <= SCRATCH_SIZE as u32 || event.link == link::NETWORK_HEADER {
         return None;

@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::generated::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
 use aya_ebpf::programs::XdpContext;
-use observer_common::account::{Site, account, classify, fast_path, observe as observe_packet, signal};
+use observer_common::account::{Site, account, classify, count_ptb, fast_path, observe as observe_packet};
 use observer_common::kind::Direction;
 use observer_common::packet::Frame;
 
@@ -54,7 +54,7 @@ pub fn observe_frags(ctx: &XdpContext) {
     }
     account(&packet, &site, &mut Maps { config: site.config }, seen);
     if let Some((at, protocol)) = seen.ptb() {
-        signal(&packet, u32::from(at), protocol, &site, &mut Maps { config: site.config });
+        count_ptb(&packet, u32::from(at), protocol, &site, &mut Maps { config: site.config });
     }
 }
 

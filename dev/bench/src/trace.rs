@@ -6,7 +6,7 @@ use observer::kernel::btf::Btf;
 use observer::kernel::symbols::Symbols;
 use observer::kernel::{Capacities, Drops, Tally, configure, entry, tallies};
 use observer_common::drops::REASONS;
-use observer_common::event::{SNAP, WHYS, Wanted, Why};
+use observer_common::event::{SNAP, TraceConfig, WHYS, Why};
 use observer_common::kind::Direction;
 use serde_json::json;
 
@@ -60,7 +60,7 @@ pub fn measure(effort: Effort) -> Result<Section> {
     }
     let why = Why::ALL.iter().fold(0, |set, why| set | why.bit());
     let every = 1_000_000_000 / u64::from(RATE);
-    let wanted = Wanted { why, snap: SNAP as u32, every, burst: RATE, steps: 0 };
+    let wanted = TraceConfig { why, snap: SNAP as u32, every, burst: RATE, steps: 0 };
     configure(&mut ours.programs.ebpf, wanted, &[])?;
     let reference = Packet::new(classes::native(observer_testing::node::FAR_POD));
     let mut all = Vec::new();

@@ -1,4 +1,4 @@
-//! One row of the packet table: a packet where it was seen, and what must be counted of it.
+//! One row of the packet table: a packet, where it is observed, and how it must be counted.
 
 use observer_common::abi::{Events, Totals, events_index, link, totals_index};
 use observer_common::account::{Observation, Site, observe};
@@ -10,36 +10,36 @@ use observer_common::path::{PathKey, PathStats};
 use crate::memory::{Counted, MemoryTables, size_class};
 use crate::node::Node;
 
-/// Paths that fit into the tables of one run.
+/// Maximum paths in the tables of one run.
 pub const MAX_PATHS: usize = 1024;
-/// Bytes that `BPF_PROG_TEST_RUN` takes at most on kernels that put them into one page.
-const TEST_RUN_LONGEST: usize = 3_400;
+/// Maximum packet size for `BPF_PROG_TEST_RUN` on kernels that use a single page for it.
+const MAX_TEST_RUN_BYTES: usize = 3_400;
 
-/// A packet and where it was seen.
+/// A packet and where it is observed.
 #[derive(Clone, Debug)]
 pub struct Input {
-    /// The bytes that can be read.
+    /// The readable bytes.
     pub bytes: Vec<u8>,
-    /// What is known of it besides.
+    /// Properties that are not in the bytes.
     pub frame: Frame,
     /// The direction.
     pub direction: Direction,
-    /// The node that sees it.
+    /// The node.
     pub node: Node,
 }
 
-/// Which hooks can be given a case by `BPF_PROG_TEST_RUN`.
+/// The hooks that a case can run on with `BPF_PROG_TEST_RUN`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hooks {
-    /// XDP: a whole frame with Ethernet header that enters an underlay device, as the driver has it.
+    /// XDP: a complete ingress frame with Ethernet header, as the driver has it.
     pub xdp: bool,
-    /// TC: a whole frame, long enough for the kernel's own checks; segments by `gso_segs` and
-    /// `gso_size` of the context.
+    /// TC: a complete frame, long enough for the kernel's checks; segments by `gso_segs` and `gso_size` of
+    /// the context.
     pub tc: bool,
 }
 
 impl Input {
-    /// A frame that enters.
+    /// A complete ingress frame.
     #[must_use]
     pub fn new(node: Node, bytes: Vec<u8>) -> Self {
         let length = bytes.len() as u32;
@@ -51,14 +51,14 @@ impl Input {
         }
     }
 
-    /// Which hooks can be given it.
+    /// The hooks it can run on.
     #[must_use]
     pub fn hooks(&self) -> Hooks {
         let length = self.bytes.len();
-        let whole = self.frame.length as usize == length && length <= TEST_RUN_LONGEST;
+        let whole = self.frame.length as usize == length && length <= MAX_TEST_RUN_BYTES;
         let super_packet = self.frame.gso_size != 0;
-        // What the kernel itself asks of an skb (`bpf_prog_test_run_skb`): a byte behind the Ethernet
-        // header, and a whole IP header where bytes 12 and 13 announce one.
+        // What the kernel requires (`bpf_prog_test_run_skb`): at least one byte after the Ethernet header,
+        // and a complete IP header if the Ethertype announces one.
         let least = match self.bytes.get(12..14) {
             Some([0x08, 0x00]) => 34,
             Some([0x86, 0xdd]) => 54,
@@ -73,7 +73,7 @@ impl Input {
                 && !super_packet
                 && !self.frame.tag_beside
                 && !self.frame.zero_length_is_big,
-            // The context has no field for the tag that an skb is to have.
+            // The context has no field for an accelerated VLAN tag.
             tc: whole
                 && length >= least
                 && !self.frame.tag_beside
@@ -81,7 +81,7 @@ impl Input {
         }
     }
 
-    /// Runs the parser and the rule in user space.
+    /// Runs the parser and the accounting rule in user space.
     #[must_use]
     pub fn run(&self) -> (Observation, Counted) {
         let mut tables = MemoryTables::new(&self.node, MAX_PATHS);
@@ -92,21 +92,21 @@ impl Input {
     }
 }
 
-/// A PTB message: its version, the MTU in it, and the path that it is attributed to.
+/// An expected PTB message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ptb {
-    /// 4 or 6.
+    /// ICMP version: 4 or 6.
     pub version: u8,
-    /// Bytes.
+    /// Announced MTU, in bytes.
     pub mtu: u64,
-    /// The path of the quoted packet, where it is one of a path's.
+    /// The path of the quoted packet, if it has one.
     pub path: Option<PathKey>,
 }
 
-/// What must be counted of a packet.
+/// How a packet must be counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expect {
-    /// The row of the totals.
+    /// The class in the totals.
     pub class: Class,
     /// Packets on the wire.
     pub segments: u32,
@@ -126,38 +126,37 @@ pub struct Expect {
     pub would_fragment: u64,
     /// Packets that the tunnel would drop.
     pub would_drop: u64,
-    /// The path that would do so.
+    /// The path of that tunnel.
     pub would_path: Option<PathKey>,
-    /// Counters of fragments that rise by one.
+    /// Fragment counters that increase by one.
     pub fragments: Vec<Total>,
-    /// Bytes that fragmentation added.
+    /// Bytes added by fragmentation.
     pub fragmentation_overhead: u64,
-    /// The reason.
+    /// The malformed reason.
     pub malformed: Malformed,
-    /// The path.
+    /// The path, if any.
     pub path: Option<PathKey>,
-    /// The entry in the table of unknown peers.
+    /// The entry in the table of unknown peers, if any.
     pub unknown_peer: Option<PathKey>,
-    /// Counters of what a tunnel packet can be besides: nested, foreign, not IP inside, GPE.
+    /// Other counters of tunnel packets: nested, unknown peer or VNI, inner packet not IP, GPE.
     pub flags: Vec<Total>,
-    /// A PTB message.
+    /// The PTB message in it, if any.
     pub ptb: Option<Ptb>,
 }
 
 /// One row of the packet table.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// What it is about.
+    /// Short description, printed in test output.
     pub name: String,
     /// The packet.
     pub input: Input,
-    /// What must be counted.
+    /// How it must be counted.
     pub expect: Expect,
 }
 
 impl Case {
-    /// A whole frame of one packet that enters: `l3` bytes from the outer IP header on, `inner` of
-    /// the innermost packet.
+    /// A complete ingress frame with one packet of `l3` L3 bytes and `inner` inner bytes.
     #[must_use]
     pub fn new(name: &str, node: Node, bytes: Vec<u8>, class: Class, l3: u32, inner: u64) -> Self {
         let input = Input::new(node, bytes);
@@ -184,7 +183,7 @@ impl Case {
         Self { name: name.to_owned(), input, expect }
     }
 
-    /// A frame of which nothing but its length is counted, for a reason.
+    /// A frame whose outer headers cannot be parsed: only its length is counted.
     #[must_use]
     pub fn unusable(name: &str, node: Node, bytes: Vec<u8>, reason: Malformed) -> Self {
         let mut case = Self::new(name, node, bytes, Class::Malformed, 0, 0);
@@ -192,7 +191,7 @@ impl Case {
         case
     }
 
-    /// The packet leaves.
+    /// Makes it an egress packet.
     #[must_use]
     pub fn egress(mut self) -> Self {
         self.input.direction = Direction::Egress;
@@ -206,21 +205,21 @@ impl Case {
         self
     }
 
-    /// Something is wrong with it, but it is counted as far as it was understood.
+    /// Expects a malformed reason for a packet that is counted nevertheless.
     #[must_use]
     pub fn flagged(mut self, reason: Malformed) -> Self {
         self.expect.malformed = reason;
         self
     }
 
-    /// It belongs to a path.
+    /// Expects a path.
     #[must_use]
     pub fn path(mut self, key: PathKey) -> Self {
         self.expect.path = Some(key);
         self
     }
 
-    /// It is a super-packet as the kernel has it: a length of 0 stands for its own.
+    /// Makes it a super-packet, in which a length field of 0 means the frame's length.
     #[must_use]
     pub fn gso(mut self, segments: u32, size: u32) -> Self {
         let frame = &mut self.input.frame;
@@ -228,7 +227,7 @@ impl Case {
         self
     }
 
-    /// One more counter of fragments rises, and so many bytes are fragmentation's.
+    /// Expects a fragment counter to increase, and `overhead` bytes added by fragmentation.
     #[must_use]
     pub fn fragment(mut self, counter: Total, overhead: u64) -> Self {
         self.expect.fragments.push(counter);
@@ -236,13 +235,13 @@ impl Case {
         self
     }
 
-    /// Which hooks can be given it.
+    /// The hooks it can run on.
     #[must_use]
     pub fn hooks(&self) -> Hooks {
         self.input.hooks()
     }
 
-    /// The node's tables after the packet, from the expectation alone.
+    /// The node's tables after the packet, computed from the expectation alone.
     #[must_use]
     pub fn expected(&self) -> Counted {
         let (expect, direction) = (&self.expect, self.input.direction);
@@ -270,12 +269,6 @@ impl Case {
         }
         counted
     }
-}
-
-/// The node's tables after the packet of a case, from its expectation alone.
-#[must_use]
-pub fn expected_tables(case: &Case) -> Counted {
-    case.expected()
 }
 
 impl Expect {

@@ -1,28 +1,28 @@
-//! Ceilings: what must not grow unnoticed (`dev/testing/ceilings.toml`). Ratios with a margin, so that
-//! a busy machine does not fail; instructions and sizes, which do not depend on the machine, closely.
+//! Ceilings for figures that must not grow unnoticed (`dev/testing/ceilings.toml`). Ratios have a margin for busy
+//! machines; instruction counts and sizes do not depend on the machine and have tight ceilings.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// The ceilings.
+/// The file.
 const CEILINGS: &str = include_str!("../ceilings.toml");
 
 /// Highest allowed values.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ceilings {
-    /// R, by hook, letter and packet.
+    /// R by hook, class letter and packet.
     pub ratio: BTreeMap<String, f64>,
-    /// Sizes by kernel series and program.
+    /// Program sizes by kernel series and program.
     kernel: BTreeMap<String, BTreeMap<String, Ceiling>>,
 }
 
-/// The most that a program may take on one kernel.
+/// Maximum size of a program on one kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ceiling {
-    /// Instructions that the verifier walks; 0 where the kernel does not say (before 5.16).
+    /// Instructions processed by the verifier; 0 if the kernel does not report them (before 5.16).
     pub verified: u32,
     /// Bytes of BPF instructions.
     pub translated: u32,
@@ -31,18 +31,18 @@ pub struct Ceiling {
 }
 
 impl Ceilings {
-    /// Reads them.
+    /// Reads the file.
     ///
     /// # Panics
-    /// The file is wrong.
+    /// If the file is invalid.
     #[must_use]
     pub fn read() -> Self {
-        toml::from_str(CEILINGS).expect("dev/testing/ceilings.toml is right")
+        toml::from_str(CEILINGS).expect("dev/testing/ceilings.toml is valid")
     }
 
-    /// Whether there are any for a kernel series.
+    /// Whether there are ceilings for a kernel series.
     #[must_use]
-    pub fn know(&self, kernel: &str) -> bool {
+    pub fn has_kernel(&self, kernel: &str) -> bool {
         self.kernel.contains_key(kernel)
     }
 
@@ -54,7 +54,7 @@ impl Ceilings {
 }
 
 impl Ceiling {
-    /// Whether a program that takes so much is above it in any part; what the kernel did not tell is 0.
+    /// Whether any of the figures is above the ceiling. Figures the kernel does not report are 0.
     #[must_use]
     pub const fn is_exceeded(self, verified: u32, translated: u32, jitted: u32) -> bool {
         verified > self.verified || translated > self.translated || jitted > self.jitted
@@ -66,12 +66,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_above_any_part_exceeds_its_ceiling() {
+    fn exceeding_any_part_exceeds_the_ceiling() {
         let ceiling = Ceiling { verified: 10, translated: 10, jitted: 10 };
         assert!(!ceiling.is_exceeded(10, 10, 10));
         assert!(ceiling.is_exceeded(11, 10, 10));
         assert!(ceiling.is_exceeded(10, 11, 10));
         assert!(ceiling.is_exceeded(10, 10, 11));
-        assert!(!ceiling.is_exceeded(0, 10, 10), "a kernel that does not tell");
+        assert!(!ceiling.is_exceeded(0, 10, 10), "kernel does not report it");
     }
 }

@@ -1,9 +1,9 @@
-//! What the tests of Observer's parser and accounting rule share: a builder of packets, hostile ones
-//! included ([`packets`]), the node that sees them ([`node`]), the accounting rule's tables in memory
-//! ([`memory`]), the packet table ([`table`]), and what programs may take ([`ceilings`]).
+//! Shared test code for Observer's parser and accounting rule: packet builders, including hostile packets
+//! ([`packets`]), the node that observes them ([`node`]), the accounting rule's tables in memory ([`memory`]),
+//! the packet table ([`table`]), and limits on the size of programs ([`ceilings`]).
 //!
-//! The same table runs through user space, XDP and TC: [`Case::hooks`] says where a case can run, and
-//! [`Case::expected`] what the node's tables hold afterwards.
+//! The same table runs through user space, XDP and TC: [`Case::hooks`] returns where a case can run, and
+//! [`Case::expected`] the contents of the node's tables afterwards.
 
 pub mod case;
 pub mod ceilings;

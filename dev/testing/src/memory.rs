@@ -1,4 +1,4 @@
-//! The accounting rule's tables in memory, and what they hold in a form to compare.
+//! The accounting rule's tables in memory, and their contents in a form that can be compared.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -14,8 +14,8 @@ use observer_common::path::{PathKey, PathStats, UnknownPeer};
 
 use crate::node::Node;
 
-/// Upper bounds of the size classes that the table is tested with; class n holds the sizes up to and
-/// including `SIZE_BOUNDS[n]`, the last class all above.
+/// Upper bounds of the size classes used in tests. Class n has the sizes up to and including
+/// `SIZE_BOUNDS[n]`, the last class all larger ones.
 pub const SIZE_BOUNDS: [u32; 15] =
     [64, 128, 576, 1280, 1400, 1420, 1430, 1440, 1450, 1460, 1480, 1500, 8950, 8981, 9000];
 
@@ -25,7 +25,7 @@ pub fn size_class(length: u32) -> usize {
     SIZE_BOUNDS.iter().filter(|bound| length > **bound).count()
 }
 
-/// What the map `SIZE_CLASS` must hold for the programs to give the same classes.
+/// The contents of the map `SIZE_CLASS` for these size classes.
 #[must_use]
 pub fn size_class_table() -> Box<[u8; SIZE_TABLE]> {
     let mut table = Box::new([0; SIZE_TABLE]);
@@ -35,8 +35,7 @@ pub fn size_class_table() -> Box<[u8; SIZE_TABLE]> {
     table
 }
 
-/// What was counted, rows of zeros left out: the tables of several CPUs, or of the several hooks, in a
-/// form that can be compared as a whole.
+/// What was counted, without rows of zeros, merged from the tables of all CPUs or hooks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
     /// By [`observer_common::abi::totals_index`].
@@ -50,7 +49,7 @@ pub struct Counted {
 }
 
 impl Counted {
-    /// Merges in what one CPU counted at an index of the totals.
+    /// Merges in the totals of one CPU at an index.
     pub fn add_totals(&mut self, index: u32, totals: &Totals) {
         if *totals == Totals::ZERO {
             return;
@@ -60,7 +59,7 @@ impl Counted {
         merge(&mut sum.sizes, &totals.sizes, |_| Merge::Sum);
     }
 
-    /// Merges in what one CPU counted at an index of the events.
+    /// Merges in the events of one CPU at an index.
     pub fn add_events(&mut self, index: u32, events: &Events) {
         if *events != Events::ZERO {
             let sum = self.events.entry(index).or_insert(Events::ZERO);
@@ -68,7 +67,7 @@ impl Counted {
         }
     }
 
-    /// Merges in what one CPU counted of a path.
+    /// Merges in the counters of a path on one CPU.
     pub fn add_path(&mut self, key: &PathKey, stats: &PathStats) {
         if *stats != PathStats::ZERO {
             let sum = self.paths.entry(*key).or_insert(PathStats::ZERO);
@@ -76,7 +75,7 @@ impl Counted {
         }
     }
 
-    /// Merges in one CPU's place of a unknown peer.
+    /// Merges in the slot of an unknown peer on one CPU.
     pub fn add_unknown_peer(&mut self, unknown_peer: &UnknownPeer) {
         if unknown_peer.packets != 0 {
             let sum = self.unknown_peers.entry(unknown_peer.key).or_default();
@@ -85,7 +84,7 @@ impl Counted {
         }
     }
 
-    /// The same once more.
+    /// Everything counted twice.
     #[must_use]
     pub fn twice(&self) -> Self {
         let mut sum = self.clone();
@@ -98,22 +97,22 @@ impl Counted {
         sum
     }
 
-    /// What differs from `expected`, a line each with the counters' labels; empty where nothing does.
+    /// Differences from `expected`, one line per counter; empty if there are none.
     #[must_use]
     pub fn difference(&self, expected: &Self) -> String {
         let mut lines = String::new();
-        let (mine, theirs) = (self.figures(), expected.figures());
-        for name in mine.keys().chain(theirs.keys().filter(|name| !mine.contains_key(*name))) {
-            let (got, wanted) = (mine.get(name).unwrap_or(&0), theirs.get(name).unwrap_or(&0));
-            if got != wanted {
+        let (actual, expected) = (self.figures(), expected.figures());
+        for name in actual.keys().chain(expected.keys().filter(|name| !actual.contains_key(*name))) {
+            let (got, expected) = (actual.get(name).unwrap_or(&0), expected.get(name).unwrap_or(&0));
+            if got != expected {
                 // Writing into a string cannot fail.
-                let _ = writeln!(lines, "  {name}: {got}, expected {wanted}");
+                let _ = writeln!(lines, "  {name}: {got}, expected {expected}");
             }
         }
         lines
     }
 
-    /// Every figure that is not 0, by a name to read.
+    /// Every figure that is not 0, by a readable name.
     fn figures(&self) -> BTreeMap<String, u64> {
         let mut all = BTreeMap::new();
         let mut put = |name: String, value: u64| {
@@ -166,7 +165,7 @@ fn totals_name(index: u32) -> String {
     format!("slot {} {} {class}", row / 2, direction_name(row & 1))
 }
 
-/// A path key to read.
+/// A path key in readable form.
 #[must_use]
 pub fn path_name(key: &PathKey) -> String {
     let peer: std::net::Ipv6Addr = key.peer.octets().into();
@@ -188,7 +187,7 @@ pub struct MemoryTables {
 }
 
 impl MemoryTables {
-    /// Empty tables of a node, with room for `max_paths` paths.
+    /// Empty tables for a node, with room for `max_paths` paths.
     #[must_use]
     pub fn new(node: &Node, max_paths: usize) -> Self {
         const FREE: UnknownPeer = UnknownPeer { key: PathKey::NOBODY, packets: 0, wire_bytes: 0 };
@@ -249,8 +248,8 @@ impl Tables for MemoryTables {
         self.blocks.get(key).copied()
     }
 
-    fn unknown_peer(&mut self, place: u32) -> Option<&mut UnknownPeer> {
-        self.unknown_peers.get_mut(place as usize)
+    fn unknown_peer(&mut self, index: u32) -> Option<&mut UnknownPeer> {
+        self.unknown_peers.get_mut(index as usize)
     }
 
     fn size_class(&self, length: u32) -> usize {

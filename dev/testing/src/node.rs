@@ -1,4 +1,4 @@
-//! The node that sees the packets: its devices, its peers, its pods.
+//! The node that observes the packets: its devices, peers and pods.
 
 use std::collections::BTreeMap;
 
@@ -8,29 +8,29 @@ use observer_common::abi::{
 use observer_common::address::{Address, Mask};
 use observer_common::kind::Class;
 
-/// The node itself.
+/// The node.
 pub const NODE: [u8; 4] = [192, 0, 2, 1];
 /// A peer node.
 pub const PEER: [u8; 4] = [192, 0, 2, 2];
-/// Nobody known.
+/// An unknown peer.
 pub const UNKNOWN_PEER: [u8; 4] = [203, 0, 113, 9];
-/// A router on the way.
+/// A router between the nodes.
 pub const ROUTER: [u8; 4] = [198, 51, 100, 1];
-/// A pod of the node.
+/// A pod on the node.
 pub const POD: [u8; 4] = [10, 244, 1, 5];
-/// A pod of the peer.
+/// A pod on the peer node.
 pub const FAR_POD: [u8; 4] = [10, 244, 2, 7];
-/// The node itself.
+/// The node.
 pub const NODE6: [u8; 16] = v6(0x2001, 0x0db8, 0, 1);
 /// A peer node.
 pub const PEER6: [u8; 16] = v6(0x2001, 0x0db8, 0, 2);
-/// Nobody known.
+/// An unknown peer.
 pub const UNKNOWN_PEER6: [u8; 16] = v6(0x2001, 0x0db8, 0xbad, 9);
-/// A router on the way.
+/// A router between the nodes.
 pub const ROUTER6: [u8; 16] = v6(0x2001, 0x0db8, 0xffff, 1);
-/// A pod of the node.
+/// A pod on the node.
 pub const POD6: [u8; 16] = v6(0xfd00, 0x0244, 1, 5);
-/// A pod of the peer.
+/// A pod on the peer node.
 pub const FAR_POD6: [u8; 16] = v6(0xfd00, 0x0244, 2, 7);
 /// Calico's VNI.
 pub const VNI: u32 = 4096;
@@ -46,11 +46,11 @@ const fn v6(a: u16, b: u16, c: u16, d: u16) -> [u8; 16] {
     [a[0], a[1], b[0], b[1], c[0], c[1], 0, 0, 0, 0, 0, 0, 0, 0, d[0], d[1]]
 }
 
-/// All that the rule knows besides the packet.
+/// Everything the accounting rule needs in addition to the packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// The device that the packet crosses. Its interface index is 1, the loopback device's, which is
-    /// what `BPF_PROG_TEST_RUN` uses unless told otherwise.
+    /// The device that the packet crosses. Its interface index is 1 (loopback), the default of
+    /// `BPF_PROG_TEST_RUN`.
     pub device: DeviceFacts,
     /// Ports, VNIs, the coarse pod filter.
     pub config: Config,
@@ -79,7 +79,7 @@ fn block(pod: Address, peer: Address, class: Class) -> (BlockKey, BlockFacts) {
 }
 
 impl Node {
-    /// An Ethernet underlay of MTU 1500, whose peers are reached in the way of `class`.
+    /// An Ethernet underlay with MTU 1500, on which peers are reached with encapsulation `class`.
     #[must_use]
     pub fn underlay(class: Class) -> Self {
         let udp = if matches!(class, Class::Vxlan | Class::Geneve | Class::Wireguard) {
@@ -155,14 +155,14 @@ impl Node {
         node
     }
 
-    /// With another MTU.
+    /// Replaces the MTU.
     #[must_use]
     pub fn mtu(mut self, mtu: u32) -> Self {
         self.device.mtu = mtu;
         self
     }
 
-    /// With another device.
+    /// Replaces the device.
     #[must_use]
     pub fn with_device(mut self, device: DeviceFacts) -> Self {
         self.device = device;

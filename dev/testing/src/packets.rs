@@ -1,5 +1,5 @@
-//! Packets, built from the inside out: each function or `around` puts one header before its payload.
-//! Every length can be made to lie.
+//! Packet builders, from the inside out: each function or `around` puts one header before its payload.
+//! Every length field can be set to a wrong value.
 
 /// Ethertype of IPv4.
 pub const ETH_IPV4: u16 = 0x0800;
@@ -22,7 +22,7 @@ fn chain(parts: &[&[u8]]) -> Vec<u8> {
     parts.concat()
 }
 
-/// `length` bytes that look like no header.
+/// `length` bytes that do not look like a header.
 #[must_use]
 pub fn payload(length: usize) -> Vec<u8> {
     vec![0xa5; length]
@@ -34,7 +34,7 @@ pub fn ethernet(ethertype: u16, inside: &[u8]) -> Vec<u8> {
     chain(&[&[2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1], &ethertype.to_be_bytes(), inside])
 }
 
-/// Ethernet, its Ethertype taken from the IP version of `inside`.
+/// An Ethernet header with the Ethertype for the IP version of `inside`.
 #[must_use]
 pub fn ethernet_ip(inside: &[u8]) -> Vec<u8> {
     ethernet(ethertype_of(inside), inside)
@@ -46,7 +46,7 @@ pub fn ethertype_of(packet: &[u8]) -> u16 {
     if packet.first().is_some_and(|first| first >> 4 == 6) { ETH_IPV6 } else { ETH_IPV4 }
 }
 
-/// Ethernet with VLAN tags of these Ethertypes, and `ethertype` behind them.
+/// An Ethernet header with VLAN tags of these Ethertypes, followed by `ethertype`.
 #[must_use]
 pub fn tagged(tags: &[u16], ethertype: u16, inside: &[u8]) -> Vec<u8> {
     let mut types = tags.to_vec();
@@ -86,9 +86,9 @@ pub struct Ip4 {
     pub offset: u16,
     /// Options, a multiple of 4 bytes.
     pub options: Vec<u8>,
-    /// Total length instead of the true one.
+    /// Total length, if not the real one.
     pub total_length: Option<u16>,
-    /// Version and header length instead of the true ones.
+    /// Version and header length, if not the real ones.
     pub version_ihl: Option<u8>,
 }
 
@@ -109,35 +109,35 @@ impl Ip4 {
         }
     }
 
-    /// With DF.
+    /// Sets DF.
     #[must_use]
     pub fn dont_fragment(mut self) -> Self {
         self.dont_fragment = true;
         self
     }
 
-    /// As a fragment.
+    /// Makes it a fragment.
     #[must_use]
     pub fn fragment(mut self, offset: u16, more: bool) -> Self {
         (self.offset, self.more) = (offset, more);
         self
     }
 
-    /// With so many bytes of options (no-operation).
+    /// Adds `length` bytes of options (no-operation).
     #[must_use]
     pub fn options(mut self, length: usize) -> Self {
         self.options = vec![1; length];
         self
     }
 
-    /// With a total length that lies.
+    /// Sets a wrong total length.
     #[must_use]
     pub fn total_length(mut self, length: u16) -> Self {
         self.total_length = Some(length);
         self
     }
 
-    /// With a first byte that lies.
+    /// Sets a wrong first byte.
     #[must_use]
     pub fn version_ihl(mut self, byte: u8) -> Self {
         self.version_ihl = Some(byte);
@@ -149,7 +149,7 @@ impl Ip4 {
     pub fn around(&self, inside: &[u8]) -> Vec<u8> {
         let header = 20 + self.options.len();
         let ihl = self.version_ihl.unwrap_or(0x40 | (header / 4) as u8);
-        // A packet longer than the field is a BIG TCP super-packet's, which says 0.
+        // 0 if the packet is too long for the field, as in BIG TCP super-packets.
         let total = self.total_length.unwrap_or(u16::try_from(header + inside.len()).unwrap_or(0));
         let fragment = u16::from(self.dont_fragment) << 14 | u16::from(self.more) << 13 | (self.offset / 8);
         let mut bytes = chain(&[
@@ -189,13 +189,13 @@ pub struct Ip6 {
     pub source: [u8; 16],
     /// Destination.
     pub destination: [u8; 16],
-    /// What follows the last extension header.
+    /// Protocol after the last extension header.
     pub protocol: u8,
-    /// Extension headers: number and bytes, whose first byte is overwritten by the next number.
+    /// Extension headers: number and bytes. The first byte is overwritten with the next header's number.
     pub extensions: Vec<(u8, Vec<u8>)>,
-    /// Payload length instead of the true one.
+    /// Payload length, if not the real one.
     pub payload_length: Option<u16>,
-    /// The first byte instead of 0x60.
+    /// First byte, normally 0x60.
     pub first: u8,
 }
 
@@ -206,42 +206,42 @@ impl Ip6 {
         Self { source, destination, protocol, extensions: Vec::new(), payload_length: None, first: 0x60 }
     }
 
-    /// With one more extension header, of `length` bytes (a multiple of 8, for AH of 4), which its
-    /// length field tells truly.
+    /// Adds an extension header of `length` bytes (a multiple of 8, or of 4 for AH) with a correct length
+    /// field.
     #[must_use]
     pub fn extension(mut self, number: u8, length: usize) -> Self {
         let mut bytes = vec![0; length];
         bytes[1] = if number == 51 { length / 4 - 2 } else { length / 8 - 1 } as u8;
         if matches!(number, 0 | 60) && length >= 8 {
-            // One PadN option over all that is left.
+            // One PadN option for the rest.
             (bytes[2], bytes[3]) = (1, (length - 4).min(255) as u8);
         }
         self.extensions.push((number, bytes));
         self
     }
 
-    /// With one more extension header of any bytes.
+    /// Adds an extension header with arbitrary bytes.
     #[must_use]
     pub fn raw_extension(mut self, number: u8, bytes: &[u8]) -> Self {
         self.extensions.push((number, bytes.to_vec()));
         self
     }
 
-    /// With a Fragment header; the offset in bytes, a multiple of 8.
+    /// Adds a Fragment header; the offset is in bytes, a multiple of 8.
     #[must_use]
     pub fn fragment(self, offset: u16, more: bool) -> Self {
         let field = (offset | u16::from(more)).to_be_bytes();
         self.raw_extension(44, &[0, 0, field[0], field[1], 0, 0, 0x12, 0x34])
     }
 
-    /// With a payload length that lies.
+    /// Sets a wrong payload length.
     #[must_use]
     pub fn payload_length(mut self, length: u16) -> Self {
         self.payload_length = Some(length);
         self
     }
 
-    /// With a first byte that lies.
+    /// Sets a wrong first byte.
     #[must_use]
     pub fn first(mut self, byte: u8) -> Self {
         self.first = byte;
@@ -287,16 +287,16 @@ pub fn tcp(options: usize, inside: &[u8]) -> Vec<u8> {
 /// A UDP header before `inside`.
 #[must_use]
 pub fn udp(source: u16, destination: u16, inside: &[u8]) -> Vec<u8> {
-    udp_lying(source, destination, u16::try_from(8 + inside.len()).unwrap_or(0), inside)
+    udp_with_length(source, destination, u16::try_from(8 + inside.len()).unwrap_or(0), inside)
 }
 
-/// A UDP header whose length is given.
+/// A UDP header with the given length.
 #[must_use]
-pub fn udp_lying(source: u16, destination: u16, length: u16, inside: &[u8]) -> Vec<u8> {
+pub fn udp_with_length(source: u16, destination: u16, length: u16, inside: &[u8]) -> Vec<u8> {
     chain(&[&source.to_be_bytes(), &destination.to_be_bytes(), &length.to_be_bytes(), &[0, 0], inside])
 }
 
-/// A VXLAN header of any flags and next protocol.
+/// A VXLAN header with the given flags and next protocol.
 #[must_use]
 pub fn vxlan_header(flags: u8, next: u8, vni: u32, inside: &[u8]) -> Vec<u8> {
     chain(&[&[flags, 0, 0, next], &(vni << 8).to_be_bytes(), inside])
@@ -308,31 +308,31 @@ pub fn vxlan(vni: u32, inside: &[u8]) -> Vec<u8> {
     udp(49_152, 4789, &vxlan_header(0x08, 0, vni, inside))
 }
 
-/// UDP to the standard port and Geneve with so many bytes of options before `inside`.
+/// UDP to the standard port and Geneve with `options` bytes of options before `inside`.
 #[must_use]
 pub fn geneve(vni: u32, protocol: u16, options: usize, inside: &[u8]) -> Vec<u8> {
     udp(49_152, 6081, &geneve_header((options / 4) as u8, vni, protocol, options, inside))
 }
 
-/// A Geneve header whose first byte is given.
+/// A Geneve header with the given first byte.
 #[must_use]
 pub fn geneve_header(first: u8, vni: u32, protocol: u16, options: usize, inside: &[u8]) -> Vec<u8> {
     let mut option = vec![0; options];
     if options >= 4 {
-        // One option over all of them.
+        // A single option.
         option[..4].copy_from_slice(&[0x01, 0x02, 0x03, (options / 4 - 1) as u8]);
     }
     chain(&[&[first, 0], &protocol.to_be_bytes(), &(vni << 8).to_be_bytes(), &option, inside])
 }
 
-/// A GRE header of these flags (upper byte: C 0x80, R 0x40, K 0x20, S 0x10) and version.
+/// A GRE header with these flags (upper byte: C 0x80, R 0x40, K 0x20, S 0x10) and version.
 #[must_use]
 pub fn gre(flags: u8, version: u8, protocol: u16, inside: &[u8]) -> Vec<u8> {
     let words = [0x80, 0x20, 0x10].iter().filter(|bit| flags & **bit != 0).count();
     chain(&[&[flags, version], &protocol.to_be_bytes(), &vec![0; words * 4], inside])
 }
 
-/// A WireGuard message of `kind` over UDP; data messages carry `inside` bytes, padding included.
+/// A WireGuard message of `kind` over UDP; data messages carry `inside` bytes, including padding.
 #[must_use]
 pub fn wireguard(source: u16, destination: u16, kind: u8, inside: usize) -> Vec<u8> {
     let length = match kind {
@@ -352,13 +352,13 @@ pub fn ptb4(mtu: u16, quoted: &[u8]) -> Vec<u8> {
     icmp(3, 4, u32::from(mtu), quoted)
 }
 
-/// An ICMPv6 message "packet too big" that quotes `quoted`. Its checksum is not filled in.
+/// An ICMPv6 message "packet too big" that quotes `quoted`, with a checksum that omits the pseudo-header.
 #[must_use]
 pub fn ptb6(mtu: u32, quoted: &[u8]) -> Vec<u8> {
     icmp(2, 0, mtu, quoted)
 }
 
-/// Any ICMP message.
+/// An ICMP message.
 #[must_use]
 pub fn icmp(kind: u8, code: u8, word: u32, inside: &[u8]) -> Vec<u8> {
     let mut bytes = chain(&[&[kind, code, 0, 0], &word.to_be_bytes(), inside]);

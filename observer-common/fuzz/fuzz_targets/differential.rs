@@ -1,4 +1,4 @@
-//! The same bytes through etherparse: wherever it finds a packet valid, both say the same of it.
+//! Compares the parser with etherparse on packets that etherparse considers valid.
 #![no_main]
 
 use etherparse::{Ipv6ExtensionSlice, LaxLinkExtSlice, LaxNetSlice, LaxSlicedPacket};
@@ -7,13 +7,13 @@ use observer_common::abi::{Config, link};
 use observer_common::kind::Class;
 use observer_common::packet::{Frame, Ip, Malformed, Parsed, Position, Slice, parse};
 
-/// What etherparse says of an IP header, in our words.
+/// An IP header as parsed by etherparse, in Observer's terms.
 #[derive(Debug)]
 struct Theirs<'a> {
     version: u8,
     start: u16,
     length: u32,
-    /// `None` where our parser passes headers that etherparse does not, or the other way round.
+    /// `None` if only one of the parsers skips the headers before it.
     payload: Option<(u8, &'a [u8])>,
     position: Option<Position>,
     dont_fragment: bool,
@@ -34,7 +34,7 @@ fn position(later: bool, more: bool) -> Position {
     }
 }
 
-/// The IP header of a packet that etherparse finds valid up to and including it.
+/// The IP header of a packet that etherparse considers valid up to that header.
 fn theirs<'a>(base: &[u8], packet: &LaxSlicedPacket<'a>) -> Option<Theirs<'a>> {
     use etherparse::err::Layer;
     match packet.stop_err.as_ref().map(|(_, layer)| *layer) {
@@ -45,7 +45,7 @@ fn theirs<'a>(base: &[u8], packet: &LaxSlicedPacket<'a>) -> Option<Theirs<'a>> {
     match packet.net.as_ref()? {
         LaxNetSlice::Ipv4(ip) => {
             let (header, body) = (ip.header(), ip.payload());
-            // Total lengths that lie: etherparse goes on with what there is.
+            // With a wrong total length, etherparse continues with the available bytes.
             if body.incomplete || usize::from(header.total_len()) < header.slice().len() {
                 return None;
             }
@@ -63,7 +63,7 @@ fn theirs<'a>(base: &[u8], packet: &LaxSlicedPacket<'a>) -> Option<Theirs<'a>> {
         }
         LaxNetSlice::Ipv6(ip) => {
             let (header, body) = (ip.header(), ip.payload());
-            // Of a length of 0 etherparse makes all that there is.
+            // etherparse takes a length of 0 for everything available.
             if body.incomplete || header.payload_length() == 0 {
                 return None;
             }
@@ -77,7 +77,7 @@ fn theirs<'a>(base: &[u8], packet: &LaxSlicedPacket<'a>) -> Option<Theirs<'a>> {
                     _ => None,
                 })
                 .collect();
-            // etherparse goes on behind the Fragment header of a later fragment.
+            // etherparse continues after the Fragment header of a later fragment.
             let later = fragments.iter().any(|(later, _)| *later);
             let unknown = matches!(body.ip_number.0, 135 | 139 | 140);
             let position = match fragments[..] {
@@ -100,8 +100,8 @@ fn theirs<'a>(base: &[u8], packet: &LaxSlicedPacket<'a>) -> Option<Theirs<'a>> {
     }
 }
 
-/// Whether the Ethertype before an IP header is its version's: etherparse goes by the version field
-/// alone, the kernel by the Ethertype first, as we do.
+/// Whether the Ethertype matches the IP version. etherparse only checks the version field; the kernel and our parser
+/// check the Ethertype first.
 fn announced(base: &[u8], ip: &Theirs<'_>) -> bool {
     let start = usize::from(ip.start);
     base[start - 2..start] == if ip.version == 4 { [0x08, 0x00] } else { [0x86, 0xdd] }
@@ -122,7 +122,7 @@ fn same(base: &[u8], ours: &Ip, theirs: &Theirs<'_>) {
     }
 }
 
-/// What a packet with this outer header carries, by etherparse.
+/// The payload of a tunnel packet as parsed by etherparse.
 fn carried<'a>(base: &'a [u8], ours: &Parsed, outer: &Theirs<'a>) -> Option<LaxSlicedPacket<'a>> {
     let (protocol, payload) = outer.payload?;
     if outer.position != Some(Position::Whole) {
@@ -146,7 +146,7 @@ fn carried<'a>(base: &'a [u8], ours: &Parsed, outer: &Theirs<'a>) -> Option<LaxS
 }
 
 fn links(packet: &LaxSlicedPacket<'_>) -> Option<usize> {
-    // MACsec is no link header to us.
+    // Our parser does not support MACsec.
     let macsec = packet.link_exts.iter().any(|header| matches!(header, LaxLinkExtSlice::Macsec(_)));
     (!macsec).then_some(packet.link_exts.len())
 }

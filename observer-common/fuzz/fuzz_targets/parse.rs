@@ -1,4 +1,4 @@
-//! Any bytes: never a panic, and what holds for every packet.
+//! Any bytes: no panics, and the properties of every packet.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -21,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(seen.parsed.class == Class::Malformed, seen.verdict.class == Class::Malformed);
     let packets: u64 = counted.totals.values().map(|t| t.counters[Total::Packets as usize]).sum();
     assert_eq!(packets, u64::from(sizes.segments));
-    // A prefix tells the same, or says that it ran out.
+    // A prefix gives the same result or reports that it ran out.
     if let Some(half) = data.get(1).map(|at| usize::from(*at) % (input.bytes.len() + 1)) {
         let mut cut = input.clone();
         cut.bytes.truncate(half);

@@ -1,15 +1,15 @@
-//! What the fuzz targets share: from the fuzzer's bytes to a packet and where it was seen.
+//! Shared by the fuzz targets: from the fuzzer's bytes to a packet and the node that observes it.
 
 use observer_common::kind::{Class, Direction};
 use observer_testing::Input;
 use observer_testing::node::Node;
 
-/// Bytes before the packet that choose all the rest.
+/// Bytes before the packet that select the node and the frame's properties.
 pub const CHOICES: usize = 4;
 
-/// A packet at one of several nodes; `None` where there are too few bytes to choose by.
+/// A packet at one of several nodes; `None` if there are too few bytes.
 ///
-/// Choices of 0 are a whole frame of one segment that enters an underlay.
+/// Zeros select a complete ingress frame with a single packet on an underlay.
 #[must_use]
 pub fn input(data: &[u8]) -> Option<Input> {
     let (choices, bytes) = data.split_at_checked(CHOICES)?;
@@ -31,7 +31,7 @@ pub fn input(data: &[u8]) -> Option<Input> {
     frame.tag_beside = choices[0] & 0x10 != 0;
     frame.zero_length_is_big = choices[0] & 0x20 != 0;
     if choices[0] & 0x40 != 0 {
-        // A capture that kept less.
+        // A capture with a snap length.
         frame.length += u32::from(choices[1]) * 8;
     }
     if choices[0] & 0x80 != 0 {

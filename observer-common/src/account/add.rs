@@ -1,6 +1,9 @@
-//! What is added to which counter.
+//! Additions to totals, events and paths.
 
-use super::{Site, Sizes, Tables, Verdict};
+use super::observation::Verdict;
+use super::site::Site;
+use super::sizes::Sizes;
+use super::tables::Tables;
 use crate::abi::{Totals, events_index};
 use crate::counters::{Event, PathCounter, TOTALS, Total};
 use crate::packet::{Ip, Parsed, Position};
@@ -13,8 +16,9 @@ pub(super) fn event<T: Tables>(site: &Site<'_>, tables: &mut T, event: Event, pa
     }
 }
 
+/// The counters of packets that do not fit through a tunnel.
 #[inline(always)]
-pub(super) const fn would(dont_fragment: bool) -> (Total, PathCounter) {
+pub(super) const fn too_big_counters(dont_fragment: bool) -> (Total, PathCounter) {
     if dont_fragment {
         (Total::WouldDrop, PathCounter::WouldDrop)
     } else {
@@ -22,10 +26,10 @@ pub(super) const fn would(dont_fragment: bool) -> (Total, PathCounter) {
     }
 }
 
-/// Adds packets, their bytes and the largest of them: to a row of totals or to a path, which have the same first
-/// counters and each its own place for the largest.
+/// Adds packets, bytes and the largest size to a row of totals or to a path. Both have the same first counters, but
+/// not the same index for the largest size.
 #[inline(always)]
-fn add_weight<const N: usize>(counters: &mut [u64; N], largest_at: usize, sizes: &Sizes) {
+fn add_bytes<const N: usize>(counters: &mut [u64; N], largest_at: usize, sizes: &Sizes) {
     counters[Total::Packets as usize] += u64::from(sizes.segments);
     counters[Total::WireBytes as usize] += sizes.wire;
     counters[Total::L3Bytes as usize] += sizes.l3;
@@ -41,10 +45,10 @@ const _: () = assert!(Total::WireBytes as usize == PathCounter::WireBytes as usi
 const _: () = assert!(Total::L3Bytes as usize == PathCounter::L3Bytes as usize);
 const _: () = assert!(Total::InnerBytes as usize == PathCounter::InnerBytes as usize);
 
-/// Adds what every packet adds to a row of totals.
+/// Adds what every packet counts for to a row of totals.
 #[inline(always)]
 pub(super) fn add_to_totals(counters: &mut [u64; TOTALS], sizes: &Sizes) {
-    add_weight(counters, Total::Largest as usize, sizes);
+    add_bytes(counters, Total::Largest as usize, sizes);
     if sizes.segments > 1 {
         counters[Total::Aggregates as usize] += 1;
     }
@@ -59,7 +63,8 @@ pub(super) fn add_totals(totals: &mut Totals, parsed: &Parsed, verdict: &Verdict
         counters[Total::Oversized as usize] += u64::from(verdict.oversized);
     }
     if verdict.too_big_for_tunnel != 0 {
-        counters[would(parsed.outer.dont_fragment).0 as usize] += u64::from(verdict.too_big_for_tunnel);
+        counters[too_big_counters(parsed.outer.dont_fragment).0 as usize] +=
+            u64::from(verdict.too_big_for_tunnel);
     }
     if parsed.outer.position != Position::Whole {
         add_outer_fragment(
@@ -69,7 +74,7 @@ pub(super) fn add_totals(totals: &mut Totals, parsed: &Parsed, verdict: &Verdict
             parsed.outer.fragmentation_overhead,
         );
     }
-    // What follows is only ever found in tunnel packets.
+    // The remaining counters are for tunnel packets only.
     if !verdict.class.is_tunnel() {
         return;
     }
@@ -79,20 +84,20 @@ pub(super) fn add_totals(totals: &mut Totals, parsed: &Parsed, verdict: &Verdict
         add_fragment(counters, version, position, fragmentation_overhead, first);
     }
     let n = u64::from(sizes.segments);
-    for (seen, counter) in [
+    for (applies, counter) in [
         (verdict.unknown_peer, Total::UnknownPeer),
         (verdict.unknown_vni, Total::UnknownVni),
         (parsed.nested, Total::Nested),
         (parsed.inner_non_ip, Total::InnerNonIp),
         (parsed.gpe, Total::VxlanGpe),
     ] {
-        if seen {
+        if applies {
             counters[counter as usize] += n;
         }
     }
 }
 
-/// Adds an outer fragment, and the bytes that fragmentation added to it.
+/// Adds an outer fragment and its fragmentation overhead.
 #[inline(always)]
 pub(super) fn add_outer_fragment(
     counters: &mut [u64; TOTALS],
@@ -103,7 +108,7 @@ pub(super) fn add_outer_fragment(
     add_fragment(counters, version, position, overhead, (Total::OuterV4First, Total::OuterV6First));
 }
 
-/// Adds a fragment of a layer, whose counters begin with these two.
+/// Adds a fragment to the counters of a layer, which start with these two.
 #[inline(always)]
 fn add_fragment(
     counters: &mut [u64; TOTALS],
@@ -142,8 +147,8 @@ pub(super) fn add_path(path: impl Counters, parsed: &Parsed, verdict: &Verdict) 
     add_to_path(path, &verdict.sizes, verdict.oversized, (outer.position, inner.position), overhead);
 }
 
-/// Adds to a path: packets, those above the device's MTU, and a fragment's position outside and inside with the
-/// bytes that fragmentation added.
+/// Adds to a path: packets, oversized packets, and fragments by outer and inner position with their fragmentation
+/// overhead.
 #[inline(always)]
 pub(super) fn add_to_path(
     mut path: impl Counters,
@@ -152,13 +157,14 @@ pub(super) fn add_to_path(
     (outer, inner): (Position, Position),
     overhead: u32,
 ) {
-    add_weight(path.hot(), PathCounter::Largest as usize, sizes);
+    add_bytes(path.hot(), PathCounter::Largest as usize, sizes);
     let whole = outer as u8 | inner as u8 == Position::Whole as u8;
     if whole && oversized == 0 && sizes.segments <= 1 {
         return;
     }
-    // Each looks for its place: with one that is kept, Linux 6.1's verifier walks a fifth more.
-    let mut add = |counter, count| add_rare(&mut path, counter, count);
+    // Each addition looks up the cold counters again: with a reference kept across them, Linux 6.1's verifier
+    // processes a fifth more instructions.
+    let mut add = |counter, count| add_cold(&mut path, counter, count);
     if oversized != 0 {
         add(PathCounter::Oversized, oversized);
     }
@@ -179,9 +185,9 @@ pub(super) fn add_to_path(
     }
 }
 
-/// Adds to a counter that most packets do not touch.
+/// Adds to a cold counter of a path.
 #[inline(always)]
-pub(super) fn add_rare(path: &mut impl Counters, counter: PathCounter, count: u32) {
+pub(super) fn add_cold(path: &mut impl Counters, counter: PathCounter, count: u32) {
     if let Some(counters) = path.cold() {
         counters[counter as usize - HOT_COUNTERS] += u64::from(count);
     }

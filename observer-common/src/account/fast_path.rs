@@ -1,19 +1,21 @@
-//! What most packets are, counted in few steps.
+//! The fast path of the accounting rule.
 
 use super::add::{add_outer_fragment, add_sizes, add_to_path, add_to_totals};
 use super::path::{may_be_pod, udp_tunnel, unknown_peer};
-use super::{Site, Sizes, Tables};
+use super::site::Site;
+use super::sizes::Sizes;
+use super::tables::Tables;
 use crate::abi::{link, role, totals_index};
 use crate::counters::Total;
 use crate::kind::{Class, Direction};
 use crate::packet::{FastPacket, Frame, Packet, Position, parse_fast as read};
 use crate::path::PathKey;
 
-/// Counts a packet of one of the usual shapes ([`crate::packet::usual`]) that is nothing special here either: not
-/// too large for anything, and external or of a path that is known. Returns false where it is not so, and then
-/// nothing was counted: [`super::observe`] counts the same, and everything else too.
+/// Counts a packet of a common shape ([`crate::packet::parse_fast`]) that exceeds no MTU and is external or has a
+/// cached path. Otherwise returns false without counting anything, and [`super::observe`] must count the packet; it
+/// counts packets of common shapes identically.
 ///
-/// Under a flood all packets are such, and each costs half of what the whole rule costs.
+/// In a flood all packets take this path, at half the cost of the whole rule.
 #[inline(always)]
 pub fn fast_path<P: Packet, T: Tables, const SUPER: bool>(
     packet: &P,
@@ -26,7 +28,7 @@ pub fn fast_path<P: Packet, T: Tables, const SUPER: bool>(
         return false;
     }
     let Some(seen) = read::<P, SUPER>(packet, frame, site.direction, site.config) else { return false };
-    let Some(sizes) = weigh::<SUPER>(frame, &seen) else { return false };
+    let Some(sizes) = measure::<SUPER>(frame, &seen) else { return false };
     if device.mtu != 0 && sizes.above(device.mtu) != 0 {
         return false;
     }
@@ -60,9 +62,9 @@ pub fn fast_path<P: Packet, T: Tables, const SUPER: bool>(
     true
 }
 
-/// What the packet, or all segments of a super-packet, weigh.
+/// The sizes of the packet, or of all segments of a super-packet.
 #[inline(always)]
-fn weigh<const SUPER: bool>(frame: &Frame, seen: &FastPacket) -> Option<Sizes> {
+fn measure<const SUPER: bool>(frame: &Frame, seen: &FastPacket) -> Option<Sizes> {
     let mut sizes = Sizes {
         wire: u64::from(frame.wire()),
         l3: u64::from(seen.length),
@@ -81,21 +83,21 @@ fn weigh<const SUPER: bool>(frame: &Frame, seen: &FastPacket) -> Option<Sizes> {
     Some(sizes)
 }
 
-/// What is counted of a usual packet.
+/// What is counted for a packet on the fast path.
 struct Counted {
     sizes: Sizes,
     class: Class,
     unknown_peer: bool,
 }
 
-/// Counts for the packet's path, if it has one; false where it is for the whole rule.
+/// Counts for the packet's path, if it has one. False if the packet needs the whole rule.
 #[inline(always)]
 fn on_underlay<T: Tables>(seen: &FastPacket, site: &Site<'_>, tables: &mut T, counted: &mut Counted) -> bool {
     let config = site.config;
     let (mut peer, mut vni) = (seen.far, seen.vni);
     let fragment = seen.position as u8 != Position::Whole as u8;
     if fragment && tables.may_be_peer(&seen.far) {
-        // Nearly always one of the node's usual tunnel, as in [`super::path`].
+        // Nearly always a packet of the node's main UDP tunnel, as in `later_fragment`.
         let Some(class) = udp_tunnel(config.fast_udp_class) else { return false };
         (counted.class, vni) = (class, config.fast_udp_vni);
         counted.sizes.inner = u64::from(seen.length - u32::from(FastPacket::HEADER));
@@ -104,7 +106,7 @@ fn on_underlay<T: Tables>(seen: &FastPacket, site: &Site<'_>, tables: &mut T, co
             counted.class = Class::External;
             return true;
         }
-        // One prefix length, as Calico has it unless addresses were borrowed.
+        // Calico uses a single prefix length unless addresses are borrowed.
         let [first, second, ..] = &config.lengths;
         if fragment || second.bits != 0 {
             return false;

@@ -1,7 +1,9 @@
-//! Which path, block or unknown peer a frame belongs to.
+//! Attribution of frames to paths, pod blocks and unknown peers.
 
-use super::add::{add_path, add_rare, event, would};
-use super::{Observation, Site, Tables, Verdict};
+use super::add::{add_cold, add_path, event, too_big_counters};
+use super::observation::{Observation, Verdict};
+use super::site::Site;
+use super::tables::Tables;
 use crate::abi::{BlockFacts, BlockKey, Config, UNKNOWN_PEER_SLOTS};
 use crate::address::Address;
 use crate::counters::Event;
@@ -22,7 +24,7 @@ pub(super) fn on_underlay<P: Packet, T: Tables>(
         Direction::Egress => parsed.outer.destination(packet),
     };
     let Some(far) = far else { return };
-    // Most of an edge node's packets end here. Whether a later fragment is a tunnel's is not known yet.
+    // Most packets of an edge node end here. Later fragments do not: they may belong to a tunnel.
     if !(parsed.class.is_tunnel()
         || parsed.udp_later_fragment
         || may_be_pod(&far, parsed.outer.version, site.config))
@@ -46,9 +48,9 @@ pub(super) fn on_underlay<P: Packet, T: Tables>(
     }
 }
 
-/// A later fragment of UDP has no port: its addresses tell which tunnel it belongs to. Nearly always
-/// that is the node's usual one, whose path exists since the first fragment: one look-up. Returns true
-/// where that was so, and the fragment is counted.
+/// Finds the tunnel of a later UDP fragment, which has no port, by its addresses. Nearly always it is the
+/// node's main UDP tunnel, whose path the first fragment added: then one look-up is enough, the fragment is
+/// counted, and the result is true.
 #[inline(always)]
 fn later_fragment<T: Tables>(site: &Site<'_>, tables: &mut T, seen: &mut Observation) -> bool {
     let Observation { parsed, verdict, key, .. } = seen;
@@ -78,11 +80,16 @@ fn later_fragment<T: Tables>(site: &Site<'_>, tables: &mut T, seen: &mut Observa
     false
 }
 
-/// Whether a tunnel packet at an underlay is surely between known nodes and in a VNI of theirs: what
-/// [`super::count`] would find, without all the rest. Where that is not seen at once it says no.
+/// Whether a tunnel packet at an underlay is certainly from or to a known node and in one of the node's VNIs.
+/// Cheaper than [`super::account`]; false if this cannot be decided quickly.
 #[inline(always)]
 #[must_use]
-pub fn familiar<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &T, parsed: &Parsed) -> bool {
+pub fn is_known_tunnel<P: Packet, T: Tables>(
+    packet: &P,
+    site: &Site<'_>,
+    tables: &T,
+    parsed: &Parsed,
+) -> bool {
     if !parsed.class.is_tunnel()
         || parsed.udp_later_fragment
         || matches!(parsed.class, Class::Vxlan | Class::Geneve) && !site.own_vni(parsed.vni)
@@ -96,13 +103,13 @@ pub fn familiar<P: Packet, T: Tables>(packet: &P, site: &Site<'_>, tables: &T, p
     far.is_some_and(|far| tables.peer(&far).is_some())
 }
 
-/// Counts a tunnel packet for its path, or as a unknown peer's.
+/// Counts a tunnel packet for its path or for its unknown peer.
 #[inline(always)]
 fn tunnel_path<T: Tables>(site: &Site<'_>, tables: &mut T, seen: &mut Observation) {
     let Observation { parsed, verdict, key, far, .. } = seen;
     let vni = key.vni;
     if matches!(verdict.class, Class::Vxlan | Class::Geneve)
-        // A VNI that could not be read is unknown; one of 0 is foreign like any other.
+        // A VNI that could not be read is not an unknown VNI. VNI 0 is treated like any other.
         && !(vni == VNI_NONE && (parsed.udp_later_fragment || verdict.malformed != 0))
         && !site.own_vni(vni)
     {
@@ -124,12 +131,12 @@ fn tunnel_path<T: Tables>(site: &Site<'_>, tables: &mut T, seen: &mut Observatio
     }
 }
 
-/// Counts a packet without encapsulation that may be a pod's for the path of its block, or as external.
+/// Counts a packet without encapsulation for the path of its pod block, or as external.
 #[inline(always)]
 fn native_path<T: Tables>(site: &Site<'_>, tables: &mut T, seen: &mut Observation) {
     let Observation { parsed, verdict, key, far, block, .. } = seen;
-    // One prefix length, as Calico has it unless addresses were borrowed: the block's path is the
-    // proof that the block is known, and one look-up is all.
+    // Calico uses a single prefix length unless addresses are borrowed. An existing path then proves that
+    // the block is known, and one look-up is enough.
     let [first, second, ..] = &site.config.lengths;
     if second.bits == 0 {
         (key.peer, key.vni) = (far.masked(&first.mask), first.bits);
@@ -147,16 +154,16 @@ fn native_path<T: Tables>(site: &Site<'_>, tables: &mut T, seen: &mut Observatio
     }
 }
 
-/// Counts for a path that is known already; false where it is not.
+/// Counts for a path that has an entry; false if it does not.
 #[inline(always)]
 fn count_known<T: Tables>(tables: &mut T, parsed: &Parsed, verdict: &Verdict, key: &PathKey) -> bool {
     let Some(path) = tables.path(key) else { return false };
     add_path(path, parsed, verdict);
-    tables.belongs(key);
+    tables.note_path(key);
     true
 }
 
-/// Counts for a path that is seen for the first time.
+/// Counts for a path that has no entry yet.
 #[inline(always)]
 fn enter_path<T: Tables>(site: &Site<'_>, tables: &mut T, parsed: &Parsed, verdict: &Verdict, key: &PathKey) {
     if let Some(stats) = tables.add_path(key) {
@@ -164,11 +171,11 @@ fn enter_path<T: Tables>(site: &Site<'_>, tables: &mut T, parsed: &Parsed, verdi
     } else {
         event(site, tables, Event::PathOverflow, verdict.sizes.segments);
     }
-    tables.belongs(key);
+    tables.note_path(key);
 }
 
-/// The UDP tunnel of that number. Compared one by one: a look-up table would need a bound that
-/// verifiers before Linux 6.2 do not follow.
+/// The UDP tunnel with this class number. Compared one by one, because verifiers before Linux 6.2 do not
+/// track the bound that a look-up table needs.
 #[inline(always)]
 pub(super) const fn udp_tunnel(class: u32) -> Option<Class> {
     if class == Class::Vxlan as u32 {
@@ -182,7 +189,7 @@ pub(super) const fn udp_tunnel(class: u32) -> Option<Class> {
     }
 }
 
-/// A coarse filter that costs next to nothing for external traffic: false for what is no pod's.
+/// A coarse filter that costs very little for external traffic: false if an address is certainly not a pod's.
 #[inline(always)]
 pub(super) fn may_be_pod(address: &Address, version: u8, config: &Config) -> bool {
     let (word, all, coarse) = if version == 4 {
@@ -200,8 +207,8 @@ pub(super) fn may_be_pod(address: &Address, version: u8, config: &Config) -> boo
     pod
 }
 
-/// Finds the block of a pod address, and leaves its key in `key`: one look-up for each prefix length in
-/// use, longest first.
+/// Finds the block of a pod address and stores its key in `key`: one look-up per prefix length in use,
+/// longest first.
 #[inline(always)]
 pub(super) fn block_of<T: Tables>(
     address: &Address,
@@ -221,8 +228,8 @@ pub(super) fn block_of<T: Tables>(
     None
 }
 
-/// The path of packets to or from a pod block: by its peer where the block's route uses a tunnel, by
-/// the block itself where it is native.
+/// The path of packets to or from a pod block, by peer if the block's route uses a tunnel, by block if it
+/// is native.
 #[inline(always)]
 pub(super) const fn path_of_block(key: &mut PathKey, block: &BlockKey, facts: &BlockFacts) {
     key.class = facts.class as u8;
@@ -254,9 +261,9 @@ pub(super) fn into_tunnel<P: Packet, T: Tables>(
     *far = destination;
     let Some(facts) = block_of(far, site.config, tables, block) else { return };
     *key = PathKey::new(facts.peer, device.vni, device.underlay_slot, Direction::Egress, device.class);
-    let counter = would(parsed.outer.dont_fragment).1;
+    let counter = too_big_counters(parsed.outer.dont_fragment).1;
     if let Some(mut path) = path_or_new(tables, key) {
-        add_rare(&mut path, counter, count);
+        add_cold(&mut path, counter, count);
     } else {
         event(site, tables, Event::PathOverflow, count);
     }
@@ -282,8 +289,8 @@ pub(super) fn unknown_peer<T: Tables>(
     // Multiplicative hashing: the constant is 2^32 / φ.
     let hash = (words[0] ^ words[1] ^ words[2] ^ words[3] ^ key.vni ^ u32::from(key.direction))
         .wrapping_mul(0x9e37_79b9);
-    let place = hash >> (32 - UNKNOWN_PEER_SLOTS.trailing_zeros());
-    let overflow = match tables.unknown_peer(place) {
+    let index = hash >> (32 - UNKNOWN_PEER_SLOTS.trailing_zeros());
+    let overflow = match tables.unknown_peer(index) {
         None => true,
         Some(entry) => {
             if entry.packets == 0 {

@@ -1,4 +1,4 @@
-//! What a frame weighs on the wire.
+//! Sizes of a frame on the wire.
 
 use crate::kind::Class;
 use crate::packet::{Frame, Malformed, Packet, Parsed, WIREGUARD_AROUND, header_end};
@@ -6,33 +6,33 @@ use crate::packet::{Frame, Malformed, Packet, Parsed, WIREGUARD_AROUND, header_e
 /// Bytes of a hop-by-hop header with a jumbo payload option (RFC 2675).
 const JUMBO: u32 = 8;
 
-/// What a frame weighs on the wire: all its segments together, and one by one.
+/// Sizes of a frame on the wire: totals of all segments, and the size of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
     /// Link-layer bytes of all segments.
     pub wire: u64,
-    /// L3 bytes of all of them.
+    /// L3 bytes of all segments.
     pub l3: u64,
-    /// Inner bytes of all of them.
+    /// Inner bytes of all segments.
     pub inner: u64,
     /// Packets on the wire.
     pub segments: u32,
-    /// L3 size of each but the last.
+    /// L3 size of each segment but the last.
     pub each: u32,
-    /// L3 size of the last.
+    /// L3 size of the last segment.
     pub last: u32,
 }
 
 impl Sizes {
-    /// Nothing.
+    /// All zero.
     pub const NOTHING: Self = Self { wire: 0, l3: 0, inner: 0, segments: 0, each: 0, last: 0 };
 
-    /// Weighs `frame`; what was missing where its transport header was needed and could not be read.
+    /// Measures `frame`. Returns what was missing if a transport header was needed and could not be read.
     ///
-    /// Wire bytes = length + (segments − 1) × headers, headers counted from the first byte to the end
-    /// of the innermost transport header; `wire_len` of the skb is wrong for VXLAN.
+    /// Wire bytes = length + (segments − 1) × headers, with headers counted from the first byte to the end
+    /// of the innermost transport header. The skb's `wire_len` is wrong for VXLAN.
     #[inline(always)]
-    pub(super) fn weigh<P: Packet>(&mut self, packet: &P, frame: &Frame, parsed: &Parsed) -> Malformed {
+    pub(super) fn measure<P: Packet>(&mut self, packet: &P, frame: &Frame, parsed: &Parsed) -> Malformed {
         let length = parsed.outer.length;
         *self = Self {
             wire: u64::from(frame.wire()),
@@ -61,7 +61,7 @@ impl Sizes {
             };
             self.multiply(segments, end, frame, u32::from(parsed.outer.start));
             self.inner = if parsed.class == Class::Wireguard {
-                // Each segment is a message of its own, with all that goes around the packet in it.
+                // Each segment is a complete message, with its own header and tag.
                 self.inner.saturating_sub(u64::from(segments - 1) * u64::from(WIREGUARD_AROUND))
             } else {
                 self.inner + u64::from(segments - 1) * u64::from(end.saturating_sub(inner_start))
@@ -74,8 +74,8 @@ impl Sizes {
         Malformed::None
     }
 
-    /// From the weight of a super-packet to that of its segments, which repeat the headers from `start` to `end`; but
-    /// for the inner bytes, of which each tunnel has its own.
+    /// Turns the sizes of a super-packet into those of its segments, which repeat the headers from `start` to `end`.
+    /// Inner bytes depend on the tunnel and are left to the caller.
     #[inline(always)]
     pub(super) fn multiply(&mut self, segments: u32, end: u32, frame: &Frame, start: u32) {
         let repeats = u64::from(segments - 1);
@@ -87,7 +87,7 @@ impl Sizes {
         self.last = self.l3.saturating_sub(repeats * u64::from(self.each)) as u32;
     }
 
-    /// Takes the header away that segmentation takes away, `bytes` in all segments together.
+    /// Subtracts a header that segmentation removes, `bytes` in all segments together.
     #[inline(always)]
     fn without(&mut self, segments: u32, bytes: u64, parsed: &Parsed) {
         let each = (bytes / u64::from(segments)) as u32;
@@ -100,7 +100,7 @@ impl Sizes {
         self.last = self.last.saturating_sub(each);
     }
 
-    /// How many of the packets exceed `limit` bytes.
+    /// The number of packets larger than `limit` bytes.
     #[inline(always)]
     #[must_use]
     pub const fn above(&self, limit: u32) -> u32 {
@@ -114,7 +114,7 @@ impl Sizes {
         count
     }
 
-    /// The largest packet's L3 size.
+    /// L3 size of the largest packet.
     #[inline(always)]
     #[must_use]
     pub const fn largest(&self) -> u32 {
@@ -122,14 +122,14 @@ impl Sizes {
     }
 }
 
-/// The length of the hop-by-hop header that a BIG TCP super-packet has (until kernel commit 741d069aa488)
-/// and that segmentation takes away (`ipv6_hopopt_jumbo_remove`); 0 where there is none.
+/// The length of the hop-by-hop header in a BIG TCP super-packet (until kernel commit 741d069aa488), which
+/// segmentation removes (`ipv6_hopopt_jumbo_remove`); 0 if there is none.
 #[inline(always)]
 fn jumbo_header<P: Packet>(packet: &P, parsed: &Parsed) -> u32 {
     if parsed.outer.version != 6 {
         return 0;
     }
-    // Payload length and next header are 0, behind them stands the hop limit.
+    // Payload length and next header are 0; the lowest byte is the hop limit.
     match packet.read::<u32>(u32::from(parsed.outer.start) + 4) {
         Some(word) if u32::from_be(word) >> 8 == 0 => JUMBO,
         _ => 0,

@@ -1,8 +1,8 @@
-//! What carries an IP header, and what that can be wrong in, by layer.
+//! What contains an IP header, and the malformed reasons of the outer and inner layer.
 
-use super::Malformed;
+use super::malformed::Malformed;
 
-/// What a header can be wrong in.
+/// Malformed reasons of an IP header in one layer.
 pub(super) struct Reasons {
     pub truncated: Malformed,
     pub version: Malformed,
@@ -30,27 +30,27 @@ pub(super) const INNER: Reasons = Reasons {
     extension: Malformed::InnerTruncated,
 };
 
-/// What carries the header that is to be read.
+/// The space an IP header is read from.
 #[derive(Clone, Copy)]
 pub(super) struct Carrier {
-    /// Bytes from the header's start to the end of what carries it.
+    /// Bytes from the start of the header to the end of the space.
     pub available: u32,
-    /// What carries it was cut off by fragmentation, so the header may promise more than is there.
+    /// The space ends at a fragment boundary, so the header may announce more than is available.
     pub cut: bool,
-    /// A length of 0 stands for all that is available (BIG TCP).
+    /// A length of 0 means everything available (BIG TCP).
     pub zero_is_big: bool,
 }
 
-/// What a tunnel's headers announce, and where it starts.
+/// The kind of payload that a tunnel's headers announce, and its offset.
 #[derive(Clone, Copy)]
 pub(super) struct Carried {
-    /// One of the constants.
+    /// One of the constants below.
     pub what: u8,
     pub at: u32,
 }
 
 impl Carried {
-    /// Nothing that could be read on.
+    /// Nothing that can be parsed further.
     pub const NOTHING: Self = Self { what: NOTHING, at: 0 };
 }
 

@@ -4,11 +4,12 @@ use network_types::eth::EtherType;
 
 use super::carrier;
 use super::headers::{Ethernet, Vlan};
-use super::{Malformed, Packet};
+use super::malformed::Malformed;
+use super::reader::Packet;
 
-/// VLAN tags that are passed over; more make a frame malformed. Linux itself nests two.
+/// Maximum VLAN tags; more make a frame malformed. Linux itself nests two.
 pub const MAX_VLANS: u32 = 2;
-/// In place of an IP version: something else.
+/// Used instead of an IP version if the payload is not IP.
 pub const NOT_IP: u8 = 0;
 
 const IPV4: u16 = EtherType::Ipv4 as u16;
@@ -24,7 +25,7 @@ const fn is_vlan(ethertype: u16) -> bool {
     matches!(ethertype, DOT1Q | DOT1AD | QINQ)
 }
 
-/// What an Ethertype in a tunnel's header announces.
+/// The payload kind for an Ethertype in a tunnel header.
 #[inline(always)]
 pub(super) const fn announced(ethertype: u16) -> u8 {
     match ethertype {
@@ -35,7 +36,7 @@ pub(super) const fn announced(ethertype: u16) -> u8 {
     }
 }
 
-/// The IP version that an Ethertype announces, [`NOT_IP`] for others.
+/// The IP version for an Ethertype, or [`NOT_IP`].
 #[inline(always)]
 pub const fn ip_version(ethertype: u16) -> u8 {
     match ethertype {
@@ -45,9 +46,8 @@ pub const fn ip_version(ethertype: u16) -> u8 {
     }
 }
 
-/// Passes the Ethernet header at `at` and its VLAN tags.
-///
-/// Returns where the next header starts and the IP version of it.
+/// Skips the Ethernet header at `at` and its VLAN tags. Returns the offset of the next header and its IP
+/// version.
 ///
 /// # Errors
 /// [`Malformed::TruncatedLink`] or [`Malformed::TooManyVlans`].

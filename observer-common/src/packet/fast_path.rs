@@ -1,14 +1,16 @@
-//! The shapes that nearly all packets have, read in few steps.
+//! The fast path of the parser: the shapes that nearly all packets have.
 //!
-//! Every header stands where it stands in each of them, so that no offset is computed and nothing is kept of
-//! what was passed. Whatever is in any way special is left to [`super::parse`], which says the same of what is
-//! found here (observer-common/tests/usual.rs holds the two against each other).
+//! In these shapes every header has a fixed offset, so nothing is computed or stored on the way. All other packets
+//! are left to [`super::parse`]; `tests/fast_path.rs` checks that both give the same result.
 
+use super::frame::Frame;
 use super::headers::{Ethernet, Ipv4, Ipv6, Vxlan, ipproto};
+use super::ip::Position;
 use super::ipv4::{LONGEST, MORE_FRAGMENTS, OFFSET};
+use super::reader::Packet;
 use super::transport::{TCP_OFFSET, tcp_length};
 use super::udp::{UDP, VXLAN_GPE, VXLAN_VNI};
-use super::{Frame, Packet, Position, ethernet, udp};
+use super::{ethernet, udp};
 use crate::abi::Config;
 use crate::address::Address;
 use crate::kind::{Class, Direction};
@@ -18,22 +20,21 @@ const ETHERNET: u32 = size_of::<Ethernet>() as u32;
 const IPV4: u32 = size_of::<Ipv4>() as u32;
 const IPV6: u32 = size_of::<Ipv6>() as u32;
 const VXLAN: u32 = size_of::<Vxlan>() as u32;
-/// Ethernet, IPv4 and the ports: whether they are there is asked once, and whoever reads one of them behind that asks
-/// what the compiler knows.
+/// Ethernet, IPv4 and the ports. One bounds check covers them; the compiler drops the checks of the later reads.
 type Start = [u8; (ETHERNET + IPV4 + UDP) as usize];
-/// The same behind the UDP header of VXLAN.
+/// The same after the UDP header of VXLAN.
 type InVxlan = [u8; (VXLAN + ETHERNET + IPV4 + UDP) as usize];
-/// The same in IPIP.
+/// The same inside IPIP.
 type InIpip = [u8; (IPV4 + UDP) as usize];
-/// Version 4, and a header without options.
+/// Version 4, header without options.
 const PLAIN_IPV4: u8 = 0x45;
 const FRAGMENT: u16 = (MORE_FRAGMENTS | OFFSET).to_be();
 
-/// A whole packet of TCP, or of UDP to no tunnel's port: without encapsulation, in IPIP, or in VXLAN; or a later
-/// fragment of UDP over IPv4.
+/// An unfragmented TCP packet, or UDP packet to a port that is not a tunnel's, without encapsulation, in IPIP or in
+/// VXLAN; or a later fragment of UDP over IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FastPacket {
-    /// Class by the headers alone.
+    /// Class, by the headers alone.
     pub class: Class,
     /// VNI or [`VNI_NONE`].
     pub vni: u32,
@@ -43,18 +44,18 @@ pub struct FastPacket {
     pub inner: u32,
     /// IP version of the outer header.
     pub version: u8,
-    /// [`Position::Whole`], or where the fragment stands.
+    /// [`Position::Whole`], or the position of the fragment.
     pub position: Position,
-    /// Of a super-packet: where the innermost IP header starts.
+    /// Super-packets: offset of the innermost IP header.
     pub inner_start: u32,
-    /// Of a super-packet: the first byte behind the innermost transport header.
+    /// Super-packets: offset of the first byte after the innermost transport header.
     pub headers: u32,
-    /// Its far address.
+    /// Remote address.
     pub far: Address,
 }
 
-/// Reads a frame that starts with an Ethernet header, and is a super-packet or is not; `None` where it has none of
-/// the usual shapes.
+/// Parses a frame that starts with an Ethernet header; `SUPER` if it is a super-packet. `None` if it has a different
+/// shape.
 #[inline(always)]
 pub fn parse_fast<P: Packet, const SUPER: bool>(
     packet: &P,
@@ -74,27 +75,27 @@ pub fn parse_fast<P: Packet, const SUPER: bool>(
             if ip.fragment & FRAGMENT != 0 {
                 return if SUPER { None } else { later_fragment(frame, outer, &ip) };
             }
-            behind::<P, SUPER>(packet, frame, outer, (ip.protocol, ETHERNET + IPV4), config)
+            after_ip::<P, SUPER>(packet, frame, outer, (ip.protocol, ETHERNET + IPV4), config)
         }
         6 => {
             let ip: Ipv6 = packet.fixed(ETHERNET)?;
-            // A length of 0 is not to be believed (BIG TCP).
+            // A length of 0 is not the real one (BIG TCP).
             if u32::from_be(ip.version_class_flow) >> 28 != 6 || SUPER && ip.payload_length == 0 {
                 return None;
             }
             let length = IPV6 + u32::from(u16::from_be(ip.payload_length));
             let far = Address(if ingress { ip.source } else { ip.destination });
             let outer = FastPacket { length, inner: length, version: 6, far, ..FastPacket::NOTHING };
-            behind::<P, SUPER>(packet, frame, outer, (ip.next_header, ETHERNET + IPV6), config)
+            after_ip::<P, SUPER>(packet, frame, outer, (ip.next_header, ETHERNET + IPV6), config)
         }
         _ => None,
     }
 }
 
 impl FastPacket {
-    /// Where the outer IP header starts.
+    /// Offset of the outer IP header.
     pub const START: u32 = ETHERNET;
-    /// Bytes of the header that a later fragment repeats.
+    /// Bytes of the header repeated in a later fragment.
     pub const HEADER: u16 = IPV4 as u16;
 
     const NOTHING: Self = Self {
@@ -109,7 +110,7 @@ impl FastPacket {
         far: Address::UNSPECIFIED,
     };
 
-    /// With what only super-packets need to know: the innermost IP and transport headers start there.
+    /// Adds the fields of super-packets, given the offsets of the innermost IP and transport headers.
     #[inline(always)]
     fn segmented<P: Packet, const SUPER: bool>(
         self,
@@ -127,14 +128,14 @@ impl FastPacket {
     }
 }
 
-/// The length of an IPv4 packet that has no options.
+/// The length of an IPv4 packet without options.
 #[inline(always)]
 fn plain(ip: &Ipv4) -> Option<u32> {
     let length = u32::from(u16::from_be(ip.total_length));
     if ip.version_ihl == PLAIN_IPV4 && length >= IPV4 { Some(length) } else { None }
 }
 
-/// A fragment behind the first one of a UDP datagram, if nothing is suspicious about it.
+/// A later fragment of a UDP datagram, if nothing about it is suspicious.
 #[inline(always)]
 fn later_fragment(frame: &Frame, outer: FastPacket, ip: &Ipv4) -> Option<FastPacket> {
     let fragment = u16::from_be(ip.fragment);
@@ -147,9 +148,9 @@ fn later_fragment(frame: &Frame, outer: FastPacket, ip: &Ipv4) -> Option<FastPac
     Some(FastPacket { position: if more { Position::Middle } else { Position::Last }, ..outer })
 }
 
-/// What stands behind the outer header, which ends at `at`.
+/// Parses what follows the outer header, which ends at `at`.
 #[inline(always)]
-fn behind<P: Packet, const SUPER: bool>(
+fn after_ip<P: Packet, const SUPER: bool>(
     packet: &P,
     frame: &Frame,
     outer: FastPacket,
@@ -167,7 +168,7 @@ fn behind<P: Packet, const SUPER: bool>(
                 Datagram::Plain => return outer.segmented::<P, SUPER>(packet, ETHERNET, at, protocol),
                 Datagram::To(port) => port,
             };
-            // Nearly always the first.
+            // Nearly always the first port.
             let first = destination == config.vxlan_ports[0] && destination != 0;
             if !first && !udp::listed(&config.vxlan_ports, destination) {
                 return None;
@@ -190,7 +191,7 @@ fn behind<P: Packet, const SUPER: bool>(
     }
 }
 
-/// The outer packet, which ends at `end`, with the inner one that starts at `at`.
+/// Parses the inner packet at `at`; the outer one ends at `end`.
 #[inline(always)]
 fn inner<P: Packet, const SUPER: bool>(
     packet: &P,
@@ -216,9 +217,9 @@ fn inner<P: Packet, const SUPER: bool>(
 }
 
 enum Datagram {
-    /// No tunnel's.
+    /// Not to a tunnel port.
     Plain,
-    /// To this port, and perhaps a tunnel's.
+    /// To this port, which may be a tunnel's.
     To(u16),
 }
 
@@ -229,7 +230,7 @@ fn datagram<P: Packet>(packet: &P, at: u32, end: u32, config: &Config) -> Option
         return None;
     }
     let _: [u8; UDP as usize] = packet.fixed(at)?;
-    // Both ports as one word: LLVM would read and join them piece by piece, or read the header as one.
+    // Both ports as one word: LLVM would read and combine single bytes.
     let (source, destination) = udp::split(packet.fixed(at)?);
     if (Config::port_bit(source) | Config::port_bit(destination)) & config.port_filter == 0 {
         return Some(Datagram::Plain);

@@ -1,8 +1,11 @@
-//! GRE (RFC 2784, with key and sequence number of RFC 2890).
+//! GRE (RFC 2784; key and sequence number: RFC 2890).
 
 use super::carrier::{self, Carried};
+use super::ethernet;
 use super::headers::Gre;
-use super::{Malformed, Packet, Parsed, ethernet};
+use super::malformed::Malformed;
+use super::parsed::Parsed;
+use super::reader::Packet;
 use crate::kind::Class;
 
 const CHECKSUM: u16 = 0x8000;
@@ -11,7 +14,7 @@ const KEY: u16 = 0x2000;
 const SEQUENCE: u16 = 0x1000;
 const VERSION: u16 = 0x0007;
 
-/// Reads the GRE header behind the outer one, and returns what it announces.
+/// Reads the GRE header after the outer IP header and returns what it announces.
 #[inline(always)]
 pub(super) fn tunnel<P: Packet>(packet: &P, parsed: &mut Parsed) -> Carried {
     let at = u32::from(parsed.outer.payload);
@@ -23,12 +26,12 @@ pub(super) fn tunnel<P: Packet>(packet: &P, parsed: &mut Parsed) -> Carried {
     };
     let flags = u16::from_be(header.flags_version);
     if flags & VERSION != 0 {
-        // Version 1 is PPTP's (RFC 2637): it carries PPP.
+        // Version 1 is PPTP (RFC 2637), which carries PPP.
         parsed.carries(Class::Gre, fixed);
         return Carried { what: carrier::NOT_IP, at: fixed };
     }
     if flags & ROUTING != 0 {
-        // RFC 1701's source routing, which RFC 2784 §2.1 says to discard.
+        // Source routing of RFC 1701; RFC 2784 §2.1 requires discarding it.
         parsed.stop(Malformed::TunnelHeader);
         return Carried::NOTHING;
     }

@@ -1,7 +1,6 @@
-//! The headers as they stand on the wire: plain integers, naturally laid out, no enum. Multi-byte
-//! fields are in network byte order.
+//! Protocol headers: plain integers in network byte order, naturally aligned, without enums.
 
-/// Structs that any bytes of their size are a value of.
+/// Structs for which any bytes are a valid value.
 ///
 /// # Safety
 /// Implementers are `Copy`, `repr(C)`, have no padding and no invalid bit pattern.
@@ -15,7 +14,7 @@ macro_rules! plain {
     )* };
 }
 
-/// Protocol numbers, by the names of the registry.
+/// Protocol numbers, named as in the IANA registry.
 pub mod ipproto {
     use network_types::ip::IpProto;
     #[expect(missing_docs, reason = "the IANA registry is their documentation")]
@@ -41,7 +40,7 @@ pub mod ipproto {
     pub use numbers::*;
 }
 
-/// Ethernet II. Bytes 12 and 13 are what matters.
+/// Ethernet II.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Ethernet {
@@ -50,7 +49,7 @@ pub struct Ethernet {
     pub ethertype: u16,
 }
 
-/// What follows an Ethertype of 802.1Q or 802.1ad.
+/// The rest of a VLAN tag after an Ethertype of 802.1Q or 802.1ad.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Vlan {
@@ -86,14 +85,14 @@ pub struct Ipv6 {
     pub destination: [u32; 4],
 }
 
-/// The first eight bytes of any IPv6 extension header; Fragment headers have no more.
+/// The first eight bytes of any IPv6 extension header. A Fragment header is exactly this long.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Extension {
     pub next_header: u8,
-    /// In units of 8 bytes without the first 8 (AH: of 4 bytes without the first 8).
+    /// In units of 8 bytes (AH: 4 bytes), not counting the first 8 bytes.
     pub length: u8,
-    /// Of a Fragment header: offset in units of 8 bytes, two reserved bits, M.
+    /// Fragment header: offset in units of 8 bytes, two reserved bits, M.
     pub fragment: u16,
     pub id: u32,
 }
@@ -108,7 +107,7 @@ pub struct Udp {
     pub checksum: u16,
 }
 
-/// RFC 7348; with the generic protocol extension the reserved bytes have meaning.
+/// RFC 7348; VXLAN-GPE uses some of the reserved bytes.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Vxlan {
@@ -138,7 +137,7 @@ pub struct Gre {
     pub protocol: u16,
 }
 
-/// ICMPv4 and ICMPv6; the second word of a PTB message holds the MTU (v4: its lower half).
+/// ICMPv4 and ICMPv6. In PTB messages the second word has the MTU (v4: in its lower half).
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Icmp {
@@ -148,7 +147,7 @@ pub struct Icmp {
     pub word: u32,
 }
 
-// SAFETY: bytes.
+// SAFETY: bytes have no padding and no invalid values.
 unsafe impl<const N: usize> Plain for [u8; N] {}
 
 plain! {

@@ -1,7 +1,8 @@
-//! ICMP's PTB messages: ICMPv4 type 3 code 4 (RFC 792, 1191) and ICMPv6 type 2 (RFC 4443).
+//! PTB messages: ICMPv4 type 3 code 4 (RFC 792, 1191) and ICMPv6 type 2 (RFC 4443).
 
-use super::Packet;
 use super::headers::{Icmp, Ipv4, Ipv6, Udp, ipproto};
+use super::reader::Packet;
+use super::udp;
 use crate::abi::Config;
 use crate::address::Address;
 use crate::kind::Class;
@@ -13,10 +14,10 @@ const PACKET_TOO_BIG: u8 = 2;
 /// The fragment offset of IPv4, in wire order.
 const OFFSET: u16 = 0x1fff_u16.to_be();
 
-/// Whether the ICMP message at `at` of a packet that ends at `end` is a PTB message; `None` where
-/// its header is not wholly there.
+/// Whether the ICMP message at `at` of a packet that ends at `end` is a PTB message; `None` if its header
+/// is incomplete.
 #[inline(always)]
-pub(super) fn is_too_big<P: Packet>(packet: &P, at: u32, end: u32, protocol: u8) -> Option<bool> {
+pub(super) fn is_ptb<P: Packet>(packet: &P, at: u32, end: u32, protocol: u8) -> Option<bool> {
     if at + size_of::<Icmp>() as u32 > end {
         return None;
     }
@@ -28,18 +29,18 @@ pub(super) fn is_too_big<P: Packet>(packet: &P, at: u32, end: u32, protocol: u8)
     })
 }
 
-/// The packet that a PTB message quotes.
+/// The packet quoted in a PTB message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quoted {
-    /// Its source.
+    /// Source address.
     pub source: Address,
-    /// Its destination.
+    /// Destination address.
     pub destination: Address,
-    /// Its encapsulation; [`Class::Malformed`] where the quotation cannot be read. No `Option`: it
-    /// would leave the rest unset, and verifiers before Linux 6.3 refuse to load what was never
-    /// stored, even if nobody looks at it.
+    /// Encapsulation; [`Class::Malformed`] if the quote cannot be read. Not an `Option`, because it would
+    /// leave the other fields uninitialized, and verifiers before Linux 6.3 reject loads of uninitialized
+    /// stack even if the value is not used.
     pub class: Class,
-    /// Its VNI, or [`VNI_NONE`].
+    /// VNI, or [`VNI_NONE`].
     pub vni: u32,
 }
 
@@ -55,11 +56,11 @@ impl Quoted {
 /// A PTB message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ptb {
-    /// 4 or 6: the ICMP version.
+    /// ICMP version: 4 or 6.
     pub version: u8,
-    /// The MTU that it announces, bytes; 0 from routers before RFC 1191.
+    /// Announced MTU, in bytes; 0 from routers older than RFC 1191.
     pub mtu: u32,
-    /// What it quotes.
+    /// The quoted packet.
     pub quoted: Quoted,
 }
 
@@ -87,7 +88,7 @@ fn quoted4<P: Packet>(packet: &P, at: u32, config: &Config) -> Quoted {
     let (class, vni) = match ip.protocol {
         ipproto::IPV4 => (Class::Ipip, VNI_NONE),
         ipproto::IPV6 => (Class::Ip6In4, VNI_NONE),
-        // Behind an offset stand no ports.
+        // Later fragments have no ports.
         ipproto::UDP if later => (Class::None, VNI_NONE),
         protocol => quoted_tunnel(packet, payload, protocol, config),
     };
@@ -109,7 +110,7 @@ fn quoted6<P: Packet>(packet: &P, at: u32, config: &Config) -> Quoted {
     Quoted { source: Address(ip.source), destination: Address(ip.destination), class, vni }
 }
 
-/// Eight bytes of the quoted payload are all that RFC 792 promises: a UDP header, but no VNI.
+/// RFC 792 guarantees only eight bytes of the quoted payload: a UDP header, but no VNI.
 #[inline(always)]
 fn quoted_tunnel<P: Packet>(packet: &P, at: u32, protocol: u8, config: &Config) -> (Class, u32) {
     const NOT: (Class, u32) = (Class::None, VNI_NONE);
@@ -119,8 +120,8 @@ fn quoted_tunnel<P: Packet>(packet: &P, at: u32, protocol: u8, config: &Config) 
     if protocol != ipproto::UDP {
         return NOT;
     }
-    let Some(udp) = packet.read::<Udp>(at) else { return NOT };
-    let class = super::udp::class_of_port(udp.destination, config);
+    let Some(header) = packet.read::<Udp>(at) else { return NOT };
+    let class = udp::class_of_port(header.destination, config);
     let vni = match class {
         Class::Vxlan | Class::Geneve => match packet.read::<u32>(at + size_of::<Udp>() as u32 + 4) {
             Some(word) => u32::from_be(word) >> 8,

@@ -2,21 +2,21 @@
 
 use super::carrier::{Carrier, Reasons};
 use super::headers::{Ipv4, ipproto};
-use super::{Ip, Malformed, Packet, Position};
+use super::ip::{Ip, Position};
+use super::malformed::Malformed;
+use super::reader::Packet;
 
 const DONT_FRAGMENT: u16 = 0x4000;
 pub(super) const MORE_FRAGMENTS: u16 = 0x2000;
 pub(super) const OFFSET: u16 = 0x1fff;
 pub(super) const LONGEST: u32 = 65_535;
-/// RFC 1858 §3: a first fragment must hold this much of a TCP header.
+/// RFC 1858 §3: bytes of the TCP header that a first fragment must contain.
 const TCP_MINIMUM: u32 = 16;
 
-/// Reads the header at `at` into `ip`.
-///
-/// Returns something wrong with its fragmentation fields, which does not stop the parser.
+/// Reads the header at `at` into `ip`. Returns what is suspicious about its fragmentation fields.
 ///
 /// # Errors
-/// What makes the header unusable.
+/// The reason why the header is unusable.
 #[inline(always)]
 pub(super) fn header<P: Packet>(
     packet: &P,
@@ -65,8 +65,8 @@ pub(super) fn header<P: Packet>(
     Ok(suspicious(ip, u32::from(fragment & OFFSET) * 8, length - header_length, header_length))
 }
 
-/// What is wrong with a fragment of `payload` bytes at `offset` bytes into its packet, whose length
-/// field counts `headers` bytes besides.
+/// What is suspicious about a fragment with `payload` bytes at `offset` of its packet, whose length field
+/// also covers `headers` bytes.
 #[inline(always)]
 pub(super) fn suspicious(ip: &Ip, offset: u32, payload: u32, headers: u32) -> Malformed {
     let tcp = ip.protocol == ipproto::TCP;

@@ -1,12 +1,15 @@
 //! IPv6 (RFC 8200) and its extension headers, outer and inner.
 
 use super::carrier::{Carrier, Reasons};
+use super::clear::clear;
 use super::headers::{Extension, Ipv6, ipproto};
+use super::ip::{Ip, Position};
 use super::ipv4::suspicious;
-use super::{Ip, Malformed, Packet, Position, clear};
+use super::malformed::Malformed;
+use super::reader::Packet;
 
-/// Extension headers that are passed over; more make a packet malformed. RFC 8200 §4.1 names six
-/// that may occur, one of them twice.
+/// Maximum extension headers; more make a packet malformed. RFC 8200 §4.1 lists six, one of which may
+/// occur twice.
 pub const MAX_EXTENSIONS: u32 = 7;
 
 const HEADER: u32 = size_of::<Ipv6>() as u32;
@@ -14,12 +17,11 @@ const NO_NEXT_HEADER: u8 = 59;
 const MORE_FRAGMENTS: u16 = 1;
 const OFFSET: u16 = 0xfff8;
 
-/// Reads the header at `at` into `ip` and passes its extension headers.
-///
-/// Returns something wrong with its fragmentation fields, which does not stop the parser.
+/// Reads the header at `at` into `ip` and skips its extension headers. Returns what is suspicious about its
+/// fragmentation fields.
 ///
 /// # Errors
-/// What makes the header unusable.
+/// The reason why the header is unusable.
 #[inline(always)]
 pub(super) fn header<P: Packet>(
     packet: &P,
@@ -34,7 +36,7 @@ pub(super) fn header<P: Packet>(
     }
     let payload_length = u32::from(u16::from_be(header.payload_length));
     let mut length = HEADER + payload_length;
-    // A length of 0 is a jumbogram's (RFC 2675) or a BIG TCP super-packet's, or there is no payload.
+    // A length of 0 means a jumbogram (RFC 2675), a BIG TCP super-packet, or no payload.
     if payload_length == 0 && carrier.zero_is_big && header.next_header != NO_NEXT_HEADER {
         length = carrier.available;
     }
@@ -54,12 +56,12 @@ pub(super) fn header<P: Packet>(
     if !is_extension(header.next_header) {
         return Ok(Malformed::None);
     }
-    let passed = extensions(packet, ip, reasons);
-    if passed.is_err() {
-        // Nothing of a header that cannot be used is counted, its length and position neither.
+    let result = extensions(packet, ip, reasons);
+    if result.is_err() {
+        // Nothing of an unusable header is counted, not even its length and position.
         clear(ip);
     }
-    passed
+    result
 }
 
 #[inline(always)]
@@ -100,9 +102,8 @@ fn extensions<P: Packet>(packet: &P, ip: &mut Ip, reasons: &Reasons) -> Result<M
             return Err(reasons.extension);
         }
         if this == ipproto::FRAGMENT {
-            // A packet has one Fragment header; what follows is either the rest of the headers or
-            // the middle of a packet, and the latter must not be parsed. Headers behind the first
-            // fragment's Fragment header are passed like any others.
+            // In a later fragment the payload starts in the middle of the packet and must not be
+            // parsed. In a first fragment more headers may follow.
             let fragment = u16::from_be(extension.fragment);
             wrong = fragmented(ip, fragment, end - at);
             if fragment & OFFSET != 0 {
@@ -127,9 +128,9 @@ fn fragmented(ip: &mut Ip, fragment: u16, payload: u32) -> Malformed {
         return Malformed::None;
     }
     ip.position = Position::of(more, later);
-    // The first fragment would have had all headers but the Fragment header anyway.
+    // For a first fragment, only the Fragment header itself was added.
     ip.fragmentation_overhead = if later { ip.payload - ip.start } else { size_of::<Extension>() as u16 };
-    // The Fragment header is gone from the reassembled packet (RFC 8200 §4.5).
+    // Reassembly removes the Fragment header (RFC 8200 §4.5).
     let headers = u32::from(ip.payload - ip.start) - HEADER - size_of::<Extension>() as u32;
     suspicious(ip, u32::from(fragment & OFFSET), payload, headers)
 }

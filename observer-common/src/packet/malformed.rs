@@ -1,9 +1,9 @@
-//! Why a packet could not be parsed to its end.
+//! Why a packet could not be parsed completely.
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $label:literal;)*) => {
-        /// Why a packet could not be parsed to its end. A packet with a reason is counted as far as
-        /// it was understood, and its reason once.
+        /// Why a packet could not be parsed completely. Such a packet is counted as far as it could be
+        /// parsed, and under one reason.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
         pub enum Malformed {
@@ -13,10 +13,10 @@ macro_rules! reasons {
         }
 
         impl Malformed {
-            /// Every reason, in the order of the counters.
+            /// Every reason, in counter order.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
-            /// The reason of that number; [`Self::None`] for a number that none has.
+            /// The reason with this number; [`Self::None`] if there is none.
             #[must_use]
             pub const fn from_index(index: u8) -> Self {
                 if index == 0 || index as usize > Self::ALL.len() {
@@ -26,7 +26,7 @@ macro_rules! reasons {
                 }
             }
 
-            /// The word that every view uses.
+            /// The label used by every view.
             #[must_use]
             pub const fn label(self) -> &'static str {
                 match self { Self::None => "none", $(Self::$name => $label),* }
@@ -42,11 +42,11 @@ reasons! {
     TooManyVlans = "too_many_vlans";
     /// The frame ends inside the outer IP header.
     TruncatedIp = "truncated_ip";
-    /// The version field is not the one that the link layer announced.
+    /// The IP version differs from the one announced by the link layer.
     IpVersion = "ip_version";
     /// An IPv4 header length below 20 bytes.
     IpHeaderLength = "ip_header_length";
-    /// A total length below the header's.
+    /// A total length below the header length.
     IpTotalLength = "ip_total_length";
     /// A total length beyond the end of the frame.
     IpLengthBeyondFrame = "ip_length_beyond_frame";
@@ -54,28 +54,28 @@ reasons! {
     TruncatedExtension = "truncated_extension";
     /// More than [`super::ipv6::MAX_EXTENSIONS`] extension headers.
     ExtensionChain = "extension_chain";
-    /// A fragment that is not the last and whose payload is no multiple of 8 bytes (RFC 791, 8200).
+    /// A fragment, not the last, with a payload that is not a multiple of 8 bytes (RFC 791, 8200).
     FragmentLength = "fragment_length";
     /// A fragment that would end beyond 65,535 bytes ("ping of death").
     FragmentBeyond = "fragment_beyond";
-    /// A first fragment too small for its TCP header's first 16 bytes (RFC 1858 §3).
+    /// A first fragment too small for the first 16 bytes of its TCP header (RFC 1858 §3).
     FragmentTiny = "fragment_tiny";
-    /// A TCP fragment at offset 8, which overlaps the header's flags (RFC 1858 §4, RFC 3128).
+    /// A TCP fragment at offset 8, which overlaps the TCP flags (RFC 1858 §4, RFC 3128).
     FragmentOverlap = "fragment_overlap";
-    /// The packet ends inside the tunnel's own headers.
+    /// The packet ends inside the tunnel headers.
     TruncatedTunnel = "truncated_tunnel";
-    /// The tunnel's header contradicts its specification.
+    /// The tunnel header violates its specification.
     TunnelHeader = "tunnel_header";
     /// The packet ends inside the inner IP header.
     InnerTruncated = "inner_truncated";
-    /// The inner packet's version is not the one that the tunnel announced.
+    /// The inner IP version differs from the one announced by the tunnel.
     InnerVersion = "inner_version";
     /// The inner IPv4 header length is below 20 bytes or beyond the inner packet.
     InnerHeaderLength = "inner_header_length";
-    /// The inner packet claims to be longer than what carries it.
+    /// The inner packet is longer than the space in the outer one.
     InnerLength = "inner_length";
-    /// A super-packet that ends inside the transport header that its segments repeat.
+    /// The packet ends inside a transport header that is needed.
     TruncatedTransport = "truncated_transport";
-    /// Not the packet's fault: a capture's snap length cut off the headers that were needed.
+    /// Not malformed: the snap length of a capture cut off headers that are needed.
     NotCaptured = "not_captured";
 }

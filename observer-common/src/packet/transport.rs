@@ -1,24 +1,25 @@
-//! Where the headers end that every segment of a super-packet repeats.
+//! The end of the headers that every segment of a super-packet repeats.
 
 use super::headers::{Udp, ipproto};
-use super::{Packet, Parsed};
+use super::parsed::Parsed;
+use super::reader::Packet;
 
 /// Bytes of a TCP header without options.
 const TCP: u32 = 20;
-/// Where its data offset stands.
+/// Offset of its data offset field.
 pub(super) const TCP_OFFSET: u32 = 12;
 /// SCTP's common header (RFC 9260 §3.1).
 const SCTP: u32 = 12;
 
-/// The length of a TCP header, by the byte at [`TCP_OFFSET`]; `None` where that cannot be.
+/// The length of a TCP header, from the byte at [`TCP_OFFSET`]; `None` if it is invalid.
 #[inline(always)]
 pub(super) const fn tcp_length(offset: u8) -> Option<u32> {
     let length = (offset >> 4) as u32 * 4;
     if length < TCP { None } else { Some(length) }
 }
 
-/// The offset of the first byte behind the innermost transport header, which is where the payload
-/// that segmentation cuts starts; `None` where the packet ends before.
+/// The offset of the first byte after the innermost transport header, where the payload to be segmented
+/// starts; `None` if the packet ends before it.
 #[inline(always)]
 pub fn header_end<P: Packet>(packet: &P, parsed: &Parsed) -> Option<u32> {
     let ip = if parsed.inner.version == 0 { &parsed.outer } else { &parsed.inner };

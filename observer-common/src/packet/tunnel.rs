@@ -1,17 +1,22 @@
-//! What stands behind the outer IP header: a tunnel and its inner packet, a PTB message, or
-//! nothing of interest.
+//! What follows the outer IP header: a tunnel and its inner packet, a PTB message, or anything else.
 //!
-//! The steps of the several tunnels only say what they carry and where ([`Carried`]); the inner
-//! headers are read in one place, so that the programs hold that code once.
+//! The functions for each tunnel only return what they carry and where ([`Carried`]). The inner headers are
+//! read in one place, so that the programs contain that code once.
 
 use super::carrier::{self, Carried, Carrier, INNER};
+use super::clear::clear;
+use super::frame::Frame;
 use super::headers::ipproto;
-use super::{Frame, Malformed, Packet, Parsed, Position, clear, ethernet, gre, icmp, ipv4, ipv6, udp};
+use super::ip::Position;
+use super::malformed::Malformed;
+use super::parsed::Parsed;
+use super::reader::Packet;
+use super::{ethernet, gre, icmp, ipv4, ipv6, udp};
 use crate::abi::Config;
 use crate::kind::Class;
 
 impl Parsed {
-    /// The packet is a tunnel packet, and what it carries starts at `at`.
+    /// Marks a tunnel packet whose payload starts at `at`.
     #[inline(always)]
     pub(super) const fn carries(&mut self, class: Class, at: u32) {
         self.class = class;
@@ -19,9 +24,9 @@ impl Parsed {
     }
 }
 
-/// Looks behind the outer header, and fills `parsed` accordingly.
+/// Parses what follows the outer header.
 #[inline(always)]
-pub(super) fn behind<P: Packet>(packet: &P, frame: &Frame, parsed: &mut Parsed, config: &Config) {
+pub(super) fn after_outer<P: Packet>(packet: &P, frame: &Frame, parsed: &mut Parsed, config: &Config) {
     parsed.inner_length = parsed.outer.length;
     if parsed.outer.protocol == ipproto::TCP {
         return;
@@ -34,7 +39,7 @@ pub(super) fn behind<P: Packet>(packet: &P, frame: &Frame, parsed: &mut Parsed, 
         match ethernet::parse(packet, carried.at) {
             Err(Malformed::TruncatedLink) => return parsed.stop(Malformed::InnerTruncated),
             Err(reason) => return parsed.stop(reason),
-            // The header stands in the padding behind the packet.
+            // The header is in the padding after the packet.
             Ok((at, _)) if at > parsed.outer.end() => return parsed.stop(Malformed::InnerTruncated),
             Ok((at, version)) => {
                 carried.at = at;
@@ -51,7 +56,7 @@ pub(super) fn behind<P: Packet>(packet: &P, frame: &Frame, parsed: &mut Parsed, 
     }
 }
 
-/// What the outer packet announces to carry.
+/// The payload that the outer headers announce.
 #[inline(always)]
 fn announced<P: Packet>(packet: &P, parsed: &mut Parsed, config: &Config) -> Carried {
     let outer = parsed.outer;
@@ -79,7 +84,7 @@ fn announced<P: Packet>(packet: &P, parsed: &mut Parsed, config: &Config) -> Car
             }
         }
         ipproto::ICMP | ipproto::ICMPV6 if !later => {
-            match icmp::is_too_big(packet, at, outer.end(), outer.protocol) {
+            match icmp::is_ptb(packet, at, outer.end(), outer.protocol) {
                 None => parsed.stop(Malformed::TruncatedTransport),
                 Some(true) => parsed.ptb_at = outer.payload,
                 Some(false) => {}
@@ -98,7 +103,7 @@ fn inner<P: Packet>(packet: &P, frame: &Frame, parsed: &mut Parsed, carried: Car
         cut: parsed.outer.position == Position::First,
         zero_is_big: frame.zero_length_is_big,
     };
-    // Bytes behind the outer packet (padding) must not be taken for an inner header.
+    // Padding after the outer packet must not be taken for an inner header.
     let v4 = carried.what == carrier::IPV4;
     if carrier.available < if v4 { 20 } else { 40 } {
         return parsed.stop(Malformed::InnerTruncated);
@@ -112,7 +117,7 @@ fn inner<P: Packet>(packet: &P, frame: &Frame, parsed: &mut Parsed, carried: Car
         Ok(suspicious) => parsed.flag(suspicious),
         Err(reason) => parsed.stop(reason),
     }
-    // A first fragment that ends inside the inner headers: they were read from what stands behind it.
+    // If a first fragment ends inside the inner headers, they were read from beyond its end.
     if carrier.cut && u32::from(parsed.inner.payload) > parsed.outer.end() {
         clear(&mut parsed.inner);
         parsed.stop(Malformed::InnerTruncated);
@@ -134,7 +139,7 @@ fn inner<P: Packet>(packet: &P, frame: &Frame, parsed: &mut Parsed, carried: Car
             None => parsed.stop(Malformed::TruncatedTransport),
             Some(nested) => parsed.nested = nested,
         },
-        ipproto::ICMP | ipproto::ICMPV6 => match icmp::is_too_big(packet, at, end, inner.protocol) {
+        ipproto::ICMP | ipproto::ICMPV6 => match icmp::is_ptb(packet, at, end, inner.protocol) {
             None => parsed.stop(Malformed::TruncatedTransport),
             Some(true) => {
                 parsed.ptb_at = inner.payload;

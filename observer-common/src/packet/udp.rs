@@ -1,8 +1,12 @@
-//! The tunnels over UDP: VXLAN, Geneve, WireGuard.
+//! Tunnels over UDP: VXLAN, Geneve, WireGuard.
 
 use super::carrier::{self, Carried};
-use super::headers::{Geneve, Udp, Vxlan};
-use super::{Malformed, Packet, Parsed, Position, ethernet};
+use super::ethernet;
+use super::headers::{Geneve, Plain, Udp, Vxlan};
+use super::ip::Position;
+use super::malformed::Malformed;
+use super::parsed::Parsed;
+use super::reader::Packet;
 use crate::abi::{Config, PORTS};
 use crate::kind::Class;
 
@@ -10,27 +14,27 @@ pub(super) const UDP: u32 = size_of::<Udp>() as u32;
 
 /// RFC 7348 §5: the I flag must be set; without it there is no valid VNI.
 pub(super) const VXLAN_VNI: u8 = 0x08;
-/// draft-ietf-nvo3-vxlan-gpe §3.1: a next protocol is given.
+/// draft-ietf-nvo3-vxlan-gpe §3.1: the next protocol field is valid.
 pub(super) const VXLAN_GPE: u8 = 0x04;
 const GPE_IPV4: u8 = 1;
 const GPE_IPV6: u8 = 2;
 const GPE_ETHERNET: u8 = 3;
-/// WireGuard protocol, §5.4.6: type 4, three reserved bytes, receiver, counter; behind the packet the
+/// WireGuard protocol §5.4.6: type 4, three reserved bytes, receiver, counter; after the packet, the
 /// Poly1305 tag.
 const WIREGUARD_DATA: u32 = 4;
 const WIREGUARD_HEADER: u32 = 16;
 const WIREGUARD_TAG: u32 = 16;
-/// What a message has around its packet.
+/// Bytes of a data message in addition to its packet.
 pub const WIREGUARD_AROUND: u32 = WIREGUARD_HEADER + WIREGUARD_TAG;
 
-/// Lowest and highest bits of the four ports of a word.
+/// Lowest and highest bits of the four ports in a word.
 const ONES: u64 = 0x0001_0001_0001_0001;
 const HIGHS: u64 = ONES << 15;
 
-/// Not 0 where one of the list is `port`.
+/// Not 0 if `port` is in the list. Compares all four at once.
 ///
-/// All four at once. A part of the difference that is 0 has its highest bit set by the subtraction and not
-/// before; another part can be marked wrongly only by the borrow of such a one.
+/// In a lane of the difference that is 0, the subtraction sets the highest bit, which was clear before. Another lane
+/// can be marked only by a borrow from such a lane.
 #[inline(always)]
 const fn matches(ports: &[u16; PORTS], port: u16) -> u64 {
     // SAFETY: eight bytes of integers; a copy has any alignment.
@@ -41,22 +45,22 @@ const fn matches(ports: &[u16; PORTS], port: u16) -> u64 {
 
 #[inline(always)]
 pub(super) const fn listed(ports: &[u16; PORTS], port: u16) -> bool {
-    // Port 0 is never a tunnel's, and it fills unused places.
+    // Port 0 marks unused entries and is never a tunnel port.
     matches(ports, port) != 0 && port != 0
 }
 
-/// Source and destination, in wire order, of the word that a header starts with.
+/// Source and destination port, in wire order, from the first word of a header.
 #[inline(always)]
 pub(super) const fn split(ports: u32) -> (u16, u16) {
     let [a, b, c, d] = ports.to_ne_bytes();
     (u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d]))
 }
 
-/// Looks whether the UDP datagram behind the outer header is a tunnel's, and what it announces.
+/// Reads the UDP datagram after the outer header. If it is a tunnel's, returns what it announces.
 #[inline(always)]
 pub(super) fn tunnel<P: Packet>(packet: &P, parsed: &mut Parsed, config: &Config) -> Carried {
     let at = u32::from(parsed.outer.payload);
-    // Both ports as one word: LLVM would read and join them piece by piece.
+    // Both ports as one word: LLVM would read and combine single bytes.
     let header = if at + UDP > parsed.outer.end() { None } else { packet.read::<[u32; 2]>(at) };
     let Some([ports, _]) = header else {
         parsed.stop(Malformed::TruncatedTransport);
@@ -67,7 +71,7 @@ pub(super) fn tunnel<P: Packet>(packet: &P, parsed: &mut Parsed, config: &Config
     if listed(&config.vxlan_ports, destination) {
         return vxlan(packet, parsed, at);
     }
-    // Most datagrams are nobody's tunnel: one comparison for them.
+    // One comparison for most datagrams, which do not belong to a tunnel.
     let others = matches(&config.geneve_ports, destination)
         | matches(&config.wireguard_ports, destination)
         | matches(&config.wireguard_ports, source);
@@ -97,8 +101,8 @@ pub(super) fn class_of_port(port: u16, config: &Config) -> Class {
     }
 }
 
-/// Whether the UDP datagram at `at` of a packet that ends at `end` goes to a tunnel's port; `None`
-/// where its header is not wholly there.
+/// Whether the UDP datagram at `at` of a packet that ends at `end` is sent to a tunnel port; `None` if its
+/// header is incomplete.
 #[inline(always)]
 pub(super) fn is_tunnel<P: Packet>(packet: &P, at: u32, end: u32, config: &Config) -> Option<bool> {
     if at + UDP > end {
@@ -108,9 +112,9 @@ pub(super) fn is_tunnel<P: Packet>(packet: &P, at: u32, end: u32, config: &Confi
     Some(listed(&config.vxlan_ports, header.destination) || listed(&config.geneve_ports, header.destination))
 }
 
-/// Reads a tunnel's fixed header at `at`; everything behind it is what it carries for now.
+/// Reads a tunnel's fixed header at `at`; everything after it counts as its payload.
 #[inline(always)]
-fn fixed<P: Packet, T: super::Plain>(packet: &P, parsed: &mut Parsed, class: Class, at: u32) -> Option<T> {
+fn fixed<P: Packet, T: Plain>(packet: &P, parsed: &mut Parsed, class: Class, at: u32) -> Option<T> {
     let inside = at + size_of::<T>() as u32;
     parsed.carries(class, inside);
     let header = if inside > parsed.outer.end() { None } else { packet.read(at) };
@@ -163,8 +167,8 @@ fn geneve<P: Packet>(packet: &P, parsed: &mut Parsed, at: u32) -> Carried {
     Carried { what: ethernet::announced(header.protocol), at: inside }
 }
 
-/// Handshakes of any other length are no WireGuard (Linux drivers/net/wireguard/receive.c,
-/// `validate_header_len`): initiation, response, cookie reply.
+/// Lengths of WireGuard handshake messages: initiation, response, cookie reply. Others are not WireGuard (Linux
+/// drivers/net/wireguard/receive.c, `validate_header_len`).
 const fn handshake_length(kind: u32) -> u32 {
     match kind {
         1 => 148,
@@ -173,18 +177,18 @@ const fn handshake_length(kind: u32) -> u32 {
     }
 }
 
-/// WireGuard encrypts: the inner packet's length is known from the message's, up to its padding to
-/// a multiple of 16 bytes.
+/// The inner packet is encrypted. Its length follows from the message's, apart from padding to a multiple of
+/// 16 bytes.
 #[inline(always)]
 fn wireguard<P: Packet>(packet: &P, parsed: &mut Parsed, at: u32) {
     if at + size_of::<u32>() as u32 > parsed.outer.end() {
         return;
     }
     let Some(word) = packet.read::<u32>(at) else {
-        // There is a message, only not where it can be read: which tunnel it is must not be guessed.
+        // The message cannot be read here, and its kind must not be guessed.
         return parsed.stop(Malformed::TruncatedTransport);
     };
-    // Reserved bytes that are not 0 belong to something else on that port.
+    // Non-zero reserved bytes: not WireGuard.
     let kind = u32::from_le(word);
     if kind == 0 || kind > WIREGUARD_DATA {
         return;
@@ -195,11 +199,11 @@ fn wireguard<P: Packet>(packet: &P, parsed: &mut Parsed, at: u32) {
     }
     parsed.carries(Class::Wireguard, at);
     if kind != WIREGUARD_DATA {
-        // Handshakes carry no packet: all of it is overhead.
+        // Handshakes carry no packet; they are all overhead.
         parsed.inner_length = 0;
         return;
     }
-    // The tag stands in the last fragment.
+    // The tag is in the last fragment.
     let around = WIREGUARD_HEADER + if cut { 0 } else { WIREGUARD_TAG };
     if parsed.inner_length < around {
         parsed.stop(Malformed::TruncatedTunnel);
@@ -212,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn four_ports_at_once_are_four_ports_one_by_one() {
+    fn comparing_four_ports_at_once_equals_comparing_one_by_one() {
         let interesting = [0, 1, 2, 0x7fff, 0x8000, 0x8001, 0xfffe, u16::MAX, 4_789, 4_789_u16.to_be()];
         for a in interesting {
             for b in interesting {

@@ -48,8 +48,8 @@ fn dropped(skb: u64, reason: u32) -> Option<()> {
     if device == 0 || !here(device, config)? {
         return None;
     }
-    let (place, direction) = path(skb, config)?;
-    let key = DropKey { place, direction: direction as u32, reason };
+    let (path, direction) = path(skb, config)?;
+    let key = DropKey { path, direction: direction as u32, reason };
     let packets = u64::from(packets(skb, config));
     if let Some(count) = DROPS.get_ptr_mut(key) {
         // SAFETY: the value belongs to this CPU. A drop in an interrupt during the update can be lost if both have

@@ -129,8 +129,8 @@ fn choose(ctx: &TcContext, link: u8) -> Option<()> {
     if !read(slot).is_over(now) {
         return None;
     }
-    let place = path(segment.flow.remote.0, segment.flow.local.0)?;
-    write(slot, &RttSlot::armed(segment.flow, place, segment.ts, now));
+    let path = path(segment.flow.remote.0, segment.flow.local.0)?;
+    write(slot, &RttSlot::armed(segment.flow, path, segment.ts, now));
     None
 }
 
@@ -162,7 +162,7 @@ fn answered(ctx: &TcContext, link: u8) -> Option<()> {
     unsafe { (&raw mut (*slot).state).write_volatile(FREE) };
     let time = now().wrapping_sub(held.time);
     if answer == Answer::Back && time <= LONGEST_ROUND_TRIP {
-        enter(held.place, time / 1_000);
+        enter(held.path, time / 1_000);
     }
     None
 }

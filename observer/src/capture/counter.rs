@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use observer_common::abi::{Config, DeviceFacts, PORTS, VNIS, role};
-use observer_common::account::{Observation, Site, account, classify, ran_out, signal};
+use observer_common::account::{Observation, Site, account, classify, count_ptb, ran_out};
 use observer_common::address::Address;
 use observer_common::kind::{Class, Direction};
 use observer_common::packet::{Frame, Malformed, Packet, Plain, Position, Ptb, Slice, ipproto, ptb};
@@ -240,7 +240,7 @@ impl Counter {
         self.tables.quote(quoted.source, quoted.destination, quoted.class, vni);
         self.config.vnis[0] = quoted.vni;
         let site = Site { device, direction, config: &self.config };
-        signal(packet, at, protocol, &site, &mut self.tables);
+        count_ptb(packet, at, protocol, &site, &mut self.tables);
         Some(message)
     }
 

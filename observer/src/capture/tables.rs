@@ -259,7 +259,7 @@ impl Tables for CaptureTables {
         }
     }
 
-    fn belongs(&mut self, _key: &PathKey) {
+    fn note_path(&mut self, _key: &PathKey) {
         self.belongs = true;
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
-use observer_common::event::{Event, SNAP, Wanted, Why};
+use observer_common::event::{Event, SNAP, TraceConfig, Why};
 
 use super::output::NewFile;
 use super::session::{Signals, block_on, options};
@@ -71,8 +71,8 @@ fn ring(snap: u32) -> u32 {
     event.saturating_mul(ROOM).next_power_of_two().max(RING)
 }
 
-fn wanted(args: &TraceArgs) -> Wanted {
-    Wanted {
+fn wanted(args: &TraceArgs) -> TraceConfig {
+    TraceConfig {
         why: args.why.iter().fold(0, |set, why| set | why.bits()),
         snap: snap(args),
         every: if args.rate == 0 { 0 } else { SECOND / u64::from(args.rate) },
@@ -121,7 +121,7 @@ async fn stream(
 
 /// Watches drops where that is asked for. Where they cannot be told of and nothing else is asked for, there
 /// is nothing to wait for.
-fn drops(live: &mut Live, wanted: Wanted) -> Result<Drops> {
+fn drops(live: &mut Live, wanted: TraceConfig) -> Result<Drops> {
     if wanted.why & Why::Drop.bit() == 0 {
         return Ok(Drops::default());
     }

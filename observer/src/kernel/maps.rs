@@ -11,7 +11,7 @@ use observer_common::abi::{
 use observer_common::address::Address;
 use observer_common::cost::{AtWork, CostConfig, Discarded, DropKey, OffloadStats, SpanStats, TcpStats};
 use observer_common::drops::DropConfig;
-use observer_common::event::{Flow, Step, Wanted};
+use observer_common::event::{Flow, Step, TraceConfig};
 use observer_common::hook_rtt::{RttDevice, RttStats};
 use observer_common::path::{PathKey, UnknownPeer};
 
@@ -55,7 +55,7 @@ plain!(
     TcpStats,
     Totals,
     UnknownPeer,
-    Wanted,
+    TraceConfig,
 );
 // SAFETY: an array has no padding that its elements do not have.
 unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}

@@ -1,4 +1,4 @@
-//! A simultaneous tcpdump: the third opinion.
+//! A simultaneous tcpdump, as an independent count.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
@@ -6,19 +6,19 @@ use std::process::{Child, Command, Stdio};
 
 use crate::lab::Traffic;
 
-/// A pair of captures of one device, one a direction.
+/// Captures of one device, one per direction.
 pub struct Capture {
     children: [(Child, PathBuf); 2],
     _folder: tempfile::TempDir,
 }
 
 impl Capture {
-    /// Starts to capture, and returns once both listen.
+    /// Starts capturing, and returns once both are listening.
     pub fn start(netns: &str, device: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let children = ["in", "out"].map(|direction| {
             let file = folder.path().join(direction);
-            // As root to the end: the folder is root's. `-U` writes each packet at once.
+            // Stay root, which owns the folder. `-U` writes each packet immediately.
             let mut child = Command::new("ip")
                 .args(["netns", "exec", netns, "tcpdump", "-i", device, "-Q", direction, "-w"])
                 .arg(&file)
@@ -26,15 +26,15 @@ impl Capture {
                 .stderr(Stdio::piped())
                 .spawn()
                 .expect("tcpdump");
-            let stderr = BufReader::new(child.stderr.take().expect("its words"));
+            let stderr = BufReader::new(child.stderr.take().expect("standard error"));
             let listening = stderr.lines().map_while(Result::ok).find(|line| line.contains("listening on"));
-            assert!(listening.is_some(), "tcpdump does not listen on {device}");
+            assert!(listening.is_some(), "tcpdump is not listening on {device}");
             (child, file)
         });
         Self { children, _folder: folder }
     }
 
-    /// What has been captured so far.
+    /// Packets and bytes captured so far.
     pub fn counted(&self) -> Traffic {
         self.children.each_ref().map(|(_, file)| records(&std::fs::read(file).unwrap_or_default()))
     }
@@ -49,8 +49,8 @@ impl Drop for Capture {
     }
 }
 
-/// Packets and original bytes of a capture in classic format, in this machine's byte order, which is
-/// what tcpdump writes; an incomplete last record is left for the next look.
+/// Packets and original bytes of a capture in classic pcap format and host byte order. An incomplete last record is
+/// ignored.
 fn records(file: &[u8]) -> (u64, u64) {
     const FILE_HEADER: usize = 24;
     const RECORD_HEADER: usize = 16;

@@ -1,4 +1,4 @@
-//! Drops by peer, encapsulation and reason against the kernel's own counters of the same packets.
+//! Drops by peer, encapsulation and reason, compared with the kernel's counters for the same packets.
 
 use observer::cost::Drops;
 use observer::kernel::{Measure, Options};
@@ -8,16 +8,16 @@ use observer_common::kind::{Class, Direction};
 use crate::lab::{Lab, snmp, wait_for, within};
 use crate::watch::Watch;
 
-/// The first kernel that gives reasons for drops.
+/// The first kernel with drop reasons.
 const REASONS: (u32, u32) = (5, 17);
 
 fn watch(lab: &Lab) -> Watch {
-    // Drops are all counted, whatever is measured of the rest.
+    // Drops are always counted; sampling does not apply to them.
     let options = Options { cost: Some(Measure { sample: 64, hooks: false }), ..Options::default() };
     Watch::start(&lab.netns("node-a"), options).expect("attach")
 }
 
-/// What was dropped on the way to the pods of node-c.
+/// Drops on the path to the pods of node-c.
 fn to_c<'a>(lab: &Lab, report: &'a CostReport, class: Class) -> Vec<&'a Drops> {
     assert!(!report.missing.iter().any(|missing| missing.starts_with("drops")), "{:?}", report.missing);
     let peer = lab.node("node-c")["address"].as_str().expect("an address").to_owned();
@@ -32,7 +32,7 @@ fn has_reasons() -> bool {
 }
 
 #[test]
-fn packets_too_big_for_the_tunnel_are_dropped_on_their_path_as_often_as_the_kernel_says() {
+fn drops_of_packets_too_big_for_the_tunnel_match_the_kernel_counter() {
     let lab = Lab::up("vxlan-always", &["--no-offloads", "--underlay-mtu", "1460"]);
     let watch = watch(&lab);
     let failed = || within(&lab.netns("node-a"), || snmp("Ip", "FragFails"));
@@ -50,26 +50,26 @@ fn packets_too_big_for_the_tunnel_are_dropped_on_their_path_as_often_as_the_kern
         "1440",
         "--dont-fragment",
     ]);
-    let wanted = failed() - before;
-    assert!(wanted > 0, "packets are too big");
+    let expected = failed() - before;
+    assert!(expected > 0, "some packets were too big");
     let reason = if has_reasons() { "PKT_TOO_BIG" } else { "unknown" };
     let report = wait_for("the drops", || {
         let report = watch.cost();
-        (to_c(&lab, &report, Class::Vxlan).iter().map(|row| row.packets).sum::<u64>() >= wanted)
+        (to_c(&lab, &report, Class::Vxlan).iter().map(|row| row.packets).sum::<u64>() >= expected)
             .then_some(report)
     });
     let rows = to_c(&lab, &report, Class::Vxlan);
     let shown: Vec<_> = rows.iter().map(|row| (row.reason.as_str(), row.packets)).collect();
-    assert_eq!(shown, [(reason, wanted)], "{:?}", report.drops);
+    assert_eq!(shown, [(reason, expected)], "{:?}", report.drops);
     let row = report.tcp.iter().find(|row| row.peer == rows[0].peer && row.class == Class::Vxlan);
-    let row = row.expect("a path where something was dropped is shown, without a connection too");
-    assert_eq!((row.dropped, row.reason.as_deref(), row.samples), (Some(wanted), Some(reason), 0));
+    let row = row.expect("a path with drops is shown even without connections");
+    assert_eq!((row.dropped, row.reason.as_deref(), row.samples), (Some(expected), Some(reason), 0));
 }
 
 #[test]
-fn tunnel_packets_that_the_underlay_s_queue_drops_are_the_inner_packets_path_s() {
+fn drops_in_the_underlay_queue_belong_to_the_inner_path() {
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);
-    // 100 bytes above the header: no tunnel packet of a kilobyte ever fits.
+    // The burst of 600 bytes is too small for any tunnel packet of a kilobyte.
     lab.exec(
         "node-a",
         &[
@@ -79,15 +79,15 @@ fn tunnel_packets_that_the_underlay_s_queue_drops_are_the_inner_packets_path_s()
     );
     let watch = watch(&lab);
     let queue = || -> u64 {
-        let said = lab.exec("node-a", &["tc", "-s", "-j", "qdisc", "show", "dev", "eth0", "root"]);
-        let queues: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+        let json = lab.exec("node-a", &["tc", "-s", "-j", "qdisc", "show", "dev", "eth0", "root"]);
+        let queues: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         queues[0]["drops"].as_u64().expect("a count")
     };
     let before = queue();
     lab.traffic(&["--kind", "udp", "--from", "a1", "--to", "c1", "--count", "40", "--size", "1000"]);
-    let wanted = queue() - before;
-    assert!(wanted >= 40, "the queue dropped {wanted}");
+    let expected = queue() - before;
+    assert!(expected >= 40, "the queue dropped {expected}");
     let report = watch.cost();
     let dropped: u64 = to_c(&lab, &report, Class::Vxlan).iter().map(|row| row.packets).sum();
-    assert_eq!(dropped, wanted, "{:?}", report.drops);
+    assert_eq!(dropped, expected, "{:?}", report.drops);
 }

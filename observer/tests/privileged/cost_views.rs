@@ -1,4 +1,4 @@
-//! What encapsulation costs, beyond `stat`: in recordings and what is made of them.
+//! The cost of encapsulation in recordings, comparisons and plans.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -11,7 +11,7 @@ use observer_common::kind::Direction;
 use crate::doctor::doctor;
 use crate::lab::{Lab, wait_for};
 
-/// Datagrams sent while it is recorded.
+/// Datagrams sent during a recording.
 const DATAGRAMS: u64 = 200;
 
 fn snapshots(path: &Path) -> Vec<Snapshot> {
@@ -21,7 +21,7 @@ fn snapshots(path: &Path) -> Vec<Snapshot> {
 fn between(path: &Path) -> CostReport {
     let snapshots = snapshots(path);
     let [first, .., last] = snapshots.as_slice() else { panic!("{} snapshots", snapshots.len()) };
-    Report::between(first, last).cost.expect("it was recorded")
+    Report::between(first, last).cost.expect("the cost was recorded")
 }
 
 /// A recording of node-a, with or without the cost, while datagrams go to node-c.
@@ -34,23 +34,23 @@ fn recorded(lab: &Lab, path: PathBuf, cost: bool) -> PathBuf {
     let mut child = lab.command("node-a", &command).spawn().expect("observer record starts");
     wait_for("a first snapshot", || (!snapshots(&path).is_empty()).then_some(()));
     let count = DATAGRAMS.to_string();
-    let said =
+    let sent =
         lab.traffic(&["--kind", "udp", "--from", "a1", "--to", "c1", "--size", "500", "--count", &count]);
-    assert_eq!(said["received"], DATAGRAMS, "{said}");
+    assert_eq!(sent["received"], DATAGRAMS, "{sent}");
     let seen = snapshots(&path).len();
-    wait_for("snapshots after it", || (snapshots(&path).len() > seen + 1).then_some(()));
+    wait_for("snapshots after the traffic", || (snapshots(&path).len() > seen + 1).then_some(()));
     end(&mut child);
     path
 }
 
 fn end(child: &mut Child) {
-    // SAFETY: the child lives.
+    // SAFETY: the child is ours and not yet waited for.
     unsafe { libc::kill(child.id().cast_signed(), libc::SIGINT) };
-    assert!(child.wait().expect("it ends").success());
+    assert!(child.wait().expect("observer ends").success());
 }
 
-/// What the program says of files, without privileges.
-fn said(arguments: &[&str], files: &[&Path]) -> String {
+/// Runs a command on recordings and returns its output.
+fn run(arguments: &[&str], files: &[&Path]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_observer")).args(arguments).args(files).output();
     let output = output.expect("observer starts");
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -64,23 +64,23 @@ fn cost_is_recorded_and_replayed() {
     let path = recorded(&lab, folder.path().join("with.json"), true);
     let report = between(&path);
     if report.missing.iter().any(|missing| missing.starts_with("encapsulation")) {
-        println!("not on this kernel: {:?}", report.missing);
+        println!("not available on this kernel: {:?}", report.missing);
         return;
     }
     let egress = report.spans.iter().find(|row| {
         row.device == "vxlan.calico" && row.direction == Direction::Egress && row.packet.is_some()
     });
-    let egress = egress.expect("what was sent is measured");
+    let egress = egress.expect("the datagrams are measured");
     let unfinished = report.discarded.unsent + report.discarded.interrupted;
     assert!(egress.measured.1 + unfinished >= DATAGRAMS, "{egress:?}, {:?}", report.discarded);
-    let replayed = said(&["stat", "--format", "json", "--replay"], &[&path]);
+    let replayed = run(&["stat", "--format", "json", "--replay"], &[&path]);
     let replayed: serde_json::Value = serde_json::from_str(&replayed).expect("JSON");
     let rows = replayed["cost"]["encapsulation"].as_array().expect("rows");
     let row = rows.iter().find(|row| row["device"] == "vxlan.calico" && row["direction"] == "egress");
     let row = row.expect("a row");
-    assert_eq!(row["nanoseconds_per_packet"].as_f64(), egress.packet, "the replay has the same figure");
-    // Compared with itself: every figure is there, and none has changed.
-    let compared = said(&["compare", "--format", "json"], &[&path, &path]);
+    assert_eq!(row["nanoseconds_per_packet"].as_f64(), egress.packet, "the replay shows the same figure");
+    // Compared with itself, no figure has changed.
+    let compared = run(&["compare", "--format", "json"], &[&path, &path]);
     let compared: serde_json::Value = serde_json::from_str(&compared).expect("JSON");
     let metric = |compared: &serde_json::Value, id: &str| {
         let metrics = compared["metrics"].as_array().expect("metrics");
@@ -103,13 +103,13 @@ fn cost_is_recorded_and_replayed() {
         assert_eq!(metric["change"]["value"], 0.0, "{metric}");
     }
     let with = path;
-    // What was not measured is unknown, not zero.
+    // Without --cost it is unknown, not zero.
     let path = recorded(&lab, folder.path().join("without.json"), false);
     assert!(snapshots(&path).iter().all(|snapshot| snapshot.cost.is_none()));
-    let replayed = said(&["stat", "--format", "json", "--replay"], &[&path]);
+    let replayed = run(&["stat", "--format", "json", "--replay"], &[&path]);
     let replayed: serde_json::Value = serde_json::from_str(&replayed).expect("JSON");
     assert!(replayed["cost"].is_null() && replayed["rows"].is_array());
-    let compared = said(&["compare", "--format", "json"], &[&with, &path]);
+    let compared = run(&["compare", "--format", "json"], &[&with, &path]);
     let compared: serde_json::Value = serde_json::from_str(&compared).expect("JSON");
     let metric = metric(&compared, "encapsulate_time");
     assert!(
@@ -119,9 +119,9 @@ fn cost_is_recorded_and_replayed() {
 }
 
 #[test]
-fn cost_is_part_of_a_plan() {
+fn plan_includes_the_cost() {
     let lab = Lab::up("vxlan-always", &[]);
-    // As a NIC that knows TCP and no tunnels.
+    // Like a NIC with TCP offload but without tunnel offload.
     lab.exec("node-a", &["ethtool", "-K", "eth0", "tx-udp_tnl-segmentation", "off"]);
     lab.exec("node-a", &["ethtool", "-K", "eth0", "tx-udp_tnl-csum-segmentation", "off"]);
     let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();

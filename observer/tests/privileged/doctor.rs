@@ -1,5 +1,5 @@
-//! `observer doctor` on a node of the lab: silent where nothing is wrong, and one finding, the right one,
-//! for each way in which `lab break` makes it wrong.
+//! `observer doctor` on a node of the lab: no findings if nothing is wrong, and exactly the right finding
+//! for each fault that `lab break` can cause.
 
 use std::process::{Command, Stdio};
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::lab::{Lab, output, wait_for};
 
-/// Modes by lab and by doctor.
+/// Modes, by their names in the lab and in the doctor.
 const MODES: [(&str, &str); 5] = [
     ("vxlan-always", "vxlan-always"),
     ("vxlan-crosssubnet", "vxlan-crosssubnet"),
@@ -16,8 +16,8 @@ const MODES: [(&str, &str); 5] = [
     ("bgp", "native"),
 ];
 
-/// The ways to break a lab of that mode, by `lab break`'s own list.
-fn ways(lab: &Lab, mode: &str) -> Vec<String> {
+/// The faults that `lab break` lists for this mode.
+fn faults(lab: &Lab, mode: &str) -> Vec<String> {
     let list = output(lab.xtask().arg("break"));
     let fits = |line: &&str| {
         let modes = line.rsplit('(').next().unwrap_or_default().trim_end_matches(')');
@@ -26,7 +26,7 @@ fn ways(lab: &Lab, mode: &str) -> Vec<String> {
     list.lines().filter(fits).filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
 }
 
-/// Runs the doctor in node-a, and `traffic` again and again while it measures.
+/// Runs the doctor in node-a, and `traffic` repeatedly while it measures.
 pub(crate) fn doctor(lab: &Lab, arguments: &[String], traffic: &[Vec<String>]) -> Value {
     let program = env!("CARGO_BIN_EXE_observer");
     let mut words = vec![program, "doctor", "--format", "json", "--for", "3"];
@@ -38,17 +38,17 @@ pub(crate) fn doctor(lab: &Lab, arguments: &[String], traffic: &[Vec<String>]) -
         .stderr(Stdio::piped())
         .spawn()
         .expect("the doctor starts");
-    // Its answer fits a pipe: it never waits for us to read.
+    // The output fits into the pipe, so the doctor does not block on it.
     while !traffic.is_empty() && child.try_wait().expect("the doctor's state").is_none() {
         for arguments in traffic {
-            // What becomes of the traffic is part of what is wrong.
+            // The traffic may fail: that is part of the fault.
             let _ = lab.xtask().args(arguments).output();
         }
     }
     let output = child.wait_with_output().expect("the doctor ends");
-    let said = String::from_utf8_lossy(&output.stdout);
-    let report: Value = serde_json::from_str(&said).unwrap_or_else(|error| {
-        panic!("{words:?}: {error}: {said}{}", String::from_utf8_lossy(&output.stderr))
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let report: Value = serde_json::from_str(&stdout).unwrap_or_else(|error| {
+        panic!("{words:?}: {error}: {stdout}{}", String::from_utf8_lossy(&output.stderr))
     });
     let expected = i32::from(report["clean"] != true);
     assert_eq!(output.status.code(), Some(expected), "{report:#}");
@@ -83,15 +83,15 @@ fn healthy(lab: &Lab, mode: &str, label: &str) {
     }
 }
 
-fn broken(lab: &Lab, mode: &str, way: &str) {
-    let said: Value = serde_json::from_str(&output(lab.xtask().args(["break", way]))).expect("JSON");
+fn broken(lab: &Lab, mode: &str, fault: &str) {
+    let broken: Value = serde_json::from_str(&output(lab.xtask().args(["break", fault]))).expect("JSON");
     let words = |value: &Value| -> Vec<String> {
         let list = value.as_array().expect("a list").iter();
         list.map(|word| word.as_str().expect("a word").to_owned()).collect()
     };
-    let traffic: Vec<Vec<String>> = said["traffic"].as_array().expect("a list").iter().map(words).collect();
-    let report = doctor(lab, &words(&said["doctor"]), &traffic);
-    assert_eq!(ids(&report), [said["finds"].as_str().expect("an id")], "{mode} {way}: {report:#}");
+    let traffic: Vec<Vec<String>> = broken["traffic"].as_array().expect("a list").iter().map(words).collect();
+    let report = doctor(lab, &words(&broken["doctor"]), &traffic);
+    assert_eq!(ids(&report), [broken["finds"].as_str().expect("an id")], "{mode} {fault}: {report:#}");
     output(lab.xtask().arg("mend"));
 }
 
@@ -99,40 +99,40 @@ fn mode(nth: usize) {
     let (mode, label) = MODES[nth];
     let lab = Lab::up_named("observer-doctor", mode, &["--fresh-pods"]);
     healthy(&lab, mode, label);
-    let ways = ways(&lab, mode);
-    assert!(ways.len() >= 5, "{mode}: {ways:?}");
-    for way in &ways {
-        broken(&lab, mode, way);
+    let faults = faults(&lab, mode);
+    assert!(faults.len() >= 5, "{mode}: {faults:?}");
+    for fault in &faults {
+        broken(&lab, mode, fault);
     }
 }
 
 #[test]
-fn vxlan_always_and_each_way_to_break_it() {
+fn vxlan_always_healthy_and_with_every_fault() {
     mode(0);
 }
 
 #[test]
-fn vxlan_cross_subnet_and_each_way_to_break_it() {
+fn vxlan_cross_subnet_healthy_and_with_every_fault() {
     mode(1);
 }
 
 #[test]
-fn ipip_always_and_each_way_to_break_it() {
+fn ipip_always_healthy_and_with_every_fault() {
     mode(2);
 }
 
 #[test]
-fn ipip_cross_subnet_and_each_way_to_break_it() {
+fn ipip_cross_subnet_healthy_and_with_every_fault() {
     mode(3);
 }
 
 #[test]
-fn native_and_each_way_to_break_it() {
+fn native_healthy_and_with_every_fault() {
     mode(4);
 }
 
 #[test]
-fn a_switch_is_followed_and_the_pods_that_stay_behind_are_named() {
+fn mode_switch_is_detected_and_pods_with_an_old_mtu_are_named() {
     let lab = Lab::up_named("observer-doctor", "vxlan-always", &["--fresh-pods"]);
     output(lab.xtask().args(["switch", "--to", "bgp"]));
     let report = doctor(&lab, &["--no-measurement".to_owned()], &[]);
@@ -141,7 +141,7 @@ fn a_switch_is_followed_and_the_pods_that_stay_behind_are_named() {
 }
 
 #[test]
-fn the_watch_writes_metrics_and_ends_in_good_order() {
+fn watch_updates_the_metrics_file_and_exits_cleanly() {
     let lab = Lab::up_named("observer-doctor", "vxlan-always", &[]);
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("doctor.prom");
@@ -159,9 +159,13 @@ fn the_watch_writes_metrics_and_ends_in_good_order() {
         "--format",
         "json",
     ];
-    let mut child =
-        lab.command("node-a", &words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-    // pod-a2 has its MTU from before.
+    let mut child = lab
+        .command("node-a", &words)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the doctor starts");
+    // pod-a2 still has its old MTU.
     let found = |value: u8| {
         let line = format!("observer_doctor_finding{{id=\"pod-mtu-high\"}} {value}\n");
         wait_for(&format!("a file with {line}"), || {
@@ -175,5 +179,5 @@ fn the_watch_writes_metrics_and_ends_in_good_order() {
     lab.exec("node-a", &["ip", "link", "set", device, "mtu", "1430"]);
     found(0);
     output(Command::new("kill").args(["-TERM", &child.id().to_string()]));
-    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    assert_eq!(child.wait().expect("the doctor ends").code(), Some(0));
 }

@@ -1,5 +1,5 @@
-//! In a lab of each mode, with segmentation offloads off, every device's packets and wire bytes equal a
-//! simultaneous capture and the kernel's own counters; and each path is what the mode makes of it.
+//! In each mode, with segmentation offloads off, packets and wire bytes of every device equal those of a
+//! simultaneous capture and of the kernel's counters, and every path has the mode's encapsulation.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use crate::capture::Capture;
 use crate::lab::{Lab, Traffic, kernel_counters, wait_for};
 use crate::watch::{Watch, counted};
 
-/// Everybody's counters at one moment.
+/// All counters at one moment.
 struct Moment {
     snapshot: Snapshot,
     kernel: Vec<Traffic>,
     captured: Vec<Traffic>,
 }
 
-/// Reads all of them once nothing moves any more: in two readings nothing has changed.
+/// Reads all counters once two consecutive readings are equal.
 fn moment(netns: &str, devices: &[String], watch: &Watch, captures: &[Capture]) -> Moment {
     let read = || {
         let kernel: Vec<Traffic> = devices.iter().map(|device| kernel_counters(netns, device)).collect();
@@ -32,7 +32,7 @@ fn moment(netns: &str, devices: &[String], watch: &Watch, captures: &[Capture]) 
             && a.captured == b.captured
             && devices.iter().all(|device| counted(&a.snapshot, device) == counted(&b.snapshot, device))
     };
-    wait_for("a quiet moment", || {
+    wait_for("the counters to settle", || {
         let before = read();
         std::thread::sleep(Duration::from_millis(150));
         let after = read();
@@ -44,15 +44,15 @@ fn added(before: Traffic, after: Traffic) -> Traffic {
     [0, 1].map(|side| (after[side].0 - before[side].0, after[side].1 - before[side].1))
 }
 
-/// Bytes that the kernel's counters of a device leave out of each packet: those of VXLAN devices count
-/// from the inner IP header on (`iptunnel_xmit` and `vxlan_rcv` account the IP packet).
+/// Bytes that the kernel's counters of a device do not include: VXLAN devices count from the inner IP header
+/// on (`iptunnel_xmit`, `vxlan_rcv`).
 fn left_out(device: &str, direction: usize, kernel: Traffic, ours: Traffic) -> u64 {
     const ETHERNET: u64 = 14;
     if device.starts_with("vxlan") {
         let difference = ours[direction].1 - kernel[direction].1;
         assert!(
             difference == 0 || difference == ETHERNET * ours[direction].0,
-            "{device}: {difference} bytes in {} packets are no Ethernet headers",
+            "{device}: a difference of {difference} bytes in {} packets is not one of Ethernet headers",
             ours[direction].0
         );
         return difference;
@@ -82,7 +82,7 @@ fn exact(mode: &str) {
     let watch = Watch::start(&netns, Options::default()).expect("attach");
     let devices: Vec<String> = watch.snapshot().devices.iter().map(|device| device.name.clone()).collect();
     let captures: Vec<Capture> = devices.iter().map(|device| Capture::start(&netns, device)).collect();
-    // The first of all brings neighbours and path MTUs to rest.
+    // The first transfers resolve neighbours and path MTUs.
     transfers(&lab);
     let before = moment(&netns, &devices, &watch, &captures);
     transfers(&lab);
@@ -92,21 +92,21 @@ fn exact(mode: &str) {
         let kernel = added(before.kernel[nth], after.kernel[nth]);
         let captured = added(before.captured[nth], after.captured[nth]);
         println!("{mode} {device}: {ours:?}");
-        assert!(ours[0].0 > 100 && ours[1].0 > 100, "{mode}: {device} carried next to nothing: {ours:?}");
-        assert_eq!(ours, captured, "{mode}: {device}: ours and tcpdump's [(packets, bytes); in, out]");
+        assert!(ours[0].0 > 100 && ours[1].0 > 100, "{mode}: almost no packets on {device}: {ours:?}");
+        assert_eq!(ours, captured, "{mode}: {device}: Observer and tcpdump, [(packets, bytes); in, out]");
         for side in [0, 1] {
             let left_out = left_out(device, side, kernel, ours);
             let kernel = (kernel[side].0, kernel[side].1 + left_out);
             assert_eq!(
                 ours[side], kernel,
-                "{mode}: {device}: ours and the kernel's (packets, bytes), side {side}"
+                "{mode}: {device}: Observer and kernel, (packets, bytes), side {side}"
             );
         }
     }
     paths(&lab, mode, &after.snapshot);
 }
 
-/// What a mode makes of the paths from node-a to the others.
+/// Checks the paths from node-a to the other nodes.
 fn paths(lab: &Lab, mode: &str, snapshot: &Snapshot) {
     let tunnel = match mode {
         "ipip-always" | "ipip-crosssubnet" => Some((Class::Ipip, Vni::None, 20)),
@@ -116,7 +116,7 @@ fn paths(lab: &Lab, mode: &str, snapshot: &Snapshot) {
     for (node, scope) in [("node-b", Scope::SameSubnet), ("node-c", Scope::CrossSubnet)] {
         let tunnelled = tunnel.filter(|_| mode.ends_with("always") || scope == Scope::CrossSubnet);
         let (class, vni, overhead) = tunnelled.unwrap_or((Class::None, Vni::None, 0));
-        // A native packet's peer is its next hop: the router, where the node is behind one.
+        // The peer of a native packet is its next hop, which is the router for a node in another subnet.
         let peer = match (class, node) {
             (Class::None, "node-c") => lab.node("node-a")["gateway"].as_str(),
             _ => lab.node(node)["address"].as_str(),
@@ -157,7 +157,7 @@ fn ipip_always_is_counted_exactly() {
 }
 
 #[test]
-fn ipip_crosssubnet_is_counted_exactly() {
+fn ipip_cross_subnet_is_counted_exactly() {
     exact("ipip-crosssubnet");
 }
 
@@ -167,7 +167,7 @@ fn vxlan_always_is_counted_exactly() {
 }
 
 #[test]
-fn vxlan_crosssubnet_is_counted_exactly() {
+fn vxlan_cross_subnet_is_counted_exactly() {
     exact("vxlan-crosssubnet");
 }
 

@@ -1,5 +1,5 @@
-//! The exporter: kills at any moment, restarts, two at once, readers beside it, and with three
-//! capabilities and no more.
+//! The exporter: kills at any moment, restarts, a second exporter, readers of its maps, and only three
+//! capabilities.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -20,10 +20,10 @@ const OBSERVER: &str = env!("CARGO_BIN_EXE_observer");
 const NOBODY: u32 = 65_534;
 /// CAP_NET_ADMIN, CAP_PERFMON, CAP_BPF.
 const THREE: &str = "000000c000001000";
-/// How long the kills go on at most: loading programs takes seconds on a slow machine.
+/// Time limit for the kills: loading programs takes seconds on a slow machine.
 const KILLING: Duration = Duration::from_secs(90);
 
-/// A BPF file system of the test's own.
+/// A BPF file system for one test.
 struct BpfFs(tempfile::TempDir);
 
 impl BpfFs {
@@ -42,12 +42,12 @@ impl Drop for BpfFs {
     fn drop(&mut self) {
         let done = Command::new("umount").arg(self.0.path()).status();
         if !std::thread::panicking() {
-            assert!(done.is_ok_and(|status| status.success()), "the BPF file system stays mounted");
+            assert!(done.is_ok_and(|status| status.success()), "cannot unmount the BPF file system");
         }
     }
 }
 
-/// An exporter; dropped, it is killed.
+/// An exporter, killed on drop.
 struct Exporter {
     child: Child,
     netns: String,
@@ -61,13 +61,13 @@ impl Drop for Exporter {
     }
 }
 
-/// The command of an exporter in a namespace, to be started as it is or as somebody else.
+/// The command that starts an exporter in a namespace.
 fn exporter(netns: &str, pins: &Path, port: u16, more: &[&str]) -> Command {
     let mut command = Command::new(OBSERVER);
     command.args(["export", "--listen", &format!("127.0.0.1:{port}"), "--pin-path"]).arg(pins).args(more);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let file = File::open(format!("/run/netns/{netns}")).expect("the namespace's file");
-    // SAFETY: one system call on a descriptor that lives as long as the closure.
+    // SAFETY: one system call on a descriptor that the closure owns.
     unsafe {
         command.pre_exec(move || match libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) {
             0 => Ok(()),
@@ -86,41 +86,41 @@ impl Exporter {
         Self { child: command.spawn().expect("observer"), netns: netns.to_owned(), port }
     }
 
-    /// Status and body of an answer; `None` where nobody listens.
+    /// Status and body of a response; `None` if nothing is listening.
     fn get(&self, path: &str, header: &str) -> Option<(u16, String)> {
         let port = self.port;
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{header}\r\n");
-        let said = within(&self.netns, move || {
+        let text = within(&self.netns, move || {
             let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
             stream.set_read_timeout(Some(BOUND)).ok()?;
             stream.write_all(request.as_bytes()).ok()?;
-            let mut said = String::new();
-            stream.read_to_string(&mut said).ok()?;
-            Some(said)
+            let mut text = String::new();
+            stream.read_to_string(&mut text).ok()?;
+            Some(text)
         })?;
-        let status = said.split(' ').nth(1)?.parse().ok()?;
-        Some((status, said.split_once("\r\n\r\n")?.1.to_owned()))
+        let status = text.split(' ').nth(1)?.parse().ok()?;
+        Some((status, text.split_once("\r\n\r\n")?.1.to_owned()))
     }
 
-    /// Waits longer than for other things: loading programs takes many seconds under emulation.
+    /// Waits longer than usual, because loading programs takes many seconds under emulation.
     fn wait_ready(&mut self) {
         let began = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("its state") {
-                let mut said = String::new();
-                let _ = self.child.stderr.take().expect("its words").read_to_string(&mut said);
-                panic!("the exporter ended: {status}: {said}");
+                let mut text = String::new();
+                let _ = self.child.stderr.take().expect("standard error").read_to_string(&mut text);
+                panic!("the exporter ended: {status}: {text}");
             }
             let answer = self.get("/readyz", "");
             if matches!(answer, Some((200, _))) {
                 return;
             }
-            assert!(began.elapsed() < BOUND * 4, "the exporter is not ready; it says {answer:?}");
+            assert!(began.elapsed() < BOUND * 4, "the exporter is not ready; it answers {answer:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    /// The sum of all samples that begin so and contain all of `labels`.
+    /// The sum of all samples with this name that contain all of `labels`.
     fn sum(&self, name: &str, labels: &[&str]) -> f64 {
         let (status, text) = self.get("/metrics", "").expect("an answer");
         assert_eq!(status, 200, "{text}");
@@ -131,7 +131,7 @@ impl Exporter {
             .sum()
     }
 
-    /// Packets that left into the tunnel.
+    /// Packets sent into the tunnel.
     fn sent(&self) -> u64 {
         let labels = ["device=\"vxlan.calico\"", "direction=\"egress\""];
         self.sum("observer_packets_total", &labels) as u64
@@ -148,10 +148,10 @@ impl Exporter {
     }
 }
 
-/// Moments that nobody chose; told, so that they can be had again.
-struct Dice(u64);
+/// Random numbers. The seed is printed, so that a run can be repeated.
+struct Random(u64);
 
-impl Dice {
+impl Random {
     fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -160,8 +160,8 @@ impl Dice {
     }
 }
 
-/// Gives a device a packet that VXLAN drops, for want of somebody to send multicast to.
-fn send_to_nobody(netns: &str, device: &'static str) {
+/// Sends a multicast packet that the VXLAN device drops, because it has no forwarding entry for it.
+fn send_multicast(netns: &str, device: &'static str) {
     within(netns, move || {
         let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).expect("a socket");
         socket.send_to(b"?", (format!("ff02::1%{device}"), 9)).expect("sent");
@@ -174,11 +174,11 @@ fn totals_survive_kills_at_any_moment() {
     let (netns, bpf) = (lab.netns("node-a"), BpfFs::mount());
     let pins = bpf.pins();
     let most = std::env::var("OBSERVER_TEST_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(100);
-    let mut dice = Dice(u64::from(std::process::id()) | 1);
-    println!("kills: seed {}", dice.0);
+    let mut random = Random(u64::from(std::process::id()) | 1);
+    println!("kills: seed {}", random.0);
     let before = given_to_send(&netns, "vxlan.calico");
     let began = Instant::now();
-    // How long a start takes here: kills are spread over twice that.
+    // Kills are spread over twice the time that a start takes.
     let mut first = Exporter::start(&netns, &pins, 9_475);
     first.wait_ready();
     let span = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX).max(50) * 2;
@@ -191,14 +191,15 @@ fn totals_survive_kills_at_any_moment() {
             let now = next.sent();
             assert!(
                 now >= seen && now >= watched,
-                "{now} after {seen}, of which {watched} were sent while it watched"
+                "{now} after {seen}, {watched} of them sent while the exporter was ready"
             );
             lab.traffic(&["--kind", "udp", "--from", "a1", "--to", "c1", "--count", "20", "--size", "200"]);
-            send_to_nobody(&netns, "vxlan.calico");
+            send_multicast(&netns, "vxlan.calico");
             watched += 21;
-            seen = wait_for("the packets", || Some(next.sent()).filter(|sent| *sent >= now + 21));
+            seen =
+                wait_for("the packets to be counted", || Some(next.sent()).filter(|sent| *sent >= now + 21));
         }
-        std::thread::sleep(Duration::from_millis(dice.below(span)));
+        std::thread::sleep(Duration::from_millis(random.below(span)));
         next.kill();
         kills += 1;
     }
@@ -214,20 +215,20 @@ fn totals_survive_kills_at_any_moment() {
 }
 
 #[test]
-fn a_second_exporter_is_refused_and_readers_attach_nothing() {
+fn second_exporter_is_refused_and_readers_attach_nothing() {
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);
     let (netns, bpf) = (lab.netns("node-a"), BpfFs::mount());
     let pins = bpf.pins();
     let mut first = Exporter::start(&netns, &pins, 9_475);
     first.wait_ready();
     lab.traffic(&["--kind", "udp", "--from", "a1", "--to", "c1", "--count", "50", "--size", "200"]);
-    let sent = wait_for("the packets", || Some(first.sent()).filter(|sent| *sent >= 50));
+    let sent = wait_for("the packets to be counted", || Some(first.sent()).filter(|sent| *sent >= 50));
 
     let second = exporter(&netns, &pins, 9_476, &[]).output().expect("observer");
-    let said = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert_eq!(second.status.code(), Some(2), "{said}");
+    let text = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(2), "{text}");
     let process = format!("process {}", first.child.id());
-    assert!(said.contains("an exporter is at work there already") && said.contains(&process), "{said}");
+    assert!(text.contains("an exporter is at work there already") && text.contains(&process), "{text}");
 
     let stat = ["stat", "--total", "--format", "json", "--interval", "0.1", "--count", "1", "--pin-path"];
     let command = [&[OBSERVER], stat.as_slice(), &[pins.to_str().expect("a path")]].concat();
@@ -239,50 +240,50 @@ fn a_second_exporter_is_refused_and_readers_attach_nothing() {
     let packets = row.and_then(|row| row["counters"]["packets"].as_u64());
     assert!(packets.is_some_and(|packets| packets >= sent), "{packets:?} of {sent}");
 
-    // So do the recorder and the doctor, without hooks of their own.
+    // record and doctor use the maps too and attach nothing.
     let record = ["record", "--for", "0.3", "--interval", "0.1", "--output", "-"];
     let doctor = ["doctor", "--for", "0.2", "--format", "json"];
-    for asked in [record.as_slice(), doctor.as_slice()] {
-        let beside = ["--log", "info", "--pin-path", pins.to_str().expect("a path")];
-        let command = [&[OBSERVER], asked, beside.as_slice()].concat();
-        let said = lab.command("node-a", &command).output().expect("observer");
-        let (told, said) = (said.status.code(), String::from_utf8_lossy(&said.stderr).into_owned());
-        assert!(matches!(told, Some(0 | 1)), "{asked:?} {told:?}: {said}");
+    for arguments in [record.as_slice(), doctor.as_slice()] {
+        let options = ["--log", "info", "--pin-path", pins.to_str().expect("a path")];
+        let command = [&[OBSERVER], arguments, options.as_slice()].concat();
+        let text = lab.command("node-a", &command).output().expect("observer");
+        let (code, text) = (text.status.code(), String::from_utf8_lossy(&text.stderr).into_owned());
+        assert!(matches!(code, Some(0 | 1)), "{arguments:?} {code:?}: {text}");
         assert!(
-            said.contains("read from the exporter's maps") && said.contains(&process),
-            "{asked:?}: {said}"
+            text.contains("read from the exporter's maps") && text.contains(&process),
+            "{arguments:?}: {text}"
         );
     }
 
-    // Other capacities are refused, and the totals stay.
+    // Other capacities are refused, and the totals are kept.
     first.kill();
     let other = exporter(&netns, &pins, 9_475, &["--max-paths", "64"]).output().expect("observer");
-    let said = String::from_utf8_lossy(&other.stderr).into_owned();
-    assert!(other.status.code() == Some(2) && said.contains("--max-paths 16384, not 64"), "{said}");
+    let text = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(other.status.code() == Some(2) && text.contains("--max-paths 16384, not 64"), "{text}");
 
-    // A device that is gone keeps its totals through a restart, and is watched again when it comes back.
+    // A removed device keeps its totals across a restart, and is watched again when it comes back.
     output(Command::new("ip").args(["-n", &netns, "link", "delete", "vxlan.calico"]));
     let mut third = Exporter::start(&netns, &pins, 9_475);
     wait_for("an answer", || third.get("/healthz", "").filter(|(status, _)| *status == 200));
-    assert!(third.sent() >= sent, "totals of a device that is gone");
-    // It is gone, not lost: the exporter is ready without it.
+    assert!(third.sent() >= sent, "totals of a removed device");
+    // A removed device does not make the exporter unready.
     third.wait_ready();
     assert_eq!(third.sum("observer_hook_attached", &GONE), 0.0);
-    make_vxlan(&lab, &netns);
+    create_vxlan(&lab, &netns);
     wait_for("the hooks on the new device", || hooked(&third, 2.0));
-    assert!(third.sent() >= sent, "totals of a device that came back");
+    assert!(third.sent() >= sent, "totals of a recreated device");
 }
 
-/// The labels of the device that these tests take away.
+/// The label of the device that these tests remove.
 const GONE: [&str; 1] = ["device=\"vxlan.calico\""];
 
-/// Whether so many of its directions are watched.
+/// Whether this number of its directions is watched.
 fn hooked(exporter: &Exporter, hooks: f64) -> Option<()> {
     (exporter.sum("observer_hook_attached", &GONE) == hooks).then_some(())
 }
 
-/// Makes node-a's VXLAN device anew.
-fn make_vxlan(lab: &Lab, netns: &str) {
+/// Recreates node-a's VXLAN device.
+fn create_vxlan(lab: &Lab, netns: &str) {
     let address = lab.node("node-a")["address"].as_str().expect("address").to_owned();
     let add = "link add vxlan.calico type vxlan id 4096 dstport 4789 dev eth0 nolearning local";
     output(Command::new("ip").args(["-n", netns]).args(add.split(' ')).arg(&address));
@@ -290,10 +291,10 @@ fn make_vxlan(lab: &Lab, netns: &str) {
 }
 
 #[test]
-fn nobody_with_three_capabilities_can_do_it() {
-    // Before 5.11 maps count against RLIMIT_MEMLOCK, and raising that takes CAP_SYS_RESOURCE.
+fn exporter_runs_as_nobody_with_three_capabilities() {
+    // Before 5.11 maps count against RLIMIT_MEMLOCK, and raising it needs CAP_SYS_RESOURCE.
     if sys::version() < Some((5, 11)) {
-        println!("SKIPPED: on this kernel the maps need a raised RLIMIT_MEMLOCK besides");
+        println!("SKIPPED: on this kernel the maps need a higher RLIMIT_MEMLOCK");
         return;
     }
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);
@@ -322,17 +323,19 @@ fn nobody_with_three_capabilities_can_do_it() {
     );
     assert_eq!((field("NoNewPrivs").as_str(), field("Seccomp").as_str()), ("1", "2"));
 
-    // It works: counts, follows devices, reads its configuration again.
+    // It counts, follows devices and reloads its configuration.
     lab.traffic(&["--kind", "udp", "--from", "a1", "--to", "c1", "--count", "50", "--size", "200"]);
-    wait_for("the packets", || Some(exporter.sent()).filter(|sent| *sent >= 50));
+    wait_for("the packets to be counted", || Some(exporter.sent()).filter(|sent| *sent >= 50));
     output(Command::new("ip").args(["-n", &netns, "link", "delete", "vxlan.calico"]));
-    wait_for("the device to be gone", || hooked(&exporter, 0.0));
-    make_vxlan(&lab, &netns);
+    wait_for("the device to be removed", || hooked(&exporter, 0.0));
+    create_vxlan(&lab, &netns);
     wait_for("the hooks on the new device", || hooked(&exporter, 2.0));
     let hash = bcrypt::hash("pw", 4).expect("a hash");
     fs::write(web.path(), format!("basic_auth_users:\n  u: {hash}\n")).expect("write");
     exporter.signal(libc::SIGHUP);
-    wait_for("the password", || exporter.get("/metrics", "").filter(|(status, _)| *status == 401));
+    wait_for("the password to be required", || {
+        exporter.get("/metrics", "").filter(|(status, _)| *status == 401)
+    });
     let right = exporter.get("/metrics", "Authorization: Basic dTpwdw==\r\n").expect("an answer");
     assert_eq!(right.0, 200);
     let wrong = exporter.get("/metrics", "Authorization: Basic dTpwdg==\r\n").expect("an answer");
@@ -341,27 +344,27 @@ fn nobody_with_three_capabilities_can_do_it() {
     assert!(exporter.child.wait().expect("wait").success());
 }
 
-/// A view of the file system of its own, in which this kernel has no type information.
+/// Hides the kernel's BTF in a new mount namespace.
 fn hide_btf() -> std::io::Result<()> {
     // SAFETY: system calls only, with constant strings.
     unsafe {
         if libc::unshare(libc::CLONE_NEWNS) != 0 {
             return Err(std::io::Error::last_os_error());
         }
-        let mount = |what: &std::ffi::CStr, place: &std::ffi::CStr, kind: *const libc::c_char, flags| {
-            match libc::mount(what.as_ptr(), place.as_ptr(), kind, flags, std::ptr::null()) {
+        let mount = |source: &std::ffi::CStr, target: &std::ffi::CStr, kind: *const libc::c_char, flags| {
+            match libc::mount(source.as_ptr(), target.as_ptr(), kind, flags, std::ptr::null()) {
                 0 => Ok(()),
                 _ => Err(std::io::Error::last_os_error()),
             }
         };
-        // Or else the machine would lose it with us.
+        // Otherwise the mount would be visible on the whole machine.
         mount(c"none", c"/", std::ptr::null(), libc::MS_REC | libc::MS_PRIVATE)?;
         mount(c"none", c"/sys/kernel/btf", c"tmpfs".as_ptr(), 0)
     }
 }
 
 #[test]
-fn without_btf_there_is_no_cost_and_everything_else() {
+fn without_btf_everything_but_the_cost_is_exported() {
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);
     let (netns, bpf) = (lab.netns("node-a"), BpfFs::mount());
     let mut command = exporter(&netns, &bpf.pins(), 9_476, &["--cost"]);
@@ -371,25 +374,25 @@ fn without_btf_there_is_no_cost_and_everything_else() {
     exporter.wait_ready();
     let before = exporter.sent();
     lab.traffic(&["--kind", "udp", "--from", "a1", "--to", "c1", "--count", "50", "--size", "200"]);
-    wait_for("the packets are counted", || (exporter.sent() >= before + 50).then_some(()));
+    wait_for("the packets to be counted", || (exporter.sent() >= before + 50).then_some(()));
     let (_, text) = exporter.get("/metrics", "").expect("an answer");
     assert!(
         !text.lines().any(|line| line.starts_with("observer_encap_cost_")),
-        "no figure where nothing is measured"
+        "no figures if nothing is measured"
     );
-    assert!(Path::new("/sys/kernel/btf/vmlinux").exists(), "the machine has lost it");
+    assert!(Path::new("/sys/kernel/btf/vmlinux").exists(), "BTF is hidden on the whole machine");
     exporter.signal(libc::SIGTERM);
-    let mut said = String::new();
-    exporter.child.stderr.take().expect("its words").read_to_string(&mut said).expect("its words");
-    assert!(said.contains("the cost of encapsulation is not measured: ") && said.contains("BTF"), "{said}");
+    let mut text = String::new();
+    exporter.child.stderr.take().expect("standard error").read_to_string(&mut text).expect("standard error");
+    assert!(text.contains("the cost of encapsulation is not measured: ") && text.contains("BTF"), "{text}");
 }
 
-/// Another user with the three capabilities in every set, the ambient one included.
+/// Switches to another user with the three capabilities in every set, including the ambient one.
 fn become_nobody() -> std::io::Result<()> {
     let failed = |_| std::io::Error::last_os_error();
     let three: CapsHashSet =
         [Capability::CAP_BPF, Capability::CAP_NET_ADMIN, Capability::CAP_PERFMON].into_iter().collect();
-    // SAFETY: changes of this process alone.
+    // SAFETY: only changes this process.
     let done = unsafe {
         libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0
             && libc::setgroups(0, std::ptr::null()) == 0
@@ -406,7 +409,7 @@ fn become_nobody() -> std::io::Result<()> {
 }
 
 #[test]
-fn the_cost_is_exported_with_three_capabilities_and_begins_anew_with_each_start() {
+fn cost_is_exported_with_three_capabilities_and_starts_from_zero() {
     const DATAGRAMS: f64 = 100.0;
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);
     let (netns, bpf) = (lab.netns("node-a"), BpfFs::mount());
@@ -414,7 +417,7 @@ fn the_cost_is_exported_with_three_capabilities_and_begins_anew_with_each_start(
     fs::create_dir(&pins).expect("a directory of pins");
     let start = |more: &[&str]| {
         let mut command = exporter(&netns, &pins, 9_475, more);
-        // Before 5.11 nobody may not have maps of this size.
+        // Before 5.11 an unprivileged user cannot create maps of this size.
         if sys::version() >= Some((5, 11)) {
             std::os::unix::fs::chown(&pins, Some(NOBODY), Some(NOBODY)).expect("chown");
             // SAFETY: system calls only, between fork and exec.
@@ -437,13 +440,13 @@ fn the_cost_is_exported_with_three_capabilities_and_begins_anew_with_each_start(
     let first = start(&with);
     assert_eq!(first.sum("observer_encap_cost_sample_ratio", &[]), 1.0);
     if first.sum("observer_encap_cost_missing", &[]) != 0.0 {
-        println!("SKIPPED: {:?}", first.get("/api/v1/snapshot", "").map(|(_, said)| said));
+        println!("SKIPPED: {:?}", first.get("/api/v1/snapshot", "").map(|(_, text)| text));
         return;
     }
-    // The node itself says something now and then.
+    // The node itself sends packets now and then.
     let before = measured(&first);
     send();
-    wait_for("every packet is measured", || (measured(&first) >= before + DATAGRAMS).then_some(()));
+    wait_for("all packets to be measured", || (measured(&first) >= before + DATAGRAMS).then_some(()));
     let seconds = first.sum("observer_encap_cost_seconds_sum", &egress);
     let buffers = first.sum("observer_encap_cost_seconds_count", &egress);
     assert!(seconds > 0.0 && seconds / buffers < 0.001, "{seconds} s for {buffers} buffers");
@@ -451,16 +454,18 @@ fn the_cost_is_exported_with_three_capabilities_and_begins_anew_with_each_start(
     let began = first.sum("observer_encap_cost_start_time_seconds", &[]);
     let sent = first.sent();
     first.kill();
-    // The totals go on, and the cost begins anew, later.
+    // The totals continue, and the cost starts from zero.
     let second = start(&with);
     assert!(second.sent() >= sent);
     assert!(second.sum("observer_encap_cost_measured_packets_total", &egress) < DATAGRAMS);
     assert!(second.sum("observer_encap_cost_start_time_seconds", &[]) > began);
     second.kill();
-    // Without --cost there is no sample, which is not zero.
+    // Without --cost there are no samples, rather than zeros.
     let third = start(&[]);
     let (_, text) = third.get("/metrics", "").expect("an answer");
-    assert!(!text.lines().any(|line| line.starts_with("observer_encap_cost_")
-        || line.starts_with("observer_encap_cost_")
-        || line.starts_with("observer_softirq_")));
+    assert!(
+        !text
+            .lines()
+            .any(|line| line.starts_with("observer_encap_cost_") || line.starts_with("observer_softirq_"))
+    );
 }

@@ -1,4 +1,4 @@
-//! Floods of spoofed senders through the real program: known peers and totals stay exact, and no table
+//! Floods from spoofed sources through the loaded program: known peers and totals stay exact, and no table
 //! grows.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,24 +27,24 @@ use crate::watch::Watch;
 
 /// Distinct senders of each flood.
 const SENDERS: u32 = 1_000_000;
-/// The same where a machine is emulated and a million would take minutes.
+/// Senders on an emulated machine, where a million would take minutes.
 const FEWER: u32 = 200_000;
-/// How long a flood may take; here a million packets take 1 to 2 s.
-const PATIENCE: Duration = Duration::from_secs(8);
-/// Packets after which nothing may grow any more.
+/// Time limit for a million packets, which take 1 to 2 s on a normal machine.
+const TIME_LIMIT: Duration = Duration::from_secs(8);
+/// Packets after which nothing may grow.
 const WARM_UP: u32 = 5_000;
-/// Between two packets of known peers come so many of the flood.
-const APART: u32 = 8;
-/// Where the outer addresses and the VNI stand in a frame without options.
+/// Packets of the flood between two packets of a known peer.
+const KNOWN_EVERY: u32 = 8;
+/// Offsets of the outer source address and the VNI in a frame without options.
 const SOURCE: usize = 14 + 12;
 const VXLAN_VNI: usize = 14 + 20 + 8 + 4;
-/// Where a message from a router quotes.
+/// Offset of the quoted packet in a router's message.
 const QUOTED: usize = 14 + 20 + 8;
-/// Memory of the process that comes and goes by itself, its threads' arenas mostly. A table that grew
-/// with 1,000,000 senders would take many times that.
+/// Normal variation of the process's memory, mostly its threads' arenas. A table that grew with 1,000,000
+/// senders would take many times that.
 const NOISE: u64 = 4 << 20;
 
-/// A frame, and what must be counted of it.
+/// A frame and how it must be counted.
 #[derive(Clone)]
 struct Packet {
     bytes: Vec<u8>,
@@ -62,12 +62,12 @@ impl Packet {
         self.bytes[at..at + bytes.len()].copy_from_slice(bytes);
     }
 
-    /// A VNI leaves the byte behind it alone.
+    /// Writes a VNI without changing the byte after it.
     fn put_vni(&mut self, at: usize, vni: u32) {
         self.put(at, &vni.to_be_bytes()[1..]);
     }
 
-    /// Adds so many of it to a row of totals.
+    /// Adds `packets` of it to a row of totals.
     fn count(&self, totals: &mut Totals, packets: u64) {
         let mut add = |counter: Total, value: u64| totals.counters[counter as usize] += value * packets;
         add(Total::Packets, 1);
@@ -113,7 +113,7 @@ fn from_peer(class: Class, vni: u32) -> PathKey {
     key(Direction::Ingress, class, vni, PEER)
 }
 
-/// Native packets are kept by pod block, under its prefix length.
+/// The path of native packets: the pod block with its prefix length.
 fn from_far_block() -> PathKey {
     const BLOCK: u32 = 96 + 26;
     let peer = Address::from_v4(FAR_POD).masked(&Mask::of(BLOCK as u8));
@@ -125,42 +125,42 @@ fn key(direction: Direction, class: Class, vni: u32, peer: [u8; 4]) -> PathKey {
     PathKey { peer, vni, slot: UNDERLAY_SLOT, direction: direction as u8, class: class as u8 }
 }
 
-/// Every number once, in an order that looks like none: odd factors are bijections of 32 bits.
+/// A pseudo-random permutation of all 32-bit numbers: multiplication by an odd factor is a bijection.
 fn scattered(nth: u32) -> u32 {
     nth.wrapping_mul(0x9e37_79b1) ^ 0x5bd1_e995
 }
 
-/// The source of the flood's n-th packet: all differ, and none is a known node or a known pod.
+/// The source of the flood's n-th packet. All are different, and none is a known node or pod.
 fn source(nth: u32) -> [u8; 4] {
     let known = |address: [u8; 4]| address == PEER || (address[..3] == FAR_POD[..3] && address[3] < 64);
     let address = scattered(nth).to_be_bytes();
-    // No flood has so many packets.
+    // No flood has more than 2^31 packets.
     if known(address) { scattered(nth + (1 << 31)).to_be_bytes() } else { address }
 }
 
-/// A VNI that no device of the node uses.
+/// A VNI that none of the node's devices uses.
 fn unknown_vni(nth: u32) -> u32 {
     let vni = scattered(nth) >> 8;
     if matches!(vni, 0 | VNI | 0x00ca_11c0) { 7 } else { vni }
 }
 
-/// The programs, loaded, with the tables of a node.
+/// The loaded programs with the tables of a node.
 struct Kernel {
     programs: Programs,
     tables: Tables,
 }
 
-/// What one flood is: a frame, and what makes its n-th packet of it.
+/// A flood: a frame, and a function that turns it into the n-th packet.
 struct Flood {
     packet: Packet,
     vary: fn(&mut Packet, u32),
 }
 
-/// What a flood did.
+/// The result of a flood.
 struct Run {
     /// Packets of the flood.
     sent: u64,
-    /// Packets of each of [`known`].
+    /// Packets sent for each of [`known`].
     of_known: u64,
     counted: Counted,
 }
@@ -178,7 +178,7 @@ impl Kernel {
         kernel
     }
 
-    /// The program that is flooded, loaded.
+    /// The program under test.
     fn program(&mut self) -> Flooded<'_> {
         if sys::version().is_some_and(|version| version < ONE_XDP_RUN_IS_CHEAP) {
             Flooded::Tc(self.programs.classifier(entry::INGRESS).expect("load the TC program"))
@@ -207,14 +207,14 @@ impl Kernel {
         for (key, stats) in self.tables.paths().expect("read paths") {
             counted.add_path(&key, &stats);
         }
-        for unknown_peer in self.tables.unknown_peers().expect("read unknown peers") {
-            counted.add_unknown_peer(&unknown_peer);
+        for peer in self.tables.unknown_peers().expect("read unknown peers") {
+            counted.add_unknown_peer(&peer);
         }
         counted
     }
 
-    /// Sends a flood on all CPUs at once, packets of known peers among it, and holds every table's
-    /// memory against what it was before.
+    /// Sends a flood on all CPUs, mixed with packets of known peers, and checks that no table's memory
+    /// grows.
     fn flood(&mut self, name: &str, flood: &Flood) -> Run {
         self.tables.reset(&[UNDERLAY_SLOT]).expect("reset");
         let known = known();
@@ -222,18 +222,18 @@ impl Kernel {
         let mut of_known = self.send_range(flood, &known, 0..WARM_UP);
         let (maps, memory) = (own_maps(), resident());
         of_known += self.send_range(flood, &known, WARM_UP..FEWER);
-        let slow = start.elapsed() * (SENDERS / FEWER) > PATIENCE;
+        let slow = start.elapsed() * (SENDERS / FEWER) > TIME_LIMIT;
         let senders = if slow { FEWER } else { SENDERS };
         of_known += self.send_range(flood, &known, FEWER..senders);
         let took = start.elapsed();
         let (maps_after, memory_after) = (own_maps(), resident());
-        assert_eq!(maps, maps_after, "{name}: the maps' sizes and memory");
+        assert_eq!(maps, maps_after, "{name}: sizes and memory of the maps");
         let grown = memory_after.saturating_sub(memory);
         assert!(grown <= NOISE, "{name}: the process grew by {grown} bytes");
         let counted = self.counted();
         let packets = senders + (of_known * known.len() as u64) as u32;
         println!(
-            "flood {name}: {senders} senders on {} CPUs, {packets} packets in {:.1} s ({:.2} µs each), {} of each known peer's path; {} paths, {} unknown peers in {} places a CPU; maps {} KiB, process {:+} KiB",
+            "flood {name}: {senders} senders on {} CPUs, {packets} packets in {:.1} s ({:.2} µs each), {} per known path; {} paths, {} unknown peers in {} slots per CPU; maps {} KiB, process {:+} KiB",
             cpus().len(),
             took.as_secs_f64(),
             took.as_secs_f64() * 1e6 / f64::from(packets),
@@ -247,7 +247,7 @@ impl Kernel {
         Run { sent: senders.into(), of_known, counted }
     }
 
-    /// Sends a part of a flood, divided among the CPUs; how many packets of each known peer were sent.
+    /// Sends a part of a flood, divided among the CPUs. Returns the packets sent for each known path.
     fn send_range(&mut self, flood: &Flood, known: &[(Packet, PathKey)], range: Range<u32>) -> u64 {
         let program = self.program();
         let cpus = cpus();
@@ -266,7 +266,7 @@ impl Kernel {
                         for nth in from..to {
                             (flood.vary)(&mut packet, nth);
                             run(program, &packet.bytes);
-                            if nth % APART == 0 {
+                            if nth % KNOWN_EVERY == 0 {
                                 known.iter().for_each(|(packet, _)| run(program, &packet.bytes));
                                 of_known += 1;
                             }
@@ -275,16 +275,16 @@ impl Kernel {
                     })
                 })
                 .collect();
-            parts.into_iter().map(|part| part.join().expect("the thread sends")).sum()
+            parts.into_iter().map(|part| part.join().expect("no panic")).sum()
         })
     }
 }
 
-/// Before this kernel every single run of an XDP program patches the XDP dispatcher twice and waits for
-/// all CPUs, a millisecond or more; the TC program shares the rule and the maps.
+/// On older kernels every test run of an XDP program patches the XDP dispatcher twice and waits for all CPUs, a
+/// millisecond or more. There the TC program is tested, which has the same rule and maps.
 const ONE_XDP_RUN_IS_CHEAP: (u32, u32) = (6, 1);
 
-/// A program that packets are sent through.
+/// The program that packets are sent through.
 #[derive(Clone, Copy)]
 enum Flooded<'a> {
     Xdp(&'a Xdp),
@@ -303,9 +303,9 @@ fn run(program: Flooded<'_>, frame: &[u8]) {
     assert_eq!(result.expect("run the program").return_value, pass, "the packet passes");
 }
 
-/// The CPUs that this process may use, a few of them.
+/// Up to four CPUs that this process may use.
 fn cpus() -> Vec<usize> {
-    // SAFETY: zero is an empty set, and the kernel fills one of the size that it is told.
+    // SAFETY: zero is an empty set, and the kernel writes at most the given size.
     let set = unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
         assert_eq!(libc::sched_getaffinity(0, size_of_val(&set), &raw mut set), 0);
@@ -324,20 +324,20 @@ fn pin(cpu: usize) {
     }
 }
 
-/// A map that this process holds.
+/// A map that this process has open.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct OwnMap {
     name: String,
     id: u32,
     entries: u32,
-    /// Bytes in the kernel, as it says itself.
+    /// Bytes in the kernel, from `memlock`.
     memory: u64,
 }
 
 fn own_maps() -> BTreeSet<OwnMap> {
     let mut maps = BTreeSet::new();
     for entry in std::fs::read_dir("/proc/self/fdinfo").expect("fdinfo") {
-        // The descriptor of the folder itself is gone by now.
+        // The descriptor of the folder itself is closed already.
         let Ok(text) = std::fs::read_to_string(entry.expect("an entry").path()) else { continue };
         let field = |name: &str| -> Option<u64> {
             text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().parse().ok())
@@ -356,8 +356,8 @@ fn own_maps() -> BTreeSet<OwnMap> {
     maps
 }
 
-/// The memory that this process has made its own, bytes: not the pages of its program, which come in
-/// as they are first used.
+/// Anonymous memory of this process, in bytes. File pages are excluded, because they are loaded on first
+/// use.
 fn resident() -> u64 {
     let text = std::fs::read_to_string("/proc/self/status").expect("status");
     let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("RssAnon");
@@ -365,18 +365,18 @@ fn resident() -> u64 {
     kib * 1024
 }
 
-/// Places of the table of unknown peers that are taken, CPU by CPU, straight from the map.
+/// Used slots in the table of unknown peers by CPU, read directly from the map.
 fn unknown_peers_by_cpu() -> Vec<usize> {
     const SIZE: usize = size_of::<UnknownPeer>();
     let maps = own_maps();
-    // Names end at 15 bytes in the kernel.
+    // The kernel truncates names to 15 bytes.
     let id = maps.iter().find(|map| "UNKNOWN_PEERS".starts_with(&map.name)).expect("the map").id;
     let data = MapData::from_id(id).expect("open the map");
     let map = PerCpuArray::<_, [u8; SIZE]>::try_from(Map::PerCpuArray(data)).expect("a per-CPU array");
     assert_eq!(map.len(), UNKNOWN_PEER_SLOTS);
     let mut taken: Vec<usize> = Vec::new();
-    for place in 0..UNKNOWN_PEER_SLOTS {
-        let values = map.get(&place, 0).expect("read");
+    for index in 0..UNKNOWN_PEER_SLOTS {
+        let values = map.get(&index, 0).expect("read");
         taken.resize(values.len(), 0);
         for (cpu, value) in values.iter().enumerate() {
             let packets = u64::from_ne_bytes(value[24..32].try_into().expect("eight bytes"));
@@ -386,7 +386,7 @@ fn unknown_peers_by_cpu() -> Vec<usize> {
     taken
 }
 
-/// What must be counted: known peers' packets and paths, and a row for the flood.
+/// The expected counters: packets and paths of known peers, and a row for the flood.
 fn expected(run: &Run, flood: &Packet, flags: &[Total]) -> Counted {
     let mut counted = Counted::default();
     for (packet, key) in known() {
@@ -408,7 +408,7 @@ fn ingress_event(counted: &Counted, event: Event) -> u64 {
     counted.events.get(&events_index(UNDERLAY_SLOT, Direction::Ingress)).map_or(0, |e| e.0[event as usize])
 }
 
-/// Takes unknown peers and their overflow out of what was counted, after looking at them.
+/// Checks unknown peers and their overflow, and removes them from what was counted.
 fn unknown_peers(name: &str, run: &mut Run, flood: &Packet, many: bool) {
     let counted = &mut run.counted;
     let overflow = ingress_event(counted, Event::UnknownPeerOverflow);
@@ -417,7 +417,7 @@ fn unknown_peers(name: &str, run: &mut Run, flood: &Packet, many: bool) {
     assert_eq!(packets + overflow, run.sent, "{name}: unknown peers' packets and their overflow");
     assert_eq!(bytes, packets * flood.bytes.len() as u64, "{name}: unknown peers' bytes");
     let taken = unknown_peers_by_cpu();
-    assert!(taken.iter().all(|places| *places <= UNKNOWN_PEER_SLOTS as usize), "{name}: {taken:?}");
+    assert!(taken.iter().all(|slots| *slots <= UNKNOWN_PEER_SLOTS as usize), "{name}: {taken:?}");
     assert!(!many || taken.contains(&(UNKNOWN_PEER_SLOTS as usize)), "{name}: {taken:?}");
     assert!(counted.unknown_peers.keys().all(|key| key.class == flood.class as u8), "{name}");
     println!("flood {name}: unknown peers' packets {packets} + overflow {overflow} = {}", run.sent);
@@ -439,7 +439,7 @@ fn kernel() -> Kernel {
 }
 
 #[test]
-fn a_flood_of_senders_without_tunnel_costs_no_entry() {
+fn native_flood_adds_no_entries() {
     let packet = Ip4::new([0; 4], NODE, 17).around(&udp(40_000, 53, &payload(24)));
     let flood = Flood {
         packet: Packet::new(&packet, Class::External, packet.len()),
@@ -449,9 +449,9 @@ fn a_flood_of_senders_without_tunnel_costs_no_entry() {
     same("native", &run.counted, &expected(&run, &flood.packet, &[]));
 }
 
-/// They claim to be pods, of blocks that nobody has.
+/// The sources are pod addresses in blocks that do not exist.
 #[test]
-fn a_flood_of_pods_of_nobody_costs_no_entry() {
+fn flood_from_unknown_pods_adds_no_entries() {
     let packet = Ip4::new([10, 244, 0, 0], NODE, 17).around(&udp(40_000, 53, &payload(24)));
     let flood = Flood {
         packet: Packet::new(&packet, Class::External, packet.len()),
@@ -461,12 +461,12 @@ fn a_flood_of_pods_of_nobody_costs_no_entry() {
             packet.put(SOURCE + 2, &if known { 0 } else { low }.to_be_bytes());
         },
     };
-    let run = kernel().flood("pods of nobody", &flood);
-    same("pods of nobody", &run.counted, &expected(&run, &flood.packet, &[]));
+    let run = kernel().flood("unknown pods", &flood);
+    same("unknown pods", &run.counted, &expected(&run, &flood.packet, &[]));
 }
 
 #[test]
-fn a_flood_of_ipip_senders_fills_no_more_than_the_unknown_peers_places() {
+fn ipip_flood_fills_only_the_unknown_peer_slots() {
     let inner = pod_packet(40);
     let packet = Ip4::new([0; 4], NODE, 4).around(&inner);
     let flood = Flood {
@@ -480,14 +480,14 @@ fn a_flood_of_ipip_senders_fills_no_more_than_the_unknown_peers_places() {
 }
 
 #[test]
-fn a_flood_of_vxlan_senders_and_vnis_fills_no_more_than_the_unknown_peers_places() {
+fn vxlan_flood_fills_only_the_unknown_peer_slots() {
     let inner = pod_packet(40);
     let packet = Ip4::new([0; 4], NODE, 17).around(&vxlan(0, &ethernet_ip(&inner)));
     let flood = Flood {
         packet: Packet::new(&packet, Class::Vxlan, inner.len()),
         vary: |packet, nth| {
             packet.put(SOURCE, &source(nth));
-            // Not the same order as that of the sources.
+            // In a different order than the sources.
             packet.put_vni(VXLAN_VNI, unknown_vni(nth ^ 0x0055_5555));
         },
     };
@@ -498,9 +498,9 @@ fn a_flood_of_vxlan_senders_and_vnis_fills_no_more_than_the_unknown_peers_places
     same("VXLAN", &run.counted, &expected(&run, &flood.packet, &flags));
 }
 
-/// Whoever knows a node's address can send in its name: all its VNIs are one path.
+/// A node's address can be spoofed; all unknown VNIs from it are one path.
 #[test]
-fn a_flood_of_vnis_in_a_known_peers_name_is_one_path() {
+fn flood_of_vnis_from_a_known_peer_adds_one_path() {
     let inner = pod_packet(40);
     let packet = Ip4::new(PEER, NODE, 17).around(&vxlan(0, &ethernet_ip(&inner)));
     let flood = Flood {
@@ -515,7 +515,7 @@ fn a_flood_of_vnis_in_a_known_peers_name_is_one_path() {
     same("VNIs of a known peer", &run.counted, &expected);
 }
 
-/// A message "fragmentation needed" that a flood sends.
+/// A PTB message for a flood.
 fn message(quoted: &[u8]) -> Packet {
     let packet = Ip4::new(ROUTER, NODE, 1).around(&ptb4(1300, quoted));
     Packet::new(&packet, Class::External, packet.len())
@@ -529,12 +529,12 @@ fn with_messages(mut expected: Counted, run: &Run) -> Counted {
 }
 
 #[test]
-fn a_flood_of_ptb_messages_about_unknown_peers_adds_no_path() {
+fn ptb_flood_about_unknown_peers_adds_no_path() {
     let inner = pod_packet(0);
     let quotes = [
-        ("too big, native", Ip4::new(NODE, [0; 4], 6).around(&tcp(0, &[]))),
-        ("too big, IPIP", Ip4::new(NODE, [0; 4], 4).around(&inner)),
-        ("too big, VXLAN", Ip4::new(NODE, [0; 4], 17).around(&vxlan(VNI, &ethernet_ip(&inner)))),
+        ("PTB, native", Ip4::new(NODE, [0; 4], 6).around(&tcp(0, &[]))),
+        ("PTB, IPIP", Ip4::new(NODE, [0; 4], 4).around(&inner)),
+        ("PTB, VXLAN", Ip4::new(NODE, [0; 4], 17).around(&vxlan(VNI, &ethernet_ip(&inner)))),
     ];
     for (name, quoted) in quotes {
         let flood =
@@ -544,9 +544,9 @@ fn a_flood_of_ptb_messages_about_unknown_peers_adds_no_path() {
     }
 }
 
-/// Messages about tunnels of any kind and VNI to a known peer: one path an encapsulation.
+/// Messages about tunnels of any kind and VNI to a known peer: one path per encapsulation.
 #[test]
-fn a_flood_of_ptb_messages_about_a_known_peer_adds_one_path_per_kind() {
+fn ptb_flood_about_a_known_peer_adds_one_path_per_encapsulation() {
     const KINDS: [(Class, u8, u16); 6] = [
         (Class::Vxlan, 17, 4789),
         (Class::Geneve, 17, 6081),
@@ -565,29 +565,29 @@ fn a_flood_of_ptb_messages_about_a_known_peer_adds_one_path_per_kind() {
             packet.put_vni(QUOTED + 20 + 8 + 4, unknown_vni(nth));
         },
     };
-    let name = "too big, tunnels to a known peer";
+    let name = "PTB, tunnels to a known peer";
     let run = kernel().flood(name, &flood);
     let mut expected = with_messages(expected(&run, &flood.packet, &[]), &run);
     for (nth, (class, ..)) in KINDS.into_iter().enumerate() {
-        let foreign = matches!(class, Class::Vxlan | Class::Geneve);
+        let has_vni = matches!(class, Class::Vxlan | Class::Geneve);
         let mut stats = PathStats::ZERO;
         stats.0[PathCounter::Ptb as usize] = (run.sent - nth as u64).div_ceil(KINDS.len() as u64);
         stats.0[PathCounter::PtbMtu as usize] = 1300;
-        let vni = if foreign { VNI_UNKNOWN } else { VNI_NONE };
+        let vni = if has_vni { VNI_UNKNOWN } else { VNI_NONE };
         expected.add_path(&key(Direction::Egress, class, vni, PEER), &stats);
     }
     same(name, &run.counted, &expected);
 }
 
-/// More peers than paths fit: the first keep theirs, the others' packets are counted as overflow, and
-/// the report says so.
+/// More peers than path entries: the first ones keep their paths, the packets of the others are counted as overflow,
+/// and the report has a note on it.
 #[test]
-fn what_finds_no_room_among_the_paths_is_counted() {
-    const ROOM: u32 = 4;
+fn path_overflow_is_counted_and_reported() {
+    const CAPACITY: u32 = 4;
     let peers: Vec<[u8; 4]> = (0..10).map(|nth| [192, 0, 2, 10 + nth]).collect();
     let mut node = Node::underlay(Class::Ipip);
     node.peers = peers.iter().map(|peer| (Address::from_v4(*peer), PeerFacts::default())).collect();
-    let mut kernel = Kernel::load(Capacities { paths: ROOM, ..Capacities::default() }, &node);
+    let mut kernel = Kernel::load(Capacities { paths: CAPACITY, ..Capacities::default() }, &node);
     let inner = pod_packet(100);
     let mut sent: BTreeMap<[u8; 4], u64> = BTreeMap::new();
     let mut packet = Packet::new(&Ip4::new([0; 4], NODE, 4).around(&inner), Class::Ipip, inner.len());
@@ -604,25 +604,25 @@ fn what_finds_no_room_among_the_paths_is_counted() {
     let mut totals = Totals::ZERO;
     packet.count(&mut totals, all);
     expected.add_totals(totals_index(UNDERLAY_SLOT, Direction::Ingress, Class::Ipip), &totals);
-    for peer in &peers[..ROOM as usize] {
+    for peer in &peers[..CAPACITY as usize] {
         let path = key(Direction::Ingress, Class::Ipip, VNI_NONE, *peer);
         expected.add_path(&path, &packet.path(sent[peer]));
     }
-    let overflow: u64 = peers[ROOM as usize..].iter().map(|peer| sent[peer]).sum();
+    let overflow: u64 = peers[CAPACITY as usize..].iter().map(|peer| sent[peer]).sum();
     let mut events = Events::ZERO;
     events.0[Event::PathOverflow as usize] = overflow;
     expected.add_events(events_index(UNDERLAY_SLOT, Direction::Ingress), &events);
     let counted = kernel.counted();
     same("full table of paths", &counted, &expected);
     println!(
-        "flood full table of paths: {all} packets of 10 peers, room for {ROOM} paths, overflow {overflow}"
+        "flood full table of paths: {all} packets of 10 peers, {CAPACITY} path entries, overflow {overflow}"
     );
     let report = Report::total(&snapshot(&counted));
     let note = format!("{overflow} packets at eth0 ingress belong to paths that found no room");
     assert!(report.notes.iter().any(|n| n.starts_with(&note)), "{:?}", report.notes);
 }
 
-/// The events of the underlay in a snapshot of one device.
+/// A snapshot of one device with the events of the underlay.
 fn snapshot(counted: &Counted) -> Snapshot {
     let events = Direction::ALL
         .map(|d| counted.events.get(&events_index(node::UNDERLAY_SLOT, d)).map_or(Events::ZERO, |e| *e).0);
@@ -640,9 +640,9 @@ fn snapshot(counted: &Counted) -> Snapshot {
     Snapshot { devices: vec![device], ..Snapshot::default() }
 }
 
-/// The same on a node: native pod traffic has more paths than fit.
+/// The same on a node whose native pod traffic has more paths than entries.
 #[test]
-fn a_live_report_says_that_paths_found_no_room() {
+fn live_report_has_a_note_on_path_overflow() {
     let lab = Lab::up_named("observer-flood", "bgp", &["--no-offloads"]);
     let capacities = Capacities { paths: 4, ..Capacities::default() };
     let watch =
@@ -652,7 +652,7 @@ fn a_live_report_says_that_paths_found_no_room() {
             lab.traffic(&["--kind", "rr", "--from", "a1", "--to", to, "--family", family, "--count", "20"]);
         }
     }
-    let snapshot = wait_for("a snapshot whose figures fit", || {
+    let snapshot = wait_for("a consistent snapshot", || {
         let snapshot = watch.snapshot();
         let fits = Direction::ALL.iter().all(|direction| {
             let device = snapshot.devices.iter().find(|d| d.name == "eth0").expect("eth0");

@@ -1,4 +1,4 @@
-//! Fragments equal the kernel's own SNMP counters, on the way out and on the way in.
+//! Fragments match the kernel's SNMP counters, sent and received.
 
 use observer::kernel::Options;
 use observer::snapshot::Snapshot;
@@ -18,8 +18,8 @@ fn kernel(netns: &str, counter: &'static str) -> u64 {
     within(netns, move || snmp("Ip", counter))
 }
 
-/// An underlay too small for the tunnel's packets: the node fragments what it has encapsulated, and the
-/// other end reassembles it.
+/// The underlay's MTU is too small for the tunnel's packets: the node fragments encapsulated packets, and the other
+/// end reassembles them.
 fn outer_fragments(mode: &str, class: Class, size: &str) {
     let lab = Lab::up(mode, &["--no-offloads", "--underlay-mtu", "1460"]);
     let (a, c) = (lab.netns("node-a"), lab.netns("node-c"));
@@ -31,8 +31,8 @@ fn outer_fragments(mode: &str, class: Class, size: &str) {
         kernel(&a, "FragCreates"),
         kernel(&c, "ReasmReqds"),
     );
-    // Fits the tunnel's MTU, but not the underlay's with the tunnel's headers: one inner packet, two
-    // outer fragments each.
+    // Each packet fits the tunnel's MTU, but not the underlay's once encapsulated: one inner packet, two outer
+    // fragments.
     lab.traffic(&["--kind", "udp", "--from", "a2", "--to", "c1", "--count", "100", "--size", size]);
     let (sent, got) = wait_for("the fragments", || {
         let (sender, receiver) = (sender.snapshot(), receiver.snapshot());
@@ -41,11 +41,11 @@ fn outer_fragments(mode: &str, class: Class, size: &str) {
         (sent >= 200 && got >= 200).then_some((sender, receiver))
     });
     let created = kernel(&a, "FragCreates") - before.2;
-    let asked = kernel(&c, "ReasmReqds") - before.3;
-    println!("{mode}: FragCreates {created}, ReasmReqds {asked}");
+    let reassembled = kernel(&c, "ReasmReqds") - before.3;
+    println!("{mode}: FragCreates {created}, ReasmReqds {reassembled}");
     assert_eq!(outer(&sent, Direction::Egress) - before.0, created, "{mode}: sent, and FragCreates");
-    assert_eq!(outer(&got, Direction::Ingress) - before.1, asked, "{mode}: received, and ReasmReqds");
-    // Later fragments of the tunnel carry no port: they belong to the path by their addresses.
+    assert_eq!(outer(&got, Direction::Ingress) - before.1, reassembled, "{mode}: received, and ReasmReqds");
+    // Later fragments have no port and are attributed to the path by their addresses.
     let peer: std::net::IpAddr =
         lab.node("node-c")["address"].as_str().expect("address").parse().expect("IP");
     let path = sent
@@ -60,19 +60,19 @@ fn outer_fragments(mode: &str, class: Class, size: &str) {
 }
 
 #[test]
-fn outer_fragments_of_vxlan_equal_snmp() {
+fn outer_fragments_of_vxlan_match_snmp() {
     outer_fragments("vxlan-always", Class::Vxlan, "1400");
 }
 
 #[test]
-fn outer_fragments_of_ipip_equal_snmp() {
+fn outer_fragments_of_ipip_match_snmp() {
     outer_fragments("ipip-always", Class::Ipip, "1440");
 }
 
-/// A pod whose packets are too big for the tunnel device: the node fragments them before it
-/// encapsulates, so the fragments are inner ones.
+/// A pod's packets are too big for the tunnel device: the node fragments them before encapsulation, so the fragments
+/// are inner ones.
 #[test]
-fn inner_fragments_equal_snmp() {
+fn inner_fragments_match_snmp() {
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);
     let a = lab.netns("node-a");
     let watch = Watch::start(&a, Options::default()).expect("attach");
@@ -92,12 +92,12 @@ fn inner_fragments_equal_snmp() {
     let created = kernel(&a, "FragCreates") - created;
     assert_eq!(inner(&after) - inner(&before), created, "inner fragments, and FragCreates");
     let into: u64 = OUTER.iter().map(|c| total(&after, "vxlan.calico", Direction::Egress, *c)).sum();
-    assert_eq!(into, created, "at the tunnel device the same fragments are the packets' own");
+    assert_eq!(into, created, "the same fragments are outer ones at the tunnel device");
 }
 
-/// Packets that the tunnel cannot carry are seen on their way into it.
+/// Packets that are too big for the tunnel are counted on their way into it.
 #[test]
-fn what_the_tunnel_cannot_carry_is_told() {
+fn packets_too_big_for_the_tunnel_are_counted() {
     let lab = Lab::up("vxlan-always", &["--no-offloads", "--underlay-mtu", "1460"]);
     let watch = Watch::start(&lab.netns("node-a"), Options::default()).expect("attach");
     let would = |snapshot: &Snapshot| {
@@ -106,7 +106,7 @@ fn what_the_tunnel_cannot_carry_is_told() {
     };
     let before = would(&watch.snapshot());
     lab.traffic(&["--kind", "udp", "--from", "a2", "--to", "c1", "--count", "40", "--size", "1400"]);
-    let after = wait_for("would-fragment", || {
+    let after = wait_for("would_fragment to be counted", || {
         let snapshot = watch.snapshot();
         (would(&snapshot)[0] - before[0] >= 40).then_some(snapshot)
     });

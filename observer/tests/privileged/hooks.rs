@@ -1,4 +1,4 @@
-//! Hooks: nothing taken from anybody, nothing left behind, nothing lost when devices come and go.
+//! Hooks: other programs are not affected, nothing is left behind, and no counts are lost when devices come and go.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use observer_common::kind::Direction;
 use crate::lab::{Lab, enter, output, wait_for, within};
 use crate::watch::{Watch, counted};
 
-/// Programs that stand for somebody else's.
+/// Programs that represent those of other software.
 static OTHERS: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer-bench"));
 
 fn has_tcx() -> bool {
@@ -24,14 +24,14 @@ fn hooks(snapshot: &Snapshot, device: &str) -> [Hook; 2] {
     snapshot.devices.iter().find(|d| d.name == device).map_or([Hook::None; 2], |d| d.hooks)
 }
 
-/// Somebody else's program on a device's ingress, last; it ends with the value.
+/// Another program, last on a device's ingress; detached on drop.
 struct Other {
     ebpf: aya::Ebpf,
     _link: SchedClassifierLink,
 }
 
 impl Other {
-    /// In the namespace of this thread.
+    /// Attaches in the namespace of this thread.
     fn attach(device: &str) -> Self {
         let mut ebpf = aya::Ebpf::load(OTHERS).expect("load");
         let program: &mut SchedClassifier =
@@ -48,7 +48,7 @@ impl Other {
         Self { ebpf, _link: link }
     }
 
-    /// Packets that it has seen.
+    /// Packets it has seen.
     fn packets(&self) -> u64 {
         let map = self.ebpf.map("FLOWS").expect("its map");
         let map: PerCpuHashMap<&MapData, [u32; 4], [u64; 2]> = map.try_into().expect("a hash");
@@ -57,7 +57,7 @@ impl Other {
 }
 
 #[test]
-fn programs_behind_ours_see_every_packet() {
+fn later_programs_on_the_hook_see_every_packet() {
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);
     let netns = lab.netns("node-a");
     let (ready, started) = std::sync::mpsc::channel();
@@ -66,22 +66,22 @@ fn programs_behind_ours_see_every_packet() {
     let other = std::thread::spawn(move || {
         enter(&inside);
         let other = Other::attach("eth0");
-        ready.send(()).expect("somebody listens");
-        finish.recv().expect("told to finish");
+        ready.send(()).expect("the test is waiting");
+        finish.recv().expect("the signal to finish");
         other.packets()
     });
     started.recv().expect("attached");
-    let watch = Watch::start(&netns, Options::default()).expect("attach beside it");
+    let watch = Watch::start(&netns, Options::default()).expect("attach ahead of it");
     let before = counted(&watch.snapshot(), "eth0")[0].0;
     lab.traffic(&["--kind", "udp", "--from", "c1", "--to", "a1", "--count", "200", "--size", "200"]);
     wait_for("the packets", || (counted(&watch.snapshot(), "eth0")[0].0 - before >= 200).then_some(()));
-    done.send(()).expect("it waits");
+    done.send(()).expect("the thread is waiting");
     let seen = other.join().expect("no panic");
-    assert!(seen >= 200, "the program behind ours saw {seen} of 200 packets");
+    assert!(seen >= 200, "the later program saw {seen} of 200 packets");
 }
 
 #[test]
-fn a_device_that_is_made_again_goes_on_counting() {
+fn recreated_device_keeps_its_totals() {
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);
     let node = lab.node("node-a").clone();
     let netns = lab.netns("node-a");
@@ -92,11 +92,11 @@ fn a_device_that_is_made_again_goes_on_counting() {
         (counted >= 50).then_some(counted)
     });
     output(Command::new("ip").args(["-n", &netns, "link", "delete", "vxlan.calico"]));
-    wait_for("the device to be told as gone", || {
+    wait_for("the device to be reported as gone", || {
         let snapshot = watch.snapshot();
         (hooks(&snapshot, "vxlan.calico") == [Hook::Gone; 2]).then_some(())
     });
-    assert_eq!(counted(&watch.snapshot(), "vxlan.calico")[1].0, before, "totals stay");
+    assert_eq!(counted(&watch.snapshot(), "vxlan.calico")[1].0, before, "totals are kept");
     let address = node["address"].as_str().expect("address");
     let add = [
         "-n",
@@ -118,7 +118,7 @@ fn a_device_that_is_made_again_goes_on_counting() {
     ];
     output(Command::new("ip").args(add));
     output(Command::new("ip").args(["-n", &netns, "link", "set", "vxlan.calico", "up"]));
-    wait_for("the hooks to be there again", || {
+    wait_for("the hooks to be attached again", || {
         let snapshot = watch.snapshot();
         hooks(&snapshot, "vxlan.calico")
             .iter()
@@ -126,10 +126,10 @@ fn a_device_that_is_made_again_goes_on_counting() {
             .then_some(())
     });
     let after = counted(&watch.snapshot(), "vxlan.calico")[1].0;
-    assert!(after >= before, "{after} after {before}: totals never go back");
+    assert!(after >= before, "{after} after {before}: totals never decrease");
 }
 
-/// What is on eth0's hooks: TCX programs and cls_bpf filters of any kind.
+/// Number of TCX programs and filters on eth0's hooks.
 fn present(netns: &str) -> usize {
     within(netns, || {
         let tcx = [TcAttachType::Ingress, TcAttachType::Egress]
@@ -145,9 +145,9 @@ fn present(netns: &str) -> usize {
         let filters: usize = ["ingress", "egress"]
             .iter()
             .map(|side| {
-                let said =
+                let output =
                     Command::new("tc").args(["filter", "show", "dev", "eth0", side]).output().expect("tc");
-                String::from_utf8_lossy(&said.stdout).matches("handle ").count()
+                String::from_utf8_lossy(&output.stdout).matches("handle ").count()
             })
             .sum();
         tcx + filters
@@ -160,16 +160,16 @@ fn observer(lab: &Lab, arguments: &[&str]) -> std::process::Child {
 }
 
 #[test]
-fn ending_leaves_nothing_and_a_killed_one_is_cleaned_up_after() {
+fn exit_leaves_no_hooks_and_a_restart_replaces_leftover_ones() {
     let lab = Lab::up("bgp", &["--no-offloads"]);
     let netns = lab.netns("node-a");
-    assert_eq!(present(&netns), 0, "the lab itself has hooks");
+    assert_eq!(present(&netns), 0, "the new lab has hooks already");
     for signal in [libc::SIGINT, libc::SIGTERM] {
         let mut child = observer(&lab, &["stat", "--interval", "60"]);
         wait_for("the hooks", || (present(&netns) == 2).then_some(()));
         // SAFETY: the child is ours and not yet waited for.
         unsafe { libc::kill(child.id().cast_signed(), signal) };
-        assert!(child.wait().expect("wait").success(), "signal {signal} is no failure");
+        assert!(child.wait().expect("wait").success(), "signal {signal} is not a failure");
         assert_eq!(present(&netns), 0, "signal {signal} left a hook");
     }
     let mut killed = observer(&lab, &["stat", "--interval", "60"]);
@@ -179,21 +179,21 @@ fn ending_leaves_nothing_and_a_killed_one_is_cleaned_up_after() {
     if has_tcx() {
         wait_for("the kernel to remove the links", || (present(&netns) == 0).then_some(()));
     }
-    // On older kernels the filters stay; the next one replaces them, and adds no second.
+    // On older kernels the filters remain; the next process must replace them.
     let mut next = observer(&lab, &["stat", "--interval", "60"]);
-    wait_for("the hooks of the next", || (present(&netns) == 2).then_some(()));
+    wait_for("the hooks of the next process", || (present(&netns) == 2).then_some(()));
     std::thread::sleep(Duration::from_millis(100));
-    assert_eq!(present(&netns), 2, "a restart doubles the filters");
+    assert_eq!(present(&netns), 2, "the restart added filters instead of replacing them");
     // SAFETY: as above.
     unsafe { libc::kill(next.id().cast_signed(), libc::SIGTERM) };
     next.wait().expect("wait");
-    assert_eq!(present(&netns), 0, "the end of the next leaves a hook");
+    assert_eq!(present(&netns), 0, "a hook is left after the next process");
     let qdiscs = output(Command::new("tc").args(["-n", &netns, "qdisc", "show", "dev", "eth0"]));
-    assert!(!qdiscs.contains("clsact"), "a clsact of ours is left: {qdiscs}");
+    assert!(!qdiscs.contains("clsact"), "our clsact is left: {qdiscs}");
 }
 
 #[test]
-fn xdp_counts_ingress_once_and_is_never_taken_from_others() {
+fn xdp_counts_ingress_once_and_never_replaces_another_program() {
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);
     let netns = lab.netns("node-a");
     let options = Options { ingress: Ingress::Xdp, ..Options::default() };
@@ -215,9 +215,12 @@ fn xdp_counts_ingress_once_and_is_never_taken_from_others() {
         let program: &mut Xdp = ebpf.program_mut("floor_xdp").expect("it").try_into().expect("XDP");
         program.load().expect("load");
         program.attach("eth0", XdpMode::Driver).expect("attach");
-        Watch::start(&inside, options).map(drop).expect_err("the hook is somebody's").to_string()
+        Watch::start(&inside, options).map(drop).expect_err("the hook is in use").to_string()
     });
     let refused = refused.join().expect("no panic");
-    assert!(refused.contains("floor_xdp") && refused.contains("eth0"), "it names the owner: {refused}");
-    assert_eq!(present(&netns), 0, "a refusal leaves nothing attached");
+    assert!(
+        refused.contains("floor_xdp") && refused.contains("eth0"),
+        "the error must name the owner: {refused}"
+    );
+    assert_eq!(present(&netns), 0, "something is attached after the refusal");
 }

@@ -1,5 +1,5 @@
-//! The incidents of `cargo xtask lab incident`: `top` and `trace` name the device, the peer and the wrong
-//! value (docs/incidents.md).
+//! The incidents of `cargo xtask lab incident`: `top` and `trace` show the device, the peer and the wrong value
+//! (docs/incidents.md).
 
 use std::process::Command;
 
@@ -8,20 +8,20 @@ use serde_json::Value;
 use crate::lab::{Lab, output, snmp, wait_for, within};
 
 const OBSERVER: &str = env!("CARGO_BIN_EXE_observer");
-/// Seconds that a packet is waited for; `trace` ends at the first that it is to tell of.
-const LONGEST: &str = "30";
+/// Seconds to wait for a packet; `trace` ends at the first match.
+const TIMEOUT: &str = "30";
 
-/// So many lines of `observer trace`.
+/// The first `count` lines of `observer trace`.
 fn trace(lab: &Lab, place: &str, why: &str, filter: &str, count: &str) -> Vec<Value> {
     let mut command = vec![OBSERVER, "trace", "--format", "json", "--why", why, "--rate", "0"];
-    command.extend(["--count", count, "--duration", LONGEST, "--filter", filter]);
+    command.extend(["--count", count, "--duration", TIMEOUT, "--filter", filter]);
     let lines = lab.exec(place, &command);
     let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(lines.len().to_string(), count, "{why} in {place} with {filter}: {lines:?}");
     lines
 }
 
-/// The rows of `observer top` that contain all of `words`, once there is one.
+/// The first row of `observer top` that contains all of `words`, once there is one.
 fn row(lab: &Lab, place: &str, words: &[&str]) -> String {
     wait_for(&format!("a row with {words:?} in top"), || {
         let screen = lab.exec(place, &[OBSERVER, "top", "--once"]);
@@ -33,10 +33,10 @@ fn row(lab: &Lab, place: &str, words: &[&str]) -> String {
     })
 }
 
-/// The MTU of a device by `ip`.
+/// The MTU of a device, from `ip`.
 fn mtu(netns: &str, device: &str) -> u64 {
-    let said = output(Command::new("ip").args(["-n", netns, "-j", "link", "show", "dev", device]));
-    let links: Value = serde_json::from_str(&said).expect("ip writes JSON");
+    let json = output(Command::new("ip").args(["-n", netns, "-j", "link", "show", "dev", device]));
+    let links: Value = serde_json::from_str(&json).expect("ip prints JSON");
     links[0]["mtu"].as_u64().expect("an MTU")
 }
 
@@ -44,17 +44,17 @@ fn counter(netns: &str, protocol: &'static str, name: &'static str) -> u64 {
     within(netns, move || snmp(protocol, name))
 }
 
-/// What `lab incident` says that a reader is to name: device, address of the peer, MTU.
-fn answer(said: &Value) -> (String, String, u64) {
-    let answer = &said["answer"];
+/// The answer that `lab incident` expects from the reader: device, peer address, MTU.
+fn answer(incident: &Value) -> (String, String, u64) {
+    let answer = &incident["answer"];
     let text = |field: &str| answer[field].as_str().expect("text").to_owned();
     (text("device"), text("peer_address"), answer["mtu"].as_u64().expect("an MTU"))
 }
 
 #[test]
-fn a_tunnel_mtu_that_is_too_high_is_named() {
-    let (lab, said) = Lab::incident("mtu");
-    let (device, peer, wrong) = answer(&said);
+fn top_and_trace_show_a_tunnel_mtu_that_is_too_high() {
+    let (lab, incident) = Lab::incident("mtu");
+    let (device, peer, wrong) = answer(&incident);
     let a = lab.netns("node-a");
     assert_eq!(mtu(&a, &device), wrong);
     row(&lab, "node-a", &[&device, "tunnel", &wrong.to_string()]);
@@ -63,62 +63,62 @@ fn a_tunnel_mtu_that_is_too_high_is_named() {
     assert_eq!((line["device"].as_str(), line["direction"].as_str()), (Some(&*device), Some("egress")));
     assert_eq!(line["peer"], *peer);
     let (right, size) = (line["mtu"].as_u64().expect("MTU"), line["size"].as_u64().expect("size"));
-    assert_eq!(right, mtu(&a, "eth0") - 50, "what fits through the tunnel");
+    assert_eq!(right, mtu(&a, "eth0") - 50, "the MTU through the tunnel");
     assert!(right < size && size <= wrong, "{right} < {size} <= {wrong}");
     let fragments = trace(&lab, "node-a", "fragment", &format!("peer {peer}"), "2");
     assert!(fragments.iter().all(|line| line["device"] == "eth0" && line["encapsulation"] == "vxlan"));
-    wait_for("the kernel counts fragments", || (counter(&a, "Ip", "FragCreates") > created).then_some(()));
-    // And it can be undone.
+    wait_for("the kernel to count fragments", || (counter(&a, "Ip", "FragCreates") > created).then_some(()));
+    // It can be undone.
     output(lab.xtask().arg("mend"));
     assert_eq!(mtu(&a, &device), right);
-    assert!(!lab.xtask().arg("mend").output().expect("xtask").status.success(), "nothing is broken any more");
+    assert!(!lab.xtask().arg("mend").output().expect("xtask").status.success(), "nothing is left to mend");
 }
 
 #[test]
-fn a_signal_that_the_node_throws_away_is_named() {
-    let (lab, said) = Lab::incident("blackhole");
-    let (device, _, narrow) = answer(&said);
+fn top_and_trace_show_discarded_ptb_messages() {
+    let (lab, incident) = Lab::incident("blackhole");
+    let (device, _, narrow) = answer(&incident);
     let pod = &lab.node("node-a")["pods"][0];
     let pod_netns = pod["netns"].as_str().expect("netns").to_owned();
     let line = &trace(&lab, "node-a", "ptb", "ingress", "1")[0];
     assert_eq!(line["device"], *device);
-    let signal = &line["ptb"];
-    assert_eq!(signal["mtu"], narrow);
-    assert_eq!(signal["quoted_source"], pod["address"]);
-    assert_eq!(signal["quoted_destination"], lab.node("node-c")["pods"][0]["address"]);
-    // The same again: who would have heard it would send less.
+    let message = &line["ptb"];
+    assert_eq!(message["mtu"], narrow);
+    assert_eq!(message["quoted_source"], pod["address"]);
+    assert_eq!(message["quoted_destination"], lab.node("node-c")["pods"][0]["address"]);
+    // The message repeats, because the pod does not receive it and keeps sending too much.
     trace(&lab, "node-a", "ptb", &format!("host {}", pod["address"].as_str().expect("address")), "2");
     let screen = lab.exec("node-a", &[OBSERVER, "top", "--once"]);
-    wait_for("the MTU of the signals in top", || {
+    wait_for("the MTU of the PTB messages in top", || {
         let screen = lab.exec("node-a", &[OBSERVER, "top", "--once"]);
         screen.contains(&format!("({narrow})")).then_some(())
     });
     assert!(screen.contains(&device));
-    assert_eq!(counter(&pod_netns, "Icmp", "InDestUnreachs"), 0, "the pod has heard of it");
-    // With the rule gone the pod hears of it, and the transfer goes on.
+    assert_eq!(counter(&pod_netns, "Icmp", "InDestUnreachs"), 0, "the pod has received a PTB message");
+    // Without the rule the pod receives the messages, and transfers work.
     output(lab.xtask().arg("mend"));
     let done = lab.traffic(&["--kind", "tcp", "--from", "a1", "--to", "c1", "--bytes", "100000"]);
     assert_eq!(done["received_bytes"], 100_000);
 }
 
 #[test]
-fn fragments_that_are_lost_on_the_way_are_named() {
-    let (lab, said) = Lab::incident("reassembly");
-    let (device, peer, wrong) = answer(&said);
+fn trace_shows_lost_fragments() {
+    let (lab, incident) = Lab::incident("reassembly");
+    let (device, peer, wrong) = answer(&incident);
     let c = lab.netns("node-c");
     let fails = counter(&c, "Ip", "ReasmFails");
     let line = &trace(&lab, "node-c", "drop", &format!("peer {peer}"), "1")[0];
     assert_eq!((&line["device"], &line["peer"]), (&Value::from(device), &Value::from(&*peer)));
     assert_eq!(line["outer"]["fragment"], "first");
     assert_eq!(line["drop"]["function"], "ip_expire", "{line}");
-    wait_for("the kernel counts them", || (counter(&c, "Ip", "ReasmFails") > fails).then_some(()));
-    // Last fragments are missing.
+    wait_for("the kernel to count the failures", || (counter(&c, "Ip", "ReasmFails") > fails).then_some(()));
+    // Some last fragments are missing.
     let fragments = trace(&lab, "node-c", "fragment", &format!("ingress and peer {peer}"), "60");
     let of = |position: &str| fragments.iter().filter(|f| f["outer"]["fragment"] == position).count();
     let (first, last) = (of("first"), of("last"));
     assert_eq!(first + last, 60);
     assert!(last > 0 && last + 10 < first, "{first} first fragments, {last} last ones");
-    // Why there are fragments: what was inside is larger than node-c's own, right, tunnel.
+    // The reason for the fragments: inner packets are larger than the correct MTU of node-c's tunnel.
     let line = &trace(&lab, "node-c", "oversized", "dev vxlan.calico", "1")[0];
     let (size, right) = (line["size"].as_u64().expect("size"), line["mtu"].as_u64().expect("MTU"));
     assert_eq!(right, mtu(&c, "vxlan.calico"));
@@ -127,5 +127,5 @@ fn fragments_that_are_lost_on_the_way_are_named() {
     output(lab.xtask().arg("mend"));
     let done =
         lab.traffic(&["--kind", "udp", "--from", "c1", "--to", "a1", "--count", "40", "--size", "1600"]);
-    assert_eq!(done["received"], 40, "nothing is lost any more");
+    assert_eq!(done["received"], 40, "datagrams are still lost");
 }

@@ -1,5 +1,5 @@
-//! The packet table through the programs in the kernel, by `BPF_PROG_TEST_RUN`: XDP and TC must count
-//! what user space counts, and let every packet pass to the next program.
+//! The packet table through the loaded programs, with `BPF_PROG_TEST_RUN`: XDP and TC must count the same as user
+//! space and pass every packet on.
 
 mod size;
 
@@ -15,7 +15,7 @@ const NEXT: u32 = u32::MAX;
 const XDP_PASS: u32 = 2;
 const SLOTS: [u16; 3] = [node::UNDERLAY_SLOT, node::TUNNEL_SLOT, node::OTHER_SLOT];
 
-/// `struct __sk_buff` where the fields stand that a test may set (include/uapi/linux/bpf.h).
+/// Size and field offsets of `struct __sk_buff` (include/uapi/linux/bpf.h).
 const SK_BUFF: usize = 192;
 const GSO_SEGS: usize = 164;
 const GSO_SIZE: usize = 176;
@@ -60,8 +60,8 @@ impl Kernel {
         for (key, stats) in self.tables.paths().expect("read paths") {
             counted.add_path(&key, &stats);
         }
-        for unknown_peer in self.tables.unknown_peers().expect("read unknown peers") {
-            counted.add_unknown_peer(&unknown_peer);
+        for peer in self.tables.unknown_peers().expect("read unknown peers") {
+            counted.add_unknown_peer(&peer);
         }
         counted
     }
@@ -82,7 +82,7 @@ impl Kernel {
         let program = self.programs.classifier(name).expect("load");
         match program.test_run(options) {
             Ok(result) => result.return_value,
-            Err(error) => panic!("{}: the kernel refused it at TC: {error}", case.name),
+            Err(error) => panic!("{}: refused at TC: {error}", case.name),
         }
     }
 
@@ -92,20 +92,20 @@ impl Kernel {
         let program = self.programs.xdp(name).expect("load");
         match program.test_run(options) {
             Ok(result) => result.return_value,
-            Err(error) => panic!("{}: the kernel refused it at XDP: {error}", case.name),
+            Err(error) => panic!("{}: refused at XDP: {error}", case.name),
         }
     }
 }
 
-/// Runs each case that `fits` through `run`, and holds verdict and tables against what is expected.
-fn hold(hook: &str, passes: u32, fits: impl Fn(&Case) -> bool, run: impl Fn(&mut Kernel, &Case) -> u32) {
+/// Runs every case that `fits` through `run`, and compares verdict and tables with the expectation.
+fn check(hook: &str, passes: u32, fits: impl Fn(&Case) -> bool, run: impl Fn(&mut Kernel, &Case) -> u32) {
     let mut kernel = Kernel::load();
     let mut wrong = Vec::new();
     let cases: Vec<Case> = table::all().into_iter().filter(|case| fits(case)).collect();
     assert!(cases.len() > 50, "only {} cases fit {hook}", cases.len());
     for case in &cases {
         kernel.prepare(case);
-        // Twice: the first time enters the path, and then it is a usual packet in few steps or the rule again.
+        // Twice: the first run adds the path, so that the second may take the fast path.
         let verdicts = [run(&mut kernel, case), run(&mut kernel, case)];
         let difference = kernel.counted().difference(&case.expected().twice());
         if verdicts != [passes; 2] {
@@ -120,11 +120,11 @@ fn hold(hook: &str, passes: u32, fits: impl Fn(&Case) -> bool, run: impl Fn(&mut
 }
 
 #[test]
-fn tc_counts_the_packet_table_as_user_space_does() {
-    hold("TC", NEXT, |case| case.hooks().tc, Kernel::tc);
+fn tc_counts_the_packet_table_like_user_space() {
+    check("TC", NEXT, |case| case.hooks().tc, Kernel::tc);
 }
 
 #[test]
-fn xdp_counts_the_packet_table_as_user_space_does() {
-    hold("XDP", XDP_PASS, |case| case.hooks().xdp, |kernel, case| kernel.xdp(case, entry::XDP));
+fn xdp_counts_the_packet_table_like_user_space() {
+    check("XDP", XDP_PASS, |case| case.hooks().xdp, |kernel, case| kernel.xdp(case, entry::XDP));
 }

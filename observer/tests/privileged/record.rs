@@ -1,4 +1,4 @@
-//! `observer record`: a recording that is ended, in whatever way, has all that was recorded.
+//! `observer record`: an interrupted recording keeps all snapshots.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use observer::recording::Recording;
 
 use crate::lab::{Lab, wait_for};
 
-/// Snapshots that a recording has at least before it is ended.
+/// Minimum snapshots before a recording is interrupted.
 const SNAPSHOTS: usize = 3;
 
 fn lines(path: &Path) -> usize {
@@ -14,7 +14,7 @@ fn lines(path: &Path) -> usize {
 }
 
 #[test]
-fn a_recording_that_is_ended_has_what_it_recorded() {
+fn interrupted_recordings_keep_all_snapshots() {
     let lab = Lab::up("bgp", &[]);
     let folder = tempfile::tempdir().expect("a folder");
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGKILL] {
@@ -24,17 +24,17 @@ fn a_recording_that_is_ended_has_what_it_recorded() {
         let mut command = vec![env!("CARGO_BIN_EXE_observer")];
         command.extend(arguments);
         let mut child = lab.command("node-a", &command).spawn().expect("observer record starts");
-        // The header is a line, too.
+        // The first line is the header.
         wait_for("some snapshots", || (lines(&path) > SNAPSHOTS).then_some(()));
-        // SAFETY: the child lives.
+        // SAFETY: the child is ours and not yet waited for.
         unsafe { libc::kill(child.id().cast_signed(), signal) };
-        let status = child.wait().expect("it ends");
+        let status = child.wait().expect("observer record ends");
         assert_eq!(status.success(), signal != libc::SIGKILL, "{status}");
         let recording = Recording::open(&path).expect("a recording");
         let snapshots = recording.filter(Result::is_ok).count();
         assert!(snapshots >= SNAPSHOTS, "{snapshots} snapshots after signal {signal}");
         let again = lab.command("node-a", &command).output().expect("observer record");
-        let said = String::from_utf8_lossy(&again.stderr).into_owned();
-        assert!(again.status.code() == Some(2) && said.contains("--force"), "{said}");
+        let stderr = String::from_utf8_lossy(&again.stderr).into_owned();
+        assert!(again.status.code() == Some(2) && stderr.contains("--force"), "{stderr}");
     }
 }

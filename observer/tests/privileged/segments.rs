@@ -1,5 +1,4 @@
-//! Super-packets: with offloads on, what a device counts equals what a hop of the same path with
-//! offloads off counts for the same transfer.
+//! Super-packets: a device with offloads counts the same as a device on the same path without offloads.
 
 use observer::kernel::Options;
 use observer::snapshot::Snapshot;
@@ -35,8 +34,8 @@ fn minus(after: Sum, before: Sum) -> Sum {
     [0, 1, 2, 3].map(|i| after[i] - before[i])
 }
 
-/// A bulk transfer from a1 to b1 (same subnet, through a bridge): node-a sends super-packets, the
-/// bridge's ports have offloads off and hand on single packets, node-b counts those.
+/// A bulk transfer from a1 to b1 (same subnet, through a bridge): node-a sends super-packets, the bridge's
+/// ports have offloads off and forward single packets, and node-b counts those.
 fn same_on_both_sides(mode: &str, class: Class) {
     let lab = Lab::up(mode, &[]);
     lab.exec("router", &["sh", "-c", "for d in $(ls /sys/class/net); do ethtool -K $d tso off gso off gro off sg off tx off tx-udp_tnl-segmentation off tx-udp_tnl-csum-segmentation off tx-gso-list off >/dev/null 2>&1; done; true"]);
@@ -50,7 +49,7 @@ fn same_on_both_sides(mode: &str, class: Class) {
     let (before_a, paths_a, _) = read(&sender, Direction::Egress);
     let (before_b, paths_b, _) = read(&receiver, Direction::Ingress);
     lab.traffic(&["--kind", "tcp", "--from", "a1", "--to", "b1", "--bytes", "4000000"]);
-    // The last acknowledgements may still be on their way.
+    // The last acknowledgements may still be in flight.
     let (sent, got, after) = wait_for("the same count on both sides", || {
         let (after_a, paths_after_a, snapshot) = read(&sender, Direction::Egress);
         let (after_b, paths_after_b, seen) = read(&receiver, Direction::Ingress);
@@ -97,10 +96,10 @@ fn ipip_super_packets_count_as_their_segments() {
     if real {
         same_on_both_sides("ipip-always", Class::Ipip);
     } else {
-        // Debian's kernels have ipip: there the skip would not be justified.
+        // Debian's kernels have ipip, so skipping would not be justified there.
         let release = observer::kernel::sys::release();
         assert!(!release.contains("-cloud-"), "kernel {release} has ipip, but the lab did not use it");
-        // The user-space tunnel sends what it reads from its device, one packet at a time.
+        // The user-space tunnel sends one packet at a time.
         println!("SKIPPED: this kernel has no ipip; `cargo xtask vm` runs it on kernels that do");
     }
 }

@@ -1,5 +1,5 @@
-//! The histogram of packet sizes on a node: it holds every IP packet once, and answers what would no
-//! longer fit.
+//! The packet-size histogram on a node: it includes every IP packet once, and predicts which packets would not fit
+//! after a mode switch.
 
 use observer::kernel::Options;
 use observer::model::Report;
@@ -13,8 +13,8 @@ use crate::watch::{Watch, total};
 
 const NAME: &str = "observer-sizes";
 
-/// With offloads on: each packet of a super-packet has its own place in the histogram.
-fn each_packet_has_its_place(mode: &str) {
+/// With offloads on, every segment of a super-packet is in the histogram.
+fn histogram_is_complete(mode: &str) {
     let lab = Lab::up_named(NAME, mode, &[]);
     let watch = Watch::start(&lab.netns("node-a"), Options::default()).expect("attach");
     for (from, to) in [("a1", "b1"), ("a1", "c1"), ("c1", "a1")] {
@@ -27,8 +27,8 @@ fn each_packet_has_its_place(mode: &str) {
     for size in ["100", "1200", "1900"] {
         lab.traffic(&["--kind", "udp", "--from", "a2", "--to", "c1", "--count", "30", "--size", size]);
     }
-    // While packets are counted, a reading may stand between a row's counter and its histogram.
-    let snapshot = wait_for("histograms that hold all packets", || {
+    // A reading during traffic may include a packet in a counter but not yet in the histogram.
+    let snapshot = wait_for("complete histograms", || {
         let snapshot = watch.snapshot();
         let whole = snapshot.devices.iter().flat_map(|d| &d.totals).all(|row| {
             let is_ip = !matches!(row.class, Class::NonIp | Class::Malformed);
@@ -41,16 +41,20 @@ fn each_packet_has_its_place(mode: &str) {
     for device in &snapshot.devices {
         for row in &device.totals {
             let get = |counter: Total| row.counters[counter as usize];
-            let place = format!("{mode}: {} {} {}", device.name, row.direction.label(), row.class.label());
-            assert!(get(Total::Largest) <= u64::from(device.mtu), "{place}: {} bytes", get(Total::Largest));
-            assert_eq!(get(Total::Oversized), 0, "{place}");
-            // The largest packet lies in the highest class that is not empty.
+            let row_name = format!("{mode}: {} {} {}", device.name, row.direction.label(), row.class.label());
+            assert!(
+                get(Total::Largest) <= u64::from(device.mtu),
+                "{row_name}: {} bytes",
+                get(Total::Largest)
+            );
+            assert_eq!(get(Total::Oversized), 0, "{row_name}");
+            // The largest packet is in the highest class that is not empty.
             if let Some(class) = row.sizes.iter().rposition(|count| *count != 0) {
                 let above = class.checked_sub(1).map_or(0, |below| snapshot.size_bounds[below]);
                 let largest = get(Total::Largest) as u32;
-                assert!(largest > above, "{place}: {largest} in the class above {above}");
+                assert!(largest > above, "{row_name}: {largest} in the class above {above}");
                 let bound = snapshot.size_bounds.get(class);
-                assert!(bound.is_none_or(|bound| largest <= *bound), "{place}: {largest}, {bound:?}");
+                assert!(bound.is_none_or(|bound| largest <= *bound), "{row_name}: {largest}, {bound:?}");
             }
             packets += get(Total::Packets);
             aggregates += get(Total::Aggregates);
@@ -67,36 +71,36 @@ fn each_packet_has_its_place(mode: &str) {
 }
 
 #[test]
-fn the_histogram_holds_every_packet_of_bgp() {
-    each_packet_has_its_place("bgp");
+fn histogram_includes_every_packet_in_bgp_mode() {
+    histogram_is_complete("bgp");
 }
 
 #[test]
-fn the_histogram_holds_every_packet_of_vxlan() {
-    each_packet_has_its_place("vxlan-always");
+fn histogram_includes_every_packet_in_vxlan_mode() {
+    histogram_is_complete("vxlan-always");
 }
 
 #[test]
-fn the_histogram_holds_every_packet_of_ipip() {
-    each_packet_has_its_place("ipip-always");
+fn histogram_includes_every_packet_in_ipip_mode() {
+    histogram_is_complete("ipip-always");
 }
 
-/// How many native packets left, and how many of them would not fit.
+/// Number of native egress packets, and how many of them would not fit.
 fn what_if(snapshot: &Snapshot, mtu: u32, planned: Carriage) -> Share {
     let report = Report::total(snapshot);
     let row = report
         .rows
         .iter()
         .find(|r| r.device == "eth0" && r.direction == Direction::Egress && r.class == Class::None)
-        .expect("native packets left");
+        .expect("native egress packets");
     let now = Carriage::over_ipv4(Class::None);
     would_not_fit(&report.size_bounds, &row.sizes, now, mtu, planned).expect("both carry packets")
 }
 
-/// Datagrams of known sizes on both sides of each limit: what a switch of the mode would break is
-/// answered to the packet.
+/// Datagrams of known sizes on both sides of each limit: the number that would not fit after a mode switch is
+/// exact.
 #[test]
-fn what_a_switch_of_the_mode_would_break_is_answered_exactly() {
+fn mode_switch_prediction_is_exact() {
     const HEADERS: u32 = 28;
     let lab = Lab::up_named(NAME, "bgp", &[]);
     let watch = Watch::start(&lab.netns("node-a"), Options::default()).expect("attach");
@@ -132,6 +136,10 @@ fn what_a_switch_of_the_mode_would_break_is_answered_exactly() {
         assert_eq!(share.least, above(room), "{mtu} {planned:?}");
     }
     let gre = what_if(&snapshot, 1500, Carriage::over_ipv4(Class::Gre));
-    assert_eq!((gre.exact, gre.least, gre.most), (false, above(1480), above(1460)), "1476 is no bound");
+    assert_eq!(
+        (gre.exact, gre.least, gre.most),
+        (false, above(1480), above(1460)),
+        "1476 is not a bound of a size class"
+    );
     assert_eq!(total(&snapshot, "eth0", Direction::Egress, Total::Largest), 1500);
 }

@@ -1,4 +1,4 @@
-//! `observer trace`: what it tells of, what it keeps back, and that nothing is left.
+//! `observer trace`: what it reports, what the rate limit suppresses, and that nothing is left behind.
 
 mod drops;
 
@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::lab::{Lab, output, snmp, within};
 
-/// Starts `observer trace --format json` and waits until it watches; what it has said by then, and the rest
-/// of its standard error.
+/// Starts `observer trace --format json` and waits until it is attached. Returns its standard error up to then, and
+/// the reader for the rest.
 fn started(lab: &Lab, node: &str, arguments: &[&str]) -> (Child, String, BufReader<ChildStderr>) {
     let mut command = vec![env!("CARGO_BIN_EXE_observer"), "trace", "--format", "json"];
     command.extend(arguments);
@@ -20,24 +20,24 @@ fn started(lab: &Lab, node: &str, arguments: &[&str]) -> (Child, String, BufRead
         .stderr(Stdio::piped())
         .spawn()
         .expect("observer trace starts");
-    let mut said = BufReader::new(child.stderr.take().expect("standard error"));
-    // What this kernel cannot tell is said before.
+    let mut stderr = BufReader::new(child.stderr.take().expect("standard error"));
+    // Notes about what this kernel does not support come first.
     let mut text = String::new();
     while !text.contains("Watching ") {
-        assert_ne!(said.read_line(&mut text).expect("a line"), 0, "{text}");
+        assert_ne!(stderr.read_line(&mut text).expect("a line"), 0, "{text}");
     }
-    (child, text, said)
+    (child, text, stderr)
 }
 
-/// The packets of so many lines.
+/// The packets in these lines.
 fn packets(lines: &str) -> Vec<Value> {
     lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
-/// Runs `observer trace` for a transfer, and returns its lines and what it said on standard error.
+/// Runs `observer trace` during a transfer, and returns its lines and standard error.
 fn trace(lab: &Lab, node: &str, arguments: &[&str], traffic: &[&str]) -> (Vec<Value>, String) {
     let ending = if arguments.contains(&"--pcapng") { libc::SIGTERM } else { libc::SIGINT };
-    let (mut child, _, mut said) = started(lab, node, arguments);
+    let (mut child, _, mut stderr) = started(lab, node, arguments);
     let mut stdout = child.stdout.take().expect("standard output");
     let lines = std::thread::spawn(move || {
         let mut text = String::new();
@@ -45,13 +45,13 @@ fn trace(lab: &Lab, node: &str, arguments: &[&str], traffic: &[&str]) -> (Vec<Va
         text
     });
     lab.traffic(traffic);
-    // A line of the next tick, or the end: the packets have been sent when the transfer is over, and
-    // what was sent is read before a signal is answered.
-    // SAFETY: the child lives.
+    // All packets have been sent when the transfer is over, and pending events are read before a signal
+    // is handled.
+    // SAFETY: the child is ours and not yet waited for.
     unsafe { libc::kill(child.id().cast_signed(), ending) };
     let mut rest = String::new();
-    said.read_to_string(&mut rest).expect("text");
-    assert!(child.wait().expect("it ends").success(), "{rest}");
+    stderr.read_to_string(&mut rest).expect("text");
+    assert!(child.wait().expect("observer trace ends").success(), "{rest}");
     (packets(&lines.join().expect("the lines")), rest)
 }
 
@@ -65,31 +65,31 @@ fn with(lines: &[Value], reason: &str, direction: &str, device: &str) -> usize {
 }
 
 #[test]
-fn fragments_equal_snmp_and_the_tunnel_is_named() {
+fn reports_fragments_and_packets_too_big_for_the_tunnel() {
     let lab = Lab::up("vxlan-always", &["--no-offloads", "--underlay-mtu", "1460"]);
     let a = lab.netns("node-a");
     let created = |netns: &str| within(netns, || snmp("Ip", "FragCreates"));
     let before = created(&a);
     let udp = ["--kind", "udp", "--from", "a2", "--to", "c1", "--count", "50", "--size", "1400"];
-    let (lines, said) = trace(&lab, "node-a", &["--rate", "0"], &udp);
+    let (lines, stderr) = trace(&lab, "node-a", &["--rate", "0"], &udp);
     let fragments = with(&lines, "fragment", "egress", "eth0");
-    assert_eq!(fragments as u64, created(&a) - before, "fragments, and FragCreates: {said}");
+    assert_eq!(fragments as u64, created(&a) - before, "fragments, and FragCreates: {stderr}");
     assert_eq!(with(&lines, "would-fragment", "egress", "vxlan.calico"), 50);
     let line = lines.iter().find(|line| line["device"] == "vxlan.calico").expect("a line");
     assert_eq!(line["mtu"], 1410);
     assert_eq!(line["size"], 1428);
     assert_eq!(line["peer"], lab.node("node-c")["address"]);
-    assert!(said.contains(" 0 suppressed by the rate limit, 0 lost."), "{said}");
-    // The same with a filter that lets nothing through, and one that lets one side through.
+    assert!(stderr.contains(" 0 suppressed by the rate limit, 0 lost."), "{stderr}");
+    // The same with a filter that matches nothing, and one that matches some packets.
     let (lines, _) = trace(&lab, "node-a", &["--rate", "0", "--filter", "host 192.0.2.1"], &udp);
     assert!(lines.is_empty(), "{lines:?}");
     let filter = ["--rate", "0", "--filter", "dev vxlan.calico and inner host 192.0.2.1 or dst port 4789"];
     let (lines, _) = trace(&lab, "node-a", &filter, &udp);
     assert_eq!(lines.len(), 50, "first fragments have the port, later ones do not");
-    // What the limit keeps back is counted.
-    let (lines, said) = trace(&lab, "node-a", &["--rate", "1", "--why", "fragment"], &udp);
+    // Suppressed events are counted.
+    let (lines, stderr) = trace(&lab, "node-a", &["--rate", "1", "--why", "fragment"], &udp);
     assert!(lines.len() < 50, "{}", lines.len());
-    assert!(!said.contains(" 0 suppressed by the rate limit, "), "{said}");
+    assert!(!stderr.contains(" 0 suppressed by the rate limit, "), "{stderr}");
     let attached = output(
         Command::new("ip").args(["netns", "exec", &a, "tc", "filter", "show", "dev", "eth0", "egress"]),
     );
@@ -97,33 +97,33 @@ fn fragments_equal_snmp_and_the_tunnel_is_named() {
 }
 
 #[test]
-fn what_must_not_be_fragmented_and_its_signal_are_told() {
+fn reports_packets_with_df_that_do_not_fit() {
     let lab = Lab::up("vxlan-always", &["--no-offloads", "--underlay-mtu", "1460"]);
     let udp =
         ["--kind", "udp", "--from", "a2", "--to", "c1", "--count", "5", "--size", "1400", "--dont-fragment"];
-    let (lines, said) = trace(&lab, "node-a", &["--rate", "0", "--why", "would-drop"], &udp);
-    assert!(with(&lines, "would-drop", "egress", "vxlan.calico") > 0, "{said}");
+    let (lines, stderr) = trace(&lab, "node-a", &["--rate", "0", "--why", "would-drop"], &udp);
+    assert!(with(&lines, "would-drop", "egress", "vxlan.calico") > 0, "{stderr}");
     assert!(lines.iter().all(|line| line["outer"]["dont_fragment"] == true));
 }
 
-/// What a program of wireshark's says; `None` on machines of `cargo xtask vm`, which have none.
+/// The output of a Wireshark program; `None` on machines of `cargo xtask vm`, which do not have one.
 fn wireshark(program: &str, arguments: &[&str]) -> Option<String> {
     let output = match Command::new(program).args(arguments).output() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let release = observer::kernel::sys::release();
-            assert!(release.contains("-cloud-"), "{program} is missing: `cargo xtask setup` installs it");
+            assert!(release.contains("-cloud-"), "{program} is missing; install it with `cargo xtask setup`");
             println!("SKIPPED: no {program} on this machine; `cargo xtask test` has it");
             return None;
         }
-        output => output.expect("it starts"),
+        output => output.expect("the program starts"),
     };
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program}: {said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program}: {stderr}");
     Some(String::from_utf8(output.stdout).expect("text"))
 }
 
 #[test]
-fn a_capture_file_says_what_the_lines_say() {
+fn capture_file_matches_the_printed_lines() {
     let lab = Lab::up("vxlan-always", &["--no-offloads", "--underlay-mtu", "1460"]);
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("big.pcapng");
@@ -132,8 +132,8 @@ fn a_capture_file_says_what_the_lines_say() {
     for (snap, cut) in [(100, true), (2_000, false)] {
         let number = snap.to_string();
         let arguments = ["--rate", "0", "--pcapng", file, "--snap", &number, "--force"];
-        let (lines, said) = trace(&lab, "node-a", &arguments, &udp);
-        assert!(with(&lines, "would-fragment", "egress", "vxlan.calico") == 20, "{said}");
+        let (lines, stderr) = trace(&lab, "node-a", &arguments, &udp);
+        assert!(with(&lines, "would-fragment", "egress", "vxlan.calico") == 20, "{stderr}");
         let own =
             Command::new(env!("CARGO_BIN_EXE_observer")).args(["pcap", "--format", "json", file]).output();
         let own: Value = serde_json::from_slice(&own.expect("observer pcap").stdout).expect("JSON");
@@ -181,7 +181,7 @@ fn a_capture_file_says_what_the_lines_say() {
     }
 }
 
-/// What `observer trace` says where it refuses at once.
+/// Runs an `observer trace` that must fail, and returns its standard error.
 fn refused(lab: &Lab, arguments: &[&str]) -> String {
     let mut command = vec![env!("CARGO_BIN_EXE_observer"), "trace"];
     command.extend(arguments);
@@ -191,20 +191,20 @@ fn refused(lab: &Lab, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn a_capture_file_that_cannot_be_written_is_refused_before_anything_is_attached() {
+fn unwritable_capture_file_is_refused_before_attaching() {
     let lab = Lab::up("vxlan-always", &[]);
     let folder = tempfile::tempdir().expect("a folder");
     let there = folder.path().join("there.pcapng");
     std::fs::write(&there, "mine").expect("a file");
-    let said = refused(&lab, &["--pcapng", there.to_str().expect("text")]);
-    assert!(said.contains("exists; name another file, or overwrite it with --force"), "{said}");
+    let stderr = refused(&lab, &["--pcapng", there.to_str().expect("text")]);
+    assert!(stderr.contains("exists; name another file, or overwrite it with --force"), "{stderr}");
     assert_eq!(std::fs::read_to_string(&there).expect("the file"), "mine");
-    let said = refused(&lab, &["--pcapng", "/nowhere/at/all.pcapng"]);
-    assert!(said.contains("cannot create /nowhere/at/all.pcapng"), "{said}");
-    let said = refused(&lab, &["--pcapng", "/dev/full", "--force"]);
-    assert!(said.contains("cannot write to /dev/full"), "{said}");
-    assert!(!said.contains("Watching"), "{said}");
+    let stderr = refused(&lab, &["--pcapng", "/nowhere/at/all.pcapng"]);
+    assert!(stderr.contains("cannot create /nowhere/at/all.pcapng"), "{stderr}");
+    let stderr = refused(&lab, &["--pcapng", "/dev/full", "--force"]);
+    assert!(stderr.contains("cannot write to /dev/full"), "{stderr}");
+    assert!(!stderr.contains("Watching"), "{stderr}");
     let new = folder.path().join("new.pcapng");
-    let said = refused(&lab, &["nonexistent0", "--pcapng", new.to_str().expect("text")]);
-    assert!(said.contains("nonexistent0") && !new.exists(), "{said}");
+    let stderr = refused(&lab, &["nonexistent0", "--pcapng", new.to_str().expect("text")]);
+    assert!(stderr.contains("nonexistent0") && !new.exists(), "{stderr}");
 }

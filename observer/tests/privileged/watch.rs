@@ -1,4 +1,4 @@
-//! An Observer at work in a node of the lab, in a thread of its own.
+//! An Observer that runs in a node of the lab, in its own thread.
 
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -13,14 +13,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::lab::{Traffic, enter};
 
-enum Ask {
+enum Request {
     Snapshot(oneshot::Sender<Snapshot>),
     Cost(Option<Measure>, oneshot::Sender<()>),
 }
 
 /// A live source in a node.
 pub struct Watch {
-    ask: Option<mpsc::UnboundedSender<Ask>>,
+    requests: Option<mpsc::UnboundedSender<Request>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -28,9 +28,9 @@ impl Watch {
     /// Attaches in the network namespace `netns`.
     ///
     /// # Errors
-    /// The source's own.
+    /// The source cannot be started.
     pub fn start(netns: &str, options: Options) -> Result<Self, LiveError> {
-        let (ask, mut asked) = mpsc::unbounded_channel::<Ask>();
+        let (requests, mut received) = mpsc::unbounded_channel::<Request>();
         let (started, attached) = std::sync::mpsc::channel();
         let netns = netns.to_owned();
         let thread = std::thread::spawn(move || {
@@ -40,20 +40,22 @@ impl Watch {
             tokio::task::LocalSet::new().block_on(&runtime, async {
                 let mut live = match Live::start(options).await {
                     Ok(live) => live,
-                    Err(error) => return started.send(Err(error)).expect("somebody listens"),
+                    Err(error) => return started.send(Err(error)).expect("the test is waiting"),
                 };
-                started.send(Ok(())).expect("somebody listens");
-                // Never cancelled in the middle: the source takes care in peace, then answers.
+                started.send(Ok(())).expect("the test is waiting");
+                // The source is never cancelled while it works; requests are answered in between.
                 loop {
-                    match asked.try_recv() {
-                        Ok(Ask::Snapshot(answer)) => drop(answer.send(live.read().expect("read the maps"))),
-                        Ok(Ask::Cost(cost, done)) => {
-                            live.measure_cost(cost).await.expect("begin or end the cost");
+                    match received.try_recv() {
+                        Ok(Request::Snapshot(answer)) => {
+                            drop(answer.send(live.read().expect("read the maps")))
+                        }
+                        Ok(Request::Cost(cost, done)) => {
+                            live.measure_cost(cost).await.expect("start or stop measuring the cost");
                             let _ = done.send(());
                         }
                         Err(TryRecvError::Empty) => {
                             let soon = Instant::now() + Duration::from_millis(10);
-                            live.run_until(soon).await.expect("take care");
+                            live.run_until(soon).await.expect("run the source");
                         }
                         Err(TryRecvError::Disconnected) => break,
                     }
@@ -61,37 +63,37 @@ impl Watch {
                 live.stop().await;
             });
         });
-        attached.recv().expect("the thread lives")?;
-        Ok(Self { ask: Some(ask), thread: Some(thread) })
+        attached.recv().expect("the thread is running")?;
+        Ok(Self { requests: Some(requests), thread: Some(thread) })
     }
 
-    /// All counters now.
+    /// All current counters.
     pub fn snapshot(&self) -> Snapshot {
         let (answer, answered) = oneshot::channel();
-        self.ask(Ask::Snapshot(answer));
+        self.send(Request::Snapshot(answer));
         answered.blocking_recv().expect("an answer")
     }
 
-    /// What was measured of the cost up to now.
+    /// The cost measured so far.
     pub fn cost(&self) -> CostReport {
-        Report::total(&self.snapshot()).cost.expect("it was asked for")
+        Report::total(&self.snapshot()).cost.expect("the cost is measured")
     }
 
-    /// Begins or ends the measurement of the cost.
+    /// Starts or stops measuring the cost.
     pub fn measure_cost(&self, cost: Option<Measure>) {
         let (done, is_done) = oneshot::channel();
-        self.ask(Ask::Cost(cost, done));
+        self.send(Request::Cost(cost, done));
         is_done.blocking_recv().expect("an answer");
     }
 
-    fn ask(&self, ask: Ask) {
-        assert!(self.ask.as_ref().expect("it runs").send(ask).is_ok(), "the thread lives");
+    fn send(&self, request: Request) {
+        assert!(self.requests.as_ref().expect("it runs").send(request).is_ok(), "the thread has ended");
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        drop(self.ask.take());
+        drop(self.requests.take());
         let ended = self.thread.take().map(JoinHandle::join);
         if !std::thread::panicking() {
             assert!(ended.is_none_or(|ended| ended.is_ok()), "the source panicked");
@@ -99,7 +101,7 @@ impl Drop for Watch {
     }
 }
 
-/// Packets and wire bytes that a snapshot has for a device, all classes together.
+/// Packets and wire bytes of a device in a snapshot, over all classes.
 pub fn counted(snapshot: &Snapshot, device: &str) -> Traffic {
     let mut sum = [(0, 0); 2];
     let device = snapshot.devices.iter().find(|d| d.name == device).expect("the device is watched");
@@ -111,7 +113,7 @@ pub fn counted(snapshot: &Snapshot, device: &str) -> Traffic {
     sum
 }
 
-/// One counter of a device and direction, all classes together: their sum, or the largest.
+/// One counter of a device and direction, merged over all classes.
 pub fn total(snapshot: &Snapshot, device: &str, direction: Direction, counter: Total) -> u64 {
     let device = snapshot.devices.iter().find(|d| d.name == device).expect("the device is watched");
     let rows = device.totals.iter().filter(|totals| totals.direction == direction);

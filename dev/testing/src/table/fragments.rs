@@ -1,4 +1,4 @@
-//! Fragments: outer and inner, both families, honest and suspicious.
+//! Fragments: outer and inner, IPv4 and IPv6, valid and suspicious.
 
 use observer_common::counters::Total;
 use observer_common::kind::Class;
@@ -13,7 +13,7 @@ pub(super) fn cases() -> Vec<Case> {
     [native4(), native6(), tunnels4(), tunnels6(), inner(), suspicious()].concat()
 }
 
-/// A fragment of `bytes`, which are its payload.
+/// A fragment with payload `bytes`.
 fn v4(source: [u8; 4], to: [u8; 4], protocol: u8, offset: u16, more: bool, bytes: &[u8]) -> Vec<u8> {
     ethernet_ip(&Ip4::new(source, to, protocol).fragment(offset, more).around(bytes))
 }
@@ -61,14 +61,14 @@ fn native6() -> Vec<Case> {
             PEER_V6,
         ))
     };
-    let behind = Ip6::new(FAR_POD6, POD6, 17).extension(0, 8).fragment(80, false).around(&payload(20));
+    let after_options = Ip6::new(FAR_POD6, POD6, 17).extension(0, 8).fragment(80, false).around(&payload(20));
     vec![
         case("native IPv6 fragment, first", part(0, 1448), 1496).fragment(Total::OuterV6First, 8),
         case("native IPv6 fragment, middle", part(1448, 2896), 1496).fragment(Total::OuterV6Middle, 48),
         case("native IPv6 fragment, last", part(2896, 3008), 160).fragment(Total::OuterV6Last, 48),
         case("native IPv6, atomic fragment", v6(FAR_POD6, POD6, 17, 0, false, &udp(1, 2, &payload(8))), 64)
             .fragment(Total::OuterV6Atomic, 0),
-        case("later IPv6 fragment behind hop-by-hop options", ethernet_ip(&behind), 76)
+        case("later IPv6 fragment after hop-by-hop options", ethernet_ip(&after_options), 76)
             .fragment(Total::OuterV6Last, 56),
         case(
             "later IPv6 fragment whose next header is an extension",
@@ -102,7 +102,7 @@ fn tunnels4() -> Vec<Case> {
         .path(path)
         .fragment(Total::OuterV4First, 0),
         Case::new(
-            "VXLAN fragment, last, by the peer's facts",
+            "VXLAN fragment, last, attributed by peer",
             node(),
             peers(1480, false, 17, &datagram[1480..]),
             Class::Vxlan,
@@ -122,7 +122,7 @@ fn tunnels4() -> Vec<Case> {
         .path(path)
         .fragment(Total::OuterV4Middle, 20),
         Case::new(
-            "later UDP fragment of a unknown peer is external",
+            "later UDP fragment from unknown peer: external",
             node(),
             v4(UNKNOWN_PEER, NODE, 17, 1480, false, &datagram[1480..]),
             Class::External,
@@ -131,7 +131,7 @@ fn tunnels4() -> Vec<Case> {
         )
         .fragment(Total::OuterV4Last, 20),
         Case::new(
-            "later UDP fragment of a peer without UDP tunnel",
+            "later UDP fragment from peer without UDP tunnel: external",
             Node::underlay(Class::Ipip),
             peers(1480, false, 17, &datagram[1480..]),
             Class::External,
@@ -186,7 +186,7 @@ fn tunnels4() -> Vec<Case> {
         .path(from(Class::Gre, 0, PEER_V4))
         .fragment(Total::OuterV4Last, 20),
         Case::new(
-            "WireGuard fragment, first: the tag stands in the last",
+            "WireGuard fragment, first, without the tag",
             Node::underlay(Class::Wireguard),
             peers(0, true, 17, &datagram_wg[..1480]),
             Class::Wireguard,
@@ -269,7 +269,7 @@ fn inner() -> Vec<Case> {
     let ipip = from(Class::Ipip, 0, PEER_V4);
     vec![
         Case::new(
-            "inner first fragment in VXLAN, nested by its port",
+            "inner first fragment in VXLAN, to a tunnel port: nested",
             node(),
             in_vxlan(&part4(0, true, &datagram[..80])),
             Class::Vxlan,
@@ -340,7 +340,7 @@ fn inner() -> Vec<Case> {
         .path(path)
         .fragment(Total::InnerV6Atomic, 0),
         Case::new(
-            "outer first of a packet whose inner is a last fragment",
+            "outer first fragment, inner last fragment",
             node(),
             v4(PEER, NODE, 4, 0, true, &part4(160, false, &payload(200))[..160]),
             Class::Ipip,
@@ -382,13 +382,20 @@ fn suspicious() -> Vec<Case> {
             Malformed::FragmentLength,
         ),
         case("last fragment of 81 bytes", pod(17, 80, false, 81), 101, last, 20, none),
-        case("last byte that IPv4 allows", pod(17, 65_504, false, 11), 31, last, 20, none),
-        case("one byte beyond", pod(17, 65_504, false, 12), 32, last, 20, Malformed::FragmentBeyond),
+        case("fragment ends at 65,535 bytes", pod(17, 65_504, false, 11), 31, last, 20, none),
+        case(
+            "fragment ends at 65,536 bytes",
+            pod(17, 65_504, false, 12),
+            32,
+            last,
+            20,
+            Malformed::FragmentBeyond,
+        ),
         case("ping of death", pod(1, 65_528, false, 100), 120, last, 20, Malformed::FragmentBeyond),
         case("tiny TCP fragment", padded(pod(6, 0, true, 8), 60, 0), 28, first, 0, Malformed::FragmentTiny),
-        case("smallest good TCP fragment", pod(6, 0, true, 16), 36, first, 0, none),
+        case("smallest valid TCP fragment", pod(6, 0, true, 16), 36, first, 0, none),
         case(
-            "tiny fragment of UDP is none",
+            "small UDP fragment is not tiny",
             v4(FAR_POD, POD, 17, 0, true, &udp(1, 2, &[])),
             28,
             first,
@@ -404,8 +411,15 @@ fn suspicious() -> Vec<Case> {
             48,
             Malformed::FragmentLength,
         ),
-        case("IPv6 last byte that is allowed", pod6(17, 65_528, false, 7), 55, last6, 48, none),
-        case("IPv6 one byte beyond", pod6(17, 65_528, false, 8), 56, last6, 48, Malformed::FragmentBeyond),
+        case("IPv6 fragment ends at 65,535 bytes", pod6(17, 65_528, false, 7), 55, last6, 48, none),
+        case(
+            "IPv6 fragment ends at 65,536 bytes",
+            pod6(17, 65_528, false, 8),
+            56,
+            last6,
+            48,
+            Malformed::FragmentBeyond,
+        ),
         case("IPv6 tiny TCP fragment", pod6(6, 0, true, 8), 56, first6, 8, Malformed::FragmentTiny),
         case(
             "IPv6 TCP fragment at offset 8",

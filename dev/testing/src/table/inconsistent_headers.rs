@@ -1,4 +1,4 @@
-//! Lengths that lie, headers in the padding, versions that contradict each other.
+//! Wrong lengths, headers in the padding, contradicting versions.
 
 use observer_common::kind::Class;
 use observer_common::packet::Malformed;
@@ -8,7 +8,7 @@ use crate::case::Case;
 use crate::node::{FAR_POD, FAR_POD6, NODE, NODE6, Node, PEER, PEER6, POD, POD6, VNI};
 use crate::packets::{
     ETH_BRIDGING, ETH_IPV4, ETH_IPV6, Ip4, Ip6, ethernet, ethernet_ip, gre, padded, payload, tcp, udp,
-    udp_lying, vxlan, vxlan_header,
+    udp_with_length, vxlan, vxlan_header,
 };
 
 pub(super) fn cases() -> Vec<Case> {
@@ -28,7 +28,7 @@ fn outer() -> Vec<Case> {
     vec![
         bad("total length beyond the frame", &far().total_length(101), Malformed::IpLengthBeyondFrame),
         bad("total length 65,535", &far().total_length(65_535), Malformed::IpLengthBeyondFrame),
-        bad("total length below the header's", &far().total_length(19), Malformed::IpTotalLength),
+        bad("total length below the header length", &far().total_length(19), Malformed::IpTotalLength),
         bad("total length 0 without segments", &far().total_length(0), Malformed::IpTotalLength),
         bad("header length 4 words", &far().version_ihl(0x44), Malformed::IpHeaderLength),
         bad("header length 0", &far().version_ihl(0x40), Malformed::IpHeaderLength),
@@ -78,11 +78,15 @@ fn outer6() -> Vec<Case> {
             truncated,
         ),
         bad(
-            "routing header cut off by the payload length",
+            "payload length ends inside the routing header",
             &far().extension(43, 8).payload_length(7),
             truncated,
         ),
-        bad("payload length 0, yet a header announced", &far().extension(43, 8).payload_length(0), truncated),
+        bad(
+            "payload length 0, but extension header announced",
+            &far().extension(43, 8).payload_length(0),
+            truncated,
+        ),
         Case::new(
             "payload length 0",
             native(),
@@ -121,12 +125,16 @@ fn inner() -> Vec<Case> {
             .flagged(reason)
     };
     let vxlan_path = from(Class::Vxlan, VNI, PEER_V4);
-    let lying = udp_lying(49_152, 4789, 8, &vxlan_header(8, 0, VNI, &ethernet_ip(&pods4(60))));
-    let too_long = udp_lying(49_152, 4789, 65_535, &vxlan_header(8, 0, VNI, &ethernet_ip(&pods4(60))));
+    let too_short = udp_with_length(49_152, 4789, 8, &vxlan_header(8, 0, VNI, &ethernet_ip(&pods4(60))));
+    let too_long = udp_with_length(49_152, 4789, 65_535, &vxlan_header(8, 0, VNI, &ethernet_ip(&pods4(60))));
     let in_vxlan = vxlan(VNI, &ethernet_ip(&far().total_length(200).around(&segment)));
     vec![
         bad("inner longer than the outer", &far().total_length(101), Malformed::InnerLength),
-        bad("inner total length below the header's", &far().total_length(19), Malformed::InnerHeaderLength),
+        bad(
+            "inner total length below the header length",
+            &far().total_length(19),
+            Malformed::InnerHeaderLength,
+        ),
         bad("inner total length 0", &far().total_length(0), Malformed::InnerHeaderLength),
         bad("inner header length 4 words", &far().version_ihl(0x44), Malformed::InnerHeaderLength),
         bad("inner version 6 in IPIP", &far().version_ihl(0x65), Malformed::InnerVersion),
@@ -139,16 +147,23 @@ fn inner() -> Vec<Case> {
             90,
         )
         .path(path),
-        Case::new("IPIP, inner header cut off", node(), from_peer4(4, &pods4(0)[..19]), Class::Ipip, 39, 19)
-            .path(path)
-            .flagged(Malformed::InnerTruncated),
+        Case::new(
+            "IPIP, inner header truncated",
+            node(),
+            from_peer4(4, &pods4(0)[..19]),
+            Class::Ipip,
+            39,
+            19,
+        )
+        .path(path)
+        .flagged(Malformed::InnerTruncated),
         Case::new("IPIP, nothing inside", node(), from_peer4(4, &[]), Class::Ipip, 20, 0)
             .path(path)
             .flagged(Malformed::InnerTruncated),
         Case::new(
             "UDP length 8 before VXLAN",
             Node::underlay(Class::Vxlan),
-            from_peer4(17, &lying),
+            from_peer4(17, &too_short),
             Class::Vxlan,
             150,
             100,
@@ -174,7 +189,7 @@ fn inner() -> Vec<Case> {
         .path(vxlan_path)
         .flagged(Malformed::InnerLength),
         Case::new(
-            "VXLAN, inner Ethernet cut off",
+            "VXLAN, inner Ethernet truncated",
             Node::underlay(Class::Vxlan),
             from_peer4(17, &vxlan(VNI, &payload(13))),
             Class::Vxlan,
@@ -217,12 +232,12 @@ fn inner6() -> Vec<Case> {
         ),
         bad("inner later fragment stops the chain", &fragment_then_many, Malformed::None)
             .fragment(observer_common::counters::Total::InnerV6Middle, 48)
-            // 40 + 60 bytes of payload behind the first Fragment header, 8 of them the second one.
+            // 124 bytes of payload after the first Fragment header, not a multiple of 8.
             .expect(|e| e.malformed = Malformed::FragmentLength),
     ]
 }
 
-/// Behind the IP packet stands padding that looks like what might follow.
+/// Padding after the IP packet that looks like the next header.
 fn in_padding() -> Vec<Case> {
     let frame =
         |packet: &[u8], padding: &[u8]| padded([ethernet_ip(packet), padding.to_vec()].concat(), 60, 0);

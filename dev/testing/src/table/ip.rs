@@ -41,10 +41,10 @@ pub(super) fn cases() -> Vec<Case> {
         native6("IPv6, HIP", &far6().extension(139, 40).around(&tcp(0, &[]))),
         native6("IPv6, shim6", &far6().extension(140, 16).around(&tcp(0, &[]))),
         native6("IPv6, no next header", &Ip6::new(FAR_POD6, POD6, 59).around(&[])),
-        native6("IPv6, no next header, but payload", &Ip6::new(FAR_POD6, POD6, 59).around(&payload(40))),
+        native6("IPv6, no next header, with payload", &Ip6::new(FAR_POD6, POD6, 59).around(&payload(40))),
         native6("IPv6, ESP", &Ip6::new(FAR_POD6, POD6, 50).around(&payload(60))),
         native6(
-            "IPv6, seven extension headers, atomic fragment among them",
+            "IPv6, seven extension headers including an atomic fragment",
             &far6()
                 .extension(0, 8)
                 .extension(60, 16)
@@ -71,22 +71,22 @@ pub(super) fn cases() -> Vec<Case> {
         ethernet_ip(&after_fragment.around(&tcp(0, &[]))),
         Malformed::ExtensionChain,
     ));
-    cases.extend(behind_extensions());
+    cases.extend(after_extensions());
     cases
 }
 
-/// What extension headers stand before is found all the same.
-fn behind_extensions() -> Vec<Case> {
+/// Tunnels and ports after extension headers.
+fn after_extensions() -> Vec<Case> {
     let node = || Node::underlay(Class::Vxlan);
     let tunnel = Ip6::new(PEER6, NODE6, 4).extension(60, 8).around(&pods4(50));
     let vxlan = crate::packets::vxlan(crate::node::VNI, &ethernet_ip(&pods4(50)));
     let over_options = Ip6::new(PEER6, NODE6, 17).extension(0, 16).around(&vxlan);
     let external = Ip6::new(UNKNOWN_PEER6, NODE6, 17).extension(0, 16).around(&udp(53, 53, &payload(9)));
     vec![
-        Case::new("4in6 behind destination options", node(), ethernet_ip(&tunnel), Class::Ip4In6, 138, 90)
+        Case::new("4in6 after destination options", node(), ethernet_ip(&tunnel), Class::Ip4In6, 138, 90)
             .path(from(Class::Ip4In6, 0, PEER_V6)),
         Case::new(
-            "VXLAN behind hop-by-hop options",
+            "VXLAN after hop-by-hop options",
             node(),
             ethernet_ip(&over_options),
             Class::Vxlan,
@@ -94,6 +94,6 @@ fn behind_extensions() -> Vec<Case> {
             90,
         )
         .path(from(Class::Vxlan, crate::node::VNI, PEER_V6)),
-        Case::new("external UDP behind options", node(), ethernet_ip(&external), Class::External, 73, 73),
+        Case::new("external UDP after options", node(), ethernet_ip(&external), Class::External, 73, 73),
     ]
 }

@@ -1,4 +1,4 @@
-//! The link layer: tags, padding, what is not IP, devices without link layer.
+//! The link layer: VLAN tags, padding, non-IP frames, devices without a link layer.
 
 use observer_common::abi::role;
 use observer_common::address::Address;
@@ -17,7 +17,7 @@ fn native() -> Node {
     Node::underlay(Class::None)
 }
 
-/// 20 + 20 + 100 bytes between two pods.
+/// A packet of 20 + 20 + 100 bytes between two pods.
 fn pods() -> Vec<u8> {
     Ip4::new(FAR_POD, POD, 6).dont_fragment().around(&tcp(0, &payload(100)))
 }
@@ -25,7 +25,7 @@ fn pods() -> Vec<u8> {
 pub(super) fn cases() -> Vec<Case> {
     let path = from(Class::None, 0, Address::from_v4(PEER));
     let mut cases = vec![
-        Case::new("ethernet, native pod packet", native(), ethernet_ip(&pods()), Class::None, 140, 140)
+        Case::new("Ethernet, native pod packet", native(), ethernet_ip(&pods()), Class::None, 140, 140)
             .path(path),
         Case::new("802.1Q", native(), tagged(&[ETH_DOT1Q], ETH_IPV4, &pods()), Class::None, 140, 140)
             .path(path),
@@ -39,7 +39,7 @@ pub(super) fn cases() -> Vec<Case> {
         )
         .path(path),
         Case::new(
-            "QinQ of before 802.1ad",
+            "QinQ, 0x9100",
             native(),
             tagged(&[ETH_QINQ, ETH_DOT1Q], ETH_IPV4, &pods()),
             Class::None,
@@ -48,17 +48,17 @@ pub(super) fn cases() -> Vec<Case> {
         )
         .path(path),
         Case::unusable(
-            "three tags",
+            "three VLAN tags",
             native(),
             tagged(&[ETH_DOT1AD, ETH_DOT1Q, ETH_DOT1Q], ETH_IPV4, &pods()),
             Malformed::TooManyVlans,
         ),
     ];
-    let mut beside =
-        Case::new("tag beside the data", native(), ethernet_ip(&pods()), Class::None, 140, 140).path(path);
-    beside.input.frame.tag_beside = true;
-    beside.expect.wire = 14 + 4 + 140;
-    cases.push(beside);
+    let mut accelerated =
+        Case::new("accelerated VLAN tag", native(), ethernet_ip(&pods()), Class::None, 140, 140).path(path);
+    accelerated.input.frame.tag_beside = true;
+    accelerated.expect.wire = 14 + 4 + 140;
+    cases.push(accelerated);
     cases.extend(not_ip());
     cases.extend(padding());
     cases.extend(devices());
@@ -72,7 +72,7 @@ fn not_ip() -> Vec<Case> {
         Case::new("LLDP", native(), ethernet(ETH_LLDP, &payload(50)), Class::NonIp, 0, 0),
         Case::new("802.3 length field", native(), ethernet(50, &payload(50)), Class::NonIp, 0, 0),
         Case::new(
-            "ARP behind a tag",
+            "ARP after a VLAN tag",
             native(),
             tagged(&[ETH_DOT1Q], ETH_ARP, &payload(46)),
             Class::NonIp,
@@ -80,15 +80,15 @@ fn not_ip() -> Vec<Case> {
             0,
         ),
         Case::unusable(
-            "IPv6 announced, IPv4 there",
+            "IPv4 packet with the Ethertype of IPv6",
             native(),
             ethernet(ETH_IPV6, &pods()),
             Malformed::IpVersion,
         ),
         Case::unusable("empty frame", native(), Vec::new(), Malformed::TruncatedLink),
-        Case::unusable("13 bytes", native(), payload(13), Malformed::TruncatedLink),
+        Case::unusable("13-byte frame", native(), payload(13), Malformed::TruncatedLink),
         Case::unusable(
-            "ends inside the tag",
+            "ends inside the VLAN tag",
             native(),
             ethernet(ETH_DOT1Q, &[0, 100, 8]),
             Malformed::TruncatedLink,
@@ -102,7 +102,7 @@ fn padding() -> Vec<Case> {
     let path = from(Class::None, 0, Address::from_v4(PEER));
     vec![
         Case::new(
-            "minimum frame: 40 bytes and padding",
+            "40-byte packet padded to the minimum frame",
             native(),
             padded(ethernet_ip(&short), 60, 0),
             Class::None,
@@ -123,14 +123,14 @@ fn devices() -> Vec<Case> {
         Case::unusable("no link layer, no bytes", Node::tunl0(), Vec::new(), Malformed::TruncatedIp),
         Case::unusable("no link layer, version 5", Node::tunl0(), vec![0x55; 40], Malformed::IpVersion),
         Case::unusable("no link layer, version 0", Node::tunl0(), vec![0x05; 40], Malformed::IpVersion),
-        Case::new("native, leaves", native(), ethernet_ip(&to_far), Class::None, 140, 140).egress().path(to(
+        Case::new("native, egress", native(), ethernet_ip(&to_far), Class::None, 140, 140).egress().path(to(
             Class::None,
             0,
             Address::from_v4(PEER),
         )),
         Case::new("external", native(), ethernet_ip(&external), Class::External, 140, 140),
         Case::new(
-            "a workload device knows no external traffic",
+            "no external traffic on a pod interface",
             Node::other(role::WORKLOAD),
             ethernet_ip(&external),
             Class::None,

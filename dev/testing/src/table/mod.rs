@@ -1,10 +1,10 @@
-//! The packet table, by subject.
+//! The packet table, by topic.
 
 mod fragments;
 mod inconsistent_headers;
 mod ip;
 mod link;
-mod signals;
+mod ptb;
 mod sizes;
 mod tunnels;
 
@@ -16,8 +16,8 @@ use crate::case::{Case, Input};
 use crate::node::{FAR_POD, FAR_POD6, NODE, NODE6, PEER, PEER6, POD, POD6, UNDERLAY_SLOT};
 use crate::packets::{Ip4, Ip6, ethernet_ip, payload, tcp};
 
-/// Beyond so many bytes no header starts.
-const MOST_CUTS: usize = 220;
+/// No header starts after this many bytes.
+const CUT_BYTES: usize = 220;
 
 /// Every case.
 #[must_use]
@@ -28,18 +28,18 @@ pub fn all() -> Vec<Case> {
         tunnels::cases(),
         fragments::cases(),
         sizes::cases(),
-        signals::cases(),
+        ptb::cases(),
         inconsistent_headers::cases(),
     ]
     .concat()
 }
 
-/// A case, cut off at every byte of its headers, twice: as a capture's snap length does it, where the
-/// frame was longer, and as a frame that really ends there.
+/// A case truncated at every byte of its headers, in two ways: by a snap length, with the original frame length,
+/// and as a frame that ends there.
 #[must_use]
 pub fn cut(case: &Case) -> Vec<(String, Input)> {
     let mut inputs = Vec::new();
-    for length in 0..case.input.bytes.len().min(MOST_CUTS) {
+    for length in 0..case.input.bytes.len().min(CUT_BYTES) {
         let mut cut = case.input.clone();
         cut.bytes.truncate(length);
         inputs.push((format!("{}, captured to byte {length}", case.name), cut.clone()));
@@ -49,14 +49,14 @@ pub fn cut(case: &Case) -> Vec<(String, Input)> {
     inputs
 }
 
-/// Every case cut off at every byte of its headers. There is no expectation but what holds for every
-/// packet, and that all hooks agree.
+/// Every case truncated at every byte of its headers. The only expectations are those for any packet, and that
+/// all hooks agree.
 #[must_use]
 pub fn truncated() -> Vec<(String, Input)> {
     all().iter().flat_map(cut).collect()
 }
 
-/// The path of an underlay's packets that enter from `peer`; that of native ones is the far pod block's.
+/// The path of ingress packets from `peer` on the underlay. For native packets it is that of the remote pod block.
 fn from(class: Class, vni: u32, peer: Address) -> PathKey {
     let (peer, vni) = match class {
         Class::None => {
@@ -69,17 +69,17 @@ fn from(class: Class, vni: u32, peer: Address) -> PathKey {
     PathKey { peer, vni, slot: UNDERLAY_SLOT, direction: Direction::Ingress as u8, class: class as u8 }
 }
 
-/// The path of an underlay's packets that leave to `peer`.
+/// The path of egress packets to `peer` on the underlay.
 fn to(class: Class, vni: u32, peer: Address) -> PathKey {
     PathKey { direction: Direction::Egress as u8, ..from(class, vni, peer) }
 }
 
-/// A /26 of IPv4, a /122 of IPv6.
+/// An IPv4 /26 or an IPv6 /122.
 const BLOCK_BITS: u8 = 122;
 const PEER_V4: Address = Address::from_v4(PEER);
 const PEER_V6: Address = Address::from_v6(PEER6);
 
-/// A TCP packet between pods, to the node: 40 + `length` bytes.
+/// A TCP packet from the remote pod to the local one: 40 + `length` bytes.
 fn pods4(length: usize) -> Vec<u8> {
     Ip4::new(FAR_POD, POD, 6).dont_fragment().around(&tcp(0, &payload(length)))
 }
@@ -89,7 +89,7 @@ fn pods6(length: usize) -> Vec<u8> {
     Ip6::new(FAR_POD6, POD6, 6).around(&tcp(0, &payload(length)))
 }
 
-/// A frame from the peer node to the node: 34 bytes before `inside`.
+/// A frame from the peer node: 34 bytes before `inside`.
 fn from_peer4(protocol: u8, inside: &[u8]) -> Vec<u8> {
     ethernet_ip(&Ip4::new(PEER, NODE, protocol).around(inside))
 }

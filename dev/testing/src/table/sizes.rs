@@ -1,4 +1,4 @@
-//! Super-packets, MTUs, and what a tunnel could not carry.
+//! Super-packets, MTUs, and packets too big for a tunnel.
 
 use observer_common::counters::Total;
 use observer_common::kind::Class;
@@ -13,8 +13,8 @@ pub(super) fn cases() -> Vec<Case> {
     [super_packets(), tunnel_super_packets(), big_tcp(), oversized(), into_ipip(), into_vxlan()].concat()
 }
 
-/// `segments` packets with `headers` bytes before the payload, `inner` of them the innermost packet's;
-/// 14 bytes of Ethernet.
+/// Expects `segments` packets with 14 bytes of Ethernet and `headers` bytes before the payload, `inner` of them in
+/// the innermost packet.
 fn segmented(case: Case, segments: u32, headers: u32, inner: u32, size: u32, data: u32) -> Case {
     case.expect(|e| {
         let n = u64::from(segments);
@@ -38,17 +38,17 @@ fn super_packets() -> Vec<Case> {
     };
     let options = Ip4::new(FAR_POD, POD, 6).around(&tcp(12, &payload(3000)));
     let datagram = Ip4::new(FAR_POD, POD, 17).around(&udp(1, 2, &payload(3000)));
-    let mut beside = tcp_case("TCP super-packet, tag beside", 3000, 3);
-    beside.input.frame.tag_beside = true;
-    beside.expect.wire += 3 * 4;
+    let mut tagged = tcp_case("TCP super-packet, accelerated VLAN tag", 3000, 3);
+    tagged.input.frame.tag_beside = true;
+    tagged.expect.wire += 3 * 4;
     vec![
         tcp_case("TCP super-packet", 3000, 3),
         tcp_case("TCP super-packet, gso_segs 0", 3000, 0),
         tcp_case("TCP super-packet, last segment short", 2500, 3),
         tcp_case("TCP super-packet, last segment short, gso_segs 0", 2001, 0),
-        tcp_case("gso_size without a second segment", 900, 1),
-        tcp_case("gso_size without a second segment, gso_segs 0", 1000, 0),
-        beside,
+        tcp_case("gso_size, single segment", 900, 1),
+        tcp_case("gso_size, single segment, gso_segs 0", 1000, 0),
+        tagged,
         segmented(
             Case::new("TCP super-packet with options", native(), ethernet_ip(&options), Class::None, 0, 0)
                 .path(path)
@@ -109,7 +109,7 @@ fn tunnel_super_packets() -> Vec<Case> {
     vec![
         case("TCP super-packet in VXLAN", from_peer4(17, &in_vxlan(3000)), vxlan_path, 90, 40, 3000, 3),
         case(
-            "TCP super-packet in VXLAN, last short",
+            "TCP super-packet in VXLAN, last segment short",
             from_peer4(17, &in_vxlan(2100)),
             vxlan_path,
             90,
@@ -175,13 +175,13 @@ fn tunnel_super_packets() -> Vec<Case> {
     ]
 }
 
-/// Lengths of 0 that stand for more than 65,535; the size does not matter to the parser, and small
-/// ones fit into a test run.
+/// Length fields of 0, which stand for more than 65,535 bytes. The parser does not depend on the size, and small
+/// packets fit into a test run.
 fn big_tcp() -> Vec<Case> {
     let native = || Node::underlay(Class::None);
     let four = |length: usize| Ip4::new(FAR_POD, POD, 6).total_length(0).around(&tcp(0, &payload(length)));
     let six = Ip6::new(FAR_POD6, POD6, 6).payload_length(0).around(&tcp(0, &payload(3000)));
-    // RFC 2675: the jumbo payload option, in a hop-by-hop header that segmentation takes away again.
+    // RFC 2675: jumbo payload option, in a hop-by-hop header that segmentation removes.
     let jumbo = Ip6::new(FAR_POD6, POD6, 6)
         .raw_extension(0, &[0, 0, 0xc2, 4, 0, 0, 0x0b, 0xd4])
         .payload_length(0)
@@ -205,17 +205,11 @@ fn big_tcp() -> Vec<Case> {
     )
     .path(from(Class::Vxlan, VNI, PEER_V4))
     .gso(3, 1000);
-    // A capture has no gso_size, only the promise that a length of 0 is to be believed.
-    let mut captured = Case::new(
-        "BIG TCP as a capture has it",
-        native(),
-        ethernet_ip(&four(70_000)),
-        Class::None,
-        70_040,
-        70_040,
-    )
-    .path(path4)
-    .expect(|e| e.oversized = 1);
+    // A capture has no gso_size, only the flag that a length of 0 is valid.
+    let mut captured =
+        Case::new("BIG TCP in a capture", native(), ethernet_ip(&four(70_000)), Class::None, 70_040, 70_040)
+            .path(path4)
+            .expect(|e| e.oversized = 1);
     captured.input.frame.zero_length_is_big = true;
     vec![
         big("BIG TCP, IPv4", &four(3000), path4, 40, 3000),
@@ -242,7 +236,7 @@ fn oversized() -> Vec<Case> {
             .gso(data.div_ceil(size), size);
         segmented(case, data.div_ceil(size), 40, 40, size, data).expect(|e| e.oversized = oversized)
     };
-    let mut unknown = at("MTU not known", 1600, 0);
+    let mut unknown = at("MTU unknown", 1600, 0);
     unknown.input.node.device.mtu = 0;
     vec![
         at("exactly the MTU", 1500, 0),
@@ -250,11 +244,11 @@ fn oversized() -> Vec<Case> {
         unknown,
         gso("segments of exactly the MTU", 1460, 2920, 0),
         gso("segments of MTU + 1", 1461, 2922, 2),
-        gso("segments of MTU + 1, the last smaller", 1461, 2921, 1),
+        gso("segments of MTU + 1, last segment fits", 1461, 2921, 1),
     ]
 }
 
-/// The packet leaves through a tunnel device: 20 or 50 bytes come on top of it.
+/// A packet sent into a tunnel device, which adds 20 or 50 bytes.
 fn leaving(name: &str, node: Node, frame: Vec<u8>, length: u32, count: [u64; 3]) -> Case {
     let [oversized, fragment, drop] = count;
     Case::new(name, node, frame, Class::None, length, length.into()).egress().expect(|e| {
@@ -282,15 +276,21 @@ fn into_ipip() -> Vec<Case> {
         })
     };
     vec![
-        leaving("into IPIP, just fits", tunl0(), packet(true, 1480), 1480, [0, 0, 0]),
-        would(leaving("into IPIP, one too much, DF", tunl0(), packet(true, 1481), 1481, [1, 0, 1])),
-        would(leaving("into IPIP, one too much", tunl0(), packet(false, 1481), 1481, [1, 1, 0])),
-        would(leaving("into IPIP, its MTU is wrong", tunl0().mtu(1500), packet(true, 1500), 1500, [0, 0, 1])),
-        leaving("into IPIP, to nobody's pod", tunl0(), elsewhere, 1481, [1, 1, 0]),
+        leaving("into IPIP, exactly fits", tunl0(), packet(true, 1480), 1480, [0, 0, 0]),
+        would(leaving("into IPIP, one byte too big, DF", tunl0(), packet(true, 1481), 1481, [1, 0, 1])),
+        would(leaving("into IPIP, one byte too big", tunl0(), packet(false, 1481), 1481, [1, 1, 0])),
+        would(leaving(
+            "into IPIP, device MTU too high",
+            tunl0().mtu(1500),
+            packet(true, 1500),
+            1500,
+            [0, 0, 1],
+        )),
+        leaving("into IPIP, destination is not a pod", tunl0(), elsewhere, 1481, [1, 1, 0]),
         gso("into IPIP, segments fit", 1440, 2880, 0, 0),
-        gso("into IPIP, segments one too much", 1441, 2882, 2, 2),
+        gso("into IPIP, segments one byte too big", 1441, 2882, 2, 2),
         Case::new(
-            "out of IPIP nothing would",
+            "out of IPIP: never too big",
             Node::tunl0().mtu(1500),
             packet(true, 1500),
             Class::None,
@@ -313,15 +313,18 @@ fn into_vxlan() -> Vec<Case> {
     let fragment =
         ethernet_ip(&Ip4::new(POD, FAR_POD, 17).fragment(0, true).around(&udp(1, 2, &payload(1432))));
     vec![
-        leaving("into VXLAN, just fits", device(), packet(true, 1450), 1450, [0, 0, 0]),
+        leaving("into VXLAN, exactly fits", device(), packet(true, 1450), 1450, [0, 0, 0]),
         would(
-            leaving("into VXLAN, one too much, DF", device(), packet(true, 1451), 1451, [1, 0, 1]),
+            leaving("into VXLAN, one byte too big, DF", device(), packet(true, 1451), 1451, [1, 0, 1]),
             PEER_V4,
         ),
-        would(leaving("into VXLAN, one too much", device(), packet(false, 1451), 1451, [1, 1, 0]), PEER_V4),
-        leaving("into VXLAN, IPv6 just fits", device(), six(1450), 1450, [0, 0, 0]),
-        would(leaving("into VXLAN, IPv6 one too much", device(), six(1451), 1451, [1, 0, 1]), PEER_V6),
-        would(leaving("into VXLAN, a fragment", device(), fragment, 1460, [1, 1, 0]), PEER_V4)
+        would(
+            leaving("into VXLAN, one byte too big", device(), packet(false, 1451), 1451, [1, 1, 0]),
+            PEER_V4,
+        ),
+        leaving("into VXLAN, IPv6 exactly fits", device(), six(1450), 1450, [0, 0, 0]),
+        would(leaving("into VXLAN, IPv6 one byte too big", device(), six(1451), 1451, [1, 0, 1]), PEER_V6),
+        would(leaving("into VXLAN, fragment", device(), fragment, 1460, [1, 1, 0]), PEER_V4)
             .fragment(Total::OuterV4First, 0),
     ]
 }

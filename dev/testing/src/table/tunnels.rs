@@ -1,4 +1,4 @@
-//! Every encapsulation, and who may send it.
+//! Every encapsulation, from known and unknown peers.
 
 use observer_common::address::Address;
 use observer_common::counters::Total;
@@ -32,20 +32,20 @@ fn ip_in_ip() -> Vec<Case> {
     let node = || Node::underlay(Class::Ipip);
     let options4 = Ip4::new(PEER, NODE, 4).options(12).around(&pods4(60));
     let inner_options = Ip4::new(FAR_POD, POD, 6).options(8).around(&tcp(0, &payload(60)));
-    let leaves = ethernet_ip(&Ip4::new(NODE, PEER, 4).around(&pods4(60)));
+    let sent = ethernet_ip(&Ip4::new(NODE, PEER, 4).around(&pods4(60)));
     vec![
         Case::new("IPIP", node(), from_peer4(4, &pods4(60)), Class::Ipip, 120, 100).path(from(
             Class::Ipip,
             0,
             PEER_V4,
         )),
-        Case::new("IPIP leaves", node(), leaves, Class::Ipip, 120, 100).egress().path(to(
+        Case::new("IPIP, egress", node(), sent, Class::Ipip, 120, 100).egress().path(to(
             Class::Ipip,
             0,
             PEER_V4,
         )),
         Case::new(
-            "IPIP behind a tag",
+            "IPIP after a VLAN tag",
             node(),
             tagged(&[ETH_DOT1Q], ETH_IPV4, &from_peer4(4, &pods4(60))[14..]),
             Class::Ipip,
@@ -160,18 +160,11 @@ fn vxlan_cases() -> Vec<Case> {
             .path(path);
     second.input.node.config.vxlan_ports[1] = 8472_u16.to_be();
     cases.push(second);
-    cases.push(Case::new(
-        "4789 as source port only is not VXLAN",
-        node(),
-        on_port(8472),
-        Class::External,
-        150,
-        150,
-    ));
+    cases.push(Case::new("source port 4789 is not VXLAN", node(), on_port(8472), Class::External, 150, 150));
     cases
 }
 
-/// Headers that are not as RFC 7348 has them.
+/// Headers that deviate from RFC 7348.
 fn vxlan_odd() -> Vec<Case> {
     let node = || Node::underlay(Class::Vxlan);
     let path = from(Class::Vxlan, VNI, PEER_V4);
@@ -274,7 +267,7 @@ fn gre_cases() -> Vec<Case> {
         case("GRE, key", &gre(0x20, 0, ETH_IPV4, &pods4(60)), 128, 100),
         case("GRE, sequence number", &gre(0x10, 0, ETH_IPV4, &pods4(60)), 128, 100),
         case("GRE, checksum", &gre(0x80, 0, ETH_IPV4, &pods4(60)), 128, 100),
-        case("GRE, all three", &gre(0xb0, 0, ETH_IPV4, &pods4(60)), 136, 100),
+        case("GRE, key, sequence number, checksum", &gre(0xb0, 0, ETH_IPV4, &pods4(60)), 136, 100),
         case("GRE, IPv6 inside", &gre(0, 0, ETH_IPV6, &pods6(60)), 144, 120),
         case("GRE, Ethernet inside", &gre(0x20, 0, ETH_BRIDGING, &ethernet_ip(&pods4(60))), 142, 100),
         case(
@@ -313,8 +306,8 @@ fn wireguard_cases() -> Vec<Case> {
     };
     let mut longer = payload(204);
     longer[..4].copy_from_slice(&[1, 0, 0, 0]);
-    let mut foreign = wireguard(51_820, 51_820, 4, 64);
-    foreign[8 + 1] = 1;
+    let mut reserved = wireguard(51_820, 51_820, 4, 64);
+    reserved[8 + 1] = 1;
     vec![
         case("WireGuard, data", &wireguard(51_820, 51_820, 4, 1408), 1468, 1408),
         case("WireGuard, data to an ephemeral port", &wireguard(51_820, 40_000, 4, 64), 124, 64),
@@ -332,22 +325,22 @@ fn wireguard_cases() -> Vec<Case> {
         )
         .path(from(Class::Wireguard, 0, PEER_V6)),
         case(
-            "WireGuard, data shorter than its own headers",
+            "WireGuard, data message shorter than its headers",
             &udp(51_820, 51_820, &[4, 0, 0, 0, 1, 2, 3, 4]),
             36,
             0,
         )
         .flagged(Malformed::TruncatedTunnel),
         Case::new(
-            "foreign bytes on WireGuard's port",
+            "WireGuard port, reserved bytes not 0",
             node(),
-            from_peer4(17, &foreign),
+            from_peer4(17, &reserved),
             Class::External,
             124,
             124,
         ),
         Case::new(
-            "handshake of a variant, longer than WireGuard's",
+            "WireGuard port, handshake of another length",
             node(),
             from_peer4(17, &udp(57_636, 51_820, &longer)),
             Class::External,
@@ -355,7 +348,7 @@ fn wireguard_cases() -> Vec<Case> {
             28 + 204,
         ),
         Case::new(
-            "empty datagram on WireGuard's port",
+            "WireGuard port, empty datagram",
             node(),
             from_peer4(17, &udp(51_820, 51_820, &[])),
             Class::External,
@@ -365,7 +358,7 @@ fn wireguard_cases() -> Vec<Case> {
     ]
 }
 
-/// One level of inner headers is read.
+/// Only one level of inner headers is read.
 fn nested() -> Vec<Case> {
     let nested = |e: &mut crate::case::Expect| e.flags = vec![Total::Nested];
     let ipip = Ip4::new(FAR_POD, POD, 4).around(&pods4(60));
@@ -413,39 +406,53 @@ fn unknown_peers() -> Vec<Case> {
     };
     let in_geneve = ethernet_ip(&Ip6::new(PEER6, NODE6, 17).around(&geneve(77, ETH_IPV4, 0, &pods4(60))));
     vec![
-        Case::new("IPIP from a unknown peer", node(), ipip, Class::Ipip, 120, 100).expect(|e| {
+        Case::new("IPIP from unknown peer", node(), ipip, Class::Ipip, 120, 100).expect(|e| {
             (e.flags, e.unknown_peer) = (vec![Total::UnknownPeer], Some(from(Class::Ipip, 0, unknown_peer)));
         }),
-        Case::new("IPIP to a unknown peer", node(), ipip_out, Class::Ipip, 120, 100).egress().expect(|e| {
+        Case::new("IPIP to unknown peer", node(), ipip_out, Class::Ipip, 120, 100).egress().expect(|e| {
             (e.flags, e.unknown_peer) = (vec![Total::UnknownPeer], Some(to(Class::Ipip, 0, unknown_peer)));
         }),
-        Case::new("6in6 from a unknown peer", node(), six, Class::Ip6In6, 160, 120).expect(|e| {
+        Case::new("6in6 from unknown peer", node(), six, Class::Ip6In6, 160, 120).expect(|e| {
             let key = from(Class::Ip6In6, 0, Address::from_v6(UNKNOWN_PEER6));
             (e.flags, e.unknown_peer) = (vec![Total::UnknownPeer], Some(key));
         }),
-        Case::new("VXLAN from a unknown peer", node(), in_vxlan(UNKNOWN_PEER, VNI), Class::Vxlan, 150, 100)
+        Case::new("VXLAN from unknown peer", node(), in_vxlan(UNKNOWN_PEER, VNI), Class::Vxlan, 150, 100)
             .expect(|e| {
                 (e.flags, e.unknown_peer) =
                     (vec![Total::UnknownPeer], Some(from(Class::Vxlan, VNI, unknown_peer)));
             }),
-        Case::new("unknown VNI of a peer", node(), in_vxlan(PEER, 0x123456), Class::Vxlan, 150, 100)
-            .path(from(Class::Vxlan, VNI_UNKNOWN, PEER_V4))
-            .expect(|e| {
-                e.flags = vec![Total::UnknownVni];
-                e.unknown_peer = Some(from(Class::Vxlan, 0x123456, PEER_V4));
-            }),
-        Case::new("VNI 0 of a peer", node(), in_vxlan(PEER, 0), Class::Vxlan, 150, 100)
+        Case::new(
+            "VXLAN from known peer, unknown VNI",
+            node(),
+            in_vxlan(PEER, 0x123456),
+            Class::Vxlan,
+            150,
+            100,
+        )
+        .path(from(Class::Vxlan, VNI_UNKNOWN, PEER_V4))
+        .expect(|e| {
+            e.flags = vec![Total::UnknownVni];
+            e.unknown_peer = Some(from(Class::Vxlan, 0x123456, PEER_V4));
+        }),
+        Case::new("VXLAN from known peer, VNI 0", node(), in_vxlan(PEER, 0), Class::Vxlan, 150, 100)
             .path(from(Class::Vxlan, VNI_UNKNOWN, PEER_V4))
             .expect(|e| {
                 e.flags = vec![Total::UnknownVni];
                 e.unknown_peer = Some(from(Class::Vxlan, 0, PEER_V4));
             }),
-        Case::new("unknown VNI of a unknown peer", node(), in_vxlan(UNKNOWN_PEER, 1), Class::Vxlan, 150, 100)
-            .expect(|e| {
-                e.flags = vec![Total::UnknownPeer, Total::UnknownVni];
-                e.unknown_peer = Some(from(Class::Vxlan, 1, unknown_peer));
-            }),
-        Case::new("foreign Geneve VNI over IPv6", node(), in_geneve, Class::Geneve, 156, 100)
+        Case::new(
+            "VXLAN from unknown peer, unknown VNI",
+            node(),
+            in_vxlan(UNKNOWN_PEER, 1),
+            Class::Vxlan,
+            150,
+            100,
+        )
+        .expect(|e| {
+            e.flags = vec![Total::UnknownPeer, Total::UnknownVni];
+            e.unknown_peer = Some(from(Class::Vxlan, 1, unknown_peer));
+        }),
+        Case::new("Geneve over IPv6, unknown VNI", node(), in_geneve, Class::Geneve, 156, 100)
             .path(from(Class::Geneve, VNI_UNKNOWN, PEER_V6))
             .expect(|e| {
                 e.flags = vec![Total::UnknownVni];

@@ -103,7 +103,7 @@ impl Meter {
         let mut drops = Vec::new();
         for row in map.iter() {
             let (Shared(key), counts) = row.map_err(failed("read", "DROPS"))?;
-            let Some((peer, class)) = self.places.get(key.place as usize) else { continue };
+            let Some((peer, class)) = self.places.get(key.path as usize) else { continue };
             let direction = Direction::ALL.into_iter().find(|direction| *direction as u32 == key.direction);
             drops.push(Drops {
                 peer: *peer,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use observer_common::drops::{AddressRange, DropConfig, PLACES, REASONS, Reasons, with};
+use observer_common::drops::{AddressRange, DropConfig, RANGES, REASONS, Reasons, with};
 
 use crate::kernel::btf::Btf;
 use crate::kernel::drop_reasons::{ENUM, PREFIX, by_number, short};
@@ -130,18 +130,18 @@ impl Drops {
         reasons: Option<&[(String, u32)]>,
     ) -> Result<(), KernelError> {
         let stretches = self.symbols.stretches(|name| FUNCTIONS.iter().any(|start| name.starts_with(start)));
-        if stretches.len() > PLACES {
+        if stretches.len() > RANGES {
             self.missing.push(format!(
-                "the functions that may drop lie in {} stretches of this kernel's code, of which {PLACES} are watched",
+                "the functions that may drop lie in {} stretches of this kernel's code, of which {RANGES} are watched",
                 stretches.len()
             ));
         }
-        for (to, (start, end)) in config.place.iter_mut().zip(&stretches) {
+        for (to, (start, end)) in config.ranges.iter_mut().zip(&stretches) {
             *to = AddressRange { start: *start, end: *end };
         }
-        config.places = stretches.len().min(PLACES) as u32;
+        config.range_count = stretches.len().min(RANGES) as u32;
         let Some(reasons) = reasons else {
-            if config.places == 0 {
+            if config.range_count == 0 {
                 let cause =
                     "the kernel gives no reasons before Linux 5.17, and hides where its functions are";
                 return Err(KernelError::new(

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd as _;
 
 use aya::Ebpf;
 use aya::maps::{MapData, PerCpuArray, RingBuf};
-use observer_common::event::{Flow, STEPS, Step, WHYS, Wanted, Why};
+use observer_common::event::{Flow, STEPS, Step, TraceConfig, WHYS, Why};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -44,7 +44,7 @@ impl std::fmt::Debug for Trace {
 ///
 /// # Errors
 /// A map is missing or cannot be written.
-pub fn configure(ebpf: &mut Ebpf, config: Wanted, steps: &[Step]) -> Result<(), KernelError> {
+pub fn configure(ebpf: &mut Ebpf, config: TraceConfig, steps: &[Step]) -> Result<(), KernelError> {
     let mut program = [Step::default(); STEPS];
     for (to, from) in program.iter_mut().zip(steps) {
         *to = *from;
@@ -52,7 +52,7 @@ pub fn configure(ebpf: &mut Ebpf, config: Wanted, steps: &[Step]) -> Result<(), 
     maps::write(ebpf, "FILTER", program)?;
     // Last: it starts the reports.
     let steps = u32::try_from(steps.len()).unwrap_or(0);
-    maps::write(ebpf, "TRACE_CONFIG", Wanted { steps, ..config })
+    maps::write(ebpf, "TRACE_CONFIG", TraceConfig { steps, ..config })
 }
 
 /// What happened to the packets, by reason, while no [`Trace`] reads the events.
@@ -86,7 +86,7 @@ impl Trace {
     ///
     /// # Errors
     /// A map is missing or cannot be written.
-    pub fn start(live: &mut Live, config: Wanted, steps: &[Step]) -> Result<Self, KernelError> {
+    pub fn start(live: &mut Live, config: TraceConfig, steps: &[Step]) -> Result<Self, KernelError> {
         let ebpf = &mut live.programs().ebpf;
         let mut take = |name| ebpf.take_map(name).ok_or_else(|| missing("map", name));
         let ring = RingBuf::try_from(take("TRACE")?).map_err(failed("open", "TRACE"))?;

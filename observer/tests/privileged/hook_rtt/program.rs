@@ -1,4 +1,4 @@
-//! The two programs by `BPF_PROG_TEST_RUN`: what they time, what they leave out, and that every packet goes on.
+//! The two programs with `BPF_PROG_TEST_RUN`: what they time, what they ignore, and that every packet passes.
 
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, LpmTrie, MapData};
@@ -22,8 +22,8 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ob
 const NEXT: u32 = u32::MAX;
 /// The device of test runs.
 const LOOPBACK: u32 = 1;
-/// The place of the path to the far pod.
-const PLACE: u32 = 5;
+/// Index of the path to the remote pod.
+const PATH: u32 = 5;
 const PORTS: (u16, u16) = (40_000, 80);
 
 #[derive(Clone, Copy)]
@@ -46,7 +46,7 @@ impl Programs {
         let mut trie = LpmTrie::<_, [u32; 4], u32>::try_from(map).expect("a trie");
         let mut filter = [0; PEER_WORDS];
         for address in [Address::from_v4(node::FAR_POD), Address::from_v6(node::FAR_POD6)] {
-            trie.insert(&Key::new(120, address.0), PLACE, 0).expect("write");
+            trie.insert(&Key::new(120, address.0), PATH, 0).expect("write");
             remotes::enter(&mut filter, address, 120);
         }
         programs.array("REMOTE_FILTER").set(0, Shared(filter), 0).expect("write");
@@ -64,7 +64,7 @@ impl Programs {
         self.0.program_mut(name).expect("it").try_into().expect("a classifier")
     }
 
-    /// What the packets of the test's device begin with.
+    /// Sets what the packets of the test's device start with.
     fn link(&mut self, link: u8) {
         let device =
             RttDevice { ifindex: LOOPBACK, ingress_link: link, egress_link: link, ..RttDevice::default() };
@@ -87,16 +87,16 @@ impl Programs {
         (0..RTT_SLOTS).for_each(|slot| slots.set(slot, Shared(RttSlot::default()), 0).expect("write"));
     }
 
-    /// Round trips of the path up to now.
+    /// Round trips measured on the path so far.
     fn samples(&mut self) -> u64 {
-        let Shared(stats) = self.array::<RttStats>("RTT_PATHS").get(&PLACE, 0).expect("read");
-        assert_eq!(stats.buckets.iter().sum::<u64>(), stats.samples, "each has its bucket");
+        let Shared(stats) = self.array::<RttStats>("RTT_PATHS").get(&PATH, 0).expect("read");
+        assert_eq!(stats.buckets.iter().sum::<u64>(), stats.samples, "every sample is in a bucket");
         stats.samples
     }
 }
 
 #[test]
-fn hook_rtt_lets_every_packet_pass() {
+fn hook_rtt_passes_every_packet() {
     let mut programs = Programs::load();
     let mut ran = 0;
     for case in table::all().into_iter().filter(|case| case.hooks().tc) {
@@ -114,7 +114,7 @@ fn hook_rtt_lets_every_packet_pass() {
     assert!(ran > 100, "only {ran} runs");
 }
 
-/// Segments to the far pod (`true`) or from it, in their order, and the round trips that they make.
+/// Segments to the remote pod (`true`) or from it, in order, and the number of round trips to measure.
 type Sequence = (&'static str, Vec<(bool, Segment)>, u64);
 
 fn sequences() -> Vec<Sequence> {
@@ -125,44 +125,52 @@ fn sequences() -> Vec<Sequence> {
         (false, Segment::answer(PORTS, echo))
     }
     fn with(of: (bool, Segment), change: impl FnOnce(&mut Segment)) -> (bool, Segment) {
-        let (leaves, mut segment) = of;
+        let (egress, mut segment) = of;
         change(&mut segment);
-        (leaves, segment)
+        (egress, segment)
     }
     let bare = |stamp| with(out(stamp), |segment| segment.data = 0);
     vec![
-        ("the second timestamp is timed", vec![out(100), out(101), back(101)], 1),
-        ("an answer to the chosen segment is not", vec![out(100), back(100)], 0),
-        ("nor to a later segment with its timestamp", vec![out(100), out(100), back(100)], 0),
-        ("an earlier answer is waited through", vec![out(100), out(101), back(100), back(101)], 1),
-        ("once only", vec![out(100), out(101), back(101), back(101)], 1),
-        ("a later answer ends it", vec![out(100), out(101), out(102), back(102), back(101)], 0),
-        ("the first of equal segments counts", vec![out(100), out(101), out(101), back(101)], 1),
+        ("a later timestamp is timed", vec![out(100), out(101), back(101)], 1),
+        ("the sampled segment is not timed", vec![out(100), back(100)], 0),
+        ("nor is another segment with its timestamp", vec![out(100), out(100), back(100)], 0),
+        ("an answer to an earlier segment is ignored", vec![out(100), out(101), back(100), back(101)], 1),
+        ("a repeated answer is ignored", vec![out(100), out(101), back(101), back(101)], 1),
         (
-            "one without data carries a timestamp first",
+            "an answer to a later segment ends the measurement",
+            vec![out(100), out(101), out(102), back(102), back(101)],
+            0,
+        ),
+        ("the first segment with a timestamp is timed", vec![out(100), out(101), out(101), back(101)], 1),
+        (
+            "a timestamp first sent without data is skipped",
             vec![out(100), bare(101), out(101), back(101), out(102), back(102)],
             1,
         ),
-        ("an old timestamp, sent late", vec![out(100), out(99), back(99)], 0),
-        ("around the end of the range", vec![out(u32::MAX), out(0), back(u32::MAX), back(0)], 1),
-        ("again and again", vec![out(1), out(2), back(2), out(3), out(4), back(4)], 2),
+        ("an old timestamp is not timed", vec![out(100), out(99), back(99)], 0),
+        ("timestamps wrap around", vec![out(u32::MAX), out(0), back(u32::MAX), back(0)], 1),
+        ("several round trips", vec![out(1), out(2), back(2), out(3), out(4), back(4)], 2),
         ("an answer needs ACK", vec![out(100), out(101), with(back(101), |s| s.flags = 0)], 0),
-        ("SYN is no answer", vec![out(100), out(101), with(back(101), |s| s.flags = ACK | 2)], 0),
-        ("RST is no answer", vec![out(100), out(101), with(back(101), |s| s.flags = ACK | 4)], 0),
-        ("an answer with data", vec![out(100), out(101), with(back(101), |s| s.data = 9)], 1),
-        ("of other options", vec![out(100), out(101), with(back(101), |s| s.options = 0x0103_0307)], 0),
-        ("of other ports", vec![out(100), out(101), with(back(101), |s| s.ports.0 = 81)], 0),
-        ("without data nothing is chosen", vec![bare(100), bare(101), back(101)], 0),
+        ("SYN is not an answer", vec![out(100), out(101), with(back(101), |s| s.flags = ACK | 2)], 0),
+        ("RST is not an answer", vec![out(100), out(101), with(back(101), |s| s.flags = ACK | 4)], 0),
+        ("an answer may have data", vec![out(100), out(101), with(back(101), |s| s.data = 9)], 1),
+        (
+            "other TCP options are ignored",
+            vec![out(100), out(101), with(back(101), |s| s.options = 0x0103_0307)],
+            0,
+        ),
+        ("another connection is ignored", vec![out(100), out(101), with(back(101), |s| s.ports.0 = 81)], 0),
+        ("segments without data are not sampled", vec![bare(100), bare(101), back(101)], 0),
     ]
 }
 
-/// How a packet is given to the programs: what the device's packets begin with, and the packet.
+/// The packet with the link-layer header of the device.
 fn framed(link: u8, packet: &[u8]) -> Vec<u8> {
     if link == link::IP { packet.to_vec() } else { packets::ethernet_ip(packet) }
 }
 
 #[test]
-fn hook_rtt_times_the_first_segment_of_a_timestamp() {
+fn hook_rtt_times_the_first_segment_with_a_timestamp() {
     let links = [link::ETHERNET, link::IP, link::NETWORK_HEADER];
     for (link, v6) in links.into_iter().flat_map(|link| [(link, false), (link, true)]) {
         let mut programs = Programs::load();
@@ -170,14 +178,14 @@ fn hook_rtt_times_the_first_segment_of_a_timestamp() {
         for (name, segments, expected) in sequences() {
             programs.forget();
             let before = programs.samples();
-            for (leaves, segment) in segments {
-                let packet = match (v6, leaves) {
+            for (egress, segment) in segments {
+                let packet = match (v6, egress) {
                     (false, true) => segment.v4(node::POD, node::FAR_POD),
                     (false, false) => segment.v4(node::FAR_POD, node::POD),
                     (true, true) => segment.v6(node::POD6, node::FAR_POD6),
                     (true, false) => segment.v6(node::FAR_POD6, node::POD6),
                 };
-                let direction = if leaves { Direction::Egress } else { Direction::Ingress };
+                let direction = if egress { Direction::Egress } else { Direction::Ingress };
                 assert_eq!(programs.run(direction, &framed(link, &packet)), NEXT);
             }
             assert_eq!(programs.samples() - before, expected, "link {link}, IPv6 {v6}: {name}");
@@ -186,7 +194,7 @@ fn hook_rtt_times_the_first_segment_of_a_timestamp() {
 }
 
 #[test]
-fn hook_rtt_knows_whose_traffic_it_is() {
+fn hook_rtt_measures_only_traffic_with_remote_pods() {
     let timed = |from: [u8; 4], to: [u8; 4]| {
         let mut programs = Programs::load();
         for stamp in [100, 101] {
@@ -199,13 +207,13 @@ fn hook_rtt_knows_whose_traffic_it_is() {
     };
     let [a, b, c, d] = node::FAR_POD;
     assert_eq!(timed(node::POD, node::FAR_POD), 1);
-    assert_eq!(timed(node::UNKNOWN_PEER, node::FAR_POD), 1, "a host that is no pod, through this node");
+    assert_eq!(timed(node::UNKNOWN_PEER, node::FAR_POD), 1, "a host that is not a pod, through this node");
     assert_eq!(timed(node::POD, node::UNKNOWN_PEER), 0, "external traffic");
     assert_eq!(timed([a, b, c, d ^ 1], node::FAR_POD), 0, "between other nodes' pods");
 }
 
 #[test]
-fn hook_rtt_chooses_one_of_many() {
+fn hook_rtt_samples_one_segment_in_many() {
     let mut programs = Programs::load();
     let config = CostConfig { sample: 1_000, ..CostConfig::default() };
     programs.array("COST_CONFIG").set(0, Shared(config), 0).expect("write");
@@ -215,7 +223,7 @@ fn hook_rtt_chooses_one_of_many() {
         let back = packets::ethernet_ip(&Segment::answer(PORTS, stamp).v4(node::FAR_POD, node::POD));
         programs.run(Direction::Ingress, &back);
     }
-    // On each CPU that it ran on, the first is chosen.
+    // The first segment is sampled on each CPU used.
     let samples = programs.samples();
     let cpus = u64::from(observer::kernel::possible_cpus().expect("CPUs"));
     assert!((1..=cpus).contains(&samples), "{samples} round trips of 1,000 segments");

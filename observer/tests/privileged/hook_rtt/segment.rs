@@ -1,18 +1,18 @@
-//! TCP segments with timestamps, and how they are sent without a socket that the kernel knows of.
+//! TCP segments with timestamps, sent without a TCP socket.
 
 use std::io;
 use std::net::Ipv4Addr;
 
 use observer_testing::packets::{Ip4, Ip6};
 
-/// A segment that carries nothing but its timestamps, and data where `data` is not 0.
+/// A segment with timestamps, and with data if `data` is not 0.
 #[derive(Clone, Copy, Debug)]
 pub struct Segment {
     /// Source and destination port.
     pub ports: (u16, u16),
     /// TSval and TSecr.
     pub stamps: (u32, u32),
-    /// Flags of the header.
+    /// TCP flags.
     pub flags: u8,
     /// Bytes of data.
     pub data: usize,
@@ -24,12 +24,12 @@ pub struct Segment {
 pub const ACK: u8 = 0x10;
 
 impl Segment {
-    /// With data.
+    /// A segment with data.
     pub const fn data(ports: (u16, u16), stamp: u32) -> Self {
         Self { ports, stamps: (stamp, 7), flags: ACK, data: 100, options: 0x0101_080a }
     }
 
-    /// From the other end, without data.
+    /// An answer from the other end, without data.
     pub const fn answer(ports: (u16, u16), echo: u32) -> Self {
         Self { ports: (ports.1, ports.0), stamps: (9, echo), flags: ACK, data: 0, options: 0x0101_080a }
     }
@@ -57,12 +57,12 @@ impl Segment {
     }
 }
 
-/// Sends IPv4 packets as they are, from the namespace of this thread.
+/// Sends raw IPv4 packets from the namespace of this thread.
 ///
 /// # Errors
-/// The kernel's own.
+/// A system call failed.
 pub fn send(packets: &[Vec<u8>]) -> io::Result<()> {
-    // SAFETY: no memory of ours.
+    // SAFETY: no pointers.
     let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_RAW) };
     if socket < 0 {
         return Err(io::Error::last_os_error());

@@ -1,5 +1,5 @@
-//! What the verifier walks and the programs' sizes stay below the ceilings that are written down for each
-//! kernel: a program near the verifier's million fails on a user's node, not here.
+//! Verified instructions and program sizes stay below the ceilings for each kernel. A program close to the verifier's
+//! limit of a million instructions might load here and fail on a user's node.
 
 use observer::kernel::{Capacities, Programs, entry, sys};
 use observer_testing::ceilings::Ceilings;
@@ -9,18 +9,18 @@ fn programs_stay_below_their_ceilings() {
     let (major, minor) = sys::version().expect("the kernel's version");
     let kernel = format!("{major}.{minor}");
     let ceilings = Ceilings::read();
-    if !ceilings.know(&kernel) {
-        println!("SKIPPED: there are no ceilings for Linux {kernel}");
+    if !ceilings.has_kernel(&kernel) {
+        println!("SKIPPED: no ceilings for Linux {kernel}");
         return;
     }
     let mut programs = Programs::load(Capacities::default()).expect("load the programs");
     let mut wrong = Vec::new();
     for name in entry::ALL {
         let Some(size) = programs.size(name).expect("load the program") else {
-            println!("{name}: not for Linux {kernel}");
+            println!("{name}: not available on Linux {kernel}");
             continue;
         };
-        // As `dev/testing/ceilings.toml` has it, to be copied from here.
+        // In the format of `dev/testing/ceilings.toml`.
         let (verified, translated) = (size.verified.unwrap_or(0), size.translated.unwrap_or(0));
         let jitted = size.jitted;
         println!(
@@ -29,7 +29,7 @@ fn programs_stay_below_their_ceilings() {
         match ceilings.of(&kernel, name) {
             None => wrong.push(format!("{name} has no ceiling on Linux {kernel}")),
             Some(ceiling) if ceiling.is_exceeded(verified, translated, jitted) => {
-                wrong.push(format!("{name} on Linux {kernel} takes {size:?}, the ceiling is {ceiling:?}"));
+                wrong.push(format!("{name} on Linux {kernel}: {size:?} exceeds {ceiling:?}"));
             }
             Some(_) => {}
         }

@@ -1,4 +1,4 @@
-//! PTB messages, and the paths that they are attributed to.
+//! PTB messages and the paths they are attributed to.
 
 use observer_common::kind::Class;
 use observer_common::packet::Malformed;
@@ -14,14 +14,14 @@ use crate::packets::{
 };
 
 pub(super) fn cases() -> Vec<Case> {
-    [quoted4(), quoted6(), elsewhere(), not_signals()].concat()
+    [quoted4(), quoted6(), elsewhere(), not_ptb()].concat()
 }
 
-fn signal(case: Case, version: u8, mtu: u64, path: Option<PathKey>) -> Case {
+fn with_ptb(case: Case, version: u8, mtu: u64, path: Option<PathKey>) -> Case {
     case.expect(|e| e.ptb = Some(Ptb { version, mtu, path }))
 }
 
-/// A message from a router that enters the underlay.
+/// A message from a router, received on the underlay.
 fn router4(name: &str, class: Class, mtu: u16, quoted: &[u8], path: Option<PathKey>) -> Case {
     let packet = Ip4::new(ROUTER, NODE, 1).around(&ptb4(mtu, quoted));
     let length = packet.len();
@@ -33,7 +33,7 @@ fn router4(name: &str, class: Class, mtu: u16, quoted: &[u8], path: Option<PathK
         length as u32,
         length as u64,
     );
-    signal(case, 4, mtu.into(), path)
+    with_ptb(case, 4, mtu.into(), path)
 }
 
 fn router6(name: &str, class: Class, mtu: u32, quoted: &[u8], path: Option<PathKey>) -> Case {
@@ -47,7 +47,7 @@ fn router6(name: &str, class: Class, mtu: u32, quoted: &[u8], path: Option<PathK
         length as u32,
         length as u64,
     );
-    signal(case, 6, mtu.into(), path)
+    with_ptb(case, 6, mtu.into(), path)
 }
 
 fn sent(protocol: u8, inside: &[u8]) -> Vec<u8> {
@@ -63,61 +63,49 @@ fn quoted4() -> Vec<Case> {
     let later_ipip = Ip4::new(NODE, PEER, 4).fragment(80, false).around(&payload(8));
     let (vxlan_path, ipip_path) = (to(Class::Vxlan, VNI, PEER_V4), to(Class::Ipip, 0, PEER_V4));
     vec![
+        router4("PTBv4: native pod packet", Class::None, 1400, &pod[..28], Some(to(Class::None, 0, PEER_V4))),
+        router4("PTBv4: pod packet of an IPIP route", Class::Ipip, 1400, &pod[..28], Some(ipip_path)),
+        router4("PTBv4: pod packet of a VXLAN route", Class::Vxlan, 1400, &pod[..28], Some(vxlan_path)),
+        router4("PTBv4: without MTU (before RFC 1191)", Class::Ipip, 0, &pod[..28], Some(ipip_path)),
+        router4("PTBv4: IPIP", Class::Ipip, 1460, &sent(4, &pod)[..28], Some(ipip_path)),
+        router4("PTBv4: 6in4", Class::Ipip, 1460, &sent(41, &pod)[..28], Some(to(Class::Ip6In4, 0, PEER_V4))),
         router4(
-            "too big, native pod packet",
-            Class::None,
-            1400,
-            &pod[..28],
-            Some(to(Class::None, 0, PEER_V4)),
-        ),
-        router4("too big, pod packet of an IPIP route", Class::Ipip, 1400, &pod[..28], Some(ipip_path)),
-        router4("too big, pod packet of a VXLAN route", Class::Vxlan, 1400, &pod[..28], Some(vxlan_path)),
-        router4("too big, of a router before RFC 1191", Class::Ipip, 0, &pod[..28], Some(ipip_path)),
-        router4("too big, IPIP", Class::Ipip, 1460, &sent(4, &pod)[..28], Some(ipip_path)),
-        router4(
-            "too big, 6in4",
-            Class::Ipip,
-            1460,
-            &sent(41, &pod)[..28],
-            Some(to(Class::Ip6In4, 0, PEER_V4)),
-        ),
-        router4(
-            "too big, GRE",
+            "PTBv4: GRE",
             Class::Gre,
             1460,
             &sent(47, &gre(0, 0, ETH_IPV4, &pod))[..28],
             Some(to(Class::Gre, 0, PEER_V4)),
         ),
-        router4("too big, VXLAN, 8 bytes", Class::Vxlan, 1460, &in_vxlan(VNI)[..28], Some(vxlan_path)),
-        router4("too big, VXLAN with its VNI", Class::Vxlan, 1460, &in_vxlan(VNI), Some(vxlan_path)),
-        router4("too big, VXLAN with options", Class::Vxlan, 1460, &options, Some(vxlan_path)),
+        router4("PTBv4: VXLAN, 8 bytes quoted", Class::Vxlan, 1460, &in_vxlan(VNI)[..28], Some(vxlan_path)),
+        router4("PTBv4: VXLAN, VNI quoted", Class::Vxlan, 1460, &in_vxlan(VNI), Some(vxlan_path)),
+        router4("PTBv4: VXLAN, outer options", Class::Vxlan, 1460, &options, Some(vxlan_path)),
         router4(
-            "too big, VXLAN with a unknown VNI",
+            "PTBv4: VXLAN, unknown VNI",
             Class::Vxlan,
             1460,
             &in_vxlan(99),
             Some(to(Class::Vxlan, VNI_UNKNOWN, PEER_V4)),
         ),
         router4(
-            "too big, WireGuard",
+            "PTBv4: WireGuard",
             Class::Wireguard,
             1460,
             &sent(17, &udp(51_820, 51_820, &[])),
             Some(to(Class::Wireguard, 0, PEER_V4)),
         ),
-        router4("too big, later fragment: ports are payload", Class::Vxlan, 1460, &later, None),
-        router4("too big, later fragment of IPIP", Class::Ipip, 1460, &later_ipip, Some(ipip_path)),
-        router4("too big, nobody's pod", Class::Ipip, 1400, &unknown_pod[..28], None),
+        router4("PTBv4: later UDP fragment, no ports", Class::Vxlan, 1460, &later, None),
+        router4("PTBv4: later fragment of IPIP", Class::Ipip, 1460, &later_ipip, Some(ipip_path)),
+        router4("PTBv4: destination is not a pod", Class::Ipip, 1400, &unknown_pod[..28], None),
         router4(
-            "too big, tunnel to a unknown peer",
+            "PTBv4: tunnel to unknown peer",
             Class::Ipip,
             1400,
             &Ip4::new(NODE, UNKNOWN_PEER, 4).around(&pod)[..28],
             None,
         ),
-        router4("too big, quotes nothing", Class::Ipip, 1400, &[], None),
-        router4("too big, quotes half a header", Class::Ipip, 1400, &pod[..12], None),
-        router4("too big, quotes IPv6", Class::Ipip, 1400, &payload(28), None),
+        router4("PTBv4: quotes nothing", Class::Ipip, 1400, &[], None),
+        router4("PTBv4: quotes half a header", Class::Ipip, 1400, &pod[..12], None),
+        router4("PTBv4: quotes something else", Class::Ipip, 1400, &payload(28), None),
     ]
 }
 
@@ -126,29 +114,29 @@ fn quoted6() -> Vec<Case> {
     let pod4 = Ip4::new(POD, FAR_POD, 6).around(&tcp(0, &payload(8)));
     let sent = |protocol: u8, inside: &[u8]| Ip6::new(NODE6, PEER6, protocol).around(inside);
     vec![
-        router6("too big 6, native pod packet", Class::None, 1280, &pod, Some(to(Class::None, 0, PEER_V6))),
+        router6("PTBv6: native pod packet", Class::None, 1280, &pod, Some(to(Class::None, 0, PEER_V6))),
         router6(
-            "too big 6, pod packet of a VXLAN route",
+            "PTBv6: pod packet of a VXLAN route",
             Class::Vxlan,
             1280,
             &pod,
             Some(to(Class::Vxlan, VNI, PEER_V6)),
         ),
-        router6("too big 6, 4in6", Class::Ipip, 1400, &sent(4, &pod4), Some(to(Class::Ip4In6, 0, PEER_V6))),
-        router6("too big 6, 6in6", Class::Ipip, 1400, &sent(41, &pod), Some(to(Class::Ip6In6, 0, PEER_V6))),
+        router6("PTBv6: 4in6", Class::Ipip, 1400, &sent(4, &pod4), Some(to(Class::Ip4In6, 0, PEER_V6))),
+        router6("PTBv6: 6in6", Class::Ipip, 1400, &sent(41, &pod), Some(to(Class::Ip6In6, 0, PEER_V6))),
         router6(
-            "too big 6, VXLAN",
+            "PTBv6: VXLAN",
             Class::Vxlan,
             1400,
             &sent(17, &vxlan(VNI, &ethernet_ip(&pod))),
             Some(to(Class::Vxlan, VNI, PEER_V6)),
         ),
-        router6("too big 6, MTU of 32 bits", Class::None, 100_000, &pod, Some(to(Class::None, 0, PEER_V6))),
-        router6("too big 6, quotes half a header", Class::None, 1280, &pod[..39], None),
+        router6("PTBv6: MTU above 65,535", Class::None, 100_000, &pod, Some(to(Class::None, 0, PEER_V6))),
+        router6("PTBv6: quotes half a header", Class::None, 1280, &pod[..39], None),
     ]
 }
 
-/// Messages that leave, that a tunnel carries, that a tunnel device sees.
+/// Messages on egress, inside tunnels and on other devices.
 fn elsewhere() -> Vec<Case> {
     let node = || Node::underlay(Class::Ipip);
     let from_far = Ip4::new(FAR_POD, POD, 6).dont_fragment().around(&tcp(0, &payload(8)));
@@ -158,9 +146,9 @@ fn elsewhere() -> Vec<Case> {
     let in_vxlan = from_peer4(17, &vxlan(VNI, &ethernet_ip(&carried)));
     let ipip = Some(to(Class::Ipip, 0, PEER_V4));
     vec![
-        signal(
+        with_ptb(
             Case::new(
-                "too big leaves, about a packet that came",
+                "PTB sent, quotes a received packet",
                 node(),
                 ethernet_ip(&leaves),
                 Class::None,
@@ -173,30 +161,33 @@ fn elsewhere() -> Vec<Case> {
             1400,
             Some(from(Class::Ipip, 0, PEER_V4)),
         ),
-        signal(
-            Case::new("too big inside IPIP", node(), from_peer4(4, &carried), Class::Ipip, 76, 56)
-                .path(from(Class::Ipip, 0, PEER_V4)),
+        with_ptb(
+            Case::new("PTB inside IPIP", node(), from_peer4(4, &carried), Class::Ipip, 76, 56).path(from(
+                Class::Ipip,
+                0,
+                PEER_V4,
+            )),
             4,
             1400,
             ipip,
         ),
-        signal(
-            Case::new("too big inside VXLAN", Node::underlay(Class::Vxlan), in_vxlan, Class::Vxlan, 106, 56)
+        with_ptb(
+            Case::new("PTB inside VXLAN", Node::underlay(Class::Vxlan), in_vxlan, Class::Vxlan, 106, 56)
                 .path(from(Class::Vxlan, VNI, PEER_V4)),
             4,
             1400,
             Some(to(Class::Vxlan, VNI, PEER_V4)),
         ),
-        signal(
-            // It has crossed the underlay before, and was counted for its path there.
-            Case::new("too big out of tunl0", Node::tunl0(), carried.clone(), Class::None, 56, 56),
+        with_ptb(
+            // Already attributed on the underlay.
+            Case::new("PTB on tunl0: no path", Node::tunl0(), carried.clone(), Class::None, 56, 56),
             4,
             1400,
             None,
         ),
-        signal(
+        with_ptb(
             Case::new(
-                "too big at a workload device is nobody's path",
+                "PTB on a pod interface: no path",
                 Node::other(observer_common::abi::role::WORKLOAD),
                 ethernet_ip(&carried),
                 Class::None,
@@ -210,13 +201,13 @@ fn elsewhere() -> Vec<Case> {
     ]
 }
 
-fn not_signals() -> Vec<Case> {
+fn not_ptb() -> Vec<Case> {
     let node = || Node::underlay(Class::Ipip);
     let to_far = Ip4::new(POD, FAR_POD, 6).around(&tcp(0, &payload(8)));
     let message = |bytes: &[u8]| ethernet_ip(&Ip4::new(ROUTER, NODE, 1).around(bytes));
     let message6 = |bytes: &[u8]| ethernet_ip(&Ip6::new(ROUTER6, NODE6, 58).around(bytes));
     let later = Ip4::new(ROUTER, NODE, 1).fragment(80, false).around(&ptb4(1400, &to_far));
-    // The header ends with the packet; the padding looks like a message.
+    // The packet ends after its IP header; the padding looks like a message.
     let mut in_padding = message(&[]);
     in_padding.extend([3, 4, 0, 0, 0, 0, 5, 0]);
     let mut inner_padding = from_peer4(4, &Ip4::new(ROUTER, POD, 1).around(&[]));
@@ -242,18 +233,11 @@ fn not_signals() -> Vec<Case> {
             56,
         ),
         Case::new("ICMPv6 time exceeded", node(), message6(&icmp(3, 4, 0, &to_far)), Class::External, 96, 96),
-        Case::new(
-            "later fragment that looks like too big",
-            node(),
-            ethernet_ip(&later),
-            Class::External,
-            76,
-            76,
-        )
-        .fragment(observer_common::counters::Total::OuterV4Last, 20),
-        Case::new("too big in the padding", node(), padded(in_padding, 60, 0), Class::External, 20, 20)
+        Case::new("later fragment that looks like PTB", node(), ethernet_ip(&later), Class::External, 76, 76)
+            .fragment(observer_common::counters::Total::OuterV4Last, 20),
+        Case::new("PTB in the padding", node(), padded(in_padding, 60, 0), Class::External, 20, 20)
             .flagged(Malformed::TruncatedTransport),
-        Case::new("inner too big in the padding", node(), padded(inner_padding, 64, 0), Class::Ipip, 40, 20)
+        Case::new("inner PTB in the padding", node(), padded(inner_padding, 64, 0), Class::Ipip, 40, 20)
             .path(from(Class::Ipip, 0, PEER_V4))
             .flagged(Malformed::TruncatedTransport),
         Case::new(

@@ -1,8 +1,9 @@
-//! PTB messages and the paths that they are about.
+//! PTB messages, attributed to the paths of the packets they quote.
 
-use super::add::{add_rare, event};
+use super::add::{add_cold, event};
 use super::path::{block_of, path_of_block, path_or_new};
-use super::{Site, Tables};
+use super::site::Site;
+use super::tables::Tables;
 use crate::abi::{BlockKey, role};
 use crate::address::Address;
 use crate::counters::{Event, PathCounter};
@@ -10,12 +11,12 @@ use crate::kind::{Class, Direction};
 use crate::packet::{Packet, ptb};
 use crate::path::{Counters as _, HOT_COUNTERS, PathKey, VNI_NONE, VNI_UNKNOWN};
 
-/// Counts the PTB message at `at`, and attributes it to the path of the packet that it quotes.
+/// Counts the PTB message at `at` and attributes it to the path of the packet it quotes.
 #[inline(always)]
-pub fn signal<P: Packet, T: Tables>(packet: &P, at: u32, protocol: u8, site: &Site<'_>, tables: &mut T) {
+pub fn count_ptb<P: Packet, T: Tables>(packet: &P, at: u32, protocol: u8, site: &Site<'_>, tables: &mut T) {
     let Some(message) = ptb(packet, at, protocol, site.config) else { return };
     event(site, tables, if message.version == 4 { Event::PtbV4 } else { Event::PtbV6 }, 1);
-    // A message that comes out of a tunnel has crossed the underlay before: it belongs to its path once.
+    // A message out of a tunnel was already attributed on the underlay.
     if site.device.role != role::UNDERLAY {
         return;
     }
@@ -24,7 +25,7 @@ pub fn signal<P: Packet, T: Tables>(packet: &P, at: u32, protocol: u8, site: &Si
     if quoted.class as u8 == Class::Malformed as u8 {
         return;
     }
-    // A message that comes in is about a packet that went out, to its destination.
+    // An ingress message is about an egress packet, and the other way round.
     let direction = site.direction.reverse();
     let far = match direction {
         Direction::Egress => quoted.destination,
@@ -34,7 +35,7 @@ pub fn signal<P: Packet, T: Tables>(packet: &P, at: u32, protocol: u8, site: &Si
     if quoted.class.is_tunnel() {
         match tables.peer(&far) {
             None => return,
-            // Few routers quote as far as the VNI.
+            // Most routers quote too few bytes to include the VNI.
             Some(peer) if peer.udp_class == quoted.class as u32 && quoted.vni == VNI_NONE => {
                 key.vni = peer.vni
             }
@@ -47,7 +48,7 @@ pub fn signal<P: Packet, T: Tables>(packet: &P, at: u32, protocol: u8, site: &Si
         path_of_block(&mut key, &block, &facts);
     }
     if let Some(mut path) = path_or_new(tables, &key) {
-        add_rare(&mut path, PathCounter::Ptb, 1);
+        add_cold(&mut path, PathCounter::Ptb, 1);
         if message.mtu != 0
             && let Some(counters) = path.cold()
         {
