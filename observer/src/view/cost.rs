@@ -6,7 +6,7 @@ use observer_common::kind::Direction;
 use serde_json::{Value, json};
 
 use super::grid::{Cell, Column};
-use super::table::{number, plain};
+use super::text::{number, plain};
 use super::units;
 use crate::cost::Offload;
 use crate::model::{CostReport, RoundTrips, SoftirqRow, SpanRow, TcpRow};

@@ -17,6 +17,7 @@ pub mod pcap;
 pub mod pcapng;
 pub mod prometheus;
 pub mod table;
+mod text;
 pub mod trace;
 pub mod tui;
 pub mod units;

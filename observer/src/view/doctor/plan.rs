@@ -3,12 +3,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::table::Options;
-use super::text::labelled;
+use super::text::{Options, labelled};
 use crate::advice::plan::{Cpu, Group, NewMtu, Placement, Plan, TcpPath, Traffic};
 use crate::model::{Mode, per_second};
 use crate::view::grid::{Cell, Column, Form};
-use crate::view::table::{TableOptions, number, plain, section, strong};
+use crate::view::text::{TableOptions, number, plain, section, strong};
 use crate::view::{cost, units};
 
 /// Peers that are worth naming.

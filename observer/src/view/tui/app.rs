@@ -3,16 +3,19 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use super::detail::Detail;
 use super::feed::{Origin, Process};
 use super::history::{History, KEPT, Tick};
-use super::order::Orders;
+use super::path_history::Detail;
 use super::ring::Ring;
 use super::tab::{Focus, Tab};
 use crate::model::Report;
 use crate::snapshot::{Program, Snapshot};
+use crate::topology::Role;
 use crate::view::grid::Form;
 use crate::view::units;
+
+/// MTUs that are asked about besides those of the node's underlays.
+const USUAL: [u32; 6] = [1_500, 1_480, 1_450, 1_400, 1_280, 9_000];
 
 /// How the screens start.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,6 +72,20 @@ pub(super) struct View {
     /// The selected line.
     pub(super) selected: usize,
 }
+
+/// What an order was derived from.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Key {
+    pub(super) serial: u64,
+    pub(super) filter: String,
+    pub(super) sort: Option<usize>,
+    pub(super) reverse: bool,
+    pub(super) measure: Measure,
+}
+
+/// The order of each table, by [`Focus`].
+#[derive(Debug, Default)]
+pub(super) struct Orders(pub(super) [Option<(Key, Vec<u32>)>; Focus::ALL.len()]);
 
 /// What the programs cost between two snapshots; empty where it was not measured in both.
 #[derive(Clone, Debug, Default)]
@@ -242,6 +259,18 @@ impl App {
             let view = &mut self.views[*focus as usize];
             view.selected = view.selected.min(count.saturating_sub(1));
         }
+    }
+
+    /// MTUs that the what-if offers: the underlays' own first.
+    pub(super) fn plan_mtus(report: &Report) -> Vec<u32> {
+        let own = report.devices.iter().filter(|row| row.device.role == Role::Underlay);
+        let mut mtus = Vec::new();
+        for mtu in own.map(|row| row.device.mtu).chain(USUAL) {
+            if mtu != 0 && !mtus.contains(&mtu) {
+                mtus.push(mtu);
+            }
+        }
+        mtus
     }
 
     /// In which form figures are shown.

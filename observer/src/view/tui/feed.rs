@@ -41,6 +41,23 @@ pub enum Request {
     Step,
 }
 
+/// What the loop has to do after a key.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Action {
+    /// Nothing changed.
+    None,
+    /// Draw again.
+    Redraw,
+    /// Draw again in full, because something else wrote on the terminal.
+    Clear,
+    /// Draw again, and ask the thread that reads.
+    Request(Request),
+    /// Draw again, and take clicks and wheel or leave them to the terminal.
+    Mouse(bool),
+    /// Leave.
+    Quit,
+}
+
 /// What this process has used since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Process {

@@ -61,9 +61,8 @@ fn node(app: &App, theme: Theme, width: u16) -> Line<'static> {
 
 fn tabs(app: &App, theme: Theme) -> Line<'static> {
     let mut spans = Vec::new();
-    for (index, tab) in Tab::ALL.into_iter().enumerate() {
-        let text = tab_label(index, tab);
-        spans.push(Span::styled(text, if tab == app.tab { theme.reverse() } else { theme.dim() }));
+    for tab in Tab::ALL {
+        spans.push(Span::styled(tab.label(), if tab == app.tab { theme.reverse() } else { theme.dim() }));
     }
     let form = match app.measure {
         Measure::PerSecond => "per second",
@@ -75,11 +74,6 @@ fn tabs(app: &App, theme: Theme) -> Line<'static> {
     let unit = if app.options.bits { "bits" } else { "bytes" };
     spans.push(Span::styled(format!(" {unit}, {form}"), theme.dim()));
     Line::from(spans)
-}
-
-/// A tab as it is written.
-pub(super) fn tab_label(index: usize, tab: Tab) -> String {
-    format!(" {} {} ", index + 1, tab.title())
 }
 
 /// Underlay and tunnel devices, a line each while they fit, and how many others there are: at the end of a line

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use observer_common::counters::{Event, FIRST_REASON};
-use observer_common::kind::Direction;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span, Text};
@@ -13,57 +12,11 @@ use super::feed::Origin;
 use super::tab::Focus;
 use super::theme::Theme;
 use crate::model::{DeviceRow, Report};
-use crate::snapshot::Hook;
-use crate::view::columns::{column, no_unit};
-use crate::view::grid::{Cell, Column, Tone};
+use crate::view::grid::Tone;
 use crate::view::units;
 
 /// Below this width words and figures do not stand in columns.
 const NARROW: u16 = 60;
-
-fn hook(row: &DeviceRow, direction: Direction) -> Cell {
-    match row.device.hooks[direction as usize] {
-        Hook::Lost => Cell::text("LOST").tone(Tone::Alarm),
-        hook => Cell::text(hook.label()),
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "for sorting only")]
-fn number(count: u64) -> Cell {
-    Cell::number(count as f64, count.to_string()).notice_if_any()
-}
-
-fn event(row: &DeviceRow, which: Event) -> Cell {
-    number(Direction::ALL.iter().map(|direction| row.events[*direction as usize][which as usize]).sum())
-}
-
-fn malformed(row: &DeviceRow) -> u64 {
-    row.events.iter().map(|events| events[FIRST_REASON..].iter().sum::<u64>()).sum()
-}
-
-/// Hooks by device.
-pub(super) fn hooks<'a>() -> Vec<Column<&'a DeviceRow>> {
-    vec![
-        column("DEVICE", no_unit, false, 0, |row, _| Cell::text(&row.device.name)),
-        column("ROLE", no_unit, false, 5, |row, _| Cell::text(row.device.role.label())),
-        column("MTU", no_unit, true, 3, |row, _| match row.device.mtu {
-            0 => Cell::unknown(),
-            mtu => Cell::number(f64::from(mtu), mtu.to_string()),
-        }),
-        column("INGRESS", no_unit, false, 0, |row, _| hook(row, Direction::Ingress)),
-        column("EGRESS", no_unit, false, 0, |row, _| hook(row, Direction::Egress)),
-        column("LOSSES", |_| "ever", true, 1, |row, _| number(row.device.losses.iter().sum())),
-        column("MALFORMED", |_| "now", true, 2, |row, _| number(malformed(row))),
-        column("NO ROOM", |_| "paths", true, 4, |row, _| event(row, Event::PathOverflow)),
-        column("NO ROOM", |_| "unknown_peers", true, 6, |row, _| event(row, Event::UnknownPeerOverflow)),
-    ]
-}
-
-/// The words that a filter looks at.
-pub(super) fn words(row: &&DeviceRow) -> String {
-    let [ingress, egress] = row.device.hooks.map(Hook::label);
-    format!("{} {} {ingress} {egress}", row.device.name, row.device.role.label())
-}
 
 /// How full the tables are, what was malformed and what it costs, in a line each.
 pub(super) fn brief(app: &App, report: &Report, theme: Theme, width: u16) -> Vec<Line<'static>> {

@@ -3,26 +3,9 @@
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::app::{App, Measure};
-use super::detail::Detail;
-use super::feed::{Origin, Request};
+use super::feed::{Action, Origin, Request};
+use super::path_history::Detail;
 use super::tab::{Focus, Tab};
-
-/// What the loop has to do after a key.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Action {
-    /// Nothing changed.
-    None,
-    /// Draw again.
-    Redraw,
-    /// Draw again in full, because something else wrote on the terminal.
-    Clear,
-    /// Draw again, and ask the thread that reads.
-    Request(Request),
-    /// Draw again, and take clicks and wheel or leave them to the terminal.
-    Mouse(bool),
-    /// Leave.
-    Quit,
-}
 
 /// Lines of a page: drawing knows the true height, keys need not be that exact.
 const PAGE: isize = 10;

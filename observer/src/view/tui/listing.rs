@@ -6,7 +6,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span, Text};
 
 use super::app::App;
-use super::draw::TABLE_HEAD;
+use super::layout::TABLE_HEAD;
 use super::tab::Focus;
 use super::theme::Theme;
 use crate::view::grid::{self, Cell, Column, Form, GAP, Layout, Tone, fit};

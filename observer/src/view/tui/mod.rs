@@ -5,6 +5,7 @@
 //! caller's, so that redrawing never waits for the kernel.
 
 mod app;
+mod columns;
 mod cost;
 mod detail;
 mod draw;
@@ -16,12 +17,15 @@ mod health;
 mod help;
 mod history;
 mod keys;
+mod layout;
 mod listing;
 mod mouse;
 mod order;
+mod path_history;
 mod ring;
 mod sizes;
 mod tab;
+mod tables;
 pub mod terminal;
 #[cfg(test)]
 mod tests;
@@ -35,8 +39,7 @@ use std::time::Duration;
 use ratatui::crossterm::event::{Event, KeyEventKind};
 
 pub use app::{App, Options};
-pub use feed::{Feed, Origin, Process, Request};
-pub use keys::Action;
+pub use feed::{Action, Feed, Origin, Process, Request};
 pub use tab::{Focus, Tab};
 
 /// The screen could not be shown.

@@ -1,26 +1,12 @@
 //! Which lines of a table are shown, and in which order. Filtering and sorting look at every line, so
 //! that is done once for a report, not once for a frame.
 
-use super::app::{App, Measure, View};
+use super::app::{App, Key, View};
+use super::columns as own;
 use super::tab::Focus;
-use super::{fragments, health};
-use crate::model::{DeviceRow, Line, PathLine, Report, State};
+use crate::model::{DeviceRow, Line, PathLine, Report, SoftirqRow, SpanRow, State, TcpRow};
 use crate::view::grid::Column;
 use crate::view::{columns, cost};
-
-/// What an order was derived from.
-#[derive(Clone, Debug, PartialEq)]
-struct Key {
-    serial: u64,
-    filter: String,
-    sort: Option<usize>,
-    reverse: bool,
-    measure: Measure,
-}
-
-/// The order of each table, by [`Focus`].
-#[derive(Debug, Default)]
-pub(super) struct Orders([Option<(Key, Vec<u32>)>; Focus::ALL.len()]);
 
 /// The title, unit and alignment of a table's columns.
 macro_rules! columns_of {
@@ -35,15 +21,15 @@ macro_rules! columns_of {
                 $do
             }
             Focus::Fragments => {
-                let $columns = fragments::lines();
+                let $columns = own::fragments();
                 $do
             }
             Focus::FragmentedPaths => {
-                let $columns = fragments::paths();
+                let $columns = own::fragmented_paths();
                 $do
             }
             Focus::Hooks => {
-                let $columns = health::hooks();
+                let $columns = own::hooks();
                 $do
             }
             Focus::Spans => {
@@ -94,8 +80,8 @@ impl App {
         match focus {
             Focus::Sizes => lines.retain(|line| line.row.is_some()),
             Focus::Fragments => {
-                lines.retain(|line| line.state != State::Measured || fragments::any(line));
-                return self.ordered(lines, &fragments::lines(), columns::line_words, focus, report);
+                lines.retain(|line| line.state != State::Measured || own::has_fragments(line));
+                return self.ordered(lines, &own::fragments(), columns::line_words, focus, report);
             }
             _ => {}
         }
@@ -106,8 +92,8 @@ impl App {
     pub(super) fn paths<'a>(&self, focus: Focus, report: &'a Report) -> Vec<PathLine<'a>> {
         let mut lines = report.path_lines();
         if focus == Focus::FragmentedPaths {
-            lines.retain(fragments::path_any);
-            return self.ordered(lines, &fragments::paths(), columns::path_words, focus, report);
+            lines.retain(own::path_has_fragments);
+            return self.ordered(lines, &own::fragmented_paths(), columns::path_words, focus, report);
         }
         self.ordered(lines, &columns::paths(), columns::path_words, focus, report)
     }
@@ -115,10 +101,28 @@ impl App {
     /// Devices, filtered and sorted.
     pub(super) fn hooks<'a>(&self, report: &'a Report) -> Vec<&'a DeviceRow> {
         let lines = report.devices.iter().collect();
-        self.ordered(lines, &health::hooks(), health::words, Focus::Hooks, report)
+        self.ordered(lines, &own::hooks(), own::hook_labels, Focus::Hooks, report)
     }
 
-    pub(super) fn ordered<T: Copy>(
+    /// Encapsulation and decapsulation by device, filtered and sorted.
+    pub(super) fn spans<'a>(&self, report: &'a Report) -> Vec<&'a SpanRow> {
+        let lines = report.cost.iter().flat_map(|cost| &cost.spans).collect();
+        self.ordered(lines, &cost::spans(), cost::span_words, Focus::Spans, report)
+    }
+
+    /// Latency and loss by peer node, filtered and sorted.
+    pub(super) fn round_trips<'a>(&self, report: &'a Report) -> Vec<&'a TcpRow> {
+        let lines = report.cost.iter().flat_map(|cost| &cost.tcp).collect();
+        self.ordered(lines, &cost::tcp(), cost::tcp_words, Focus::RoundTrips, report)
+    }
+
+    /// CPUs, filtered and sorted.
+    pub(super) fn softirqs<'a>(&self, report: &'a Report) -> Vec<&'a SoftirqRow> {
+        let lines = report.cost.iter().flat_map(|cost| &cost.softirqs).collect();
+        self.ordered(lines, &cost::softirqs(), cost::softirq_words, Focus::Softirqs, report)
+    }
+
+    fn ordered<T: Copy>(
         &self,
         lines: Vec<T>,
         columns: &[Column<T>],

@@ -15,8 +15,6 @@ use crate::view::columns;
 use crate::view::grid::Tone;
 use crate::view::units;
 
-/// MTUs that are asked about besides those of the node's underlays.
-const USUAL: [u32; 6] = [1_500, 1_480, 1_450, 1_400, 1_280, 9_000];
 /// Ways of carrying that are compared, those that Calico has first.
 const PLANS: [Class; 7] =
     [Class::None, Class::Ipip, Class::Vxlan, Class::Wireguard, Class::Ip6In6, Class::Geneve, Class::Gre];
@@ -24,20 +22,6 @@ const PLANS: [Class; 7] =
 const HISTOGRAM: u16 = 86;
 /// Width of the what-if beside the histogram.
 const SOURCE: u16 = 40;
-
-impl App {
-    /// MTUs that the what-if offers: the underlays' own first.
-    pub(super) fn plan_mtus(report: &Report) -> Vec<u32> {
-        let own = report.devices.iter().filter(|row| row.device.role == Role::Underlay);
-        let mut mtus = Vec::new();
-        for mtu in own.map(|row| row.device.mtu).chain(USUAL) {
-            if mtu != 0 && !mtus.contains(&mtu) {
-                mtus.push(mtu);
-            }
-        }
-        mtus
-    }
-}
 
 /// Draws the screen.
 pub(super) fn draw(app: &App, report: &Report, theme: Theme, frame: &mut Frame, area: Rect) {

@@ -36,6 +36,11 @@ impl Tab {
         }
     }
 
+    /// The title with its key, as in the list of tabs.
+    pub(super) fn label(self) -> String {
+        format!(" {} {} ", self as usize + 1, self.title())
+    }
+
     /// The tables that it shows.
     #[must_use]
     pub const fn tables(self) -> &'static [Focus] {

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::app::App;
-use super::feed::{Origin, Request};
-use super::keys::Action;
+use super::feed::{Action, Origin, Request};
 
 /// Intervals that the keys offer, in ms.
 const INTERVALS: [u64; 10] = [100, 250, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000, 300_000];

@@ -88,7 +88,7 @@ fn volumes(app: &App, report: &Report) -> [String; 2] {
 pub(super) fn misfits(app: &App, report: &Report, theme: Theme) -> Line<'static> {
     let form = app.form(report);
     let underlay = report.underlay().map(|sum| (sum.figures.fragments(), sum.complete));
-    let ptb = report.ptb().map(|sum| (sum.packets, sum.complete));
+    let ptb = report.too_big().map(|sum| (sum.packets, sum.complete));
     let figure = |count: Option<(u64, bool)>| {
         let Some((count, complete)) = count else { return Span::raw(units::UNKNOWN) };
         let cell = form.count(State::Measured, Some(count)).notice_if_any();
