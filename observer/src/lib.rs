@@ -19,6 +19,7 @@ pub mod kubernetes;
 pub mod model;
 pub mod path_name;
 pub mod pem;
+pub mod process;
 pub mod recording;
 pub mod snapshot;
 pub mod source;

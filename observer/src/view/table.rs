@@ -31,7 +31,7 @@ pub fn report(report: &Report, options: &TableOptions) -> String {
         paths(&mut text, report, options, &form);
         if !report.unknown_peers.is_empty() {
             let unknown_peers: Vec<&UnknownPeer> = report.unknown_peers.iter().collect();
-            let title = "Tunnel peers that are no known nodes (in total)";
+            let title = "Unknown tunnel peers (totals since counting began)";
             let total = Form { rates: false, ..form };
             section(&mut text, options, title, &unknown_peer_columns(), &unknown_peers, &total);
         }
@@ -54,9 +54,9 @@ fn header(report: &Report, options: &TableOptions) -> String {
         Some(sum) => format!("{} (incomplete)", units::ratio(sum.figures.overhead_ratio())),
         None => units::UNKNOWN.to_owned(),
     };
-    let covers = if options.rates { "rates over" } else { "totals over" };
+    let covers = if options.rates { "rates" } else { "counts" };
     format!(
-        "{}  {}  {covers} {} to {}  overhead on the underlay {share}\n",
+        "{}  {}  {covers} over {} until {}  underlay overhead {share}\n",
         strong(&units::printable(&report.node), options.colour),
         units::printable(&report.origin),
         units::duration(report.interval),
@@ -69,21 +69,21 @@ fn paths(text: &mut String, report: &Report, options: &TableOptions, form: &Form
     let all = lines.len();
     lines.truncate(options.top.unwrap_or(all));
     let title = if lines.len() < all {
-        format!("Paths (the first {} of {all}, by wire bytes)", lines.len())
+        format!("Paths (top {} of {all} by wire bytes)", lines.len())
     } else {
         "Paths".to_owned()
     };
     section(text, options, &title, &columns::paths(), &lines, form);
 }
 
-/// What encapsulation costs, where it was asked for.
+/// The cost of encapsulation, if it was measured.
 fn cost(text: &mut String, report: &Report, options: &TableOptions, form: &Form) {
     let Some(cost) = &report.cost else { return };
     let spans: Vec<_> = cost.spans.iter().collect();
     section(text, options, "Encapsulation", &costs::spans(), &spans, form);
     let softirqs: Vec<_> = cost.softirqs.iter().collect();
     if !softirqs.is_empty() {
-        section(text, options, "Network softirqs, share of a CPU", &costs::softirqs(), &softirqs, form);
+        section(text, options, "Network softirqs by CPU", &costs::softirqs(), &softirqs, form);
     }
     let tcp: Vec<_> = cost.tcp.iter().collect();
     section(text, options, "Latency and loss by peer node", &costs::tcp(), &tcp, form);
@@ -115,7 +115,7 @@ fn malformed(text: &mut String, report: &Report, options: &TableOptions) {
         number("PACKETS", |entry, _| Cell::text(entry.3.to_string())),
     ];
     let form = Form { rates: false, bits: false, interval: report.interval };
-    section(text, options, "Malformed packets over the interval", &columns, &found, &form);
+    section(text, options, "Malformed packets in this interval", &columns, &found, &form);
 }
 
 fn hook(hook: Hook) -> Cell {
@@ -137,7 +137,7 @@ fn device_columns<'a>() -> Vec<Column<&'a DeviceRow>> {
         Column {
             rank: 3,
             unit: |_| "B",
-            ..number("ADDS", |row, _| {
+            ..number("OVERHEAD", |row, _| {
                 row.device.tunnel.map_or_else(blank, |tunnel| bytes_or_unknown(tunnel.overhead))
             })
         },
@@ -152,7 +152,7 @@ fn device_columns<'a>() -> Vec<Column<&'a DeviceRow>> {
         },
         plain("INGRESS", |row, _| hook(row.device.hooks[0])),
         plain("EGRESS", |row, _| hook(row.device.hooks[1])),
-        Column { rank: 1, unit: |_| "seen", ..number("PTB", |row, _| ptb(row)) },
+        Column { rank: 1, unit: |_| "messages", ..number("PTB", |row, _| ptb(row)) },
     ]
 }
 

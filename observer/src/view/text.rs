@@ -1,23 +1,23 @@
-//! Sections of text tables: the options, the columns' constructors, and how they are written.
+//! Sections of text tables: options, column constructors and layout.
 
 use std::fmt::Write;
 
 use super::grid::{Cell, Column, Form, GAP, Tone, fit, layout};
 
-/// What the table shows, and how.
+/// What tables show, and in which units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableOptions {
-    /// With the paths and the unknown peers.
+    /// Include paths and unknown peers.
     pub paths: bool,
-    /// At most so many paths; `None`: all.
+    /// Maximum number of paths; `None`: all.
     pub top: Option<usize>,
-    /// Characters in a line; 0: no limit.
+    /// Characters per line; 0: no limit.
     pub width: usize,
-    /// Per second; otherwise what the interval added.
+    /// Show rates per second instead of counts over the interval.
     pub rates: bool,
-    /// Bits; otherwise bytes.
+    /// Show bits instead of bytes.
     pub bits: bool,
-    /// With ANSI colours.
+    /// Use ANSI colours.
     pub colour: bool,
 }
 
@@ -82,7 +82,7 @@ pub(super) fn strong(text: &str, colour: bool) -> String {
     if colour { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
 }
 
-/// Colours of the terminal's own palette that are readable on dark and on light.
+/// Colours of the terminal's palette that are readable on dark and light backgrounds.
 pub(super) fn paint(text: &str, tone: Tone, colour: bool) -> String {
     match tone {
         Tone::Notice if colour => format!("\u{1b}[1;35m{text}\u{1b}[0m"),

@@ -8,7 +8,7 @@ use crate::snapshot::Hook;
 use crate::view::columns::{column, counter, encapsulation, no_unit, path_encapsulation, ptb, total};
 use crate::view::grid::{Cell, Column, Form, Tone};
 
-/// The line has something to show here.
+/// Whether the line has fragments or packets that do not fit.
 pub(super) fn has_fragments(line: &Line) -> bool {
     line.figures().is_none_or(|figures| {
         let others = [Total::WouldFragment, Total::WouldDrop, Total::OuterV6Atomic, Total::InnerV6Atomic];
@@ -16,7 +16,7 @@ pub(super) fn has_fragments(line: &Line) -> bool {
     })
 }
 
-/// The path has something to show here.
+/// Whether the path has fragments, packets that do not fit or PTB messages.
 pub(super) fn path_has_fragments(line: &PathLine) -> bool {
     let figures = &line.path.figures;
     let others =
@@ -24,7 +24,7 @@ pub(super) fn path_has_fragments(line: &PathLine) -> bool {
     figures.fragments() != 0 || others.iter().any(|counter| figures.get(*counter) != 0)
 }
 
-/// Fragments of one layer and position, both families.
+/// Fragments of one layer and position, both address families.
 fn at(line: &Line, form: &Form, layer: fn(&Figures) -> Fragments, position: usize) -> Cell {
     let count = line.figures().map(|figures| {
         let fragments = layer(&figures);
@@ -119,14 +119,14 @@ pub(super) fn hooks<'a>() -> Vec<Column<&'a DeviceRow>> {
         }),
         column("INGRESS", no_unit, false, 0, |row, _| hook(row, Direction::Ingress)),
         column("EGRESS", no_unit, false, 0, |row, _| hook(row, Direction::Egress)),
-        column("LOSSES", |_| "ever", true, 1, |row, _| number(row.device.losses.iter().sum())),
-        column("MALFORMED", |_| "now", true, 2, |row, _| number(malformed(row))),
-        column("NO ROOM", |_| "paths", true, 4, |row, _| event(row, Event::PathOverflow)),
-        column("NO ROOM", |_| "unknown_peers", true, 6, |row, _| event(row, Event::UnknownPeerOverflow)),
+        column("LOST", |_| "times", true, 1, |row, _| number(row.device.losses.iter().sum())),
+        column("MALFORMED", |_| "packets", true, 2, |row, _| number(malformed(row))),
+        column("OVERFLOW", |_| "paths", true, 4, |row, _| event(row, Event::PathOverflow)),
+        column("OVERFLOW", |_| "unknown peers", true, 6, |row, _| event(row, Event::UnknownPeerOverflow)),
     ]
 }
 
-/// The words that a filter looks at.
+/// Text of a device that filters match.
 pub(super) fn hook_labels(row: &&DeviceRow) -> String {
     let [ingress, egress] = row.device.hooks.map(Hook::label);
     format!("{} {} {ingress} {egress}", row.device.name, row.device.role.label())

@@ -1,4 +1,4 @@
-//! The screen of what encapsulation costs: by tunnel device, by peer node, by CPU.
+//! The Cost screen: encapsulation by tunnel device, latency by peer node, softirqs by CPU.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -13,7 +13,7 @@ use crate::model::{CostReport, Report};
 use crate::view::grid::wrap;
 use crate::view::{cost, units};
 
-/// Remarks that are shown at most: the tables matter more.
+/// Maximum number of notes: the tables matter more.
 const REMARKS: usize = 4;
 
 /// Draws the screen.
@@ -35,7 +35,7 @@ pub(super) fn draw(app: &App, report: &Report, theme: Theme, frame: &mut Frame, 
     frame.render_widget(Text::from(remarks), lower);
 }
 
-/// What the figures leave out, or else how they were measured: a line.
+/// What was not measured, or else how it was measured, in one line.
 pub(super) fn brief(report: &Report, theme: Theme, width: u16) -> Vec<Line<'static>> {
     let Some(cost) = &report.cost else { return Vec::new() };
     let mut remarks = cost::remarks(cost);
@@ -43,7 +43,7 @@ pub(super) fn brief(report: &Report, theme: Theme, width: u16) -> Vec<Line<'stat
     let text = match others {
         0 => remarks.swap_remove(0),
         1 => remarks.swap_remove(1),
-        _ => format!("{others} remarks (on a larger screen)"),
+        _ => format!("{others} notes (enlarge the screen)"),
     };
     wrap(&units::printable(&text), usize::from(width))
         .into_iter()
@@ -51,13 +51,13 @@ pub(super) fn brief(report: &Report, theme: Theme, width: u16) -> Vec<Line<'stat
         .collect()
 }
 
-/// How much was measured, what the measurement took, and what could not be.
+/// How it was measured, and what was not.
 fn remarks(report: &CostReport, theme: Theme, width: u16) -> Vec<Line<'static>> {
     let mut remarks = cost::remarks(report);
     if remarks.len() > REMARKS {
         let more = remarks.len() - REMARKS + 1;
         remarks.truncate(REMARKS - 1);
-        remarks.push(format!("and {more} more: observer stat --cost"));
+        remarks.push(format!("and {more} more: see observer stat --cost"));
     }
     let line = |remark: String| {
         let text = crate::view::grid::fit(&units::printable(&remark), usize::from(width), false);

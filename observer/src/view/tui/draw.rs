@@ -1,4 +1,4 @@
-//! Where everything stands on the screen, from wide to tiny.
+//! Layout of the whole screen, from wide to tiny.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -11,9 +11,9 @@ use super::theme::Theme;
 use super::{cost, detail, footer, fragments, header, health, help, sizes, trend};
 use crate::model::Report;
 
-/// Below this height only the most important figures and the focused table are shown.
+/// Below this height, only the key figures and the focused table are shown.
 const SMALL: u16 = 16;
-/// Lines of a table that stay where figures stand above it.
+/// Minimum number of table lines below the key figures.
 const LINES: u16 = 2;
 
 impl App {
@@ -60,7 +60,7 @@ impl App {
         }
     }
 
-    /// Where there is little room: a few lines of figures, and the table in focus.
+    /// A small screen: a few lines of figures and the focused table.
     fn small(&self, report: &Report, theme: Theme, frame: &mut Frame, area: Rect) {
         let mut lines = match self.tab {
             Tab::Overview => {

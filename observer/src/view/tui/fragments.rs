@@ -1,4 +1,4 @@
-//! The screen of fragments: who makes them, who receives them, and what would be cut or dropped.
+//! The Fragments screen: fragments and packets that do not fit, by device and by path.
 
 use observer_common::counters::Event;
 use observer_common::kind::Direction;
@@ -14,7 +14,7 @@ use crate::model::Report;
 use crate::view::grid::Tone;
 use crate::view::units;
 
-/// Packets that do not fit and the messages about them, in a line each.
+/// Packets that do not fit and PTB messages, one line each.
 pub(super) fn brief(app: &App, report: &Report, theme: Theme, width: u16) -> Vec<Text<'static>> {
     let mut lines = vec![super::trend::misfits(app, report, theme)];
     lines.extend(signals(app, report, theme, width).into_iter().take(2));
@@ -35,8 +35,7 @@ pub(super) fn draw(app: &App, report: &Report, theme: Theme, frame: &mut Frame, 
     app.table(Focus::FragmentedPaths, report, theme, frame, lower);
 }
 
-/// ICMP messages that say "too big", by device: those that quote a packet of a known path stand there too,
-/// with their MTU.
+/// PTB messages by device. Those that quote a packet of a known path also appear at that path, with their MTU.
 fn signals(app: &App, report: &Report, theme: Theme, width: u16) -> Vec<Text<'static>> {
     let form = app.form(report);
     let mut lines = vec![];
@@ -58,12 +57,12 @@ fn signals(app: &App, report: &Report, theme: Theme, width: u16) -> Vec<Text<'st
             }
             let device = units::printable(&row.device.name);
             let rest = format!("{device} {}: {}", direction.label(), counts.join(", "));
-            let name = if usize::from(width) < rest.len() + 16 { "too big " } else { "PTB messages " };
+            let name = if usize::from(width) < rest.len() + 16 { "PTB " } else { "PTB messages " };
             lines.push(Text::from(vec![Span::styled(name, theme.tone(Tone::Notice)), Span::raw(rest)]));
         }
     }
     if lines.is_empty() {
-        lines.push(Text::styled("no PTB messages in these figures", theme.dim()));
+        lines.push(Text::styled("no PTB messages", theme.dim()));
     }
     lines
 }

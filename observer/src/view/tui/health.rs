@@ -1,4 +1,4 @@
-//! The screen of Observer's own health: hooks, tables, losses, what was malformed, own cost.
+//! The Health screen: Observer's hooks, tables and cost, and malformed packets.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use crate::model::{DeviceRow, Report};
 use crate::view::grid::Tone;
 use crate::view::units;
 
-/// Below this width words and figures do not stand in columns.
+/// Below this width, labels and figures are not aligned.
 const NARROW: u16 = 60;
 
-/// How full the tables are, what was malformed and what it costs, in a line each.
+/// The fullest table, malformed packets and this process, one line each.
 pub(super) fn brief(app: &App, report: &Report, theme: Theme, width: u16) -> Vec<Line<'static>> {
     let fullest = fills(report).into_iter().max_by(|a, b| share(*a).total_cmp(&share(*b)));
     let mut lines: Vec<Line> =
@@ -42,13 +42,13 @@ pub(super) fn draw(app: &App, report: &Report, theme: Theme, frame: &mut Frame, 
     frame.render_widget(Text::from(text), lower);
 }
 
-/// The tables of the kernel: name, entries, room.
+/// The kernel's tables: name, entries, capacity.
 fn fills(report: &Report) -> [(&'static str, u64, u64); 3] {
     let fill = report.fill;
     [
-        ("paths", fill.paths, fill.paths_capacity),
-        ("peers", fill.peers, fill.peers_capacity),
-        ("pod blocks", fill.blocks, fill.blocks_capacity),
+        ("path", fill.paths, fill.paths_capacity),
+        ("peer", fill.peers, fill.peers_capacity),
+        ("pod block", fill.blocks, fill.blocks_capacity),
     ]
 }
 
@@ -62,9 +62,9 @@ fn fill(report: &Report, theme: Theme, width: u16) -> Vec<Line<'static>> {
 }
 
 fn table_fill(name: &str, used: u64, room: u64, theme: Theme, width: u16) -> Line<'static> {
-    let label = label(&format!("table of {name}"), width);
+    let label = label(&format!("{name} table"), width);
     if room == 0 {
-        return Line::raw(format!("{label}{used}, its size is not known"));
+        return Line::raw(format!("{label}{used}, capacity unknown"));
     }
     let share = share((name, used, room));
     let tone = match share {
@@ -83,7 +83,7 @@ fn table_fill(name: &str, used: u64, room: u64, theme: Theme, width: u16) -> Lin
     Line::from(spans)
 }
 
-/// What a line is about, in a column where there is room for one.
+/// The label of a line, aligned if there is room.
 fn label(words: &str, width: u16) -> String {
     if width < NARROW { format!("{words}: ") } else { format!("{words:<20}") }
 }
@@ -100,19 +100,19 @@ fn malformed_line(report: &Report, theme: Theme, width: u16) -> Line<'static> {
         })
         .collect();
     if reasons.is_empty() {
-        return Line::styled(label + "none in these figures", theme.dim());
+        return Line::styled(label + "none", theme.dim());
     }
     Line::from(vec![Span::raw(label), Span::styled(reasons.join(", "), theme.tone(Tone::Notice))])
 }
 
 fn cost(app: &App, theme: Theme, width: u16) -> Vec<Line<'static>> {
-    let mut lines = vec![Line::styled("  Own cost", theme.title(false))];
+    let mut lines = vec![Line::styled("  Cost of Observer", theme.title(false))];
     let programs = &app.costs.programs;
     if programs.is_empty() {
         let how = match (app.options.origin, app.options.statistics) {
-            (Origin::Recording, _) => "the recording does not have it",
-            (Origin::Live, false) => "c requests the kernel for it",
-            (Origin::Live, true) => "waiting for two readings",
+            (Origin::Recording, _) => "not in the recording",
+            (Origin::Live, false) => "press c to measure",
+            (Origin::Live, true) => "waiting for a second sample",
         };
         lines.push(Line::raw(format!("{}not measured ({how})", label("programs", width))));
     } else {
@@ -134,7 +134,7 @@ fn cost(app: &App, theme: Theme, width: u16) -> Vec<Line<'static>> {
         lines.push(Line::styled(program_line("all", runs, time, app.costs.interval), theme.strong()));
     }
     if app.options.statistics || !programs.is_empty() {
-        let note = "of each run 20 to 30 ns are the measuring itself; c ends it";
+        let note = "including 20 to 30 ns of measurement overhead per run; press c to stop";
         lines.push(Line::styled(note, theme.dim()));
     }
     lines.push(process(app, width));

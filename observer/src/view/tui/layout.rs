@@ -5,7 +5,7 @@ pub(super) const TABLE_HEAD: u16 = 3;
 /// Lines that a table without focus keeps: its head and one line.
 const LEAST: u16 = TABLE_HEAD + 1;
 
-/// Heights of the two tables: what both need, if there is room; otherwise the focused one gets more.
+/// Heights of two tables: what both need if there is room, otherwise more for the focused one.
 pub(super) fn split(height: u16, traffic: usize, paths: usize, lower_focused: bool) -> (u16, u16) {
     let need = |lines: usize| u16::try_from(lines).unwrap_or(u16::MAX).saturating_add(TABLE_HEAD);
     let (first, second) = (need(traffic), need(paths));
@@ -22,8 +22,8 @@ pub(super) fn split(height: u16, traffic: usize, paths: usize, lower_focused: bo
     }
 }
 
-/// Heights of three tables: what each needs, if there is room; otherwise the focused one gets what the
-/// others can spare. The last takes what is over.
+/// Heights of three tables: what each needs if there is room, otherwise the others shrink first. The last one takes
+/// the rest.
 pub(super) fn shares(height: u16, needs: [u16; 3], focused: usize) -> [u16; 3] {
     let mut heights = needs;
     let order = [0, 1, 2].map(|step| (focused + 1 + step) % 3);

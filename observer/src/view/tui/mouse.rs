@@ -1,4 +1,4 @@
-//! Clicks and the wheel.
+//! Mouse input.
 
 use ratatui::crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 
@@ -6,13 +6,13 @@ use super::app::App;
 use super::feed::Action;
 use super::tab::Tab;
 
-/// Lines that the wheel moves.
+/// Lines per step of the wheel.
 const WHEEL: isize = 3;
-/// The line of the screen with the tabs.
+/// Screen line of the tabs.
 const TABS: u16 = 1;
 
 impl App {
-    /// Takes a click or a turn of the wheel.
+    /// Handles a mouse event.
     pub fn on_mouse(&mut self, event: MouseEvent) -> Action {
         if self.help || self.filtering {
             return Action::None;

@@ -12,25 +12,25 @@ use super::ring::Ring;
 use crate::model::{PathFigures, Report, per_second};
 use crate::snapshot::PathId;
 
-/// The path that is looked at, and wire bytes per second of its two directions.
+/// The selected path, and wire bytes per second of its two directions.
 #[derive(Debug)]
 pub(super) struct Detail {
     /// By [`Direction`].
     pub(super) ids: [PathId; 2],
     pub(super) rates: VecDeque<[Option<f64>; 2]>,
-    /// The first figure that is shown; drawing knows how far it can go.
+    /// The first visible figure; drawing clamps it.
     pub(super) top: Cell<usize>,
 }
 
 impl Detail {
-    /// Looks the past up in the history.
+    /// Reads its history from past reports.
     pub(super) fn new(id: &PathId, ring: &Ring) -> Self {
         let ids = Direction::ALL.map(|direction| PathId { direction, ..id.clone() });
         let rates = ring.paths(&ids).map(|(interval, figures)| rates(interval, figures)).collect();
         Self { ids, rates, top: Cell::new(0) }
     }
 
-    /// Goes so many lines on, as far as there are some.
+    /// Scrolls by `step` lines; drawing clamps the result.
     pub(super) fn scroll(&self, step: isize) {
         self.top.set(self.top.get().saturating_add_signed(step));
     }

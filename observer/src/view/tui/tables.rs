@@ -55,13 +55,13 @@ impl App {
     }
 }
 
-/// What is said where nothing is measured.
+/// The empty state of the Cost screen.
 pub(super) fn cost_not_measured(app: &App, theme: Theme, frame: &mut Frame, area: Rect) {
     let how = match app.options.origin {
-        Origin::Live => "not measured: c begins it, --cost from the start",
+        Origin::Live => "not measured: press c to start, or run observer top --cost",
         Origin::Recording => "not measured: the recording was made without --cost",
     };
-    let cost = "programs at tracepoints that all packets of the node pass are loaded then";
+    let cost = "this loads programs at tracepoints that all packets of the node pass";
     let live = app.options.origin == Origin::Live;
     let wrapped = |text: &str, style| {
         wrap(text, usize::from(area.width)).into_iter().map(move |line| Line::styled(line, style))
