@@ -1,6 +1,8 @@
 //! The figures of a row and of a path, by the definitions of the counting rules. Every view takes them
 //! from here, so that no number has two definitions.
 
+use std::time::Duration;
+
 use observer_common::counters::{PATH_COUNTERS, PathCounter, TOTALS, Total};
 
 /// Counters of a device, direction and class, over an interval or in total.
@@ -175,4 +177,11 @@ impl PathFigures {
 #[expect(clippy::cast_precision_loss, reason = "a ratio is shown with four digits")]
 fn ratio(part: u64, whole: u64) -> Option<f64> {
     (whole != 0).then(|| part as f64 / whole as f64)
+}
+
+/// A count over an interval as a rate; `None` where the interval is empty.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "a rate is shown with three digits")]
+pub fn per_second(count: u64, interval: Duration) -> Option<f64> {
+    (!interval.is_zero()).then(|| count as f64 / interval.as_secs_f64())
 }

@@ -2,7 +2,6 @@
 //! counted or nothing could be counted, because unknown is not zero.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use observer_common::counters::Total;
 use observer_common::kind::Direction;
@@ -90,7 +89,7 @@ pub struct Underlay {
 
 /// Packets that do not fit the way that they take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ptb {
+pub struct TooBig {
     /// How many.
     pub packets: u64,
     /// Every direction of every underlay and tunnel device was measured.
@@ -165,8 +164,8 @@ impl Report {
     /// drop; `None` where no direction of any such device was measured. At a tunnel device a packet that does
     /// not fit is counted once, whatever else is too small for it.
     #[must_use]
-    pub fn ptb(&self) -> Option<Ptb> {
-        let (mut measured, mut sum) = (false, Ptb { packets: 0, complete: true });
+    pub fn too_big(&self) -> Option<TooBig> {
+        let (mut measured, mut sum) = (false, TooBig { packets: 0, complete: true });
         for line in self.lines() {
             let counters: &[Total] = match line.device.device.role {
                 Role::Underlay => &[Total::Oversized],
@@ -185,16 +184,12 @@ impl Report {
     }
 }
 
-/// A count over an interval as a rate; `None` where the interval is empty.
-#[must_use]
-#[expect(clippy::cast_precision_loss, reason = "a rate is shown with three digits")]
-pub fn per_second(count: u64, interval: Duration) -> Option<f64> {
-    (!interval.is_zero()).then(|| count as f64 / interval.as_secs_f64())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::model::per_second;
     use crate::view::fixture;
 
     fn ingress(report: &Report) -> Vec<State> {
@@ -239,9 +234,9 @@ mod tests {
         let fragmented = of(Role::Tunnel, Total::WouldFragment);
         assert!(fragmented > 0);
         let packets = fragmented + of(Role::Tunnel, Total::WouldDrop) + of(Role::Underlay, Total::Oversized);
-        assert_eq!(report.ptb(), Some(Ptb { packets, complete: true }));
+        assert_eq!(report.too_big(), Some(TooBig { packets, complete: true }));
         let lost = Report::between(&fixture::snapshot(10), &fixture::lost(11, 10));
-        assert!(lost.ptb().is_some_and(|sum| !sum.complete));
+        assert!(lost.too_big().is_some_and(|sum| !sum.complete));
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod report;
 pub mod whatif;
 
 pub use cost::{CostReport, HookRttRow, RoundTrips, SoftirqRow, SpanRow, TcpRow};
-pub use figures::{Figures, Fragments, PathFigures};
-pub use lines::{Line, PathLine, Ptb, State, Underlay, per_second};
+pub use figures::{Figures, Fragments, PathFigures, per_second};
+pub use lines::{Line, PathLine, State, TooBig, Underlay};
 pub use mode::Mode;
 pub use report::{DeviceRow, PathRow, Report, Row};

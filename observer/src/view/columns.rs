@@ -1,4 +1,4 @@
-//! The columns of the tables, once for the text table and the screens.
+//! Columns shared by the text tables and the screens.
 
 use observer_common::counters::{PathCounter, Total};
 
@@ -15,7 +15,7 @@ pub(crate) fn vni(vni: Vni) -> String {
     }
 }
 
-/// The encapsulation of a line, or why there is none.
+/// The encapsulation of a line, or the reason why there is none.
 pub(crate) fn encapsulation(line: &Line) -> Cell {
     let class = line.row.map(|row| row.class.label());
     match (class, line.state) {
@@ -49,7 +49,7 @@ pub(crate) fn column<T>(
     Column { title, unit, right, rank, cell }
 }
 
-/// By device, direction and encapsulation.
+/// Traffic by device, direction and encapsulation.
 pub(crate) fn lines<'a>() -> Vec<Column<Line<'a>>> {
     vec![
         column("DEVICE", no_unit, false, 0, |line, _| Cell::text(&line.device.device.name)),
@@ -150,15 +150,15 @@ fn vni_cell(id: Vni) -> Cell {
     }
 }
 
-/// The words of a line that a filter looks at.
-pub(crate) fn line_words(line: &Line) -> String {
+/// Text of a line that filters match.
+pub(crate) fn line_labels(line: &Line) -> String {
     let device = &line.device.device;
     let (role, direction) = (device.role.label(), line.direction.label());
     format!("{} {role} {direction} {}", device.name, encapsulation(line).text)
 }
 
-/// The words of a path that a filter looks at.
-pub(crate) fn path_words(line: &PathLine) -> String {
+/// Text of a path that filters match.
+pub(crate) fn path_labels(line: &PathLine) -> String {
     let id = &line.path.id;
     let (scope, direction) = (line.path.scope.label(), id.direction.label());
     format!("{} {scope} {direction} {} {} {}", id.peer, path_encapsulation(line).text, vni(id.vni), id.device)

@@ -1,12 +1,11 @@
-//! What encapsulation costs: the sections of the text table, and the `cost` object of the JSON
-//! (docs/cost.md).
+//! The cost of encapsulation: columns and notes of tables, and the `cost` object of the JSON (docs/cost.md).
 
 use observer_common::cost::lower_bound;
 use observer_common::kind::Direction;
 use serde_json::{Value, json};
 
 use super::grid::{Cell, Column};
-use super::table::{number, plain};
+use super::text::{number, plain};
 use super::units;
 use crate::cost::Offload;
 use crate::model::{CostReport, RoundTrips, SoftirqRow, SpanRow, TcpRow};
@@ -24,17 +23,17 @@ pub(super) fn spans<'a>() -> Vec<Column<&'a SpanRow>> {
         Column { unit: |_| "ns/skb", rank: 3, ..number("P99", |row, _| percentile(row.percentiles, 2)) },
         Column { unit: |_| "% of one", ..number("CPU", |row, _| share(row.cpu)) },
         Column {
-            unit: |_| "% cut",
+            unit: |_| "% of skbs",
             rank: 5,
-            ..number("SW GSO", |row, _| in_software(row, Offload::cut_ratio))
+            ..number("SW GSO", |row, _| software_share(row, Offload::cut_ratio))
         },
         Column {
-            unit: |_| "% done",
+            unit: |_| "% of skbs",
             rank: 6,
-            ..number("SW CSUM", |row, _| in_software(row, Offload::summed_ratio))
+            ..number("SW CSUM", |row, _| software_share(row, Offload::summed_ratio))
         },
         Column { unit: |_| "skbs", rank: 7, ..number("MEASURED", |row, _| count(row.measured.0)) },
-        Column { unit: |_| "% taken off", rank: 8, ..number("OWN", |row, _| share(row.own)) },
+        Column { unit: |_| "% removed", rank: 8, ..number("PROBE", |row, _| share(row.own)) },
     ]
 }
 
@@ -53,33 +52,33 @@ pub(super) fn tcp<'a>() -> Vec<Column<&'a TcpRow>> {
         plain("PEER", |row, _| Cell::address(row.peer)),
         plain("ENCAP", |row, _| Cell::text(row.class.label())),
         Column { unit: |_| "ms", ..number("RTT", |row, _| milliseconds(row.mean)) },
-        Column { unit: |_| "ms", rank: 1, ..number("P50", |row, _| thousandth(row.percentiles, 0)) },
-        Column { unit: |_| "ms", rank: 3, ..number("P90", |row, _| thousandth(row.percentiles, 1)) },
-        Column { unit: |_| "ms", rank: 1, ..number("P99", |row, _| thousandth(row.percentiles, 2)) },
+        Column { unit: |_| "ms", rank: 1, ..number("P50", |row, _| rtt_percentile(row.percentiles, 0)) },
+        Column { unit: |_| "ms", rank: 3, ..number("P90", |row, _| rtt_percentile(row.percentiles, 1)) },
+        Column { unit: |_| "ms", rank: 1, ..number("P99", |row, _| rtt_percentile(row.percentiles, 2)) },
         Column { rank: 4, ..number("SAMPLES", |row, _| count(row.samples)) },
-        Column { unit: |_| "ms", rank: 2, ..number("HOOK P50", |row, _| thousandth(row.at_hook, 0)) },
-        Column { unit: |_| "ms", rank: 2, ..number("HOOK P99", |row, _| thousandth(row.at_hook, 2)) },
-        Column { unit: |_| "segments", ..number("RESENT", |row, _| resent(row)) },
+        Column { unit: |_| "ms", rank: 2, ..number("HOOK P50", |row, _| rtt_percentile(row.at_hook, 0)) },
+        Column { unit: |_| "ms", rank: 2, ..number("HOOK P99", |row, _| rtt_percentile(row.at_hook, 2)) },
+        Column { unit: |_| "segments", ..number("RETRANS", |row, _| retransmitted(row)) },
         Column { unit: |_| "packets", rank: 1, ..number("DROPPED", |row, _| dropped(row)) },
         Column {
             rank: 5,
-            ..plain("MOSTLY", |row, _| row.reason.as_deref().map_or_else(|| Cell::text(""), Cell::text))
+            ..plain("TOP REASON", |row, _| row.reason.as_deref().map_or_else(|| Cell::text(""), Cell::text))
         },
     ]
 }
 
-/// The words of a row that a filter looks at.
-pub(super) fn span_words(row: &&SpanRow) -> String {
+/// Text of a row that filters match.
+pub(super) fn span_labels(row: &&SpanRow) -> String {
     format!("{} {} {} {}", row.device, row.direction.label(), work(row.direction), row.class.label())
 }
 
-/// See above.
-pub(super) fn softirq_words(row: &&SoftirqRow) -> String {
+/// Text of a CPU that filters match.
+pub(super) fn softirq_labels(row: &&SoftirqRow) -> String {
     format!("cpu {}", row.cpu)
 }
 
-/// See above.
-pub(super) fn tcp_words(row: &&TcpRow) -> String {
+/// Text of a peer that filters match.
+pub(super) fn tcp_labels(row: &&TcpRow) -> String {
     format!("{} {}", row.peer, row.class.label())
 }
 
@@ -88,8 +87,8 @@ fn count(count: u64) -> Cell {
     Cell::number(count as f64, count.to_string())
 }
 
-/// Segments sent again.
-pub(super) fn resent(row: &TcpRow) -> Cell {
+/// Retransmitted segments.
+pub(super) fn retransmitted(row: &TcpRow) -> Cell {
     count(row.retransmits).notice_if_any()
 }
 
@@ -98,7 +97,7 @@ pub(super) fn dropped(row: &TcpRow) -> Cell {
     row.dropped.map_or_else(Cell::unknown, count).notice_if_any()
 }
 
-/// What a direction means at a tunnel device.
+/// What a tunnel device does in a direction.
 const fn work(direction: Direction) -> &'static str {
     match direction {
         Direction::Ingress => "decapsulate",
@@ -126,8 +125,8 @@ fn share(value: Option<f64>) -> Cell {
     cell(value, |value| units::percent(Some(value)))
 }
 
-/// A share of work that the kernel did for the hardware; unknown where there was none, and of what comes in.
-fn in_software(row: &SpanRow, of: fn(Offload) -> Option<f64>) -> Cell {
+/// Share of offloadable work that the kernel did in software; unknown if there was no such work, and for ingress.
+fn software_share(row: &SpanRow, of: fn(Offload) -> Option<f64>) -> Cell {
     share(of(row.offload)).notice_if_any()
 }
 
@@ -136,24 +135,24 @@ fn percentile(values: Option<[f64; 3]>, index: usize) -> Cell {
 }
 
 /// A percentile of round-trip times, in ms.
-pub(super) fn thousandth(values: Option<[f64; 3]>, index: usize) -> Cell {
+pub(super) fn rtt_percentile(values: Option<[f64; 3]>, index: usize) -> Cell {
     milliseconds(values.map(|values| values[index]))
 }
 
-/// Sentences below the sections.
+/// Notes below the tables.
 pub(super) fn remarks(report: &CostReport) -> Vec<String> {
     let mut remarks = vec![format!(
-        "one of {} measured; {} ns of each stretch are the measuring's own, taken off",
+        "measured 1/{} of the time; {} ns of probe overhead subtracted from each measurement",
         report.sample,
         report.probe.as_nanos()
     )];
-    remarks.extend(report.spans.iter().flat_map(in_software_words));
+    remarks.extend(report.spans.iter().flat_map(software_offload_notes));
     let lost = [
-        (report.discarded.unsent, "entered a tunnel device and were not seen to leave it"),
-        (report.discarded.undelivered, "came in a tunnel and were not seen to arrive at its device"),
-        (report.discarded.interrupted, "stretches of work were interrupted"),
-        (report.discarded.unreadable, "fields of the kernel could not be read"),
-        (report.discarded.uncounted, "dropped packets had no room in the table of reasons"),
+        (report.discarded.unsent, "skbs entered a tunnel device and were not seen leaving it"),
+        (report.discarded.undelivered, "tunnel packets were not seen arriving at their tunnel device"),
+        (report.discarded.interrupted, "measurements were interrupted"),
+        (report.discarded.unreadable, "kernel fields could not be read"),
+        (report.discarded.uncounted, "dropped packets did not fit into the table of drop reasons"),
     ];
     for (count, what) in lost.iter().filter(|(count, _)| *count != 0) {
         remarks.push(format!("not measured: {count} {what}"));
@@ -162,16 +161,16 @@ pub(super) fn remarks(report: &CostReport) -> Vec<String> {
     remarks
 }
 
-/// What the kernel did in a device's place: sentences.
-pub(super) fn in_software_words(row: &SpanRow) -> impl Iterator<Item = String> {
+/// Work that the kernel did in software instead of a NIC, as sentences.
+pub(super) fn software_offload_notes(row: &SpanRow) -> impl Iterator<Item = String> {
     let software = [
-        (row.offload.cut_ratio(), "cut", "super-packets"),
-        (row.offload.summed_ratio(), "computed", "single packets' checksums"),
+        (row.offload.cut_ratio(), "GSO packets were segmented"),
+        (row.offload.summed_ratio(), "packets had their checksum computed"),
     ];
-    software.into_iter().filter_map(|(ratio, did, what)| {
+    software.into_iter().filter_map(|(ratio, what)| {
         let ratio = ratio.filter(|ratio| *ratio > 0.0)?;
         let percent = units::percent(Some(ratio));
-        Some(format!("{}: the kernel, not a NIC, {did} {percent} % of {what}", row.device))
+        Some(format!("{}: {percent} % of {what} in software, not by a NIC", row.device))
     })
 }
 
@@ -213,7 +212,7 @@ fn span(row: &SpanRow) -> Value {
         "nanoseconds_per_packet": row.packet,
         "nanoseconds_per_skb": percentiles(row.skb, row.percentiles),
         "cpu_ratio": row.cpu,
-        "own_ratio": row.own,
+        "probe_ratio": row.own,
         "offload": (row.direction == Direction::Egress).then(|| offload(row.offload)),
         "histogram": histogram(&row.buckets),
     })
@@ -221,10 +220,10 @@ fn span(row: &SpanRow) -> Value {
 
 pub(super) fn offload(offload: Offload) -> Value {
     json!({
-        "gso_skbs_whole": offload.whole,
-        "gso_skbs_cut": offload.cut,
-        "gso_segments_cut": offload.segments,
-        "checksums_left": offload.left,
+        "gso_skbs_offloaded": offload.whole,
+        "gso_skbs_segmented": offload.cut,
+        "gso_segments": offload.segments,
+        "checksums_offloaded": offload.left,
         "checksums_computed": offload.summed,
     })
 }
@@ -247,7 +246,7 @@ fn times(row: &impl RoundTrips) -> Value {
     })
 }
 
-/// `null` where nothing was measured.
+/// `null` if nothing was measured.
 fn percentiles(mean: Option<f64>, values: Option<[f64; 3]>) -> Value {
     match (mean, values) {
         (Some(mean), Some([p50, p90, p99])) => json!({"mean": mean, "p50": p50, "p90": p90, "p99": p99}),
@@ -255,7 +254,7 @@ fn percentiles(mean: Option<f64>, values: Option<[f64; 3]>) -> Value {
     }
 }
 
-/// Buckets that are not empty: `[from, to, count]`.
+/// Non-empty buckets: `[from, to, count]`.
 fn histogram(buckets: &[u64]) -> Value {
     let filled = (0_u32..).zip(buckets).filter(|(_, count)| **count != 0);
     let bucket = |(index, count): (u32, &u64)| json!([lower_bound(index), lower_bound(index + 1), count]);

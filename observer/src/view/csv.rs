@@ -1,5 +1,5 @@
-//! Rows as CSV (RFC 4180, `\n` line ends): one header, then one line per device, direction and
-//! encapsulation; with paths asked for, one line per path. Empty fields are unknown.
+//! Rows as CSV (RFC 4180, `\n` line ends): one line per device, direction and encapsulation, or one line per path.
+//! Empty fields are unknown.
 
 use std::fmt::Display;
 
@@ -113,7 +113,7 @@ pub(super) fn join<'a>(fields: impl Iterator<Item = &'a str>) -> String {
     fields.map(quoted).collect::<Vec<_>>().join(",")
 }
 
-/// A field with quotes where it needs them.
+/// A field, quoted if necessary.
 pub(crate) fn quoted(field: &str) -> String {
     if field.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", field.replace('"', "\"\""))
@@ -128,7 +128,7 @@ mod tests {
     use crate::view::fixture;
 
     #[test]
-    fn every_line_has_as_many_fields_as_the_header() {
+    fn every_line_has_the_fields_of_the_header() {
         let report = Report::between(&fixture::snapshot(10), &fixture::lost(11, 10));
         for (header, body) in [(rows_header(), rows(&report)), (paths_header(), paths(&report))] {
             assert!(!body.is_empty());

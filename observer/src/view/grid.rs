@@ -1,5 +1,4 @@
-//! Columns, cells and their layout: which columns fit into a width, and how wide each is. The text table
-//! and the screens share it.
+//! Columns, cells and their layout, shared by the text tables and the screens.
 
 use std::cmp::Ordering;
 use std::net::IpAddr;
@@ -8,30 +7,30 @@ use std::time::Duration;
 use super::units;
 use crate::model::{State, per_second};
 
-/// In which form figures are shown.
+/// How figures are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Form {
-    /// Per second, or over the interval.
+    /// Rates per second instead of counts over the interval.
     pub(crate) rates: bool,
-    /// Bits, or bytes.
+    /// Bits instead of bytes.
     pub(crate) bits: bool,
-    /// What the figures cover.
+    /// The time that the figures cover.
     pub(crate) interval: Duration,
 }
 
-/// How a cell stands out; never the only sign of what it says.
+/// Emphasis of a cell. The text alone must carry the same information.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Tone {
-    /// It does not.
+    /// No emphasis.
     #[default]
     Plain,
-    /// Worth a look.
+    /// Worth checking.
     Notice,
     /// Something is wrong.
     Alarm,
 }
 
-/// What a cell is sorted by.
+/// The sort key of a cell.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Order {
     Unknown,
@@ -65,7 +64,7 @@ impl Cell {
         Self { text: units::UNKNOWN.to_owned(), tone: Tone::Plain, order: Order::Unknown }
     }
 
-    /// Stands out unless it is zero or unknown.
+    /// Emphasised unless zero or unknown.
     pub(crate) fn notice_if_any(mut self) -> Self {
         if matches!(self.order, Order::Number(value) if value > 0.0) {
             self.tone = Tone::Notice;
@@ -78,7 +77,7 @@ impl Cell {
         self
     }
 
-    /// Ascending; what is unknown comes before everything known.
+    /// Ascending, with unknown cells first.
     pub(crate) fn compare(&self, other: &Self) -> Ordering {
         match (self.order, other.order) {
             (Order::Number(a), Order::Number(b)) => a.total_cmp(&b),
@@ -94,7 +93,8 @@ impl Cell {
         self.text.chars().count()
     }
 
-    /// The text in exactly that width. What tells addresses of one network apart stands at their end.
+    /// The text in exactly that width. Addresses lose their beginning, because addresses of one network differ at the
+    /// end.
     pub(crate) fn fit(&self, width: usize, right: bool) -> String {
         let count = self.width();
         if count > width && matches!(self.order, Order::Address(_)) {
@@ -106,7 +106,7 @@ impl Cell {
 }
 
 impl Form {
-    /// A count: per second, or as it is. A rate at a lost hook is unknown.
+    /// A count or its rate; a rate at a lost hook is unknown.
     #[expect(clippy::cast_precision_loss, reason = "for sorting only")]
     pub(crate) fn count(&self, state: State, count: Option<u64>) -> Cell {
         match (count, self.rates) {
@@ -120,7 +120,7 @@ impl Form {
         }
     }
 
-    /// A number of bytes: bits or bytes, per second or as it is.
+    /// A number of bytes or its rate, in bits or bytes.
     #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
     pub(crate) fn volume(&self, state: State, bytes: Option<u64>) -> Cell {
         let factor = if self.bits { 8.0 } else { 1.0 };
@@ -165,9 +165,9 @@ pub(crate) struct Column<T> {
     pub(crate) title: &'static str,
     /// Second line.
     pub(crate) unit: fn(&Form) -> &'static str,
-    /// Numbers are aligned to the right.
+    /// A column of numbers: aligned to the right, never cut.
     pub(crate) right: bool,
-    /// Columns with the highest number are the first to go where the width is short; 0 never goes.
+    /// Columns with the highest rank are dropped first if the width is short; 0 is never dropped.
     pub(crate) rank: u8,
     /// The cell of a line.
     pub(crate) cell: fn(&T, &Form) -> Cell,
@@ -182,15 +182,15 @@ pub(crate) struct Layout {
 
 /// Space between two columns.
 pub(crate) const GAP: usize = 2;
-/// Columns of numbers do not jump with every figure.
+/// Minimum width of number columns, so that they do not shift with every update.
 const NUMBER_WIDTH: usize = 5;
-/// Columns up to this rank stay as long as the texts can give way to them: a table is there for its figures.
+/// Columns up to this rank are dropped only after texts have been cut: figures matter more.
 const KEPT: u8 = 3;
-/// What texts are cut to before such a column goes, and at last.
+/// Width that texts are cut to before such a column is dropped, and at the end.
 const CUT: [usize; 2] = [7, 3];
 
-/// Lays out columns for rows of cells; `width` 0 means that there is no limit. A number is shown in full or
-/// not at all: cut, it would be another number.
+/// Lays out columns for rows of cells; `width` 0: no limit. Numbers are shown in full or not at all, because a
+/// cut number would be a wrong number.
 pub(crate) fn layout<T>(columns: &[Column<T>], rows: &[Vec<Cell>], form: &Form, width: usize) -> Layout {
     let mut shown: Vec<(usize, usize)> = columns
         .iter()
@@ -218,7 +218,7 @@ fn total(shown: &[(usize, usize)]) -> usize {
     shown.iter().map(|(_, width)| width + GAP).sum::<usize>().saturating_sub(GAP)
 }
 
-/// Columns above a rank go, the highest first, until the rest fits with its texts cut to `texts`.
+/// Drops columns above a rank, highest first, until the rest fits with texts cut to `texts`.
 fn give_up<T>(columns: &[Column<T>], shown: &mut Vec<(usize, usize)>, width: usize, above: u8, texts: usize) {
     let least = |(index, width): &(usize, usize)| {
         (*index, if columns[*index].right { *width } else { (*width).min(texts) })
@@ -230,7 +230,7 @@ fn give_up<T>(columns: &[Column<T>], shown: &mut Vec<(usize, usize)>, width: usi
     }
 }
 
-/// Texts are cut, the widest first.
+/// Cuts texts, widest first.
 fn cut<T>(columns: &[Column<T>], shown: &mut [(usize, usize)], width: usize, least: usize) {
     while total(shown) > width {
         let texts = shown.iter_mut().filter(|(index, _)| !columns[*index].right);
@@ -252,7 +252,7 @@ pub(crate) fn fit(text: &str, width: usize, right: bool) -> String {
     if right { format!("{text:>width$}") } else { format!("{text:<width$}") }
 }
 
-/// A text in lines of at most that width, broken between words where that is possible.
+/// A text in lines of at most that width, broken between words if possible.
 pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let width = width.max(1);
     let mut lines = vec![String::new()];
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_go_by_rank_and_what_stays_is_cut() {
+    fn columns_are_dropped_by_rank_and_the_others_cut() {
         let columns = columns();
         let rows = vec![columns.iter().map(|c| (c.cell)(&10, &FORM)).collect::<Vec<_>>()];
         assert_eq!(layout(&columns, &rows, &FORM, 0).shown, [(0, 15), (1, 5), (2, 5)]);
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_cut_where_others_are_the_same() {
+    fn addresses_are_cut_at_the_beginning() {
         let address = Cell::address("fd00:10:10:1::c".parse().expect("an address"));
         assert_eq!(address.fit(8, false), "…10:1::c");
         assert_eq!(address.fit(16, false), "fd00:10:10:1::c ");
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn lost_is_unknown_as_a_rate_and_a_lower_bound_in_total() {
+    fn a_lost_hook_has_unknown_rates_and_lower_bound_counts() {
         assert_eq!(FORM.count(State::Lost, Some(4)).text, "–");
         assert_eq!(FORM.volume(State::Lost, Some(4)).text, "–");
         assert_eq!(FORM.count(State::Measured, Some(4)).text, "2");
@@ -356,8 +356,8 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_broken_between_words() {
-        assert_eq!(wrap("not measured: c begins it", 14), ["not measured:", "c begins it"]);
+    fn texts_wrap_between_words() {
+        assert_eq!(wrap("not measured: press c", 14), ["not measured:", "press c"]);
         assert_eq!(wrap("abcdefgh ij", 3), ["abc", "def", "gh", "ij"]);
         assert_eq!(wrap("", 3), [""]);
         for width in 0..30 {

@@ -1,4 +1,4 @@
-//! Views: each borrows the model and returns text, one file a format. No clock, no kernel.
+//! Views: each borrows the model and returns text, one file per format. No clock, no kernel.
 
 #[cfg(test)]
 extern crate self as observer;
@@ -17,6 +17,7 @@ pub mod pcap;
 pub mod pcapng;
 pub mod prometheus;
 pub mod table;
+mod text;
 pub mod trace;
 pub mod tui;
 pub mod units;

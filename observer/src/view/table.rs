@@ -5,33 +5,13 @@ use std::fmt::Write;
 use observer_common::counters::{Event, FIRST_REASON};
 use observer_common::kind::Direction;
 
-use super::grid::{Cell, Column, Form, GAP, Tone, fit, layout};
+use super::grid::{Cell, Column, Form, Tone};
+use super::text::{number, paint, plain, section, strong};
 use super::{columns, cost as costs, units};
 use crate::model::{DeviceRow, Report};
 use crate::snapshot::{Hook, UnknownPeer};
 
-/// What the table shows, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TableOptions {
-    /// With the paths and the unknown peers.
-    pub paths: bool,
-    /// At most so many paths; `None`: all.
-    pub top: Option<usize>,
-    /// Characters in a line; 0: no limit.
-    pub width: usize,
-    /// Per second; otherwise what the interval added.
-    pub rates: bool,
-    /// Bits; otherwise bytes.
-    pub bits: bool,
-    /// With ANSI colours.
-    pub colour: bool,
-}
-
-impl Default for TableOptions {
-    fn default() -> Self {
-        Self { paths: false, top: None, width: 0, rates: true, bits: true, colour: false }
-    }
-}
+pub use super::text::TableOptions;
 
 /// A report as text, with a final newline.
 #[must_use]
@@ -51,7 +31,7 @@ pub fn report(report: &Report, options: &TableOptions) -> String {
         paths(&mut text, report, options, &form);
         if !report.unknown_peers.is_empty() {
             let unknown_peers: Vec<&UnknownPeer> = report.unknown_peers.iter().collect();
-            let title = "Tunnel peers that are no known nodes (in total)";
+            let title = "Unknown tunnel peers (totals since counting began)";
             let total = Form { rates: false, ..form };
             section(&mut text, options, title, &unknown_peer_columns(), &unknown_peers, &total);
         }
@@ -74,9 +54,9 @@ fn header(report: &Report, options: &TableOptions) -> String {
         Some(sum) => format!("{} (incomplete)", units::ratio(sum.figures.overhead_ratio())),
         None => units::UNKNOWN.to_owned(),
     };
-    let covers = if options.rates { "rates over" } else { "totals over" };
+    let covers = if options.rates { "rates" } else { "counts" };
     format!(
-        "{}  {}  {covers} {} to {}  overhead on the underlay {share}\n",
+        "{}  {}  {covers} over {} until {}  underlay overhead {share}\n",
         strong(&units::printable(&report.node), options.colour),
         units::printable(&report.origin),
         units::duration(report.interval),
@@ -89,21 +69,21 @@ fn paths(text: &mut String, report: &Report, options: &TableOptions, form: &Form
     let all = lines.len();
     lines.truncate(options.top.unwrap_or(all));
     let title = if lines.len() < all {
-        format!("Paths (the first {} of {all}, by wire bytes)", lines.len())
+        format!("Paths (top {} of {all} by wire bytes)", lines.len())
     } else {
         "Paths".to_owned()
     };
     section(text, options, &title, &columns::paths(), &lines, form);
 }
 
-/// What encapsulation costs, where it was asked for.
+/// The cost of encapsulation, if it was measured.
 fn cost(text: &mut String, report: &Report, options: &TableOptions, form: &Form) {
     let Some(cost) = &report.cost else { return };
     let spans: Vec<_> = cost.spans.iter().collect();
     section(text, options, "Encapsulation", &costs::spans(), &spans, form);
     let softirqs: Vec<_> = cost.softirqs.iter().collect();
     if !softirqs.is_empty() {
-        section(text, options, "Network softirqs, share of a CPU", &costs::softirqs(), &softirqs, form);
+        section(text, options, "Network softirqs by CPU", &costs::softirqs(), &softirqs, form);
     }
     let tcp: Vec<_> = cost.tcp.iter().collect();
     section(text, options, "Latency and loss by peer node", &costs::tcp(), &tcp, form);
@@ -135,15 +115,7 @@ fn malformed(text: &mut String, report: &Report, options: &TableOptions) {
         number("PACKETS", |entry, _| Cell::text(entry.3.to_string())),
     ];
     let form = Form { rates: false, bits: false, interval: report.interval };
-    section(text, options, "Malformed packets over the interval", &columns, &found, &form);
-}
-
-pub(super) fn plain<T>(title: &'static str, cell: fn(&T, &Form) -> Cell) -> Column<T> {
-    Column { title, unit: |_| "", right: false, rank: 0, cell }
-}
-
-pub(super) fn number<T>(title: &'static str, cell: fn(&T, &Form) -> Cell) -> Column<T> {
-    Column { title, unit: |_| "", right: true, rank: 0, cell }
+    section(text, options, "Malformed packets in this interval", &columns, &found, &form);
 }
 
 fn hook(hook: Hook) -> Cell {
@@ -165,7 +137,7 @@ fn device_columns<'a>() -> Vec<Column<&'a DeviceRow>> {
         Column {
             rank: 3,
             unit: |_| "B",
-            ..number("ADDS", |row, _| {
+            ..number("OVERHEAD", |row, _| {
                 row.device.tunnel.map_or_else(blank, |tunnel| bytes_or_unknown(tunnel.overhead))
             })
         },
@@ -180,7 +152,7 @@ fn device_columns<'a>() -> Vec<Column<&'a DeviceRow>> {
         },
         plain("INGRESS", |row, _| hook(row.device.hooks[0])),
         plain("EGRESS", |row, _| hook(row.device.hooks[1])),
-        Column { rank: 1, unit: |_| "seen", ..number("PTB", |row, _| ptb(row)) },
+        Column { rank: 1, unit: |_| "messages", ..number("PTB", |row, _| ptb(row)) },
     ]
 }
 
@@ -225,60 +197,4 @@ fn unknown_peer_columns<'a>() -> Vec<Column<&'a UnknownPeer>> {
             ..number("WIRE", |row, form| form.volume(crate::model::State::Measured, Some(row.wire_bytes)))
         },
     ]
-}
-
-pub(super) fn section<T>(
-    text: &mut String,
-    options: &TableOptions,
-    title: &str,
-    columns: &[Column<T>],
-    lines: &[T],
-    form: &Form,
-) {
-    let _ = writeln!(text, "\n{}", strong(title, options.colour));
-    if lines.is_empty() {
-        text.push_str("  none\n");
-        return;
-    }
-    let rows: Vec<Vec<Cell>> =
-        lines.iter().map(|line| columns.iter().map(|column| (column.cell)(line, form)).collect()).collect();
-    let indent = 2;
-    let width = if options.width == 0 { 0 } else { options.width.saturating_sub(indent).max(1) };
-    let layout = layout(columns, &rows, form, width);
-    let mut put = |cells: Vec<String>| {
-        let line = format!("{:indent$}{}", "", cells.join(&" ".repeat(GAP)));
-        let _ = writeln!(text, "{}", line.trim_end());
-    };
-    let heads: [fn(&Column<T>, &Form) -> &'static str; 2] = [|c, _| c.title, |c, form| (c.unit)(form)];
-    for head in heads {
-        let cells: Vec<&str> = layout.shown.iter().map(|(index, _)| head(&columns[*index], form)).collect();
-        if cells.iter().any(|cell| !cell.is_empty()) {
-            put(layout
-                .shown
-                .iter()
-                .zip(cells)
-                .map(|((i, w), cell)| fit(cell, *w, columns[*i].right))
-                .collect());
-        }
-    }
-    for row in &rows {
-        let cell = |(index, width): &(usize, usize)| {
-            let fitted = fit(&row[*index].text, *width, columns[*index].right);
-            paint(&fitted, row[*index].tone, options.colour)
-        };
-        put(layout.shown.iter().map(cell).collect());
-    }
-}
-
-pub(super) fn strong(text: &str, colour: bool) -> String {
-    if colour { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
-}
-
-/// Colours of the terminal's own palette that are readable on dark and on light.
-pub(super) fn paint(text: &str, tone: Tone, colour: bool) -> String {
-    match tone {
-        Tone::Notice if colour => format!("\u{1b}[1;35m{text}\u{1b}[0m"),
-        Tone::Alarm if colour => format!("\u{1b}[1;31m{text}\u{1b}[0m"),
-        _ => text.to_owned(),
-    }
 }

@@ -1,4 +1,4 @@
-//! Single packets: a line each, as text or as JSON (docs/trace-json.md).
+//! Traced packets, one per line, as text or JSON (docs/trace-json.md).
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -16,11 +16,11 @@ use crate::trace::TracedPacket;
 /// Version of the JSON lines.
 pub const SCHEMA: &str = "observer-trace/2";
 
-/// What is no fragment.
+/// Label of packets that are not fragmented.
 const WHOLE: &str = "whole";
 
-fn reasons(told: &TracedPacket) -> String {
-    told.reasons().map(Why::label).collect::<Vec<_>>().join(",")
+fn reasons(traced: &TracedPacket) -> String {
+    traced.reasons().map(Why::label).collect::<Vec<_>>().join(",")
 }
 
 fn ends(header: &Header) -> String {
@@ -42,37 +42,36 @@ fn ends(header: &Header) -> String {
     text
 }
 
-/// One packet for people.
+/// One packet as text.
 #[must_use]
-pub fn text(told: &TracedPacket) -> String {
-    let event = &told.event;
-    let clock = time_of_day(Duration::from_nanos(told.time));
+pub fn text(traced: &TracedPacket) -> String {
+    let event = &traced.event;
+    let clock = time_of_day(Duration::from_nanos(traced.time));
     let clock = clock.trim_end_matches('Z');
     let mut line = format!(
         "{clock}.{:03} {} {} {}",
-        told.time / 1_000_000 % 1_000,
-        told.device,
+        traced.time / 1_000_000 % 1_000,
+        traced.device,
         event.direction().map_or("-", Direction::label),
-        summary(told),
+        summary(traced),
     );
-    if let Some(outer) = &told.outer {
+    if let Some(outer) = &traced.outer {
         let _ = write!(line, " | {}", ends(outer));
     }
-    if let Some(inner) = &told.inner {
+    if let Some(inner) = &traced.inner {
         let _ = write!(line, " | inner {}", ends(inner));
     }
     line
 }
 
-/// Why a packet is told of, and the numbers that matter: what a line says between the place and the
-/// headers, and the comment that a capture file has.
+/// The reasons and key figures of a packet: the middle of a text line, and the packet comment in capture files.
 #[must_use]
-pub fn summary(told: &TracedPacket) -> String {
-    let event = &told.event;
-    let mut line = format!("{} {} {}", reasons(told), told.layer(), event.class().label());
-    let _ = write!(line, " {} B, MTU {}", event.largest, told.mtu());
-    if let Some(drop) = &told.drop {
-        let _ = write!(line, ", {}", drop.reason.as_deref().unwrap_or("no reason given"));
+pub fn summary(traced: &TracedPacket) -> String {
+    let event = &traced.event;
+    let mut line = format!("{} {} {}", reasons(traced), traced.layer(), event.class().label());
+    let _ = write!(line, " {} B, MTU {}", event.largest, traced.mtu());
+    if let Some(drop) = &traced.drop {
+        let _ = write!(line, ", {}", drop.reason.as_deref().unwrap_or("no drop reason"));
         if let Some(function) = &drop.function {
             let _ = write!(line, " in {function}");
         }
@@ -80,19 +79,19 @@ pub fn summary(told: &TracedPacket) -> String {
     if event.segments > 1 {
         let _ = write!(line, ", {} segments", event.segments);
     }
-    if let Some(signal) = &told.ptb {
-        let _ = write!(line, ", says MTU {}", signal.mtu);
+    if let Some(signal) = &traced.ptb {
+        let _ = write!(line, ", next-hop MTU {}", signal.mtu);
         if let Some((source, destination, ..)) = &signal.quoted {
             let _ = write!(line, " for {source} > {destination}");
         }
     }
-    if told.malformed() != Malformed::None {
-        let _ = write!(line, ", {}", told.malformed().label());
+    if traced.malformed() != Malformed::None {
+        let _ = write!(line, ", {}", traced.malformed().label());
     }
     if event.vni != 0 {
         let _ = write!(line, ", vni {}", event.vni);
     }
-    if let Some(peer) = told.peer {
+    if let Some(peer) = traced.peer {
         let _ = write!(line, ", peer {peer}");
     }
     line
@@ -107,30 +106,30 @@ fn header(header: &Header) -> Value {
     })
 }
 
-/// One packet for programs: an object on one line.
+/// One packet as a JSON object on one line.
 #[must_use]
-pub fn json(told: &TracedPacket) -> String {
-    let event = &told.event;
+pub fn json(traced: &TracedPacket) -> String {
+    let event = &traced.event;
     json!({
         "schema": SCHEMA,
-        "time_ns": told.time,
-        "device": told.device,
+        "time_ns": traced.time,
+        "device": traced.device,
         "direction": event.direction().map(Direction::label),
-        "reasons": told.reasons().map(Why::label).collect::<Vec<_>>(),
-        "layer": told.layer(),
+        "reasons": traced.reasons().map(Why::label).collect::<Vec<_>>(),
+        "layer": traced.layer(),
         "encapsulation": event.class().label(),
         "size": event.largest,
         "segments": event.segments,
-        "mtu": told.mtu(),
+        "mtu": traced.mtu(),
         "vni": (event.vni != 0).then_some(event.vni),
-        "peer": told.peer,
+        "peer": traced.peer,
         "unknown_peer": event.unknown & 1 != 0,
         "unknown_vni": event.unknown & 2 != 0,
-        "malformed": (told.malformed() != Malformed::None).then(|| told.malformed().label()),
-        "drop": told.drop.as_ref().map(|drop| json!({ "reason": drop.reason, "function": drop.function })),
-        "outer": told.outer.as_ref().map(header),
-        "inner": told.inner.as_ref().map(header),
-        "ptb": told.ptb.as_ref().map(|signal| json!({
+        "malformed": (traced.malformed() != Malformed::None).then(|| traced.malformed().label()),
+        "drop": traced.drop.as_ref().map(|drop| json!({ "reason": drop.reason, "function": drop.function })),
+        "outer": traced.outer.as_ref().map(header),
+        "inner": traced.inner.as_ref().map(header),
+        "ptb": traced.ptb.as_ref().map(|signal| json!({
             "mtu": signal.mtu,
             "quoted_source": signal.quoted.map(|q| q.0), "quoted_destination": signal.quoted.map(|q| q.1),
         })),

@@ -1,9 +1,8 @@
-//! Numbers as text: short, with their unit, and never a zero for something unknown or for something
-//! that is small but there.
+//! Numbers as text: short, with their unit, and never zero for a value that is unknown or small but not zero.
 
 use std::time::Duration;
 
-/// Stands for every figure that is unknown or was not measured.
+/// Shown for every figure that is unknown or was not measured.
 pub const UNKNOWN: &str = "–";
 
 const PREFIXES: [&str; 7] = ["", "k", "M", "G", "T", "P", "E"];
@@ -35,8 +34,7 @@ pub fn bytes(count: u64) -> String {
     si_unit(count as f64, "B")
 }
 
-/// A ratio in percent without the sign, for columns whose header has it: `3.45`. A ratio over nothing
-/// is unknown.
+/// A ratio in percent without the sign, for columns with `%` in their header: `3.45`.
 #[must_use]
 pub fn percent(ratio: Option<f64>) -> String {
     match ratio.map(|ratio| ratio * 100.0) {
@@ -60,7 +58,7 @@ pub fn ratio(ratio: Option<f64>) -> String {
 /// A duration: `250 ms`, `1.0 s`, `3 min 20 s`, `2 h 05 min`, `4 d 03 h`.
 #[must_use]
 pub fn duration(duration: Duration) -> String {
-    // A second that a clock has cut short is one.
+    // Timers may end a second a few milliseconds early.
     let duration =
         if (995..1_000).contains(&duration.as_millis()) { Duration::from_secs(1) } else { duration };
     let (seconds, millis) = (duration.as_secs(), duration.as_millis());
@@ -80,7 +78,7 @@ pub fn time_of_day(since_epoch: Duration) -> String {
     format!("{:02}:{:02}:{:02}Z", seconds / 3_600, seconds / 60 % 60, seconds % 60)
 }
 
-/// Text that came from outside (device names, file names), safe to print on a terminal.
+/// Untrusted text (device names, file names), safe to print on a terminal.
 #[must_use]
 pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
@@ -139,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn units_stand_where_they_belong() {
+    fn units_follow_their_prefix() {
         assert_eq!(bit_rate(125_000_000.0), "1.00 Gbit/s");
         assert_eq!(bit_rate(0.0), "0 bit/s");
         assert_eq!(bytes(1_500), "1.50 kB");
@@ -147,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_over_nothing_is_unknown_and_a_small_one_is_not_zero() {
+    fn a_ratio_of_nothing_is_unknown_and_a_small_ratio_is_not_zero() {
         assert_eq!(ratio(None), "–");
         assert_eq!(ratio(Some(f64::NAN)), "–");
         assert_eq!(ratio(Some(0.0)), "0.00 %");
@@ -157,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_have_two_parts_at_most() {
+    fn durations_have_at_most_two_parts() {
         let cases = [
             (250, "250 ms"),
             (1_000, "1.0 s"),
@@ -173,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_do_not_reach_the_terminal() {
+    fn control_characters_do_not_reach_the_terminal() {
         assert_eq!(printable("eth\u{1b}[2J0"), "eth?[2J0");
     }
 }

@@ -4,6 +4,7 @@
 mod cost;
 mod decompose;
 mod estimate;
+mod extras;
 mod metrics;
 mod remarks;
 mod sample;
@@ -14,9 +15,9 @@ mod sizes;
 mod tests;
 mod verdict;
 
-pub use cost::{Extras, RoundTrips, Work};
 pub use decompose::{Decomposition, Effect};
 pub use estimate::{Change, Estimate, change, estimate};
+pub use extras::{Extras, RoundTrips, Work};
 pub use metrics::{Better, Group, METRICS, Metric, Unit};
 pub use remarks::{Remark, Weight};
 pub use sample::Sample;
@@ -89,7 +90,7 @@ impl Comparison {
         let decomposition = Decomposition::of(&before, &after);
         let remarks = remarks::of(&before, &after);
         let verdicts = verdict::of(&before, &after, &rows, decomposition.as_ref(), &remarks);
-        let (sizes, mix) = (sizes::shares(&before, &after), mix(&before, &after));
+        let (sizes, mix) = (sizes::shares(&before.sizes, &after.sizes), mix(&before, &after));
         Self { before, after, rows, sizes, mix, decomposition, remarks, verdicts }
     }
 

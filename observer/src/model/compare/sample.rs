@@ -59,7 +59,7 @@ impl Sample {
             }
         }
         sample.scopes(report);
-        sample.extras = Extras::of(report, &sample);
+        sample.extras = Extras::of(report, sample.extras.sent);
         Some(sample)
     }
 

@@ -1,6 +1,6 @@
 //! Packet sizes of recordings whose classes have other bounds.
 
-use super::{Side, SizeShare};
+use super::SizeShare;
 
 /// Packets by size: as many classes as bounds, and one above.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,9 +57,9 @@ fn common(a: &[u32], b: &[u32]) -> Vec<u32> {
 /// Shares of both sides, in the classes that both can tell apart. A class that is empty on both sides is
 /// joined with the next; empty ones at the top are left out.
 #[expect(clippy::cast_precision_loss, reason = "a share is shown with four digits")]
-pub(super) fn shares(before: &Side, after: &Side) -> Vec<SizeShare> {
-    let mut bounds = common(&before.sizes.bounds, &after.sizes.bounds);
-    let sides = [before.sizes.coarser(&bounds), after.sizes.coarser(&bounds)];
+pub(super) fn shares(before: &Histogram, after: &Histogram) -> Vec<SizeShare> {
+    let mut bounds = common(&before.bounds, &after.bounds);
+    let sides = [before.coarser(&bounds), after.coarser(&bounds)];
     let mut class = 0;
     bounds.retain(|_| {
         class += 1;

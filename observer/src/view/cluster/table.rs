@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::fleet::{Fleet, ModeCount, Node, Pair, Progress, Route};
 use crate::view::grid::{Cell, Column, Form, Tone};
-use crate::view::table::{TableOptions, number, paint, plain, section, strong};
+use crate::view::text::{TableOptions, number, paint, plain, section, strong};
 use crate::view::units;
 
 /// Names of nodes that are listed at most where a switch is not done.

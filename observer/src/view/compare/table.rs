@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::labels;
 use crate::model::compare::{Comparison, Group, Outcome, Verdict, Weight};
 use crate::view::grid::{Cell, Column, Form, Tone};
-use crate::view::table::{TableOptions, paint, plain, section, strong};
+use crate::view::text::{TableOptions, paint, plain, section, strong};
 use crate::view::units;
 
 /// The tables show text that is made elsewhere: the form says nothing to them.

@@ -3,12 +3,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::table::Options;
-use super::text::labelled;
+use super::text::{Options, labelled};
 use crate::advice::plan::{Cpu, Group, NewMtu, Placement, Plan, TcpPath, Traffic};
 use crate::model::{Mode, per_second};
 use crate::view::grid::{Cell, Column, Form};
-use crate::view::table::{TableOptions, number, plain, section, strong};
+use crate::view::text::{TableOptions, number, plain, section, strong};
 use crate::view::{cost, units};
 
 /// Peers that are worth naming.
@@ -90,7 +89,7 @@ fn figures(text: &mut String, plan: &Plan, options: Options) {
     }
     line("CPU of encapsulation", plan.cpu.as_ref().map_or_else(Clone::clone, cpu));
     for row in &plan.in_software {
-        for labels in cost::in_software_words(row) {
+        for labels in cost::software_offload_notes(row) {
             line(
                 "work for hardware",
                 format!("{labels}; native packets leave it to the underlay, if that can"),
@@ -164,10 +163,10 @@ fn tcp_columns<'a>() -> Vec<Column<&'a TcpPath>> {
         plain("PEER", |p, _| Cell::address(p.now.peer)),
         plain("NOW", |p, _| Cell::text(p.now.class.label())),
         plain("THEN", |p, _| Cell::text(p.then.label())),
-        Column { unit: ms, ..number("RTT P50", |p, _| cost::thousandth(p.now.percentiles, 0)) },
-        Column { unit: ms, ..number("P99", |p, _| cost::thousandth(p.now.percentiles, 2)) },
-        Column { unit: ms, rank: 2, ..number("HOOK P50", |p, _| cost::thousandth(p.now.at_hook, 0)) },
-        Column { unit: |_| "segments", ..number("RESENT", |p, _| cost::resent(&p.now)) },
+        Column { unit: ms, ..number("RTT P50", |p, _| cost::rtt_percentile(p.now.percentiles, 0)) },
+        Column { unit: ms, ..number("P99", |p, _| cost::rtt_percentile(p.now.percentiles, 2)) },
+        Column { unit: ms, rank: 2, ..number("HOOK P50", |p, _| cost::rtt_percentile(p.now.at_hook, 0)) },
+        Column { unit: |_| "segments", ..number("RESENT", |p, _| cost::retransmitted(&p.now)) },
         Column { unit: |_| "packets", rank: 1, ..number("DROPPED", |p, _| cost::dropped(&p.now)) },
     ]
 }

@@ -9,20 +9,13 @@ use crate::advice::plan::Plan;
 use crate::advice::{Diagnosis, Finding, ModeView, Observed, PeerView, Seen, Severity};
 use crate::model::Mode;
 use crate::view::grid::{Cell, Column, Form, Tone};
-use crate::view::table::{TableOptions, number, paint, plain, section, strong};
+use crate::view::text::{TableOptions, number, paint, plain, section, strong};
 use crate::view::units;
+
+pub use super::text::Options;
 
 /// Width where nobody says another.
 pub const WIDTH: usize = 80;
-
-/// How to show it.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Characters in a line.
-    pub width: usize,
-    /// With ANSI colours.
-    pub colour: bool,
-}
 
 /// A diagnosis as text, with a final newline.
 #[must_use]

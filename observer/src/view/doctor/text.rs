@@ -2,6 +2,15 @@
 
 use std::fmt::Write as _;
 
+/// How to show it.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Characters in a line.
+    pub width: usize,
+    /// With ANSI colours.
+    pub colour: bool,
+}
+
 /// Writes text behind a label, wrapped at `width` with all further lines indented like the first.
 pub(super) fn labelled(to: &mut String, label: &str, text: &str, indent: usize, width: usize) {
     let hang = indent + label.chars().count() + usize::from(!label.is_empty());

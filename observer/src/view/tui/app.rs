@@ -3,33 +3,36 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use super::detail::Detail;
 use super::feed::{Origin, Process};
 use super::history::{History, KEPT, Tick};
-use super::order::Orders;
+use super::path_history::Detail;
 use super::ring::Ring;
 use super::tab::{Focus, Tab};
 use crate::model::Report;
 use crate::snapshot::{Program, Snapshot};
+use crate::topology::Role;
 use crate::view::grid::Form;
 use crate::view::units;
 
-/// How the screens start.
+/// Common MTUs offered by the what-if, after those of the underlays.
+const USUAL: [u32; 6] = [1_500, 1_480, 1_450, 1_400, 1_280, 9_000];
+
+/// Initial settings of the screens.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
-    /// Bits; otherwise bytes.
+    /// Show bits instead of bytes.
     pub bits: bool,
-    /// Colours; otherwise bold, dim and reverse only.
+    /// Use colours instead of bold, dim and reverse only.
     pub colour: bool,
-    /// Where figures come from.
+    /// Source of the figures.
     pub origin: Origin,
-    /// How far apart live figures are.
+    /// Interval of live figures.
     pub interval: Duration,
-    /// How much faster than it happened a recording is played.
+    /// Playback speed multiplier of a recording.
     pub speed: f64,
-    /// The kernel's BPF statistics are asked for.
+    /// The kernel's BPF statistics are enabled.
     pub statistics: bool,
-    /// Clicks and the wheel are for the screens; otherwise the terminal selects text with them.
+    /// Mouse input goes to the screens instead of the terminal's text selection.
     pub mouse: bool,
 }
 
@@ -47,7 +50,7 @@ impl Default for Options {
     }
 }
 
-/// What the figures cover.
+/// The time and form of the figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Measure {
     /// The last interval, as rates.
@@ -55,22 +58,36 @@ pub(super) enum Measure {
     PerSecond,
     /// The last interval, as counts.
     Interval,
-    /// All that the source counted.
+    /// Everything since the source started counting.
     Total,
 }
 
 /// How one table is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct View {
-    /// Column that it is sorted by; `None`: the report's own order.
+    /// Sort column; `None`: the order of the report.
     pub(super) sort: Option<usize>,
-    /// The other way round. Numbers start with the largest, texts with the first.
+    /// Reverse the order, which is largest first for numbers and alphabetical for texts.
     pub(super) reverse: bool,
     /// The selected line.
     pub(super) selected: usize,
 }
 
-/// What the programs cost between two snapshots; empty where it was not measured in both.
+/// Everything that determines the order of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Key {
+    pub(super) serial: u64,
+    pub(super) filter: String,
+    pub(super) sort: Option<usize>,
+    pub(super) reverse: bool,
+    pub(super) measure: Measure,
+}
+
+/// Cached order of each table, by [`Focus`].
+#[derive(Debug, Default)]
+pub(super) struct Orders(pub(super) [Option<(Key, Vec<u32>)>; Focus::ALL.len()]);
+
+/// Run time of the BPF programs between two snapshots; empty unless both have it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Costs {
     pub(super) programs: Vec<Program>,
@@ -81,7 +98,7 @@ pub(super) struct Costs {
 pub struct App {
     pub(super) options: Options,
     pub(super) report: Option<Report>,
-    /// Counts the reports that were shown, so that what was derived from one is not used for another.
+    /// Number of the shown report, to invalidate what was cached for another.
     pub(super) serial: u64,
     pub(super) history: History,
     pub(super) ring: Ring,
@@ -91,28 +108,28 @@ pub struct App {
     pub(super) views: [View; Focus::ALL.len()],
     pub(super) detail: Option<Detail>,
     pub(super) help: bool,
-    /// First line of the help that is shown; drawing knows how far it can go.
+    /// First visible line of the help; drawing clamps it.
     pub(super) help_top: Cell<usize>,
     pub(super) filter: String,
     pub(super) filtering: bool,
     pub(super) measure: Measure,
-    /// The report covers all that the source counted.
+    /// The report covers everything since the source started counting.
     pub(super) since_start: bool,
     /// Why the last read failed.
     pub(super) failure: Option<String>,
-    /// What was refused, or that the end is reached.
+    /// A refused request, or the end of a recording.
     pub(super) remark: Option<String>,
     pub(super) paused: bool,
-    /// How many reports before the newest the shown one is.
+    /// How many reports the shown one is older than the newest.
     pub(super) behind: usize,
     pub(super) costs: Costs,
     /// The last two readings of this process, the newer one last.
     pub(super) process: [Option<Process>; 2],
-    /// What-if: number of the MTU in the list, and the outer family.
+    /// What-if: index of the MTU, and whether the outer header is IPv6.
     pub(super) plan_mtu: usize,
     pub(super) plan_ipv6: bool,
     pub(super) previous: Option<Snapshot>,
-    /// The next tick is to be shown although the screen is paused.
+    /// Show the next snapshot although the screen is paused.
     pub(super) stepping: bool,
     ended: bool,
 }
@@ -152,7 +169,7 @@ impl App {
         }
     }
 
-    /// Takes new figures. While paused, only the history goes on.
+    /// Adds a snapshot. While paused, only the history grows.
     pub fn on_snapshot(&mut self, snapshot: Snapshot) {
         self.failure = None;
         let Some(previous) = self.previous.take() else {
@@ -184,48 +201,48 @@ impl App {
         }
     }
 
-    /// What is to be shown was chosen anew: a report of the history, or another measure.
+    /// Shows the selected report of the history again, after the selection or the measure changed.
     pub(super) fn show_again(&mut self) {
         if let Some(report) = self.ring.report(self.behind) {
             if self.behind == 0 { self.show_newest(report) } else { self.show(report, false) }
         }
     }
 
-    /// What this process has used.
+    /// Records what this process has used.
     pub fn on_process(&mut self, process: Process) {
         self.process = [self.process[1], Some(process)];
     }
 
-    /// The source could not be read: the last figures stay, marked as stale.
+    /// The source could not be read: keeps the last figures, marked as stale.
     pub fn on_failure(&mut self, why: String) {
         self.failure = Some(why);
     }
 
-    /// The kernel's statistics were refused.
+    /// The kernel refused to enable its statistics.
     pub fn on_refused(&mut self, what: String) {
         self.options.statistics = false;
         self.remark = Some(what);
     }
 
-    /// Something was not done, and the figures go on.
+    /// A request was not carried out.
     pub fn on_remark(&mut self, what: String) {
         self.remark = Some(what);
     }
 
-    /// A recording is over, as was to be expected.
+    /// The recording ended normally.
     pub fn on_done(&mut self, what: String) {
         self.ended = true;
         self.remark = Some(what);
     }
 
-    /// Nothing more will come. Whether that is news.
+    /// The source is gone. True if that was not known yet.
     pub fn on_end(&mut self) -> bool {
-        let news = !self.ended;
-        if news {
+        let new = !self.ended;
+        if new {
             self.ended = true;
-            self.failure.get_or_insert_with(|| "the source of the figures has ended".to_owned());
+            self.failure.get_or_insert_with(|| "the data source has ended".to_owned());
         }
-        news
+        new
     }
 
     fn show(&mut self, report: Report, since_start: bool) {
@@ -235,7 +252,7 @@ impl App {
         self.clamp();
     }
 
-    /// The selection stays inside its table.
+    /// Keeps the selection inside its table.
     pub(super) fn clamp(&mut self) {
         for focus in self.tab.tables() {
             let count = self.count(*focus);
@@ -244,13 +261,25 @@ impl App {
         }
     }
 
-    /// In which form figures are shown.
+    /// MTUs that the what-if offers, those of the underlays first.
+    pub(super) fn plan_mtus(report: &Report) -> Vec<u32> {
+        let own = report.devices.iter().filter(|row| row.device.role == Role::Underlay);
+        let mut mtus = Vec::new();
+        for mtu in own.map(|row| row.device.mtu).chain(USUAL) {
+            if mtu != 0 && !mtus.contains(&mtu) {
+                mtus.push(mtu);
+            }
+        }
+        mtus
+    }
+
+    /// Units of the figures.
     pub(super) fn form(&self, report: &Report) -> Form {
         let rates = self.measure == Measure::PerSecond;
         Form { rates, bits: self.options.bits, interval: report.interval }
     }
 
-    /// What the figures cover, in words.
+    /// The time that the figures cover, as text.
     pub(super) fn covers(&self, report: &Report) -> String {
         let interval = units::duration(report.interval);
         if self.since_start { format!("{interval} since start") } else { format!("last {interval}") }

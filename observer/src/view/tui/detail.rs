@@ -1,8 +1,4 @@
-//! One path, both directions: its figures and its recent past.
-
-use std::cell::Cell;
-use std::collections::VecDeque;
-use std::time::Duration;
+//! One path in both directions: figures and recent history.
 
 use observer_common::counters::PathCounter;
 use observer_common::kind::Direction;
@@ -12,61 +8,23 @@ use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::Sparkline;
 
 use super::app::App;
-use super::history::KEPT;
-use super::ring::Ring;
+use super::path_history::Detail;
 use super::theme::Theme;
 use super::trend;
-use crate::model::{PathFigures, PathLine, Report, State, per_second};
+use crate::model::{PathLine, Report, State};
 use crate::snapshot::{PathId, Vni};
 use crate::view::grid::{Form, Tone, fit, wrap};
 use crate::view::{columns, units};
 
-/// Lines that two curves with their words need at least.
+/// Minimum height of the two charts.
 const CURVES: usize = 4;
-/// Widths of a figure's name and of a figure; the same where the screen is narrow.
+/// Widths of the name and the value of a figure; the same on narrow screens.
 const WIDTHS: (usize, usize) = (26, 16);
 const NARROW: (usize, usize) = (16, 12);
-/// Lines that stay when the figures are scrolled.
+/// Lines that do not scroll.
 const HEAD: usize = 2;
 
-/// The path that is looked at, and wire bytes per second of its two directions.
-#[derive(Debug)]
-pub(super) struct Detail {
-    /// By [`Direction`].
-    pub(super) ids: [PathId; 2],
-    rates: VecDeque<[Option<f64>; 2]>,
-    /// The first figure that is shown; drawing knows how far it can go.
-    top: Cell<usize>,
-}
-
-impl Detail {
-    /// Looks the past up in the history.
-    pub(super) fn new(id: &PathId, ring: &Ring) -> Self {
-        let ids = Direction::ALL.map(|direction| PathId { direction, ..id.clone() });
-        let rates = ring.paths(&ids).map(|(interval, figures)| rates(interval, figures)).collect();
-        Self { ids, rates, top: Cell::new(0) }
-    }
-
-    /// Goes so many lines on, as far as there are some.
-    pub(super) fn scroll(&self, step: isize) {
-        self.top.set(self.top.get().saturating_add_signed(step));
-    }
-
-    pub(super) fn push(&mut self, report: &Report) {
-        let find = |id: &PathId| report.paths.iter().find(|path| path.id == *id).map(|path| path.figures);
-        let now = rates(report.interval, [find(&self.ids[0]), find(&self.ids[1])]);
-        if self.rates.len() == KEPT {
-            self.rates.pop_front();
-        }
-        self.rates.push_back(now);
-    }
-}
-
-fn rates(interval: Duration, figures: [Option<PathFigures>; 2]) -> [Option<f64>; 2] {
-    figures.map(|figures| per_second(figures?.get(PathCounter::WireBytes), interval))
-}
-
-/// Draws it instead of the tables.
+/// Draws the path instead of the tables.
 pub(super) fn draw(app: &App, detail: &Detail, report: &Report, theme: Theme, frame: &mut Frame, area: Rect) {
     let lines = report.path_lines();
     let of = |id: &PathId| lines.iter().find(|line| line.path.id == *id);
@@ -75,10 +33,10 @@ pub(super) fn draw(app: &App, detail: &Detail, report: &Report, theme: Theme, fr
     let widths = if narrow { NARROW } else { WIDTHS };
     let width = usize::from(area.width);
     let mut figures = figures(both, &app.form(report), narrow, theme);
-    let sizes = "sizes are kept by device, not by path: of a path just the largest packet";
+    let sizes = "sizes are counted per device; per path, only the largest packet is known";
     let sizes: Vec<Line> =
         wrap(sizes, width).into_iter().map(|line| Line::styled(line, theme.dim())).collect();
-    // An empty line only where both curves have room beside it.
+    // An empty line only if both charts still fit.
     if usize::from(area.height) > HEAD + figures.len() + sizes.len() + CURVES {
         figures.push(Line::raw(""));
     }
@@ -109,7 +67,8 @@ fn head(
     theme: Theme,
 ) -> Vec<Line<'static>> {
     let id = &detail.ids[0];
-    let scope = both.iter().flatten().next().map_or("not in these figures", |line| line.path.scope.label());
+    let scope =
+        both.iter().flatten().next().map_or("no traffic in this interval", |line| line.path.scope.label());
     let mut spans = vec![Span::styled(
         fit(&format!("▸ {}", id.peer), width, false).trim_end().to_owned(),
         theme.title(true),
@@ -135,24 +94,24 @@ fn head(
     ]
 }
 
-/// One figure of both directions.
+/// The figures of both directions.
 fn figures(both: [Option<&PathLine>; 2], form: &Form, narrow: bool, theme: Theme) -> Vec<Line<'static>> {
     let (width, figure) = if narrow { NARROW } else { WIDTHS };
-    // A maximum is since the start, whatever the interval.
+    // Maxima always cover the time since counting began.
     let whole = Form { rates: false, ..*form };
     let mut rows: Vec<(&str, [(String, Tone); 2])> = Vec::new();
     for (index, column) in columns::paths().iter().enumerate().skip(6) {
         let name = match column.title {
             "PACKETS" => "packets",
-            "WIRE" => "on the wire",
+            "WIRE" => "wire",
             "OVERHEAD" if index == 8 => "overhead",
-            "OVERHEAD" => "overhead share",
+            "OVERHEAD" => "overhead ratio",
             "FRAGM" => "fragments",
             "OVERSIZED" => "oversized",
-            "W.FRAG" if narrow => "would be cut",
+            "W.FRAG" if narrow => "would fragment",
             "W.FRAG" => "would be fragmented",
             "W.DROP" => "would be dropped",
-            "PTB" if narrow => "too big (MTU)",
+            "PTB" if narrow => "PTB (MTU)",
             "PTB" => "PTB messages (MTU)",
             other => other,
         };
@@ -178,7 +137,7 @@ fn figures(both: [Option<&PathLine>; 2], form: &Form, narrow: bool, theme: Theme
         rows.push((name, both.map(|line| cell(line, form, counter))));
     }
     rows.push((
-        if narrow { "largest ever, B" } else { "largest packet so far, B" },
+        if narrow { "largest, B" } else { "largest packet, B" },
         both.map(|line| match line {
             Some(line) if line.path.figures.get(PathCounter::Largest) != 0 => {
                 cell(Some(line), &whole, PathCounter::Largest)
@@ -198,7 +157,7 @@ fn figures(both: [Option<&PathLine>; 2], form: &Form, narrow: bool, theme: Theme
         })
         .collect();
     if lost {
-        let why = "a hook is lost: what it did not see is unknown";
+        let why = "a hook is lost: traffic since then is unknown";
         lines.push(Line::styled(why, theme.tone(Tone::Alarm)));
     }
     lines
@@ -211,21 +170,21 @@ fn cell(line: Option<&PathLine>, form: &Form, counter: PathCounter) -> (String, 
     })
 }
 
-/// A rate of what has no unit.
+/// A rate of a count.
 fn each(number: &str) -> String {
     if number == units::UNKNOWN { number.to_owned() } else { format!("{number}/s") }
 }
 
 fn curve(app: &App, detail: &Detail, direction: Direction, theme: Theme, frame: &mut Frame, area: Rect) {
-    let [words, graph] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
+    let [caption, graph] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
     let end = detail.rates.len().saturating_sub(app.behind);
     let begin = end.saturating_sub(usize::from(area.width));
     let rates: Vec<Option<f64>> =
         detail.rates.range(begin..end).map(|rates| rates[direction as usize]).collect();
     let most = rates.iter().flatten().copied().reduce(f64::max);
     let scale = most.map_or_else(|| units::UNKNOWN.to_owned(), |most| trend::rate(app, most));
-    let label = format!("{}: on the wire, up to {scale}, {} ticks", direction.label(), rates.len());
-    frame.render_widget(Line::styled(label, theme.dim()), words);
+    let label = format!("{} wire rate, max {scale}, last {} intervals", direction.label(), rates.len());
+    frame.render_widget(Line::styled(label, theme.dim()), caption);
     let bars = trend::scaled(&rates);
     let sparkline = Sparkline::default()
         .data(bars)

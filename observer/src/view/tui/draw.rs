@@ -1,22 +1,20 @@
-//! Where everything stands on the screen, from wide to tiny.
+//! Layout of the whole screen, from wide to tiny.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Text};
 
 use super::app::App;
+use super::layout::{TABLE_HEAD, split};
 use super::tab::{Focus, Tab};
 use super::theme::Theme;
-use super::{cost, detail, footer, fragments, header, health, help, listing, sizes, trend};
+use super::{cost, detail, footer, fragments, header, health, help, sizes, trend};
 use crate::model::Report;
-use crate::view::columns;
 
-/// Below this height only the most important figures and the focused table are shown.
+/// Below this height, only the key figures and the focused table are shown.
 const SMALL: u16 = 16;
-/// Lines of a table that stay where figures stand above it.
+/// Minimum number of table lines below the key figures.
 const LINES: u16 = 2;
-/// Lines of a table's title and header.
-pub(super) const TABLE_HEAD: u16 = 3;
 
 impl App {
     /// Draws everything. The screen may have any size.
@@ -62,7 +60,7 @@ impl App {
         }
     }
 
-    /// Where there is little room: a few lines of figures, and the table in focus.
+    /// A small screen: a few lines of figures and the focused table.
     fn small(&self, report: &Report, theme: Theme, frame: &mut Frame, area: Rect) {
         let mut lines = match self.tab {
             Tab::Overview => {
@@ -104,67 +102,5 @@ impl App {
             Layout::vertical([Constraint::Length(traffic), Constraint::Length(paths)]).areas(tables);
         self.table(Focus::Traffic, report, theme, frame, upper);
         self.table(Focus::Paths, report, theme, frame, lower);
-    }
-
-    pub(super) fn table(&self, focus: Focus, report: &Report, theme: Theme, frame: &mut Frame, area: Rect) {
-        match focus {
-            Focus::Traffic | Focus::Sizes => {
-                let lines = self.traffic(focus, report);
-                listing::draw(self, focus, &columns::lines(), &lines, theme, frame, area);
-            }
-            Focus::Paths => {
-                let lines = self.paths(focus, report);
-                listing::draw(self, focus, &columns::paths(), &lines, theme, frame, area);
-            }
-            Focus::Fragments => {
-                let lines = self.traffic(focus, report);
-                listing::draw(self, focus, &fragments::lines(), &lines, theme, frame, area);
-            }
-            Focus::FragmentedPaths => {
-                let lines = self.paths(focus, report);
-                listing::draw(self, focus, &fragments::paths(), &lines, theme, frame, area);
-            }
-            Focus::Hooks => {
-                let lines = self.hooks(report);
-                listing::draw(self, focus, &health::hooks(), &lines, theme, frame, area);
-            }
-            Focus::Spans | Focus::RoundTrips | Focus::Softirqs => {
-                cost::table(self, focus, report, theme, frame, area);
-            }
-        }
-    }
-}
-
-/// Heights of the two tables: what both need, if there is room; otherwise the focused one gets more.
-pub(super) fn split(height: u16, traffic: usize, paths: usize, lower_focused: bool) -> (u16, u16) {
-    let need = |lines: usize| u16::try_from(lines).unwrap_or(u16::MAX).saturating_add(TABLE_HEAD);
-    let (first, second) = (need(traffic), need(paths));
-    if first.saturating_add(second) <= height {
-        return (first, height - first);
-    }
-    let focused = height - height * 2 / 5;
-    if lower_focused {
-        let lower = second.min(focused.max(height.saturating_sub(first)));
-        (height - lower, lower)
-    } else {
-        let upper = first.min(focused.max(height.saturating_sub(second)));
-        (upper, height - upper)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn heights_are_shared_and_used_up() {
-        assert_eq!(split(40, 10, 5, false), (13, 27));
-        assert_eq!(split(20, 100, 100, false), (12, 8));
-        assert_eq!(split(20, 100, 100, true), (8, 12));
-        assert_eq!(split(20, 100, 2, false), (15, 5));
-        for height in 0..10 {
-            let (upper, lower) = split(height, 7, 7, true);
-            assert_eq!(upper + lower, height);
-        }
     }
 }

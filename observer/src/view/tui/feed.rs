@@ -1,50 +1,66 @@
-//! What goes to the screens and what comes back: messages between the thread that reads a source and the
-//! one that draws.
+//! Messages between the thread that reads a source and the thread that draws.
 
 use std::time::Duration;
 
 use crate::snapshot::Snapshot;
 
-/// What the caller's threads tell the screen.
+/// Messages to the screens.
 #[derive(Clone, Debug)]
 pub enum Feed {
     /// New figures.
     Snapshot(Box<Snapshot>),
     /// What this process has used so far.
     Process(Process),
-    /// The source could not be read; a sentence. The last figures stay, marked as stale.
+    /// The source could not be read; why. The last figures stay, marked as stale.
     Failed(String),
-    /// Something that was asked for was refused; a sentence.
+    /// The kernel refused to enable its statistics; why.
     Refused(String),
-    /// Something else that was asked for cannot be; a sentence.
+    /// Another request was not carried out; why.
     Remark(String),
-    /// Nothing more comes, as was to be expected; a sentence.
+    /// The recording ended normally; a sentence.
     Ended(String),
-    /// Leave, as after `q` (on SIGTERM, for example).
+    /// Quit, as after `q` (on SIGTERM, for example).
     Stop,
 }
 
-/// What the screen requests of the thread that reads.
+/// Requests to the thread that reads.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Request {
-    /// Live: from now on, figures so far apart.
+    /// Live: change the interval.
     Interval(Duration),
-    /// Live: the kernel's BPF statistics, on or off.
+    /// Live: enable or disable the kernel's BPF statistics.
     Statistics(bool),
-    /// Live: what encapsulation costs, measured or not.
+    /// Live: start or stop measuring the cost of encapsulation.
     Cost(bool),
-    /// Recording: so many times as fast as it happened.
+    /// Recording: playback speed multiplier.
     Speed(f64),
-    /// Recording: no more, until asked.
+    /// Recording: pause or resume.
     Hold(bool),
-    /// Recording: one snapshot, although held.
+    /// Recording: play one snapshot while paused.
     Step,
+}
+
+/// What the loop has to do after a key.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Action {
+    /// Nothing changed.
+    None,
+    /// Draw again.
+    Redraw,
+    /// Draw again in full, because something else wrote on the terminal.
+    Clear,
+    /// Draw again, and send a request to the thread that reads.
+    Request(Request),
+    /// Draw again, and enable or disable mouse input.
+    Mouse(bool),
+    /// Quit.
+    Quit,
 }
 
 /// What this process has used since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Process {
-    /// When it was read: since the process started listening, monotonic.
+    /// Time of the reading, monotonic.
     pub at: Duration,
     /// CPU time, user and system.
     pub cpu: Duration,

@@ -1,4 +1,4 @@
-//! The footer: keys, the filter while it is typed, and what is wrong or incomplete.
+//! The footer: keys, the filter while it is typed, and warnings.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -19,18 +19,18 @@ const KEYS: [(&str, &str); 10] = [
     ("/", "filter"),
     ("s", "sort"),
     ("r", "reverse"),
-    ("Tab", "table"),
+    ("Tab", "next table"),
     ("t", "rates/counts"),
-    ("+-", "pace"),
+    ("+-", "interval/speed"),
 ];
-const PATH_KEYS: [(&str, &str); 1] = [("Enter", "look into")];
-const DETAIL_KEYS: [(&str, &str); 1] = [("Esc", "back to the table")];
-const PAUSED_KEYS: [(&str, &str); 2] = [("←→", "step"), ("p", "go on")];
+const PATH_KEYS: [(&str, &str); 1] = [("Enter", "details")];
+const DETAIL_KEYS: [(&str, &str); 1] = [("Esc", "back")];
+const PAUSED_KEYS: [(&str, &str); 2] = [("←→", "step"), ("p", "resume")];
 const HEALTH_KEYS: [(&str, &str); 1] = [("c", "program cost")];
-const COST_KEYS: [[(&str, &str); 1]; 2] = [[("c", "measure")], [("c", "end measuring")]];
+const COST_KEYS: [[(&str, &str); 1]; 2] = [[("c", "measure")], [("c", "stop measuring")]];
 const SIZES_KEYS: [(&str, &str); 2] = [("m", "MTU"), ("v", "IPv4/IPv6")];
 
-/// What is wrong, most important first, in at most `room` lines; the last says how much more there is.
+/// Warnings, most important first, in at most `room` lines; the last line counts those that do not fit.
 pub(super) fn warnings(app: &App, theme: Theme, width: u16, room: usize) -> Vec<Line<'static>> {
     let failure = app.failure.iter().map(|why| format!("stale: {why}"));
     let remark = app.remark.iter().cloned();
@@ -42,12 +42,12 @@ pub(super) fn warnings(app: &App, theme: Theme, width: u16, room: usize) -> Vec<
     let width = usize::from(width);
     let mut lines: Vec<String> = texts.iter().flat_map(|text| wrap(text, width)).collect();
     if lines.len() > room {
-        // A line each, and the last for those that have none.
+        // One line each; the last line counts the others.
         let whole = if texts.len() > room { room.saturating_sub(1) } else { room };
         let more = texts.len() - whole.min(texts.len());
         lines = texts.iter().take(whole).map(|text| fit(text, width, false).trim_end().to_owned()).collect();
         if more != 0 {
-            lines.push(format!("and {more} more of these"));
+            lines.push(format!("and {more} more warnings"));
         }
     }
     lines.into_iter().map(|line| Line::styled(line, theme.tone(Tone::Alarm))).collect()
@@ -59,7 +59,7 @@ pub(super) fn draw(app: &App, theme: Theme, frame: &mut Frame, area: Rect) {
         Line::from(vec![
             Span::styled("filter: ", theme.strong()),
             Span::raw(format!("{}▏", app.filter)),
-            Span::styled("  Enter keeps, Esc clears", theme.dim()),
+            Span::styled("  Enter: apply, Esc: clear", theme.dim()),
         ])
     } else {
         keys(app, theme, area.width)
@@ -71,7 +71,7 @@ fn keys(app: &App, theme: Theme, width: u16) -> Line<'static> {
     let mut spans = Vec::new();
     let mut room = usize::from(width);
     if !app.filter.is_empty() {
-        let text = format!("filter \"{}\" (Esc clears)  ", app.filter);
+        let text = format!("filter \"{}\" (Esc: clear)  ", app.filter);
         room = room.saturating_sub(text.chars().count());
         spans.push(Span::styled(text, theme.tone(Tone::Notice)));
     }

@@ -1,101 +1,20 @@
-//! The screen of fragments: who makes them, who receives them, and what would be cut or dropped.
+//! The Fragments screen: fragments and packets that do not fit, by device and by path.
 
-use observer_common::counters::{Event, PathCounter, Total};
+use observer_common::counters::Event;
 use observer_common::kind::Direction;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line as Text, Span};
 
 use super::app::App;
-use super::draw::split;
+use super::layout::split;
 use super::tab::Focus;
 use super::theme::Theme;
-use crate::model::{Fragments, Line, PathLine, Report};
-use crate::view::columns::{self, column, counter, no_unit, total};
-use crate::view::grid::{Cell, Column, Form, Tone};
+use crate::model::Report;
+use crate::view::grid::Tone;
 use crate::view::units;
 
-/// The line has something to show here.
-pub(super) fn any(line: &Line) -> bool {
-    line.figures().is_none_or(|figures| {
-        let others = [Total::WouldFragment, Total::WouldDrop, Total::OuterV6Atomic, Total::InnerV6Atomic];
-        figures.fragments() != 0 || others.iter().any(|counter| figures.get(*counter) != 0)
-    })
-}
-
-/// The path has something to show here.
-pub(super) fn path_any(line: &PathLine) -> bool {
-    let figures = &line.path.figures;
-    let others =
-        [PathCounter::WouldFragment, PathCounter::WouldDrop, PathCounter::Ptb, PathCounter::Oversized];
-    figures.fragments() != 0 || others.iter().any(|counter| figures.get(*counter) != 0)
-}
-
-/// Fragments of one layer and position, both families.
-fn at(line: &Line, form: &Form, layer: fn(&crate::model::Figures) -> Fragments, position: usize) -> Cell {
-    let count = line.figures().map(|figures| {
-        let fragments = layer(&figures);
-        fragments.ipv4[position] + fragments.ipv6[position]
-    });
-    form.count(line.state, count).notice_if_any()
-}
-
-fn atomic(line: &Line, form: &Form) -> Cell {
-    let count = line.figures().map(|f| f.outer_fragments().atomic + f.inner_fragments().atomic);
-    form.count(line.state, count)
-}
-
-/// Fragments by device, direction and encapsulation.
-pub(super) fn lines<'a>() -> Vec<Column<Line<'a>>> {
-    const OUTER: fn(&crate::model::Figures) -> Fragments = crate::model::Figures::outer_fragments;
-    const INNER: fn(&crate::model::Figures) -> Fragments = crate::model::Figures::inner_fragments;
-    vec![
-        column("DEVICE", no_unit, false, 0, |line, _| Cell::text(&line.device.device.name)),
-        column("DIR", no_unit, false, 1, |line, _| Cell::text(line.direction.label())),
-        column("ENCAP", no_unit, false, 0, |line, _| columns::encapsulation(line)),
-        column("O.FIRST", Form::count_unit, true, 2, |line, form| at(line, form, OUTER, 0)),
-        column("O.MID", Form::count_unit, true, 8, |line, form| at(line, form, OUTER, 1)),
-        column("O.LAST", Form::count_unit, true, 5, |line, form| at(line, form, OUTER, 2)),
-        column("I.FIRST", Form::count_unit, true, 6, |line, form| at(line, form, INNER, 0)),
-        column("I.MID", Form::count_unit, true, 10, |line, form| at(line, form, INNER, 1)),
-        column("I.LAST", Form::count_unit, true, 9, |line, form| at(line, form, INNER, 2)),
-        column("ATOMIC", Form::count_unit, true, 11, atomic),
-        column("HEADERS", Form::volume_unit, true, 7, |line, form| {
-            form.volume(line.state, line.figures().map(|f| f.get(Total::FragmentationOverheadBytes)))
-        }),
-        column("W.FRAG", Form::count_unit, true, 4, |line, form| {
-            total(line, form, Total::WouldFragment).notice_if_any()
-        }),
-        column("W.DROP", Form::count_unit, true, 3, |line, form| {
-            total(line, form, Total::WouldDrop).notice_if_any()
-        }),
-    ]
-}
-
-fn noticed(line: &PathLine, form: &Form, which: PathCounter) -> Cell {
-    counter(line, form, which).notice_if_any()
-}
-
-/// Fragments by path.
-pub(super) fn paths<'a>() -> Vec<Column<PathLine<'a>>> {
-    vec![
-        column("PEER", no_unit, false, 0, |line, _| Cell::address(line.path.id.peer)),
-        column("SCOPE", no_unit, false, 8, |line, _| Cell::text(line.path.scope.label())),
-        column("DIR", no_unit, false, 1, |line, _| Cell::text(line.path.id.direction.label())),
-        column("ENCAP", no_unit, false, 0, |line, _| columns::path_encapsulation(line)),
-        column("DEVICE", no_unit, false, 10, |line, _| Cell::text(&line.path.id.device)),
-        column("O.FIRST", Form::count_unit, true, 3, |l, f| noticed(l, f, PathCounter::OuterFirst)),
-        column("O.MID", Form::count_unit, true, 9, |l, f| noticed(l, f, PathCounter::OuterMiddle)),
-        column("O.LAST", Form::count_unit, true, 7, |l, f| noticed(l, f, PathCounter::OuterLast)),
-        column("INNER", Form::count_unit, true, 6, |l, f| noticed(l, f, PathCounter::Inner)),
-        column("OVERSIZED", Form::count_unit, true, 11, |l, f| noticed(l, f, PathCounter::Oversized)),
-        column("W.FRAG", Form::count_unit, true, 5, |l, f| noticed(l, f, PathCounter::WouldFragment)),
-        column("W.DROP", Form::count_unit, true, 4, |l, f| noticed(l, f, PathCounter::WouldDrop)),
-        column("PTB", |_| "(MTU)", true, 2, |line, _| columns::ptb(line)),
-    ]
-}
-
-/// Packets that do not fit and the messages about them, in a line each.
+/// Packets that do not fit and PTB messages, one line each.
 pub(super) fn brief(app: &App, report: &Report, theme: Theme, width: u16) -> Vec<Text<'static>> {
     let mut lines = vec![super::trend::misfits(app, report, theme)];
     lines.extend(signals(app, report, theme, width).into_iter().take(2));
@@ -116,8 +35,7 @@ pub(super) fn draw(app: &App, report: &Report, theme: Theme, frame: &mut Frame, 
     app.table(Focus::FragmentedPaths, report, theme, frame, lower);
 }
 
-/// ICMP messages that say "too big", by device: those that quote a packet of a known path stand there too,
-/// with their MTU.
+/// PTB messages by device. Those that quote a packet of a known path also appear at that path, with their MTU.
 fn signals(app: &App, report: &Report, theme: Theme, width: u16) -> Vec<Text<'static>> {
     let form = app.form(report);
     let mut lines = vec![];
@@ -139,12 +57,12 @@ fn signals(app: &App, report: &Report, theme: Theme, width: u16) -> Vec<Text<'st
             }
             let device = units::printable(&row.device.name);
             let rest = format!("{device} {}: {}", direction.label(), counts.join(", "));
-            let name = if usize::from(width) < rest.len() + 16 { "too big " } else { "PTB messages " };
+            let name = if usize::from(width) < rest.len() + 16 { "PTB " } else { "PTB messages " };
             lines.push(Text::from(vec![Span::styled(name, theme.tone(Tone::Notice)), Span::raw(rest)]));
         }
     }
     if lines.is_empty() {
-        lines.push(Text::styled("no PTB messages in these figures", theme.dim()));
+        lines.push(Text::styled("no PTB messages", theme.dim()));
     }
     lines
 }

@@ -1,4 +1,4 @@
-//! The header: what is watched, how, and when the figures are from.
+//! The header: the node, its devices, and the time of the figures.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -14,7 +14,7 @@ use crate::topology::Role;
 use crate::view::grid::{Tone, fit};
 use crate::view::units;
 
-/// One line about the node and, where there is room, one with the tabs.
+/// One line for the node and, if there is room, one for the tabs.
 pub(super) fn draw(app: &App, theme: Theme, frame: &mut Frame, area: Rect) {
     let mut lines = vec![node(app, theme, area.width)];
     if area.height > 1 {
@@ -25,7 +25,7 @@ pub(super) fn draw(app: &App, theme: Theme, frame: &mut Frame, area: Rect) {
 
 /// Before the first figures.
 pub(super) fn waiting(theme: Theme, frame: &mut Frame, area: Rect) {
-    frame.render_widget(Line::styled("Waiting for the first figures …", theme.dim()), area);
+    frame.render_widget(Line::styled("Waiting for data …", theme.dim()), area);
 }
 
 fn node(app: &App, theme: Theme, width: u16) -> Line<'static> {
@@ -46,7 +46,7 @@ fn node(app: &App, theme: Theme, width: u16) -> Line<'static> {
     let facts =
         [units::time_of_day(report.taken), app.covers(report), pace, units::printable(&report.origin)];
     let mut room = usize::from(width).saturating_sub(Line::from(spans.clone()).width());
-    // What the figures cover matters most.
+    // The time that the figures cover matters most.
     let mut fits = [false; 4];
     for index in [1, 0, 2, 3] {
         let needed = facts[index].chars().count() + 2;
@@ -61,15 +61,14 @@ fn node(app: &App, theme: Theme, width: u16) -> Line<'static> {
 
 fn tabs(app: &App, theme: Theme) -> Line<'static> {
     let mut spans = Vec::new();
-    for (index, tab) in Tab::ALL.into_iter().enumerate() {
-        let text = tab_label(index, tab);
-        spans.push(Span::styled(text, if tab == app.tab { theme.reverse() } else { theme.dim() }));
+    for tab in Tab::ALL {
+        spans.push(Span::styled(tab.label(), if tab == app.tab { theme.reverse() } else { theme.dim() }));
     }
     let form = match app.measure {
         Measure::PerSecond => "per second",
         Measure::Interval => "counts",
         Measure::Total if app.since_start => "totals",
-        // The history has intervals only.
+        // The history contains intervals only.
         Measure::Total => "counts",
     };
     let unit = if app.options.bits { "bits" } else { "bytes" };
@@ -77,13 +76,7 @@ fn tabs(app: &App, theme: Theme) -> Line<'static> {
     Line::from(spans)
 }
 
-/// A tab as it is written.
-pub(super) fn tab_label(index: usize, tab: Tab) -> String {
-    format!(" {} {} ", index + 1, tab.title())
-}
-
-/// Underlay and tunnel devices, a line each while they fit, and how many others there are: at the end of a line
-/// that has room.
+/// Underlay and tunnel devices, one line each if they fit, and the number of others at the end of a line with room.
 pub(super) fn devices(report: &Report, theme: Theme, width: u16, most: usize) -> Vec<Line<'static>> {
     let main: Vec<&DeviceRow> = report
         .devices
@@ -96,7 +89,7 @@ pub(super) fn devices(report: &Report, theme: Theme, width: u16, most: usize) ->
     let mut lines: Vec<Line> = main.iter().take(room).map(|row| device(row, names, theme, width)).collect();
     let mut rest = others;
     if main.len() > room {
-        rest.insert(0, Span::raw(format!("{} more underlay or tunnel devices  ", main.len() - room)));
+        rest.insert(0, Span::raw(format!("+ {} underlay or tunnel devices  ", main.len() - room)));
     }
     if rest.is_empty() {
         return lines;
@@ -113,25 +106,25 @@ pub(super) fn devices(report: &Report, theme: Theme, width: u16, most: usize) ->
     lines
 }
 
-/// Tunnel devices whose packets do not fit their underlay, in one line.
+/// Tunnel devices whose MTU is too high for their underlay, in one line.
 pub(super) fn wrong(report: &Report, theme: Theme, width: u16) -> Option<Line<'static>> {
     let wrong = report.devices.iter().filter_map(|row| Some((&row.device, fits(&row.device)?)));
     let wrong: Vec<(&Device, (u32, u32))> = wrong.collect();
     let text = match &wrong[..] {
         [] => return None,
-        [(device, (right, underlay))] => {
+        [(device, (right, _))] => {
             let name = units::printable(&device.name);
-            format!("{name}: MTU {}, {right} fits {underlay}", device.mtu)
+            format!("{name}: MTU {}, should be {right}", device.mtu)
         }
         _ => {
             let names: Vec<String> = wrong.iter().map(|(device, _)| units::printable(&device.name)).collect();
-            format!("MTU too big: {}", names.join(", "))
+            format!("MTU too high: {}", names.join(", "))
         }
     };
     Some(Line::styled(fit(&text, usize::from(width), false), theme.tone(Tone::Alarm)))
 }
 
-/// The MTU that would fit a tunnel device's underlay, and the underlay's, where its own does not.
+/// The correct MTU of a tunnel device and the MTU of its underlay, if its own is too high.
 fn fits(device: &Device) -> Option<(u32, u32)> {
     let tunnel = device.tunnel?;
     let underlay = tunnel.underlay_mtu?;
@@ -153,17 +146,20 @@ fn device(row: &DeviceRow, names: usize, theme: Theme, width: u16) -> Line<'stat
     spans.push(hook(device.hooks[1], theme));
     if let Some((right, underlay)) = fits(device) {
         let room = usize::from(width).saturating_sub(Line::from(spans.clone()).width());
-        let fits = format!("{right} fits {underlay}");
-        let words = [format!("  MTU too big: {fits}"), format!("  too big: {fits}"), format!("  {fits}")];
-        let words = words.into_iter().find(|words| words.chars().count() <= room);
-        // Where there is room for nothing else, the line must not look like one that is right.
-        let words = words.unwrap_or_else(|| " !".to_owned());
-        spans.push(Span::styled(words, theme.tone(Tone::Alarm)));
+        let texts = [
+            format!("  MTU too high: should be {right} on {underlay}"),
+            format!("  should be {right} on {underlay}"),
+            format!("  max {right}"),
+        ];
+        let text = texts.into_iter().find(|text| text.chars().count() <= room);
+        // Even without room, the line must not look like a correct one.
+        let text = text.unwrap_or_else(|| " !".to_owned());
+        spans.push(Span::styled(text, theme.tone(Tone::Alarm)));
     }
     if let Some(tunnel) = device.tunnel {
         let vni = tunnel.vni.map(|vni| format!(" VNI {vni}")).unwrap_or_default();
-        let on = tunnel.underlay_mtu.map(|underlay| format!(" on {underlay}")).unwrap_or_default();
-        let (class, adds) = (tunnel.class.label(), format!("adds {} B", tunnel.overhead));
+        let on = tunnel.underlay_mtu.map(|underlay| format!(" on MTU {underlay}")).unwrap_or_default();
+        let (class, adds) = (tunnel.class.label(), format!("+{} B", tunnel.overhead));
         let room = usize::from(width).saturating_sub(Line::from(spans.clone()).width());
         let facts = [
             format!("  {class}{vni} {adds}{on}"),
@@ -183,19 +179,19 @@ fn hook(hook: Hook, theme: Theme) -> Span<'static> {
     }
 }
 
-/// Workloads and others: their number.
+/// The number of workload and other devices.
 fn others(report: &Report) -> Vec<Span<'static>> {
     let of = |role| report.devices.iter().filter(move |row| row.device.role == role).count();
     let (workloads, others) = (of(Role::Workload), of(Role::Other));
-    let mut words = Vec::new();
+    let mut counts = Vec::new();
     if workloads != 0 {
-        words.push(format!("{workloads} workload{}", if workloads == 1 { "" } else { "s" }));
+        counts.push(format!("{workloads} workload device{}", if workloads == 1 { "" } else { "s" }));
     }
     if others != 0 {
-        words.push(format!("{others} other{}", if others == 1 { "" } else { "s" }));
+        counts.push(format!("{others} other device{}", if others == 1 { "" } else { "s" }));
     }
-    if words.is_empty() {
+    if counts.is_empty() {
         return Vec::new();
     }
-    vec![Span::raw(format!("and {}", words.join(", ")))]
+    vec![Span::raw(format!("+ {}", counts.join(", ")))]
 }

@@ -1,9 +1,8 @@
-//! The screen of Observer's own health: hooks, tables, losses, what was malformed, own cost.
+//! The Health screen: Observer's hooks, tables and cost, and malformed packets.
 
 use std::time::Duration;
 
 use observer_common::counters::{Event, FIRST_REASON};
-use observer_common::kind::Direction;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span, Text};
@@ -13,59 +12,13 @@ use super::feed::Origin;
 use super::tab::Focus;
 use super::theme::Theme;
 use crate::model::{DeviceRow, Report};
-use crate::snapshot::Hook;
-use crate::view::columns::{column, no_unit};
-use crate::view::grid::{Cell, Column, Tone};
+use crate::view::grid::Tone;
 use crate::view::units;
 
-/// Below this width words and figures do not stand in columns.
+/// Below this width, labels and figures are not aligned.
 const NARROW: u16 = 60;
 
-fn hook(row: &DeviceRow, direction: Direction) -> Cell {
-    match row.device.hooks[direction as usize] {
-        Hook::Lost => Cell::text("LOST").tone(Tone::Alarm),
-        hook => Cell::text(hook.label()),
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "for sorting only")]
-fn number(count: u64) -> Cell {
-    Cell::number(count as f64, count.to_string()).notice_if_any()
-}
-
-fn event(row: &DeviceRow, which: Event) -> Cell {
-    number(Direction::ALL.iter().map(|direction| row.events[*direction as usize][which as usize]).sum())
-}
-
-fn malformed(row: &DeviceRow) -> u64 {
-    row.events.iter().map(|events| events[FIRST_REASON..].iter().sum::<u64>()).sum()
-}
-
-/// Hooks by device.
-pub(super) fn hooks<'a>() -> Vec<Column<&'a DeviceRow>> {
-    vec![
-        column("DEVICE", no_unit, false, 0, |row, _| Cell::text(&row.device.name)),
-        column("ROLE", no_unit, false, 5, |row, _| Cell::text(row.device.role.label())),
-        column("MTU", no_unit, true, 3, |row, _| match row.device.mtu {
-            0 => Cell::unknown(),
-            mtu => Cell::number(f64::from(mtu), mtu.to_string()),
-        }),
-        column("INGRESS", no_unit, false, 0, |row, _| hook(row, Direction::Ingress)),
-        column("EGRESS", no_unit, false, 0, |row, _| hook(row, Direction::Egress)),
-        column("LOSSES", |_| "ever", true, 1, |row, _| number(row.device.losses.iter().sum())),
-        column("MALFORMED", |_| "now", true, 2, |row, _| number(malformed(row))),
-        column("NO ROOM", |_| "paths", true, 4, |row, _| event(row, Event::PathOverflow)),
-        column("NO ROOM", |_| "unknown_peers", true, 6, |row, _| event(row, Event::UnknownPeerOverflow)),
-    ]
-}
-
-/// The words that a filter looks at.
-pub(super) fn words(row: &&DeviceRow) -> String {
-    let [ingress, egress] = row.device.hooks.map(Hook::label);
-    format!("{} {} {ingress} {egress}", row.device.name, row.device.role.label())
-}
-
-/// How full the tables are, what was malformed and what it costs, in a line each.
+/// The fullest table, malformed packets and this process, one line each.
 pub(super) fn brief(app: &App, report: &Report, theme: Theme, width: u16) -> Vec<Line<'static>> {
     let fullest = fills(report).into_iter().max_by(|a, b| share(*a).total_cmp(&share(*b)));
     let mut lines: Vec<Line> =
@@ -89,13 +42,13 @@ pub(super) fn draw(app: &App, report: &Report, theme: Theme, frame: &mut Frame, 
     frame.render_widget(Text::from(text), lower);
 }
 
-/// The tables of the kernel: name, entries, room.
+/// The kernel's tables: name, entries, capacity.
 fn fills(report: &Report) -> [(&'static str, u64, u64); 3] {
     let fill = report.fill;
     [
-        ("paths", fill.paths, fill.paths_capacity),
-        ("peers", fill.peers, fill.peers_capacity),
-        ("pod blocks", fill.blocks, fill.blocks_capacity),
+        ("path", fill.paths, fill.paths_capacity),
+        ("peer", fill.peers, fill.peers_capacity),
+        ("pod block", fill.blocks, fill.blocks_capacity),
     ]
 }
 
@@ -109,9 +62,9 @@ fn fill(report: &Report, theme: Theme, width: u16) -> Vec<Line<'static>> {
 }
 
 fn table_fill(name: &str, used: u64, room: u64, theme: Theme, width: u16) -> Line<'static> {
-    let label = label(&format!("table of {name}"), width);
+    let label = label(&format!("{name} table"), width);
     if room == 0 {
-        return Line::raw(format!("{label}{used}, its size is not known"));
+        return Line::raw(format!("{label}{used}, capacity unknown"));
     }
     let share = share((name, used, room));
     let tone = match share {
@@ -130,7 +83,7 @@ fn table_fill(name: &str, used: u64, room: u64, theme: Theme, width: u16) -> Lin
     Line::from(spans)
 }
 
-/// What a line is about, in a column where there is room for one.
+/// The label of a line, aligned if there is room.
 fn label(words: &str, width: u16) -> String {
     if width < NARROW { format!("{words}: ") } else { format!("{words:<20}") }
 }
@@ -147,19 +100,19 @@ fn malformed_line(report: &Report, theme: Theme, width: u16) -> Line<'static> {
         })
         .collect();
     if reasons.is_empty() {
-        return Line::styled(label + "none in these figures", theme.dim());
+        return Line::styled(label + "none", theme.dim());
     }
     Line::from(vec![Span::raw(label), Span::styled(reasons.join(", "), theme.tone(Tone::Notice))])
 }
 
 fn cost(app: &App, theme: Theme, width: u16) -> Vec<Line<'static>> {
-    let mut lines = vec![Line::styled("  Own cost", theme.title(false))];
+    let mut lines = vec![Line::styled("  Cost of Observer", theme.title(false))];
     let programs = &app.costs.programs;
     if programs.is_empty() {
         let how = match (app.options.origin, app.options.statistics) {
-            (Origin::Recording, _) => "the recording does not have it",
-            (Origin::Live, false) => "c requests the kernel for it",
-            (Origin::Live, true) => "waiting for two readings",
+            (Origin::Recording, _) => "not in the recording",
+            (Origin::Live, false) => "press c to measure",
+            (Origin::Live, true) => "waiting for a second sample",
         };
         lines.push(Line::raw(format!("{}not measured ({how})", label("programs", width))));
     } else {
@@ -181,7 +134,7 @@ fn cost(app: &App, theme: Theme, width: u16) -> Vec<Line<'static>> {
         lines.push(Line::styled(program_line("all", runs, time, app.costs.interval), theme.strong()));
     }
     if app.options.statistics || !programs.is_empty() {
-        let note = "of each run 20 to 30 ns are the measuring itself; c ends it";
+        let note = "including 20 to 30 ns of measurement overhead per run; press c to stop";
         lines.push(Line::styled(note, theme.dim()));
     }
     lines.push(process(app, width));

@@ -1,4 +1,4 @@
-//! The help, over everything else.
+//! The help window.
 
 use std::cell::Cell;
 
@@ -10,48 +10,48 @@ use ratatui::widgets::{Block, Clear, Padding, Paragraph};
 use super::theme::Theme;
 use crate::view::grid::wrap;
 
-/// Width of the keys, of everything at most, and of the frame on both sides.
+/// Width of the key column, maximum width of the window, and width of its frame.
 const KEYS: usize = 15;
 const WIDTH: u16 = 70;
 const FRAME: usize = 4;
 
 const LINES: [(&str, &str); 33] = [
-    ("q Esc Ctrl-C", "quit (Esc first closes a path or a filter)"),
-    ("? h", "this help"),
+    ("q Esc Ctrl-C", "quit (Esc first closes a path or clears the filter)"),
+    ("? h", "open or close this help"),
     ("1 … 6", "Overview, Paths, Fragments, Sizes, Health, Cost"),
-    ("Tab", "the other table"),
-    ("↑ ↓ PgUp PgDn", "select a line; Home, End"),
-    ("Enter", "look into the selected path"),
+    ("Tab", "next table"),
+    ("↑ ↓ PgUp PgDn", "select a line; Home, End: first, last"),
+    ("Enter", "details of the selected path"),
     ("s > → / S < ←", "sort by the next / previous column"),
     ("r", "reverse the order"),
-    ("/", "filter by words: device, peer, scope …"),
+    ("/", "filter by device, peer, scope and so on; all words must match"),
     ("b", "bits or bytes"),
-    ("t", "per second, counts, counts since the start"),
-    ("p Space", "pause; the history goes on"),
+    ("t", "rates, counts of the interval, or totals"),
+    ("p Space", "pause or resume; the history keeps growing"),
     ("← → [ ]", "while paused: step through the history"),
-    ("+ -", "interval; of a recording the speed"),
-    ("m M v", "Sizes: another MTU; IPv4 or IPv6 outside"),
-    ("c", "Health: measure what the programs cost;"),
-    ("", "Cost: measure what encapsulation costs"),
-    ("x", "mouse: wheel and clicks on tabs, or the terminal's"),
-    ("Ctrl-L", "draw the screen again"),
-    ("OVERHEAD %", "bytes of tunnel headers / L3 bytes"),
+    ("+ -", "change the interval, or the speed of a recording"),
+    ("m M v", "Sizes: next or previous MTU; IPv4 or IPv6 outside"),
+    ("c", "Health: measure the CPU time of the BPF programs;"),
+    ("", "Cost: measure the cost of encapsulation"),
+    ("x", "mouse input for the screens or for the terminal"),
+    ("Ctrl-L", "redraw the screen"),
+    ("OVERHEAD %", "encapsulation bytes / L3 bytes"),
     ("FRAGM", "fragments, outer and inner"),
-    ("OVERSIZED", "larger than the device's MTU"),
+    ("OVERSIZED", "packets larger than the device's MTU"),
     ("O. I.", "fragments of the outer, of the inner packet"),
-    ("W.FRAG", "the tunnel would have to fragment them"),
-    ("W.DROP", "the same with DF: it would drop them"),
-    ("PTB", "ICMP signals over the interval (their MTU)"),
-    ("COST, CPU", "of a tunnel: ns a packet, share of one CPU"),
-    ("RESENT", "TCP segments that were sent again"),
-    ("external", "underlay traffic that is no pod's"),
-    ("too big", "OVERSIZED on underlays, W.FRAG and W.DROP at tunnels"),
-    ("›", "at a line's end: something stands in a column without room"),
+    ("W.FRAG", "packets that the tunnel would have to fragment"),
+    ("W.DROP", "packets that the tunnel would drop (DF set, or IPv6)"),
+    ("PTB", "ICMP packet too big messages (and their MTU)"),
+    ("COST, CPU", "encapsulation: ns per packet, share of one CPU"),
+    ("RETRANS", "retransmitted TCP segments"),
+    ("external", "underlay traffic that is not pod traffic"),
+    ("too big", "OVERSIZED on underlays, W.FRAG and W.DROP on tunnels"),
+    ("›", "at the end of a line: a hidden column needs attention"),
     ("–", "unknown or not measured; never zero"),
-    ("·", "in a curve: nothing known"),
+    ("·", "in a chart: unknown"),
 ];
 
-/// Draws the help in the middle, from line `top` on, which is brought back to what can be shown.
+/// Draws the help in the middle, starting at line `top`, which is clamped.
 pub(super) fn draw(top: &Cell<usize>, theme: Theme, frame: &mut Frame, area: Rect) {
     let [area] = Layout::horizontal([Constraint::Max(WIDTH)]).flex(Flex::Center).areas(area);
     let width = usize::from(area.width).saturating_sub(FRAME + KEYS);
@@ -61,14 +61,14 @@ pub(super) fn draw(top: &Cell<usize>, theme: Theme, frame: &mut Frame, area: Rec
     let [area] = Layout::vertical([Constraint::Max(height)]).flex(Flex::Center).areas(area);
     let room = usize::from(area.height.saturating_sub(2));
     top.set(top.get().min(lines.len().saturating_sub(room)));
-    let title = if room < lines.len() { " Keys and words, ↑ ↓ for more " } else { " Keys and words " };
+    let title = if room < lines.len() { " Help: ↑ ↓ for more " } else { " Help " };
     let lines: Vec<Line> = lines.into_iter().skip(top.get()).collect();
     let block = Block::bordered().title(title).padding(Padding::horizontal(1));
     frame.render_widget(Clear, area);
     frame.render_widget(Paragraph::new(Text::from(lines)).block(block), area);
 }
 
-/// A key and its meaning, which is broken where it does not fit.
+/// A key and its meaning, wrapped if necessary.
 fn entry(key: &str, meaning: &str, width: usize, theme: Theme) -> Vec<Line<'static>> {
     let keys = std::iter::once(key.to_owned()).chain(std::iter::repeat(String::new()));
     keys.zip(wrap(meaning, width))

@@ -1,16 +1,16 @@
-//! What the node did over the last ticks.
+//! The overhead ratio of the last intervals.
 
 use std::collections::VecDeque;
 
 use crate::model::Report;
 
-/// Ticks that are kept.
+/// Maximum number of intervals.
 pub(super) const KEPT: usize = 600;
 
-/// One tick of the node's underlay.
+/// One interval of the node's underlay.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Tick {
-    /// Overhead ratio; `None` where it is unknown.
+    /// Overhead ratio; `None` if unknown.
     pub(super) ratio: Option<f64>,
 }
 
@@ -21,7 +21,7 @@ impl Tick {
     }
 }
 
-/// Ticks, the newest last.
+/// Intervals, the newest last.
 #[derive(Clone, Debug, Default)]
 pub(super) struct History {
     ticks: VecDeque<Tick>,
@@ -35,7 +35,7 @@ impl History {
         self.ticks.push_back(tick);
     }
 
-    /// The last `count` ticks before the newest `skip`, oldest first.
+    /// The last `count` intervals before the newest `skip`, oldest first.
     pub(super) fn last(&self, count: usize, skip: usize) -> impl Iterator<Item = &Tick> {
         let end = self.ticks.len().saturating_sub(skip);
         self.ticks.range(end.saturating_sub(count)..end)
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keeps_so_many_and_skips_what_came_after_a_pause() {
+    fn the_history_is_bounded_and_skips_the_newest() {
         let mut history = History::default();
         for number in 0..1_000 {
             history.push(Tick { ratio: Some(f64::from(number)) });

@@ -1,34 +1,17 @@
-//! Keys: in goes a key, out comes what the loop has to do.
+//! Keys in, actions out.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::app::{App, Measure};
-use super::detail::Detail;
-use super::feed::{Origin, Request};
+use super::feed::{Action, Origin, Request};
+use super::path_history::Detail;
 use super::tab::{Focus, Tab};
 
-/// What the loop has to do after a key.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Action {
-    /// Nothing changed.
-    None,
-    /// Draw again.
-    Redraw,
-    /// Draw again in full, because something else wrote on the terminal.
-    Clear,
-    /// Draw again, and ask the thread that reads.
-    Request(Request),
-    /// Draw again, and take clicks and wheel or leave them to the terminal.
-    Mouse(bool),
-    /// Leave.
-    Quit,
-}
-
-/// Lines of a page: drawing knows the true height, keys need not be that exact.
+/// Lines of a page. Only drawing knows the true height; an estimate is enough here.
 const PAGE: isize = 10;
 
 impl App {
-    /// Takes a key.
+    /// Handles a key.
     pub fn on_key(&mut self, key: KeyEvent) -> Action {
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             return match key.code {
@@ -99,7 +82,7 @@ impl App {
             KeyCode::Char(digit @ '1'..='6') => self.open(Tab::ALL[digit as usize - '1' as usize]),
             KeyCode::Tab => self.focus_by(1),
             KeyCode::BackTab => self.focus_by(-1),
-            KeyCode::Enter => return self.look_into(),
+            KeyCode::Enter => return self.open_details(),
             KeyCode::Char('m') if self.tab == Tab::Sizes => self.plan_by(1),
             KeyCode::Char('M') if self.tab == Tab::Sizes => self.plan_by(-1),
             KeyCode::Char('v') if self.tab == Tab::Sizes => self.plan_ipv6 = !self.plan_ipv6,
@@ -147,8 +130,8 @@ impl App {
         self.show_again();
     }
 
-    /// Looks into the selected path.
-    fn look_into(&mut self) -> Action {
+    /// Opens the details of the selected path.
+    fn open_details(&mut self) -> Action {
         if !matches!(self.focus, Focus::Paths | Focus::FragmentedPaths) {
             return Action::None;
         }
@@ -179,7 +162,7 @@ impl App {
         self.focus = tables[place.wrapping_add_signed(step + tables.len().cast_signed()) % tables.len()];
     }
 
-    /// The report's own order, then column by column, then from the beginning.
+    /// Cycles through the order of the report and the columns.
     fn sort_by(&mut self, step: isize) {
         let places = Self::columns(self.focus) + 1;
         let view = &mut self.views[self.focus as usize];
@@ -189,7 +172,7 @@ impl App {
         view.reverse = false;
     }
 
-    /// Selects another line, or shows others of a path's figures where not all of them have room.
+    /// Moves the selection, or scrolls the details of a path.
     pub(super) fn select_by(&mut self, step: isize) {
         if let Some(detail) = &self.detail {
             return detail.scroll(step);

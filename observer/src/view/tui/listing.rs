@@ -1,4 +1,4 @@
-//! A table on the screen.
+//! A scrollable table.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -6,19 +6,19 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span, Text};
 
 use super::app::App;
-use super::draw::TABLE_HEAD;
+use super::layout::TABLE_HEAD;
 use super::tab::Focus;
 use super::theme::Theme;
 use crate::view::grid::{self, Cell, Column, Form, GAP, Layout, Tone, fit};
 
-/// Lines up to which a table is laid out as a whole.
+/// Maximum number of lines for which all lines determine the layout.
 const LAID_OUT: usize = 400;
-/// Below this width words that return in every line are short.
+/// Below this width, common labels are abbreviated.
 const NARROW: u16 = 60;
-/// The mark of a line with something worth a look in a column that found no room.
+/// Marks a line with an emphasised cell in a hidden column.
 const MORE: &str = "›";
 
-/// Draws a table with title, header and as many lines as fit, the selected one among them.
+/// Draws a table with title, header and the lines that fit, including the selected one.
 pub(super) fn draw<T>(
     app: &App,
     focus: Focus,
@@ -34,7 +34,7 @@ pub(super) fn draw<T>(
     let visible = usize::from(area.height.saturating_sub(TABLE_HEAD));
     let selected = app.views[focus as usize].selected;
     let first = first_line(selected, lines.len(), visible);
-    // Short tables are laid out for all of their lines, so that columns stay while one scrolls.
+    // All lines of a short table determine the layout, so that columns do not move while scrolling.
     let (from, count) = if lines.len() <= LAID_OUT { (0, lines.len()) } else { (first, visible) };
     let cells: Vec<Vec<Cell>> = lines
         .iter()
@@ -54,7 +54,7 @@ pub(super) fn draw<T>(
     text.push(head(&layout, columns, app, focus, theme, |column| column.title));
     text.push(head(&layout, columns, app, focus, theme, |column| (column.unit)(&form)));
     if cells.is_empty() && visible != 0 {
-        let what = if app.filter.is_empty() { "  none" } else { "  none matches the filter" };
+        let what = if app.filter.is_empty() { "  none" } else { "  no match for the filter" };
         text.push(Line::styled(what, theme.dim()));
     }
     for (index, row) in cells.into_iter().enumerate() {
@@ -65,12 +65,12 @@ pub(super) fn draw<T>(
     frame.render_widget(Text::from(text), area);
 }
 
-/// The first visible line: the selection stays in the middle, as far as there are lines.
+/// The first visible line, with the selection in the middle if possible.
 fn first_line(selected: usize, count: usize, visible: usize) -> usize {
     selected.saturating_sub(visible / 2).min(count.saturating_sub(visible))
 }
 
-/// The cell of a line as this width wants it.
+/// A cell, abbreviated on narrow screens.
 fn cell<T>(column: &Column<T>, line: &T, form: &Form, width: u16) -> Cell {
     let mut cell = (column.cell)(line, form);
     if width < NARROW && !column.right {
@@ -79,9 +79,9 @@ fn cell<T>(column: &Column<T>, line: &T, form: &Form, width: u16) -> Cell {
     cell
 }
 
-/// Words that a narrow table has in short.
-fn short(word: &str) -> Option<&'static str> {
-    Some(match word {
+/// Abbreviations for narrow tables.
+fn short(label: &str) -> Option<&'static str> {
+    Some(match label {
         "ingress" => "in",
         "egress" => "out",
         "same-subnet" => "same",
@@ -92,19 +92,19 @@ fn short(word: &str) -> Option<&'static str> {
     })
 }
 
-/// Whether something worth a look stands in a column that is not shown.
+/// Whether a hidden column has an emphasised cell.
 fn hides(layout: &Layout, row: &[Cell]) -> bool {
     let shown = |index| layout.shown.iter().any(|(shown, _)| *shown == index);
     row.iter().enumerate().any(|(index, cell)| cell.tone != Tone::Plain && !shown(index))
 }
 
-/// Which part of a table is on the screen.
+/// The visible part of a table.
 struct Area {
-    /// Lines, from 1.
+    /// Visible lines, counted from 1.
     shown: std::ops::RangeInclusive<usize>,
-    /// Of how many.
+    /// All lines.
     count: usize,
-    /// Columns without room.
+    /// Hidden columns.
     hidden: usize,
 }
 
@@ -151,7 +151,7 @@ fn head<T>(
     app: &App,
     focus: Focus,
     theme: Theme,
-    word: impl Fn(&Column<T>) -> &'static str,
+    text: impl Fn(&Column<T>) -> &'static str,
 ) -> Line<'static> {
     let sort = app.views[focus as usize].sort;
     let mut spans = Vec::new();
@@ -159,7 +159,7 @@ fn head<T>(
         if place != 0 {
             spans.push(Span::raw(" ".repeat(GAP)));
         }
-        let text = fit(word(&columns[*index]), *width, columns[*index].right);
+        let text = fit(text(&columns[*index]), *width, columns[*index].right);
         let style = if sort == Some(*index) { theme.title(true) } else { theme.dim() };
         spans.push(Span::styled(text, style));
     }
@@ -189,7 +189,7 @@ fn row_line<T>(
     Line::from(spans)
 }
 
-/// The mark of the selected line reaches to the edge.
+/// Pads the selected line, so that its highlight reaches the edge.
 fn pad(mut line: Line<'static>, width: u16) -> Line<'static> {
     let missing = usize::from(width).saturating_sub(line.width());
     line.spans.push(Span::styled(" ".repeat(missing), Style::new()));

@@ -1,10 +1,10 @@
 //! `observer top`: the screens.
 //!
-//! The state ([`App`]) is pure: snapshots and keys go in, an [`Action`] comes out, drawing reads it. Only
-//! [`run`] and [`terminal`] touch a terminal. Snapshots come over a channel from a thread of the
-//! caller's, so that redrawing never waits for the kernel.
+//! The state ([`App`]) is pure: snapshots and keys go in, an [`Action`] comes out, drawing reads it. Only [`run`] and
+//! [`terminal`] touch a terminal. Snapshots arrive over a channel, so that redrawing never waits for the kernel.
 
 mod app;
+mod columns;
 mod cost;
 mod detail;
 mod draw;
@@ -16,12 +16,15 @@ mod health;
 mod help;
 mod history;
 mod keys;
+mod layout;
 mod listing;
 mod mouse;
 mod order;
+mod path_history;
 mod ring;
 mod sizes;
 mod tab;
+mod tables;
 pub mod terminal;
 #[cfg(test)]
 mod tests;
@@ -35,35 +38,34 @@ use std::time::Duration;
 use ratatui::crossterm::event::{Event, KeyEventKind};
 
 pub use app::{App, Options};
-pub use feed::{Feed, Origin, Process, Request};
-pub use keys::Action;
+pub use feed::{Action, Feed, Origin, Process, Request};
 pub use tab::{Focus, Tab};
 
-/// The screen could not be shown.
+/// An operation on the terminal failed.
 #[derive(Debug, thiserror::Error)]
-#[error("{operation} failed on the terminal: {cause}; `observer stat` needs no terminal")]
+#[error("cannot {operation}: {cause}; use `observer stat` without a terminal")]
 pub struct TuiError {
-    /// What was tried.
+    /// The operation that failed, as an infinitive.
     pub operation: &'static str,
     /// Why it failed.
     pub cause: std::io::Error,
 }
 
-/// How long the loop sleeps for a key before it looks for figures again. A key wakes it at once.
+/// How long the loop waits for a key before it checks for new snapshots.
 const TICK: Duration = Duration::from_millis(100);
 
-/// What a screen has for the loop.
+/// Input from a screen.
 #[derive(Debug)]
 pub enum Input {
-    /// A key, a click, another size.
+    /// A key, a mouse event or a new size.
     Event(Event),
-    /// Nothing in time.
+    /// Timeout.
     Nothing,
     /// The terminal is gone.
     Gone,
 }
 
-/// A terminal, or what stands for one.
+/// A terminal, or a substitute in tests.
 pub trait Screen {
     /// Draws the state.
     ///
@@ -71,27 +73,26 @@ pub trait Screen {
     /// The terminal went away.
     fn draw(&mut self, app: &App) -> Result<(), TuiError>;
 
-    /// Waits so long for something to come.
+    /// Waits for input, at most for `wait`.
     ///
     /// # Errors
     /// The terminal went away.
     fn wait(&mut self, wait: Duration) -> Result<Input, TuiError>;
 
-    /// Empties it, so that the next frame is drawn in full.
+    /// Clears the screen, so that the next frame is drawn in full.
     ///
     /// # Errors
     /// The terminal went away.
     fn clear(&mut self) -> Result<(), TuiError>;
 
-    /// Takes clicks and the wheel, or leaves them to the terminal.
+    /// Enables or disables mouse input.
     ///
     /// # Errors
     /// The terminal went away.
     fn mouse(&mut self, on: bool) -> Result<(), TuiError>;
 }
 
-/// Takes the terminal and shows the screens, as [`show`] does. The terminal is as it was afterwards, whatever
-/// happens.
+/// Opens the terminal, runs [`show`] and restores the terminal, whatever happens.
 ///
 /// # Errors
 /// No terminal, or it went away.
@@ -99,8 +100,8 @@ pub fn run(feed: &Receiver<Feed>, requests: &Sender<Request>, options: Options) 
     show(&mut terminal::Session::enter(options.mouse)?, feed, requests, options)
 }
 
-/// Shows the screens until a key, the feed or a failure ends them. What the user wants of the source goes to
-/// `requests`. Never waits for the source: what it has sent is taken, and keys are answered meanwhile.
+/// Shows the screens until a key, the feed or a failure ends them. Sends the user's requests for the source to
+/// `requests`, and never waits for the source.
 ///
 /// # Errors
 /// The terminal went away.
@@ -139,7 +140,7 @@ pub fn show(
                 Action::Quit => return Ok(()),
                 Action::Clear => screen.clear()?,
                 Action::Mouse(on) => screen.mouse(on)?,
-                // A source that has ended wants nothing more.
+                // A source that has ended receives no requests.
                 Action::Request(request) => drop(requests.send(request)),
             }
         }
@@ -152,7 +153,7 @@ enum Taken {
     Stop,
 }
 
-/// Takes all that has come.
+/// Handles all pending messages.
 fn take(feed: &Receiver<Feed>, app: &mut App) -> Taken {
     let mut taken = Taken::Nothing;
     loop {

@@ -1,18 +1,18 @@
-//! Clicks and the wheel.
+//! Mouse input.
 
 use ratatui::crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 
 use super::app::App;
-use super::keys::Action;
+use super::feed::Action;
 use super::tab::Tab;
 
-/// Lines that the wheel moves.
+/// Lines per step of the wheel.
 const WHEEL: isize = 3;
-/// The line of the screen with the tabs.
+/// Screen line of the tabs.
 const TABS: u16 = 1;
 
 impl App {
-    /// Takes a click or a turn of the wheel.
+    /// Handles a mouse event.
     pub fn on_mouse(&mut self, event: MouseEvent) -> Action {
         if self.help || self.filtering {
             return Action::None;
@@ -22,11 +22,11 @@ impl App {
             MouseEventKind::ScrollDown => self.select_by(WHEEL),
             MouseEventKind::Down(MouseButton::Left) if event.row == TABS => {
                 let mut from = 0;
-                let tab = Tab::ALL.into_iter().enumerate().find(|(index, tab)| {
-                    from += super::header::tab_label(*index, *tab).chars().count();
+                let tab = Tab::ALL.into_iter().find(|tab| {
+                    from += tab.label().chars().count();
                     usize::from(event.column) < from
                 });
-                let Some((_, tab)) = tab else { return Action::None };
+                let Some(tab) = tab else { return Action::None };
                 self.open(tab);
             }
             _ => return Action::None,

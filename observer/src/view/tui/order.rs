@@ -1,28 +1,13 @@
-//! Which lines of a table are shown, and in which order. Filtering and sorting look at every line, so
-//! that is done once for a report, not once for a frame.
+//! Filtering and sorting. Both visit every line, so the result is cached per report instead of computed per frame.
 
-use super::app::{App, Measure, View};
+use super::app::{App, Key, View};
+use super::columns as own;
 use super::tab::Focus;
-use super::{fragments, health};
-use crate::model::{DeviceRow, Line, PathLine, Report, State};
+use crate::model::{DeviceRow, Line, PathLine, Report, SoftirqRow, SpanRow, State, TcpRow};
 use crate::view::grid::Column;
 use crate::view::{columns, cost};
 
-/// What an order was derived from.
-#[derive(Clone, Debug, PartialEq)]
-struct Key {
-    serial: u64,
-    filter: String,
-    sort: Option<usize>,
-    reverse: bool,
-    measure: Measure,
-}
-
-/// The order of each table, by [`Focus`].
-#[derive(Debug, Default)]
-pub(super) struct Orders([Option<(Key, Vec<u32>)>; Focus::ALL.len()]);
-
-/// The title, unit and alignment of a table's columns.
+/// Evaluates an expression on the columns of a table.
 macro_rules! columns_of {
     ($focus:expr, $columns:ident => $do:expr) => {
         match $focus {
@@ -35,15 +20,15 @@ macro_rules! columns_of {
                 $do
             }
             Focus::Fragments => {
-                let $columns = fragments::lines();
+                let $columns = own::fragments();
                 $do
             }
             Focus::FragmentedPaths => {
-                let $columns = fragments::paths();
+                let $columns = own::fragmented_paths();
                 $do
             }
             Focus::Hooks => {
-                let $columns = health::hooks();
+                let $columns = own::hooks();
                 $do
             }
             Focus::Spans => {
@@ -63,7 +48,7 @@ macro_rules! columns_of {
 }
 
 impl App {
-    /// How many lines a table has, filtered.
+    /// Number of lines of a table after filtering.
     pub(super) fn count(&self, focus: Focus) -> usize {
         let Some(report) = &self.report else { return 0 };
         match focus {
@@ -77,12 +62,12 @@ impl App {
         }
     }
 
-    /// How many columns a table has.
+    /// Number of columns of a table.
     pub(super) fn columns(focus: Focus) -> usize {
         columns_of!(focus, columns => columns.len())
     }
 
-    /// Title of the column that a table is sorted by.
+    /// Title of the sort column of a table.
     pub(super) fn sorted_by(&self, focus: Focus) -> Option<&'static str> {
         let index = self.views[focus as usize].sort?;
         columns_of!(focus, columns => columns.get(index).map(|column| column.title))
@@ -94,35 +79,53 @@ impl App {
         match focus {
             Focus::Sizes => lines.retain(|line| line.row.is_some()),
             Focus::Fragments => {
-                lines.retain(|line| line.state != State::Measured || fragments::any(line));
-                return self.ordered(lines, &fragments::lines(), columns::line_words, focus, report);
+                lines.retain(|line| line.state != State::Measured || own::has_fragments(line));
+                return self.ordered(lines, &own::fragments(), columns::line_labels, focus, report);
             }
             _ => {}
         }
-        self.ordered(lines, &columns::lines(), columns::line_words, focus, report)
+        self.ordered(lines, &columns::lines(), columns::line_labels, focus, report)
     }
 
     /// Paths, filtered and sorted.
     pub(super) fn paths<'a>(&self, focus: Focus, report: &'a Report) -> Vec<PathLine<'a>> {
         let mut lines = report.path_lines();
         if focus == Focus::FragmentedPaths {
-            lines.retain(fragments::path_any);
-            return self.ordered(lines, &fragments::paths(), columns::path_words, focus, report);
+            lines.retain(own::path_has_fragments);
+            return self.ordered(lines, &own::fragmented_paths(), columns::path_labels, focus, report);
         }
-        self.ordered(lines, &columns::paths(), columns::path_words, focus, report)
+        self.ordered(lines, &columns::paths(), columns::path_labels, focus, report)
     }
 
     /// Devices, filtered and sorted.
     pub(super) fn hooks<'a>(&self, report: &'a Report) -> Vec<&'a DeviceRow> {
         let lines = report.devices.iter().collect();
-        self.ordered(lines, &health::hooks(), health::words, Focus::Hooks, report)
+        self.ordered(lines, &own::hooks(), own::hook_labels, Focus::Hooks, report)
     }
 
-    pub(super) fn ordered<T: Copy>(
+    /// Encapsulation and decapsulation by device, filtered and sorted.
+    pub(super) fn spans<'a>(&self, report: &'a Report) -> Vec<&'a SpanRow> {
+        let lines = report.cost.iter().flat_map(|cost| &cost.spans).collect();
+        self.ordered(lines, &cost::spans(), cost::span_labels, Focus::Spans, report)
+    }
+
+    /// Latency and loss by peer node, filtered and sorted.
+    pub(super) fn round_trips<'a>(&self, report: &'a Report) -> Vec<&'a TcpRow> {
+        let lines = report.cost.iter().flat_map(|cost| &cost.tcp).collect();
+        self.ordered(lines, &cost::tcp(), cost::tcp_labels, Focus::RoundTrips, report)
+    }
+
+    /// CPUs, filtered and sorted.
+    pub(super) fn softirqs<'a>(&self, report: &'a Report) -> Vec<&'a SoftirqRow> {
+        let lines = report.cost.iter().flat_map(|cost| &cost.softirqs).collect();
+        self.ordered(lines, &cost::softirqs(), cost::softirq_labels, Focus::Softirqs, report)
+    }
+
+    fn ordered<T: Copy>(
         &self,
         lines: Vec<T>,
         columns: &[Column<T>],
-        words: fn(&T) -> String,
+        labels: fn(&T) -> String,
         focus: Focus,
         report: &Report,
     ) -> Vec<T> {
@@ -140,7 +143,7 @@ impl App {
         let mut orders = self.orders.borrow_mut();
         let slot = &mut orders.0[focus as usize];
         if slot.as_ref().is_none_or(|(known, _)| *known != key) {
-            *slot = Some((key, self.order(&lines, columns, words, view, report)));
+            *slot = Some((key, self.order(&lines, columns, labels, view, report)));
         }
         let numbers = slot.iter().flat_map(|(_, numbers)| numbers);
         numbers.filter_map(|number| lines.get(*number as usize).copied()).collect()
@@ -150,16 +153,15 @@ impl App {
         &self,
         lines: &[T],
         columns: &[Column<T>],
-        words: fn(&T) -> String,
+        labels: fn(&T) -> String,
         view: View,
         report: &Report,
     ) -> Vec<u32> {
         let filter = self.filter.to_lowercase();
         let filter: Vec<&str> = filter.split_whitespace().collect();
         let matching = |line: &T| {
-            // Every word of the filter is in the text.
             filter.is_empty() || {
-                let text = words(line).to_lowercase();
+                let text = labels(line).to_lowercase();
                 filter.iter().all(|word| text.contains(word))
             }
         };
@@ -173,7 +175,7 @@ impl App {
         };
         let form = self.form(report);
         let mut keyed: Vec<_> = chosen.map(|(number, line)| ((column.cell)(line, &form), number)).collect();
-        // Numbers: largest first; texts: from the first.
+        // Numbers: largest first; texts: alphabetically.
         let descending = column.right != view.reverse;
         keyed.sort_by(|(a, _), (b, _)| if descending { b.compare(a) } else { a.compare(b) });
         keyed.into_iter().map(|(_, number)| number).collect()

@@ -1,4 +1,4 @@
-//! The recorded history: past reports, compactly, within a bound.
+//! Past reports in compact form, in bounded memory.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -13,17 +13,17 @@ use crate::model::{CostReport, PathFigures, PathRow, Report, Row};
 use crate::snapshot::PathId;
 use crate::topology::Scope;
 
-/// Bytes that the history may take, whatever the number of paths. At 10,000 busy paths this is some five
-/// minutes of one-second reports; with few paths [`KEPT`] is the bound.
+/// Maximum size of the history in bytes. At 10,000 busy paths, about five minutes of one-second reports fit; with few
+/// paths, [`KEPT`] is the limit.
 pub(super) const BUDGET: usize = 64 << 20;
-/// A dictionary of paths that has grown beyond this is succeeded by an empty one.
+/// Number of paths above which a new dictionary is started.
 const DICTIONARY: usize = 32_768;
 
 /// Paths by number; shared by the reports that use the numbers.
 #[derive(Debug, Default)]
 struct Dictionary {
     ids: Vec<(PathId, Scope)>,
-    /// Known nodes are the keys, so that the hash need not be proof against chosen ones.
+    /// The keys are known nodes, so the hash need not resist chosen keys.
     numbers: HashMap<PathId, u32, RandomState>,
 }
 
@@ -44,8 +44,7 @@ impl Dictionary {
 struct Entry {
     /// Everything but the paths.
     report: Report,
-    /// Paths in the report's order: number, mask of the counters that are not zero, these counters; each
-    /// in base 128.
+    /// Paths in the order of the report: number, mask of non-zero counters, these counters; each in base 128.
     paths: Box<[u8]>,
     count: usize,
     dictionary: Rc<RefCell<Dictionary>>,
@@ -57,14 +56,13 @@ struct Entry {
 pub(super) struct Ring {
     entries: VecDeque<Entry>,
     dictionary: Rc<RefCell<Dictionary>>,
-    /// The numbers of the newest report's paths, by their places in its snapshot.
+    /// Numbers of the paths of the newest report, by position in its snapshot.
     numbers: Vec<u32>,
     weight: usize,
 }
 
 impl Ring {
-    /// Keeps a report, which begins where the one before ends. The oldest ones go where the bound is
-    /// reached.
+    /// Adds a report, which begins where the previous one ends, and drops the oldest ones if necessary.
     pub(super) fn push(&mut self, report: &Report) {
         if self.dictionary.borrow().ids.len() > DICTIONARY {
             self.dictionary = Rc::default();
@@ -72,8 +70,7 @@ impl Ring {
         }
         let mut packed = Vec::with_capacity(report.paths.len() * 24);
         let mut dictionary = self.dictionary.borrow_mut();
-        // A look-up waits for memory that has been cold for a second: thousands of them were a third of what
-        // `top` costs.
+        // Thousands of look-ups in cold memory were a third of the CPU time of `top`.
         let known = report.same_paths && self.numbers.len() == report.paths.len();
         if !known {
             self.numbers.clear();
@@ -109,17 +106,17 @@ impl Ring {
         }
     }
 
-    /// Bytes that it takes, without the dictionary.
+    /// Size in bytes, without the dictionary.
     pub(super) const fn bytes(&self) -> u64 {
         self.weight as u64
     }
 
-    /// How many reports there are.
+    /// Number of reports.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// The report that is so many before the newest.
+    /// The report `back` positions before the newest.
     pub(super) fn report(&self, back: usize) -> Option<Report> {
         let entry = self.entries.get(self.entries.len().checked_sub(back + 1)?)?;
         let mut report = entry.report.clone();
@@ -134,8 +131,7 @@ impl Ring {
         Some(report)
     }
 
-    /// What a few paths did in each report, oldest first: interval and figures; `None` where the path was
-    /// not there.
+    /// Interval and figures of two paths in each report, oldest first; `None` if the path is absent.
     pub(super) fn paths<'a>(
         &'a self,
         ids: &'a [PathId; 2],
@@ -146,8 +142,8 @@ impl Ring {
             let mut found = [None; 2];
             let mut bytes = &entry.paths[..];
             while let Some((number, figures)) = unpack(&mut bytes) {
-                for (slot, wanted) in found.iter_mut().zip(numbers) {
-                    if wanted == Some(number) {
+                for (slot, expected) in found.iter_mut().zip(numbers) {
+                    if expected == Some(number) {
                         *slot = Some(figures);
                     }
                 }
@@ -157,7 +153,7 @@ impl Ring {
     }
 }
 
-/// Its histograms are large, and no screen shows them.
+/// Histograms are large, and no screen shows them.
 fn without_buckets(cost: &CostReport) -> CostReport {
     let mut cost = cost.clone();
     cost.spans.iter_mut().for_each(|row| row.buckets = Vec::new());
@@ -172,7 +168,7 @@ fn cost_weight(cost: &CostReport) -> usize {
 fn without_paths(report: &Report) -> Report {
     let mut devices = report.devices.clone();
     for row in &mut devices {
-        // The rows have what views show of them.
+        // The rows contain what views show.
         row.device.totals = Vec::new();
     }
     Report {
@@ -246,7 +242,7 @@ mod tests {
     use crate::view::fixture;
 
     #[test]
-    fn a_report_comes_back_as_it_was() {
+    fn reports_survive_packing() {
         let mut ring = Ring::default();
         let reports: Vec<Report> = (10..20)
             .map(|second| Report::between(&fixture::snapshot(second), &fixture::snapshot(second + 1)))
@@ -264,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_that_come_and_go_keep_their_names() {
+    fn changing_paths_keep_their_identity() {
         let [first, mut less, mut other, again] = [10, 11, 12, 13].map(|second| {
             let mut snapshot = fixture::snapshot(second);
             snapshot.paths.sort_by(|a, b| a.id.cmp(&b.id));
@@ -287,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_every_length_come_back() {
+    fn numbers_of_every_length_survive_packing() {
         for value in [0, 1, 127, 128, 1 << 35, u64::MAX] {
             let mut bytes = Vec::new();
             put(&mut bytes, value);
@@ -297,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_holds_with_ten_thousand_paths() {
+    fn memory_is_bounded_with_ten_thousand_paths() {
         let mut report = Report::between(&fixture::snapshot(10), &fixture::snapshot(11));
         let path = report.paths[0].clone();
         report.paths = (0..10_000_u32)

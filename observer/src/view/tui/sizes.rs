@@ -1,4 +1,4 @@
-//! The screen of sizes: the histogram of one line with the MTUs drawn, and what would not fit.
+//! The Sizes screen: the size histogram of one line with the MTUs, and the what-if.
 
 use observer_common::kind::Class;
 use ratatui::Frame;
@@ -15,29 +15,13 @@ use crate::view::columns;
 use crate::view::grid::Tone;
 use crate::view::units;
 
-/// MTUs that are asked about besides those of the node's underlays.
-const USUAL: [u32; 6] = [1_500, 1_480, 1_450, 1_400, 1_280, 9_000];
-/// Ways of carrying that are compared, those that Calico has first.
+/// Encapsulations to compare, Calico's first.
 const PLANS: [Class; 7] =
     [Class::None, Class::Ipip, Class::Vxlan, Class::Wireguard, Class::Ip6In6, Class::Geneve, Class::Gre];
-/// Width of the histogram with its labels: a bar need not be longer.
+/// Maximum width of the histogram with its labels.
 const HISTOGRAM: u16 = 86;
-/// Width of the what-if beside the histogram.
-const SOURCE: u16 = 40;
-
-impl App {
-    /// MTUs that the what-if offers: the underlays' own first.
-    pub(super) fn plan_mtus(report: &Report) -> Vec<u32> {
-        let own = report.devices.iter().filter(|row| row.device.role == Role::Underlay);
-        let mut mtus = Vec::new();
-        for mtu in own.map(|row| row.device.mtu).chain(USUAL) {
-            if mtu != 0 && !mtus.contains(&mtu) {
-                mtus.push(mtu);
-            }
-        }
-        mtus
-    }
-}
+/// Width of the what-if next to the histogram.
+const WHATIF: u16 = 40;
 
 /// Draws the screen.
 pub(super) fn draw(app: &App, report: &Report, theme: Theme, frame: &mut Frame, area: Rect) {
@@ -45,17 +29,17 @@ pub(super) fn draw(app: &App, report: &Report, theme: Theme, frame: &mut Frame, 
     let selected = app.views[Focus::Sizes as usize].selected;
     let Some((line, row)) = lines.get(selected).and_then(|line| Some((line, line.row?))) else {
         frame.render_widget(
-            Text::styled("  nothing was counted, or nothing matches the filter", theme.dim()),
+            Text::styled("  no packets counted, or no match for the filter", theme.dim()),
             area,
         );
         return;
     };
     let [title, body] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
     frame.render_widget(head(line, selected, lines.len(), area.width, theme), title);
-    let below = area.width < 40 + SOURCE;
+    let below = area.width < 40 + WHATIF;
     let plans = whatif(app, report, row, below, theme);
     let (left, right) = if below {
-        // Sizes that were seen, and the plans that matter, share what there is.
+        // Observed sizes and the what-if share the height.
         let seen = bars(report, line, row).iter().filter(|bar| !bar.empty()).count() + 1;
         let need = |lines: usize| u16::try_from(lines).unwrap_or(u16::MAX);
         let least = need(seen).min(body.height.div_ceil(2));
@@ -64,7 +48,7 @@ pub(super) fn draw(app: &App, report: &Report, theme: Theme, frame: &mut Frame, 
         (halves[0], halves[1])
     } else {
         let halves: [Rect; 2] =
-            Layout::horizontal([Constraint::Max(HISTOGRAM), Constraint::Length(SOURCE)]).areas(body);
+            Layout::horizontal([Constraint::Max(HISTOGRAM), Constraint::Length(WHATIF)]).areas(body);
         (halves[0], halves[1])
     };
     let text = histogram(report, line, row, theme, left);
@@ -74,19 +58,19 @@ pub(super) fn draw(app: &App, report: &Report, theme: Theme, frame: &mut Frame, 
 
 fn head(line: &Line, selected: usize, count: usize, width: u16, theme: Theme) -> Text<'static> {
     let name = units::printable(&line.device.device.name);
-    let words = format!("▸ {name} {} {}", line.direction.label(), columns::encapsulation(line).text);
-    let place = format!("  {} of {count}, ↑ ↓ change", selected + 1);
-    let mut spans = vec![Span::styled(words, theme.title(true))];
+    let title = format!("▸ {name} {} {}", line.direction.label(), columns::encapsulation(line).text);
+    let place = format!("  {} of {count}, ↑ ↓ to select", selected + 1);
+    let mut spans = vec![Span::styled(title, theme.title(true))];
     if spans[0].content.chars().count() + place.chars().count() <= usize::from(width) {
         spans.push(Span::styled(place, theme.dim()));
     }
     Text::from(spans)
 }
 
-/// A line of the histogram: sizes up to a bound, or an MTU between two of them.
+/// A line of the histogram: a size class, or an MTU between two classes.
 enum Bar {
     Sizes { label: String, count: u64 },
-    Mtu { mtu: u32, whose: String },
+    Mtu { mtu: u32, devices: String },
 }
 
 impl Bar {
@@ -110,10 +94,10 @@ fn bars(report: &Report, line: &Line, row: &Row) -> Vec<Bar> {
     let mut bars: Vec<Bar> = Vec::new();
     let mut drawn = mtus.into_iter().peekable();
     for (index, count) in row.sizes.iter().take(bounds.len() + 1).enumerate() {
-        // An MTU that is no bound stands before the class that it divides.
+        // An MTU between two bounds is drawn ahead of the class that it divides.
         let bound = bounds.get(index).copied();
-        while let Some((mtu, whose)) = drawn.next_if(|(mtu, _)| bound.is_some_and(|bound| *mtu < bound)) {
-            push_mtu(&mut bars, mtu, whose);
+        while let Some((mtu, devices)) = drawn.next_if(|(mtu, _)| bound.is_some_and(|bound| *mtu < bound)) {
+            push_mtu(&mut bars, mtu, devices);
         }
         let label = match (bound, bounds.last()) {
             (Some(bound), _) => format!("≤ {bound}"),
@@ -121,26 +105,26 @@ fn bars(report: &Report, line: &Line, row: &Row) -> Vec<Bar> {
             (None, None) => "any".to_owned(),
         };
         bars.push(Bar::Sizes { label, count: *count });
-        while let Some((mtu, whose)) = drawn.next_if(|(mtu, _)| Some(*mtu) == bound) {
-            push_mtu(&mut bars, mtu, whose);
+        while let Some((mtu, devices)) = drawn.next_if(|(mtu, _)| Some(*mtu) == bound) {
+            push_mtu(&mut bars, mtu, devices);
         }
     }
-    drawn.for_each(|(mtu, whose)| push_mtu(&mut bars, mtu, whose));
+    drawn.for_each(|(mtu, devices)| push_mtu(&mut bars, mtu, devices));
     bars
 }
 
-fn push_mtu(bars: &mut Vec<Bar>, mtu: u32, whose: String) {
+fn push_mtu(bars: &mut Vec<Bar>, mtu: u32, devices: String) {
     match bars.last_mut() {
-        Some(Bar::Mtu { mtu: last, whose: names }) if *last == mtu => {
+        Some(Bar::Mtu { mtu: last, devices: names }) if *last == mtu => {
             names.push_str(", ");
-            names.push_str(&whose);
+            names.push_str(&devices);
         }
-        _ => bars.push(Bar::Mtu { mtu, whose }),
+        _ => bars.push(Bar::Mtu { mtu, devices }),
     }
 }
 
-/// Where there is no room for all, sizes without a packet go first, then the MTUs, then the sizes with the
-/// fewest packets; says how many of each kind of size.
+/// Drops what does not fit: first empty sizes, then MTUs, then the sizes with the fewest packets. Also returns the
+/// number of dropped empty and non-empty sizes.
 fn shorten(mut bars: Vec<Bar>, room: usize) -> (Vec<Bar>, [usize; 2]) {
     let mut hidden = [0; 2];
     while bars.len() > room {
@@ -167,14 +151,14 @@ fn histogram(report: &Report, line: &Line, row: &Row, theme: Theme, area: Rect) 
     let header = format!("{:>7}  {:>6}  {:>5}", "BYTES", "%", "COUNT");
     let more = match hidden {
         [0, 0] => String::new(),
-        [empty, 0] => format!("  {empty} empty hidden"),
-        [_, some] => format!("  {some} more hidden"),
+        [empty, 0] => format!("  {empty} empty rows hidden"),
+        [_, some] => format!("  {some} rows hidden"),
     };
     let mut text = vec![Text::styled(header + &more, theme.dim())];
     for bar in bars {
         text.push(match bar {
-            Bar::Mtu { mtu, whose } => Text::styled(
-                ruled(&format!("── MTU {mtu} {whose} "), usize::from(area.width.saturating_sub(2))),
+            Bar::Mtu { mtu, devices } => Text::styled(
+                ruled(&format!("── MTU {mtu} {devices} "), usize::from(area.width.saturating_sub(2))),
                 theme.dim(),
             ),
             Bar::Sizes { label, count } => {
@@ -196,7 +180,7 @@ fn histogram(report: &Report, line: &Line, row: &Row, theme: Theme, area: Rect) 
     text
 }
 
-/// A text, drawn on as a line up to the width.
+/// A text, continued as a ruler up to the width.
 fn ruled(text: &str, width: usize) -> String {
     let rest = width.saturating_sub(text.chars().count());
     crate::view::grid::fit(&(text.to_owned() + &"─".repeat(rest)), width, false)
@@ -206,11 +190,11 @@ fn whatif(app: &App, report: &Report, row: &Row, brief: bool, theme: Theme) -> V
     let mtus = App::plan_mtus(report);
     let mtu = mtus.get(app.plan_mtu % mtus.len().max(1)).copied().unwrap_or(1_500);
     let family = if app.plan_ipv6 { "IPv6" } else { "IPv4" };
-    let mut text = vec![Text::styled(format!("Would not fit MTU {mtu} over {family}"), theme.strong())];
+    let mut text = vec![Text::styled(format!("Would exceed MTU {mtu} over {family}"), theme.strong())];
     if !brief {
-        text.push(Text::styled("m M another MTU, v IPv4 or IPv6", theme.dim()));
+        text.push(Text::styled("m M: MTU, v: IPv4/IPv6", theme.dim()));
     }
-    // Of the nodes' addresses in this encapsulation: those of the paths. A line may hold both families.
+    // The outer address family follows from the peers of the paths. A line may contain both families.
     let mut peers = report.paths.iter().filter(|path| path.id.class == row.class).map(|path| path.id.peer);
     let carriage = |over_ipv6| Carriage { class: row.class, over_ipv6 };
     let now: Vec<Carriage> = [false, true]
@@ -220,11 +204,11 @@ fn whatif(app: &App, report: &Report, row: &Row, brief: bool, theme: Theme) -> V
         .collect();
     let now = if peers.next().is_none() { vec![carriage(false)] } else { now };
     if now.iter().any(|now| now.overhead().is_none()) {
-        let why = format!("{} is no pod traffic", row.class.label());
+        let why = format!("{} is not pod traffic", row.class.label());
         text.push(Text::styled(why, theme.dim()));
         return text;
     }
-    // What is carried now stands first where not all have room.
+    // The current encapsulation comes first if not all fit.
     let first = PLANS.into_iter().filter(|class| brief && *class == row.class);
     let rest = PLANS.into_iter().filter(|class| !brief || *class != row.class);
     for class in first.chain(rest) {
@@ -237,22 +221,22 @@ fn whatif(app: &App, report: &Report, row: &Row, brief: bool, theme: Theme) -> V
         let mark = if class == row.class
             && (class == Class::None || now.iter().any(|now| now.over_ipv6 == app.plan_ipv6))
         {
-            "now"
+            "current"
         } else {
             ""
         };
         text.push(Text::from(vec![
             Span::raw(format!("{:<10} +{overhead:<3} ", class.label())),
-            Span::styled(format!("{:<17}", said(share)), theme.tone(tone)),
+            Span::styled(format!("{:<17}", share_text(share)), theme.tone(tone)),
             Span::styled(mark, theme.dim()),
         ]));
     }
-    text.push(Text::styled("of the packets that were seen here", theme.dim()));
+    text.push(Text::styled("share of the packets counted here", theme.dim()));
     text
 }
 
-/// The share in words: exact, or the two numbers that it lies between.
-fn said(share: Share) -> String {
+/// The share: exact, or a range.
+fn share_text(share: Share) -> String {
     match share.ratios() {
         None => units::UNKNOWN.to_owned(),
         Some((least, _)) if share.exact => units::ratio(Some(least)),

@@ -1,20 +1,20 @@
-//! Screens, and the tables on them.
+//! The screens and their tables.
 
 /// A screen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tab {
-    /// Devices, their traffic, the first paths and the trend.
+    /// Devices, traffic, the largest paths and the trend.
     #[default]
     Overview,
-    /// Paths, all of the screen.
+    /// Paths only.
     Paths,
     /// Fragments by device and by path.
     Fragmentation,
-    /// Sizes, and what would not fit.
+    /// Sizes and the what-if.
     Sizes,
-    /// Hooks, tables, losses, own cost.
+    /// Hooks, tables, losses and Observer's cost.
     Health,
-    /// What encapsulation costs.
+    /// The cost of encapsulation.
     Cost,
 }
 
@@ -34,6 +34,11 @@ impl Tab {
             Self::Health => "Health",
             Self::Cost => "Cost",
         }
+    }
+
+    /// The title with its key, as in the list of tabs.
+    pub(super) fn label(self) -> String {
+        format!(" {} {} ", self as usize + 1, self.title())
     }
 
     /// The tables that it shows.
@@ -62,7 +67,7 @@ pub enum Focus {
     Fragments,
     /// Paths with fragments, or with packets that do not fit.
     FragmentedPaths,
-    /// Whose sizes are shown.
+    /// The line whose sizes are shown.
     Sizes,
     /// Hooks by device.
     Hooks,
@@ -95,22 +100,22 @@ impl Focus {
             Self::Traffic => "Traffic by device and encapsulation",
             Self::Paths => "Paths",
             Self::Fragments => "Fragments by device and encapsulation",
-            Self::FragmentedPaths => "Paths with fragments or packets too big",
+            Self::FragmentedPaths => "Paths with fragments or oversized packets",
             Self::Sizes => "Sizes",
             Self::Hooks => "Hooks",
             Self::Spans => "Encapsulation",
             Self::RoundTrips => "Latency and loss by peer node",
-            Self::Softirqs => "Network softirqs, share of a CPU",
+            Self::Softirqs => "Network softirqs by CPU",
         }
     }
 
-    /// The same where there is little room.
+    /// A short title for narrow screens.
     #[must_use]
     pub const fn short(self) -> &'static str {
         match self {
             Self::Traffic => "Traffic",
             Self::Fragments => "Fragments",
-            Self::FragmentedPaths => "Paths cut or too big",
+            Self::FragmentedPaths => "Affected paths",
             Self::Softirqs => "Softirqs",
             _ => self.title(),
         }

@@ -1,4 +1,4 @@
-//! The terminal: raw mode and the alternate screen, given back on every way out.
+//! The terminal: raw mode and the alternate screen, restored on every exit.
 
 use std::io::{self, IsTerminal, Stdout, Write, stdout};
 use std::mem::ManuallyDrop;
@@ -22,46 +22,45 @@ use crate::process;
 
 type Hook = dyn Fn(&panic::PanicHookInfo<'_>) + Send + Sync + 'static;
 
-/// A terminal that shows screens; dropping it restores what was there.
+/// A terminal that shows screens; dropping it restores the previous state.
 ///
 /// A panic of the thread that owns it restores the terminal first, so that its message can be read.
-/// Panics of other threads are kept back, because the screen would hide them, and printed at the end.
+/// Panics of other threads are printed at the end, because the screen would hide them.
 pub struct Session {
-    /// Not dropped: [`restore`] has shown the cursor, and where the terminal is gone ratatui would panic over
-    /// that it cannot, before the hooks are taken away.
+    /// Not dropped: [`restore`] has already shown the cursor, and ratatui would panic if the terminal is gone.
     terminal: ManuallyDrop<Terminal<CrosstermBackend<Stdout>>>,
     previous: Arc<Hook>,
-    kept_back: Arc<Mutex<Vec<String>>>,
+    deferred: Arc<Mutex<Vec<String>>>,
 }
 
 impl Session {
-    /// Takes the terminal, with `mouse` its clicks and wheel too.
+    /// Opens the terminal, with mouse input if `mouse` is set.
     ///
     /// # Errors
-    /// Standard output is no terminal, or it refuses.
+    /// Standard input or output is not a terminal, or an operation on it failed.
     pub fn enter(mouse: bool) -> Result<Self, TuiError> {
         let failed = |operation| move |cause| TuiError { operation, cause };
         if !stdout().is_terminal() || !io::stdin().is_terminal() {
-            let cause = io::Error::other("standard input or output is no terminal");
-            return Err(TuiError { operation: "opening the screen", cause });
+            let cause = io::Error::other("standard input or output is not a terminal");
+            return Err(TuiError { operation: "open the screen", cause });
         }
-        enable_raw_mode().map_err(failed("switching to raw mode"))?;
+        enable_raw_mode().map_err(failed("switch the terminal to raw mode"))?;
         TAKEN.store(true, Ordering::SeqCst);
         if let Err(cause) = execute!(stdout(), EnterAlternateScreen, Hide) {
             restore();
-            return Err(TuiError { operation: "switching to the alternate screen", cause });
+            return Err(TuiError { operation: "switch to the alternate screen", cause });
         }
         let terminal = match Terminal::new(CrosstermBackend::new(stdout())) {
             Ok(terminal) => terminal,
             Err(cause) => {
                 restore();
-                return Err(TuiError { operation: "asking for the size", cause });
+                return Err(TuiError { operation: "get the size of the terminal", cause });
             }
         };
         let previous: Arc<Hook> = Arc::from(panic::take_hook());
-        let kept_back = Arc::new(Mutex::new(Vec::new()));
-        install(Arc::clone(&previous), Arc::clone(&kept_back));
-        let mut session = Self { terminal: ManuallyDrop::new(terminal), previous, kept_back };
+        let deferred = Arc::new(Mutex::new(Vec::new()));
+        install(Arc::clone(&previous), Arc::clone(&deferred));
+        let mut session = Self { terminal: ManuallyDrop::new(terminal), previous, deferred };
         if mouse {
             session.mouse(true)?;
         }
@@ -72,14 +71,13 @@ impl Session {
 impl Screen for Session {
     fn draw(&mut self, app: &App) -> Result<(), TuiError> {
         let drawn = self.terminal.draw(|frame| app.draw(frame));
-        drawn.map(|_| ()).map_err(|cause| TuiError { operation: "drawing", cause })
+        drawn.map(|_| ()).map_err(|cause| TuiError { operation: "draw the screen", cause })
     }
 
     fn wait(&mut self, mut wait: Duration) -> Result<Input, TuiError> {
-        let reading = |cause| TuiError { operation: "reading keys", cause };
+        let reading = |cause| TuiError { operation: "read keys", cause };
         if io::stdin().is_terminal() {
-            // crossterm reads the end of a terminal that is gone again and again, and never comes back, not
-            // for a signal either.
+            // crossterm reads a closed terminal in an endless loop that even signals do not end.
             if process::hung_up(wait) {
                 return Ok(Input::Gone);
             }
@@ -92,47 +90,47 @@ impl Screen for Session {
     }
 
     fn clear(&mut self) -> Result<(), TuiError> {
-        self.terminal.clear().map_err(|cause| TuiError { operation: "clearing", cause })
+        self.terminal.clear().map_err(|cause| TuiError { operation: "clear the screen", cause })
     }
 
     fn mouse(&mut self, on: bool) -> Result<(), TuiError> {
         let done =
             if on { execute!(stdout(), EnableMouseCapture) } else { execute!(stdout(), DisableMouseCapture) };
-        done.map_err(|cause| TuiError { operation: "switching the mouse", cause })
+        done.map_err(|cause| TuiError { operation: "switch mouse input", cause })
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
         restore();
-        // A panicking thread may not set the hook.
+        // A panicking thread must not set the hook.
         if !thread::panicking() {
             let previous = Arc::clone(&self.previous);
             panic::set_hook(Box::new(move |info| previous(info)));
         }
-        for message in self.kept_back.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for message in self.deferred.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             let _ = writeln!(io::stderr(), "{message}");
         }
     }
 }
 
-fn install(previous: Arc<Hook>, kept_back: Arc<Mutex<Vec<String>>>) {
+fn install(previous: Arc<Hook>, deferred: Arc<Mutex<Vec<String>>>) {
     let owner = thread::current().id();
     panic::set_hook(Box::new(move |info| {
         if thread::current().id() == owner {
             restore();
             previous(info);
         } else {
-            kept_back.lock().unwrap_or_else(PoisonError::into_inner).push(info.to_string());
+            deferred.lock().unwrap_or_else(PoisonError::into_inner).push(info.to_string());
         }
     }));
 }
 
-/// The terminal shows the alternate screen.
+/// The alternate screen is active.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// Gives the terminal back, once: leaving the alternate screen a second time would put the cursor on top
-/// of what a panic printed in between. There is nobody left to tell if it fails.
+/// Restores the terminal, once: leaving the alternate screen twice would move the cursor over the message of a panic.
+/// Errors are ignored, because there is nothing left to do.
 fn restore() {
     if !TAKEN.swap(false, Ordering::SeqCst) {
         return;

@@ -7,8 +7,7 @@ use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
 use super::app::{App, Options};
-use super::feed::{Origin, Process, Request};
-use super::keys::Action;
+use super::feed::{Action, Origin, Process, Request};
 use super::tab::{Focus, Tab};
 use crate::snapshot::{Hook, Program};
 use crate::view::fixture;

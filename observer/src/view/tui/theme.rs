@@ -1,6 +1,5 @@
-//! Styles: the terminal's own palette, and of it only the two colours that are readable on dark and on light
-//! (cyan, green and yellow are not on white, blue is not on black). Colour is for what needs a look, and bold
-//! stands beside it, so that nothing is said by colour alone.
+//! Styles. Of the terminal's palette, only magenta and red are readable on dark and on light backgrounds (cyan, green
+//! and yellow are not on white, blue is not on black). Colour marks what needs attention, always together with bold.
 
 use ratatui::style::{Color, Modifier, Style};
 
@@ -32,7 +31,7 @@ impl Theme {
         Style::new().add_modifier(Modifier::BOLD)
     }
 
-    /// What may be overlooked.
+    /// Less important text.
     pub(super) fn dim(self) -> Style {
         Style::new().add_modifier(Modifier::DIM)
     }
@@ -42,7 +41,7 @@ impl Theme {
         Style::new().add_modifier(Modifier::REVERSED)
     }
 
-    /// A cell's tone.
+    /// The style of a tone.
     pub(super) fn tone(self, tone: Tone) -> Style {
         let strong = self.strong();
         match tone {

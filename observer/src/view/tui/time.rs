@@ -1,18 +1,17 @@
-//! Pausing, stepping through the history, and how fast figures come.
+//! Pausing, stepping through the history, and the interval or speed.
 
 use std::time::Duration;
 
 use super::app::App;
-use super::feed::{Origin, Request};
-use super::keys::Action;
+use super::feed::{Action, Origin, Request};
 
-/// Intervals that the keys offer, in ms.
+/// Selectable intervals in ms.
 const INTERVALS: [u64; 10] = [100, 250, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000, 300_000];
-/// Speeds that the keys offer.
+/// Selectable speeds.
 const SPEEDS: [f64; 9] = [0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0];
 
 impl App {
-    /// Pausing keeps what is shown; going on shows the newest figures and those that come.
+    /// Pauses with the current figures, or resumes with the newest.
     pub(super) fn pause(&mut self) -> Action {
         self.paused = !self.paused;
         self.stepping = false;
@@ -26,7 +25,7 @@ impl App {
         }
     }
 
-    /// One report back; pauses if need be.
+    /// One report back; pauses if necessary.
     pub(super) fn step_back(&mut self) -> Action {
         let pause = !self.paused;
         self.paused = true;
@@ -34,7 +33,7 @@ impl App {
             self.behind += 1;
             self.show_again();
         } else {
-            self.remark = Some("the history goes back no further".to_owned());
+            self.remark = Some("beginning of the history".to_owned());
         }
         if pause && self.options.origin == Origin::Recording {
             Action::Request(Request::Hold(true))
@@ -43,7 +42,7 @@ impl App {
         }
     }
 
-    /// One report on; a recording is played one snapshot further.
+    /// One report forward; at the newest, plays one snapshot of a recording.
     pub(super) fn step_on(&mut self) -> Action {
         if !self.paused {
             return Action::None;
@@ -63,7 +62,7 @@ impl App {
         }
     }
 
-    /// Live figures more or less often, a recording slower or faster: `+` is more of what is said.
+    /// Changes the interval of live figures, or the speed of a recording.
     pub(super) fn change_pace(&mut self, more: bool) -> Action {
         match self.options.origin {
             Origin::Live => {

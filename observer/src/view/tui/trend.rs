@@ -1,4 +1,4 @@
-//! The node in a few words, and its overhead ratio over time.
+//! Key figures of the node, and its overhead ratio over time.
 
 use observer_common::counters::Total;
 use ratatui::Frame;
@@ -12,33 +12,33 @@ use super::theme::Theme;
 use crate::model::{Figures, Report, State};
 use crate::view::units;
 
-/// Ticks in the curve.
+/// Intervals in the chart.
 const TICKS: usize = 120;
-/// Width of the words beside the curve, and how many lines they are.
-const WORDS: u16 = 36;
+/// Width and number of the lines next to the chart.
+const TEXT: u16 = 36;
 pub(super) const LINES: u16 = 4;
-/// The curve's resolution.
+/// Resolution of the chart.
 pub(super) const FULL: u64 = 10_000;
 
-/// Draws words and curve, or words only where the screen is narrow.
+/// Draws figures and chart, or only the figures on a narrow screen.
 pub(super) fn draw(app: &App, theme: Theme, frame: &mut Frame, area: Rect) {
     let ticks: Vec<Tick> = app.history.last(TICKS, app.behind).copied().collect();
-    let [words_area, curve_area] =
-        Layout::horizontal([Constraint::Length(WORDS), Constraint::Min(0)]).areas(area);
-    frame.render_widget(Text::from(words(app, &ticks, theme)), words_area);
-    if curve_area.width < 10 {
+    let [text_area, chart_area] =
+        Layout::horizontal([Constraint::Length(TEXT), Constraint::Min(0)]).areas(area);
+    frame.render_widget(Text::from(figures(app, &ticks, theme)), text_area);
+    if chart_area.width < 10 {
         return;
     }
-    let width = usize::from(curve_area.width);
+    let width = usize::from(chart_area.width);
     let ratios: Vec<Option<f64>> =
         ticks[ticks.len().saturating_sub(width)..].iter().map(|tick| tick.ratio).collect();
     let bars = scaled(&ratios);
     let sparkline =
         Sparkline::default().data(bars).max(FULL).absent_value_symbol("·").absent_value_style(theme.dim());
-    frame.render_widget(sparkline, curve_area);
+    frame.render_widget(sparkline, chart_area);
 }
 
-fn words(app: &App, ticks: &[Tick], theme: Theme) -> Vec<Line<'static>> {
+fn figures(app: &App, ticks: &[Tick], theme: Theme) -> Vec<Line<'static>> {
     let Some(report) = &app.report else { return Vec::new() };
     let known = || ticks.iter().filter_map(|tick| tick.ratio);
     let (least, most) = (known().reduce(f64::min), known().reduce(f64::max));
@@ -46,17 +46,17 @@ fn words(app: &App, ticks: &[Tick], theme: Theme) -> Vec<Line<'static>> {
         overhead(report, theme),
         Line::styled(volumes(app, report).join(" of "), theme.dim()),
         misfits(app, report, theme),
-        Line::styled(format!("curve {} to {}", units::percent(least), units::ratio(most)), theme.dim()),
+        Line::styled(format!("range {} to {}", units::percent(least), units::ratio(most)), theme.dim()),
     ]
 }
 
-/// What matters most, in two lines.
+/// The key figures in two lines.
 pub(super) fn brief(app: &App, report: &Report, theme: Theme, width: u16) -> Vec<Line<'static>> {
     let mut first = overhead(report, theme);
     let [overhead, wire] = volumes(app, report);
     let room = usize::from(width).saturating_sub(first.width());
     let volumes = [format!(", {overhead} of {wire}"), format!(", wire {wire}")];
-    first.spans.extend(volumes.into_iter().find(|words| words.chars().count() <= room).map(Span::raw));
+    first.spans.extend(volumes.into_iter().find(|text| text.chars().count() <= room).map(Span::raw));
     vec![first, misfits(app, report, theme)]
 }
 
@@ -71,7 +71,7 @@ fn overhead(report: &Report, theme: Theme) -> Line<'static> {
     ])
 }
 
-/// Overhead and wire bytes of the underlay, as the tables have them: rates or volumes.
+/// Overhead and wire bytes of the underlay, as rates or counts like in the tables.
 fn volumes(app: &App, report: &Report) -> [String; 2] {
     let form = app.form(report);
     let sum = report.underlay();
@@ -88,22 +88,22 @@ fn volumes(app: &App, report: &Report) -> [String; 2] {
 pub(super) fn misfits(app: &App, report: &Report, theme: Theme) -> Line<'static> {
     let form = app.form(report);
     let underlay = report.underlay().map(|sum| (sum.figures.fragments(), sum.complete));
-    let ptb = report.ptb().map(|sum| (sum.packets, sum.complete));
+    let too_big = report.too_big().map(|sum| (sum.packets, sum.complete));
     let figure = |count: Option<(u64, bool)>| {
         let Some((count, complete)) = count else { return Span::raw(units::UNKNOWN) };
         let cell = form.count(State::Measured, Some(count)).notice_if_any();
         match (complete, count) {
             (true, _) => Span::styled(format!("{}{}", cell.text, form.count_unit()), theme.tone(cell.tone)),
-            // Nothing was seen, but not everything was looked at.
+            // Zero, but not everything was measured.
             (false, 0) => Span::raw(units::UNKNOWN),
             (false, _) => Span::styled(format!("≥{}{}", cell.text, form.count_unit()), theme.tone(cell.tone)),
         }
     };
-    let (fragments, ptb) = (figure(underlay), figure(ptb));
-    Line::from(vec![Span::raw("fragments "), fragments, Span::raw(", too big "), ptb])
+    let (fragments, too_big) = (figure(underlay), figure(too_big));
+    Line::from(vec![Span::raw("fragments "), fragments, Span::raw(", too big "), too_big])
 }
 
-/// A short number with the unit of its column: `1.23 Mbit/s`; what is unknown has none.
+/// A short number with the unit of its column: `1.23 Mbit/s`; none if unknown.
 pub(super) fn with_unit(number: &str, unit: &str) -> String {
     if number == units::UNKNOWN || unit.is_empty() {
         return number.to_owned();
@@ -112,13 +112,13 @@ pub(super) fn with_unit(number: &str, unit: &str) -> String {
     format!("{digits} {}{unit}", &number[digits.len()..])
 }
 
-/// Bars from 0 to the largest value; what is unknown is a gap, what is there is never invisible.
+/// Bars from 0 to the largest value. Unknown values are gaps; values above 0 are always visible.
 pub(super) fn scaled(values: &[Option<f64>]) -> Vec<SparklineBar> {
     let most = values.iter().flatten().copied().fold(0.0, f64::max);
     values.iter().map(|value| SparklineBar::from(value.map(|value| height(value, most)))).collect()
 }
 
-/// Bytes per second in the unit that was chosen.
+/// Bytes per second in the selected unit.
 pub(super) fn rate(app: &App, bytes: f64) -> String {
     if app.options.bits { units::bit_rate(bytes) } else { units::si_unit(bytes, "B/s") }
 }
