@@ -21,7 +21,6 @@ pub mod path_name;
 pub mod pem;
 pub mod recording;
 pub mod snapshot;
-pub mod source;
 pub mod topology;
 pub mod trace;
 pub mod view;

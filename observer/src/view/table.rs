@@ -36,8 +36,13 @@ impl Default for TableOptions {
 /// A report as text, with a final newline.
 #[must_use]
 pub fn report(report: &Report, options: &TableOptions) -> String {
+    with(report, options, "")
+}
+
+/// The same with an addition after the first line.
+pub(super) fn with(report: &Report, options: &TableOptions, addition: &str) -> String {
     let form = Form { rates: options.rates, bits: options.bits, interval: report.interval };
-    let mut text = header(report, options);
+    let mut text = header(report, options) + addition;
     section(
         &mut text,
         options,
@@ -75,12 +80,16 @@ fn header(report: &Report, options: &TableOptions) -> String {
         None => units::UNKNOWN.to_owned(),
     };
     let covers = if options.rates { "rates over" } else { "totals over" };
+    // A capture may have no time stamps.
+    let time = if report.taken.is_zero() {
+        "an unknown time".to_owned()
+    } else {
+        format!("{} to {}", units::duration(report.interval), units::time_of_day(report.taken))
+    };
     format!(
-        "{}  {}  {covers} {} to {}  overhead on the underlay {share}\n",
+        "{}  {}  {covers} {time}  overhead on the underlay {share}\n",
         strong(&units::printable(&report.node), options.colour),
         units::printable(&report.origin),
-        units::duration(report.interval),
-        units::time_of_day(report.taken),
     )
 }
 
@@ -93,7 +102,11 @@ fn paths(text: &mut String, report: &Report, options: &TableOptions, form: &Form
     } else {
         "Paths".to_owned()
     };
-    section(text, options, &title, &columns::paths(), &lines, form);
+    let mut columns = columns::paths();
+    if lines.iter().any(|line| line.ends().is_some()) {
+        columns[0].title = "SOURCE → DESTINATION";
+    }
+    section(text, options, &title, &columns, &lines, form);
 }
 
 /// What encapsulation costs, where it was asked for.
@@ -119,6 +132,7 @@ fn malformed(text: &mut String, report: &Report, options: &TableOptions) {
             for event in &Event::ALL[FIRST_REASON..] {
                 let count = device.events[direction as usize][*event as usize];
                 if count != 0 {
+                    let direction = device.device.known_direction(direction);
                     found.push((device.device.name.as_str(), direction, *event, count));
                 }
             }
@@ -127,10 +141,10 @@ fn malformed(text: &mut String, report: &Report, options: &TableOptions) {
     if found.is_empty() {
         return;
     }
-    type Entry<'a> = (&'a str, Direction, Event, u64);
+    type Entry<'a> = (&'a str, Option<Direction>, Event, u64);
     let columns: Vec<Column<Entry>> = vec![
         plain("DEVICE", |entry, _| Cell::text(entry.0)),
-        plain("DIR", |entry, _| Cell::text(entry.1.label())),
+        plain("DIR", |entry, _| columns::direction(entry.1)),
         plain("REASON", |entry, _| Cell::text(entry.2.label())),
         number("PACKETS", |entry, _| Cell::text(entry.3.to_string())),
     ];
