@@ -11,7 +11,7 @@ use observer_common::kind::{Class, Direction};
 use observer_common::packet::{Frame, Malformed, Packet, Plain, Position, Ptb, Slice, ipproto, ptb};
 
 use super::event::{self, Event};
-use super::link::{self, Behind};
+use super::link::{self, Next};
 use super::summary::{self, Device, FileSummary};
 use super::tables::CaptureTables;
 use super::{Interface, Record};
@@ -128,7 +128,7 @@ impl Counter {
         let link = link::read(interface.link_type, record.bytes);
         let file = self.files.last_mut()?;
         file.add(record);
-        if link.behind == Behind::Unsupported {
+        if link.next == Next::Unsupported {
             file.uncounted += 1;
             file.add_interface(interface);
             *self.unsupported.entry(interface.link_type).or_default() += 1;
@@ -138,9 +138,9 @@ impl Counter {
         let slot = self.slot((record.interface, link.ifindex, direction.is_some()), interface);
         let directed = self.devices[usize::from(slot)].directed;
         let direction = direction.filter(|_| directed).unwrap_or(Direction::Ingress);
-        let (skip, kind) = match link.behind {
-            Behind::Parser(skip, kind) => (skip, kind),
-            other => (0, if other == Behind::NonIp { NON_IP } else { CUT }),
+        let (skip, kind) = match link.next {
+            Next::Parser(skip, kind) => (skip, kind),
+            other => (0, if other == Next::NonIp { NON_IP } else { CUT }),
         };
         let length = record.length - skip;
         let bytes = Slice(&record.bytes[skip as usize..]);
