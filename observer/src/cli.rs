@@ -173,7 +173,7 @@ pub struct CostArgs {
   observer pcap capture.pcap              what is in it
   observer pcap --paths --mtu 1500 *.pcapng
   observer pcap --events capture.pcap     each fragment, PTB message, malformed packet
-  zcat capture.pcap.gz | observer pcap - --format json | jq .totals")]
+  zcat capture.pcap.gz | observer pcap - --format json | jq .underlay")]
 pub struct PcapArgs {
     /// Capture files, pcap or pcapng; `-` is standard input
     #[arg(value_name = "FILE", required = true)]

@@ -21,7 +21,6 @@ pub mod pem;
 pub mod process;
 pub mod recording;
 pub mod snapshot;
-pub mod source;
 pub mod topology;
 pub mod trace;
 pub mod view;

@@ -48,6 +48,7 @@ impl PathName {
                 (None, false) => Vni::None,
             },
             peer: self.peer,
+            local: None,
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Owned raw counters at one moment: what a [`crate::source::Source`] gives and the model reads.
+//! Owned raw counters at one moment: what the kernel, a capture or a recording provides and the model reads.
 //!
 //! Everything is monotonic since the source started, and nothing is interpreted: rates, shares and
 //! ratios are the model's.
@@ -70,6 +70,20 @@ pub struct Device {
     pub events: [[u64; EVENTS]; 2],
 }
 
+impl Device {
+    /// The direction of what is counted under `direction`; `None` if it is not known.
+    #[must_use]
+    pub fn known_direction(&self, direction: Direction) -> Option<Direction> {
+        (self.hooks[direction as usize] != Hook::Undirected).then_some(direction)
+    }
+
+    /// The figures come from a capture file.
+    #[must_use]
+    pub const fn is_captured(&self) -> bool {
+        matches!(self.hooks[0], Hook::File | Hook::Undirected)
+    }
+}
+
 /// What a tunnel device does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tunnel {
@@ -97,6 +111,8 @@ pub enum Hook {
     Xdp,
     /// A capture file.
     File,
+    /// A capture file without directions: all frames are counted under ingress.
+    Undirected,
     /// It was watched and is no more; traffic since then is unknown.
     Lost,
     /// It was watched, and the device is gone or down: nothing crosses it.
@@ -105,8 +121,16 @@ pub enum Hook {
 
 impl Hook {
     /// Every state.
-    pub const ALL: [Self; 7] =
-        [Self::None, Self::Tcx, Self::Clsact, Self::Xdp, Self::File, Self::Lost, Self::Gone];
+    pub const ALL: [Self; 8] = [
+        Self::None,
+        Self::Tcx,
+        Self::Clsact,
+        Self::Xdp,
+        Self::File,
+        Self::Undirected,
+        Self::Lost,
+        Self::Gone,
+    ];
 
     /// The word that every view uses.
     #[must_use]
@@ -117,6 +141,7 @@ impl Hook {
             Self::Clsact => "clsact",
             Self::Xdp => "xdp",
             Self::File => "file",
+            Self::Undirected => "undirected",
             Self::Lost => "lost",
             Self::Gone => "gone",
         }
@@ -158,8 +183,10 @@ pub struct PathId {
     pub class: Class,
     /// VNI.
     pub vni: Vni,
-    /// The peer node's address.
+    /// The peer node's address; if the direction is not known, the outer destination.
     pub peer: IpAddr,
+    /// The other end of the tunnel, in captures only.
+    pub local: Option<IpAddr>,
 }
 
 /// One path.

@@ -68,6 +68,7 @@ pub fn observed(facts: &Facts, paths: &[(Direction, Class, &str, u64)]) -> Repor
                 class: *class,
                 vni: Vni::None,
                 peer: ip(peer),
+                local: None,
             },
             scope: facts.scope_of(ip(peer)),
             figures: PathFigures(counters),

@@ -1,7 +1,7 @@
-//! Counts frames of captures by the one accounting rule.
+//! Counts frames of captures with the accounting rule of the kernel programs.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use observer_common::abi::{Config, DeviceFacts, PORTS, VNIS, role};
@@ -11,34 +11,26 @@ use observer_common::kind::{Class, Direction};
 use observer_common::packet::{Frame, Malformed, Packet, Plain, Position, Ptb, Slice, ipproto, ptb};
 
 use super::event::{self, Event};
-use super::link::{self, Behind};
-use super::summary::{FileSummary, Summary};
+use super::link::{self, Next};
+use super::summary::{self, Device, FileSummary};
 use super::tables::CaptureTables;
 use super::{Interface, Record};
 use crate::header;
+use crate::snapshot::Snapshot;
 
-/// Devices that are kept apart; the rest share one.
-const MOST_DEVICES: usize = 1_024;
+/// Devices with figures of their own; the rest share one.
+const MAX_DEVICES: usize = 1_024;
 
-/// What a capture does not tell.
+/// What a capture does not contain.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options<'a> {
-    /// MTU that packets are held against, bytes.
+    /// MTU for detecting oversized packets, bytes.
     pub mtu: Option<u32>,
-    /// UDP ports of VXLAN besides 4789.
+    /// UDP ports of VXLAN in addition to 4789.
     pub vxlan_ports: &'a [u16],
 }
 
-/// Where frames were captured.
-#[derive(Clone, Debug)]
-pub(super) struct Device {
-    pub file: usize,
-    pub name: String,
-    /// The file tells which way its frames went.
-    pub directed: bool,
-}
-
-/// What tells devices of one file apart: interface, index of cooked v2, and whether directions are known.
+/// What distinguishes the devices of one file: interface, index of cooked v2, and whether directions are known.
 type DeviceKey = (usize, Option<u32>, bool);
 
 /// Counts frames.
@@ -48,14 +40,15 @@ pub struct Counter {
     tables: CaptureTables,
     seen: Observation,
     devices: Vec<Device>,
-    /// Those of the present file.
+    names: HashSet<String>,
+    /// Slots of the current file's devices.
     slots: HashMap<DeviceKey, u16>,
     last: Option<(DeviceKey, u16)>,
     files: Vec<FileSummary>,
     unsupported: BTreeMap<u32, u64>,
 }
 
-/// The bytes of a frame that are in the capture, and whether others were asked for.
+/// The captured bytes of a frame, and whether any others were needed.
 struct Captured<'a> {
     bytes: Slice<'a>,
     length: u32,
@@ -88,6 +81,7 @@ impl Counter {
             tables: CaptureTables::default(),
             seen: Observation::NOTHING,
             devices: Vec::new(),
+            names: HashSet::new(),
             slots: HashMap::new(),
             last: None,
             files: Vec::new(),
@@ -95,7 +89,7 @@ impl Counter {
         }
     }
 
-    /// The next frames are of this file.
+    /// Starts a file: the next frames are from it.
     pub fn begin(&mut self, name: &str) {
         self.slots.clear();
         self.last = None;
@@ -103,42 +97,50 @@ impl Counter {
         self.files.push(FileSummary { name: name.to_owned(), ..FileSummary::default() });
     }
 
-    /// Something is wrong with the present file.
+    /// Records a problem of the current file.
     pub fn problem(&mut self, problem: &super::CaptureError) {
         if let Some(file) = self.files.last_mut() {
             file.problems.push(problem.to_string());
         }
     }
 
-    /// Frames of the present file that could not be counted, by link type.
+    /// Frames of the current file that could not be counted, by link type.
     #[must_use]
     pub fn unsupported(&self) -> &BTreeMap<u32, u64> {
         &self.unsupported
     }
 
-    /// What was counted.
+    /// The files, in their order.
     #[must_use]
-    pub fn summary(&self) -> Summary {
-        Summary::new(&self.files, &self.devices, &self.tables, (self.mtu != 0).then_some(self.mtu))
+    pub fn files(&self) -> &[FileSummary] {
+        &self.files
     }
 
-    /// Counts a frame; tells of it where `wanted` says so of what was seen.
+    /// Everything counted so far.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        summary::snapshot(&self.files, &self.devices, &self.tables, self.mtu)
+    }
+
+    /// Counts a frame, and returns an event if `wanted` selects it.
     #[inline]
     pub fn count(&mut self, record: &Record<'_>, interface: &Interface, wanted: Wanted) -> Option<Event> {
         let link = link::read(interface.link_type, record.bytes);
         let file = self.files.last_mut()?;
         file.add(record);
-        if link.behind == Behind::Unsupported {
+        if link.next == Next::Unsupported {
             file.uncounted += 1;
+            file.add_interface(interface);
             *self.unsupported.entry(interface.link_type).or_default() += 1;
             return None;
         }
         let direction = record.direction.or(link.direction);
         let slot = self.slot((record.interface, link.ifindex, direction.is_some()), interface);
-        let direction = direction.unwrap_or(Direction::Ingress);
-        let (skip, kind) = match link.behind {
-            Behind::Parser(skip, kind) => (skip, kind),
-            other => (0, if other == Behind::NonIp { NON_IP } else { CUT }),
+        let directed = self.devices[usize::from(slot)].directed;
+        let direction = direction.filter(|_| directed).unwrap_or(Direction::Ingress);
+        let (skip, kind) = match link.next {
+            Next::Parser(skip, kind) => (skip, kind),
+            other => (0, if other == Next::NonIp { NON_IP } else { CUT }),
         };
         let length = record.length - skip;
         let bytes = Slice(&record.bytes[skip as usize..]);
@@ -199,7 +201,7 @@ impl Counter {
         self.signal(packet, device, direction)
     }
 
-    /// A frame in which the link layer left nothing for the parser.
+    /// A frame without an IP packet behind the link layer.
     fn without_ip(&mut self, kind: u8, packet: &Captured<'_>) {
         self.seen = Observation::NOTHING;
         self.seen.verdict.sizes.segments = 1;
@@ -213,7 +215,7 @@ impl Counter {
         }
     }
 
-    /// Tells the tables whose packet comes next. Returns its VNI, 0 where there is none.
+    /// Prepares the tables for the packet. Returns its VNI, 0 if it has none.
     fn enter(&mut self, packet: &Captured<'_>, slot: u16) -> u32 {
         let parsed = &self.seen.parsed;
         if !parsed.class.is_tunnel() && parsed.outer.protocol != ipproto::UDP {
@@ -263,8 +265,13 @@ impl Counter {
     }
 
     fn add_device(&mut self, key: DeviceKey, interface: &Interface) -> u16 {
-        let file = self.files.len().saturating_sub(1);
-        let path = self.files.last().map_or("", |file| file.name.as_str());
+        let path = match self.files.last_mut() {
+            Some(file) => {
+                file.add_interface(interface);
+                file.name.as_str()
+            }
+            None => "",
+        };
         let base = Path::new(path).file_name().map_or_else(|| path.into(), |base| base.to_string_lossy());
         let mut name = base.into_owned();
         match (&interface.name, key.0) {
@@ -275,17 +282,24 @@ impl Counter {
         if let Some(ifindex) = key.1 {
             name += &format!(":if{ifindex}");
         }
-        if self.devices.len() >= MOST_DEVICES {
-            if self.devices.len() == MOST_DEVICES {
-                let name = "all other interfaces".to_owned();
-                self.devices.push(Device { file, name, directed: false });
-                self.tables.add_slot();
-            }
-            return MOST_DEVICES as u16;
-        }
-        self.devices.push(Device { file, name, directed: key.2 });
-        self.tables.add_slot();
+        let (name, kind, directed) = match self.devices.len() {
+            0..MAX_DEVICES => (name, link::name(interface.link_type), key.2),
+            MAX_DEVICES => ("all other interfaces".to_owned(), "any", false),
+            _ => return MAX_DEVICES as u16,
+        };
+        let name = self.unique(name, directed);
+        self.devices.push(Device { name, kind, directed });
+        self.tables.add_slot(directed);
         (self.devices.len() - 1) as u16
+    }
+
+    /// Files in different folders can share a name, and so do frames of an interface with and without directions.
+    fn unique(&mut self, name: String, directed: bool) -> String {
+        let suffix = if directed { "direction known" } else { "direction unknown" };
+        let numbered = (2..).map(|number| format!("{name} ({number})"));
+        let mut names = [name.clone(), format!("{name} ({suffix})")].into_iter().chain(numbered);
+        let free = names.find(|name| self.names.insert(name.clone()));
+        free.unwrap_or(name)
     }
 
     fn event(&self, packet: &Captured<'_>, slot: u16, direction: Direction, message: Option<&Ptb>) -> Event {
@@ -317,23 +331,22 @@ impl Counter {
     }
 }
 
-/// Values of a link kind that the parser never sees.
+/// Link kinds that the parser never sees.
 const NON_IP: u8 = u8::MAX;
 const CUT: u8 = u8::MAX - 1;
 
-/// Which frames are told of.
+/// Which frames are returned as events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// None.
     Nothing,
     /// Fragments, oversized and malformed packets, PTB messages.
     Notable,
-    /// Every one.
+    /// All.
     All,
 }
 
-/// The VNI of a packet, where it could be read. One that is 0 cannot be told from none where the tunnel's
-/// header is wrong.
+/// The VNI of a packet, if it could be read. If the tunnel's header is malformed, 0 may also mean none.
 fn vni_of(seen: &Observation) -> Option<u32> {
     let parsed = &seen.parsed;
     let has = matches!(parsed.class, Class::Vxlan | Class::Geneve);

@@ -1,19 +1,19 @@
-//! What can be wrong with a capture file, as sentences with the place.
+//! Errors of capture files, with the offset.
 
 use std::io;
 use std::path::Path;
 
 /// A capture file could not be read, or not to its end.
 #[derive(Debug, thiserror::Error)]
-#[error("{operation} {object} failed{}: {cause}; {remedy}", place(*.offset, *.frames))]
+#[error("cannot {operation} {object}{}: {cause}; {remedy}", place(*.offset, *.frames))]
 pub struct CaptureError {
-    /// What was tried.
+    /// A verb.
     pub operation: &'static str,
     /// The file.
     pub object: String,
-    /// The byte at which it failed, where it is known.
+    /// The byte at which it failed, if known.
     pub offset: Option<u64>,
-    /// Frames that were read before.
+    /// Frames read before.
     pub frames: u64,
     /// Why.
     pub cause: String,
@@ -22,15 +22,16 @@ pub struct CaptureError {
 }
 
 fn place(offset: Option<u64>, frames: u64) -> String {
-    offset.map_or_else(String::new, |offset| format!(" at byte {offset}, after {frames} frames"))
+    let frame = if frames == 1 { "frame" } else { "frames" };
+    offset.map_or_else(String::new, |offset| format!(" at byte {offset}, after {frames} {frame}"))
 }
 
-/// What is wrong inside a file, and where.
+/// A damaged record, and where it is.
 #[derive(Debug)]
 pub struct Damage {
     /// The first byte of the record that could not be read.
     pub offset: u64,
-    /// Frames that were read before.
+    /// Frames read before.
     pub frames: u64,
     /// Why.
     pub cause: String,
@@ -43,10 +44,10 @@ impl CaptureError {
         let remedy = match error.kind() {
             io::ErrorKind::NotFound => "name an existing capture file, or `-` for standard input",
             io::ErrorKind::PermissionDenied => "make it readable, or run as its owner",
-            _ => "see whether the file can be read otherwise",
+            _ => "check that other programs can read the file",
         };
         Self {
-            operation: "opening",
+            operation: "open",
             object: path.display().to_string(),
             offset: None,
             frames: 0,
@@ -57,7 +58,7 @@ impl CaptureError {
 
     pub(super) fn directory(path: &Path) -> Self {
         Self {
-            operation: "opening",
+            operation: "open",
             object: path.display().to_string(),
             offset: None,
             frames: 0,
@@ -66,11 +67,11 @@ impl CaptureError {
         }
     }
 
-    /// Damage in the file of that name.
+    /// Damage in a file.
     #[must_use]
     pub fn damaged(object: &str, damage: Damage) -> Self {
         Self {
-            operation: "reading",
+            operation: "read",
             object: object.to_owned(),
             offset: Some(damage.offset),
             frames: damage.frames,
@@ -79,17 +80,17 @@ impl CaptureError {
         }
     }
 
-    /// Frames of a link type that cannot be parsed.
+    /// Frames of an unsupported link type.
     #[must_use]
     pub fn link_type(object: &str, link_type: u32, frames: u64) -> Self {
         let name = super::link::name(link_type);
         Self {
-            operation: "counting",
+            operation: "count",
             object: object.to_owned(),
             offset: None,
             frames: 0,
-            cause: format!("{frames} frames have the link type {link_type} ({name}), which cannot be parsed"),
-            remedy: "capture Ethernet, Linux cooked, raw IP or loopback frames; all others were counted"
+            cause: format!("{frames} frames have the link type {link_type} ({name}), which is not supported"),
+            remedy: "all other frames are counted; capture Ethernet, Linux cooked, raw IP or loopback frames"
                 .to_owned(),
         }
     }

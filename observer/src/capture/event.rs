@@ -1,4 +1,4 @@
-//! What is told of a single frame.
+//! A single frame.
 
 use observer_common::account::Observation;
 use observer_common::kind::{Class, Direction};
@@ -15,7 +15,7 @@ pub struct Event {
     pub file: String,
     /// File and interface.
     pub device: String,
-    /// Which way it went, where the file tells.
+    /// Direction, if the file records it.
     pub direction: Option<Direction>,
     /// Its class.
     pub class: Class,
@@ -31,18 +31,18 @@ pub struct Event {
     pub outer: Option<Header>,
     /// The inner IP header.
     pub inner: Option<Header>,
-    /// What was wrong with it.
+    /// Why it is malformed.
     pub malformed: Malformed,
-    /// It exceeds the MTU that was given.
+    /// It exceeds the MTU of [`super::Options`].
     pub oversized: bool,
     /// The inner packet is itself a tunnel packet.
     pub nested: bool,
-    /// A PTB message is in it.
+    /// The PTB message in it.
     pub ptb: Option<Signal>,
 }
 
 impl Event {
-    /// Whether it is a fragment, oversized, malformed, or holds a PTB message.
+    /// Whether it is a fragment, oversized, malformed or a PTB message.
     #[must_use]
     pub fn is_notable(&self) -> bool {
         let fragment =
@@ -55,7 +55,7 @@ impl Event {
     }
 }
 
-/// Whether there may be something to tell of a frame, as [`Event::is_notable`] but before an event is made.
+/// Whether a frame may be notable: a quick check before an event is created.
 #[inline]
 pub(super) fn may_be_notable(seen: &Observation) -> bool {
     seen.parsed.outer.position != Position::Whole

@@ -1,12 +1,12 @@
 //! Link types of captures (<https://www.tcpdump.org/linktypes.html>): where the parser starts, and what
-//! the link layer tells besides.
+//! else the link layer contains.
 
 use observer_common::abi::link;
 use observer_common::kind::Direction;
 
 const NULL: u32 = 0;
 const ETHERNET: u32 = 1;
-/// What BSDs call raw IP in files that libpcap did not write.
+/// Raw IP on BSDs, in files that were not written by libpcap.
 const RAW_BSD: [u32; 2] = [12, 14];
 const RAW: u32 = 101;
 const LOOP: u32 = 108;
@@ -16,11 +16,11 @@ const IPV6: u32 = 229;
 const LINUX_SLL2: u32 = 276;
 
 /// Cooked v1 is 16 bytes with the Ethertype in the last two, so its last 14 bytes read like an Ethernet
-/// header, VLAN tags behind it included.
+/// header, including VLAN tags after it.
 const SLL_BEFORE_ETHERNET: u32 = 2;
 const SLL2: u32 = 20;
-/// Cooked v2 has the Ethertype in front. Where that is a tag's, the tag follows, and what stands around
-/// its own Ethertype reads like an Ethernet header that starts here.
+/// Cooked v2 starts with the Ethertype. If that is a VLAN tag's, the tag follows the header, and the bytes around
+/// its own Ethertype read like an Ethernet header that starts here.
 const SLL2_BEFORE_TAGGED: u32 = 10;
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
@@ -32,9 +32,9 @@ const AF_INET: u32 = 2;
 /// AF_INET6 of Linux, of NetBSD and OpenBSD, of FreeBSD, of Darwin.
 const AF_INET6: [u32; 4] = [10, 24, 28, 30];
 
-/// What is behind a link-layer header.
+/// What follows a link-layer header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Behind {
+pub enum Next {
     /// The parser starts at that byte, with that [`observer_common::abi::link`].
     Parser(u32, u8),
     /// A packet that is not IP.
@@ -45,20 +45,20 @@ pub enum Behind {
     Unsupported,
 }
 
-/// What a link-layer header tells.
+/// The contents of a link-layer header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Link {
     /// What follows it.
-    pub behind: Behind,
-    /// Which way the frame went, where that is told.
+    pub next: Next,
+    /// Direction, if recorded.
     pub direction: Option<Direction>,
     /// The index of the interface that captured it (cooked v2).
     pub ifindex: Option<u32>,
 }
 
 impl Link {
-    const fn of(behind: Behind) -> Self {
-        Self { behind, direction: None, ifindex: None }
+    const fn of(next: Next) -> Self {
+        Self { next, direction: None, ifindex: None }
     }
 }
 
@@ -67,13 +67,13 @@ impl Link {
 #[must_use]
 pub fn read(link_type: u32, bytes: &[u8]) -> Link {
     match link_type {
-        ETHERNET => Link::of(Behind::Parser(0, link::ETHERNET)),
-        RAW | IPV4 | IPV6 => Link::of(Behind::Parser(0, link::IP)),
-        raw if RAW_BSD.contains(&raw) => Link::of(Behind::Parser(0, link::IP)),
+        ETHERNET => Link::of(Next::Parser(0, link::ETHERNET)),
+        RAW | IPV4 | IPV6 => Link::of(Next::Parser(0, link::IP)),
+        raw if RAW_BSD.contains(&raw) => Link::of(Next::Parser(0, link::IP)),
         LINUX_SLL => cooked(bytes),
         LINUX_SLL2 => cooked2(bytes),
         NULL | LOOP => loopback(link_type, bytes),
-        _ => Link::of(Behind::Unsupported),
+        _ => Link::of(Next::Unsupported),
     }
 }
 
@@ -100,7 +100,7 @@ pub const fn name(link_type: u32) -> &'static str {
         239 => "NFLOG",
         253 => "NETLINK",
         LINUX_SLL2 => "LINUX_SLL2",
-        _ => "of another kind",
+        _ => "unknown",
     }
 }
 
@@ -109,30 +109,30 @@ fn sent(packet_type: u8) -> Option<Direction> {
 }
 
 fn cooked(bytes: &[u8]) -> Link {
-    let Some(&[_, kind]) = bytes.get(..2) else { return Link::of(Behind::Truncated) };
-    Link { behind: Behind::Parser(SLL_BEFORE_ETHERNET, link::ETHERNET), direction: sent(kind), ifindex: None }
+    let Some(&[_, kind]) = bytes.get(..2) else { return Link::of(Next::Truncated) };
+    Link { next: Next::Parser(SLL_BEFORE_ETHERNET, link::ETHERNET), direction: sent(kind), ifindex: None }
 }
 
 fn cooked2(bytes: &[u8]) -> Link {
-    let Some(header) = bytes.get(..SLL2 as usize) else { return Link::of(Behind::Truncated) };
-    let behind = match u16::from_be_bytes([header[0], header[1]]) {
-        ETHERTYPE_IPV4 | ETHERTYPE_IPV6 => Behind::Parser(SLL2, link::IP),
-        tag if ETHERTYPE_TAGS.contains(&tag) => Behind::Parser(SLL2_BEFORE_TAGGED, link::ETHERNET),
-        _ => Behind::NonIp,
+    let Some(header) = bytes.get(..SLL2 as usize) else { return Link::of(Next::Truncated) };
+    let next = match u16::from_be_bytes([header[0], header[1]]) {
+        ETHERTYPE_IPV4 | ETHERTYPE_IPV6 => Next::Parser(SLL2, link::IP),
+        tag if ETHERTYPE_TAGS.contains(&tag) => Next::Parser(SLL2_BEFORE_TAGGED, link::ETHERNET),
+        _ => Next::NonIp,
     };
     let ifindex = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
-    Link { behind, direction: sent(header[10]), ifindex: Some(ifindex) }
+    Link { next, direction: sent(header[10]), ifindex: Some(ifindex) }
 }
 
 /// The family is in the byte order of the machine that captured, for LOOP in network order.
 fn loopback(link_type: u32, bytes: &[u8]) -> Link {
-    let Some(family) = bytes.get(..FAMILY as usize) else { return Link::of(Behind::Truncated) };
+    let Some(family) = bytes.get(..FAMILY as usize) else { return Link::of(Next::Truncated) };
     let family = u32::from_be_bytes([family[0], family[1], family[2], family[3]]);
     let family = if link_type == NULL && family > 0xffff { family.swap_bytes() } else { family };
     Link::of(if family == AF_INET || AF_INET6.contains(&family) {
-        Behind::Parser(FAMILY, link::IP)
+        Next::Parser(FAMILY, link::IP)
     } else {
-        Behind::NonIp
+        Next::NonIp
     })
 }
 
@@ -141,24 +141,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_in_both_orders() {
+    fn loopback_in_both_byte_orders() {
         for bytes in [[2, 0, 0, 0], [0, 0, 0, 2], [30, 0, 0, 0], [0, 0, 0, 24]] {
-            assert_eq!(read(NULL, &bytes).behind, Behind::Parser(4, link::IP));
+            assert_eq!(read(NULL, &bytes).next, Next::Parser(4, link::IP));
         }
-        assert_eq!(read(LOOP, &[2, 0, 0, 0]).behind, Behind::NonIp);
-        assert_eq!(read(NULL, &[7, 0, 0, 0]).behind, Behind::NonIp);
-        assert_eq!(read(NULL, &[2, 0, 0]).behind, Behind::Truncated);
+        assert_eq!(read(LOOP, &[2, 0, 0, 0]).next, Next::NonIp);
+        assert_eq!(read(NULL, &[7, 0, 0, 0]).next, Next::NonIp);
+        assert_eq!(read(NULL, &[2, 0, 0]).next, Next::Truncated);
     }
 
     #[test]
-    fn cooked_tells_the_direction_and_the_interface() {
+    fn cooked_headers_have_direction_and_interface() {
         let mut header = [0_u8; 20];
         header[..2].copy_from_slice(&[0x81, 0]);
         (header[7], header[10]) = (5, 4);
         let link = read(LINUX_SLL2, &header);
-        assert_eq!(link.behind, Behind::Parser(10, observer_common::abi::link::ETHERNET));
+        assert_eq!(link.next, Next::Parser(10, observer_common::abi::link::ETHERNET));
         assert_eq!((link.direction, link.ifindex), (Some(Direction::Egress), Some(5)));
         assert_eq!(read(LINUX_SLL, &[0, 0, 0, 1]).direction, Some(Direction::Ingress));
-        assert_eq!(read(105, &[]).behind, Behind::Unsupported);
+        assert_eq!(read(105, &[]).next, Next::Unsupported);
     }
 }

@@ -1,8 +1,8 @@
 //! Capture files: pcap and pcapng through the same parser and accounting rule as in the kernel.
 //!
-//! [`Records`] gives one record after the other out of a buffer that does not grow with the file;
+//! [`Records`] reads one record after the other into a buffer that does not grow with the file;
 //! [`link`] finds the IP packet behind the link layer; [`Counter`] feeds both to
-//! [`observer_common::account`] over the tables of [`tables`]; [`Summary`] is what the views read.
+//! [`observer_common::account`] over the tables of [`tables`], and returns a [`crate::snapshot::Snapshot`].
 
 mod counter;
 mod error;
@@ -18,13 +18,13 @@ pub use error::{CaptureError, Damage};
 pub use event::Event;
 pub use progress::Progress;
 pub use records::{Interface, Record, Records};
-pub use summary::{DeviceSummary, FileSummary, PathSummary, Summary};
+pub use summary::FileSummary;
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// The name that stands for standard input.
+/// The name of standard input.
 pub const STDIN: &str = "-";
 
 /// Opens a capture file or, for `-`, standard input.

@@ -1,10 +1,10 @@
-//! A progress bar on a terminal, for files that take a while.
+//! A progress bar on a terminal, for long files.
 
 use std::io::{IsTerminal as _, stderr};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Files that are shorter are read before anybody looks.
+/// Shorter files are read within a second.
 const LONG: u64 = 32 << 20;
 
 /// A progress bar, or nothing.
@@ -12,7 +12,7 @@ const LONG: u64 = 32 << 20;
 pub struct Progress(Option<ProgressBar>);
 
 impl Progress {
-    /// A bar on standard error for a long file; a file whose length nobody knows has a counter.
+    /// A bar on standard error for a long file; a counter if the length is not known.
     #[must_use]
     pub fn start(name: &str, size: Option<u64>) -> Self {
         if !stderr().is_terminal() || size.is_some_and(|size| size < LONG) {
@@ -31,14 +31,14 @@ impl Progress {
         Self(Some(bar))
     }
 
-    /// So many bytes are read.
+    /// Sets how many bytes have been read.
     pub fn set(&self, bytes: u64) {
         if let Some(bar) = &self.0 {
             bar.set_position(bytes);
         }
     }
 
-    /// Takes it off the terminal.
+    /// Removes it from the terminal.
     pub fn finish(&self) {
         if let Some(bar) = &self.0 {
             bar.finish_and_clear();

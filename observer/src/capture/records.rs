@@ -1,7 +1,6 @@
-//! Records of pcap and pcapng files, streamed: the buffer holds a few records, never the file.
+//! Records of pcap and pcapng files, streamed through a buffer of a few records.
 //!
-//! The library decodes headers and blocks; how much of the file is in the buffer, and what is wrong
-//! where, is decided here, so that every error has its byte offset.
+//! The library decodes headers and blocks. Buffering and errors are here, so that every error has its byte offset.
 
 use std::io::{ErrorKind, Read};
 
@@ -13,60 +12,60 @@ use pcap_parser::{
 
 use super::Damage;
 
-/// Bytes that are read at once.
+/// Bytes per read.
 const CHUNK: usize = 1 << 18;
-/// The longest packet record. BIG TCP stops at 512 KiB.
+/// Maximum length of a packet record, bytes. BIG TCP is limited to 512 KiB.
 const LONGEST_PACKET: u32 = 1 << 20;
-/// The longest block of pcapng that is not a packet (name resolution, decryption secrets).
+/// Maximum length of other pcapng blocks (name resolution, decryption secrets), bytes.
 const LONGEST_BLOCK: u32 = 1 << 26;
-/// Interfaces that a file may describe.
-const MOST_INTERFACES: usize = 65_536;
+/// Maximum interfaces of a file.
+const MAX_INTERFACES: usize = 65_536;
 
 const PCAP_HEADER: usize = 24;
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const BYTE_ORDER: u32 = 0x1a2b_3c4d;
 const ENHANCED_PACKET: u32 = 6;
 const SIMPLE_PACKET: u32 = 3;
-/// The packet block before the enhanced one.
+/// The packet block of older versions.
 const OBSOLETE_PACKET: u32 = 2;
-/// Type, length and length again.
+/// Type, length and repeated length, bytes.
 const AROUND_BLOCK: usize = 12;
 /// `epb_flags`.
 const FLAGS: OptionCode = OptionCode(2);
 
-const BROKEN: &str = "copy it again; what was read before that byte is counted";
+const BROKEN: &str = "copy the file again; everything before that byte is counted";
 
 /// An interface of a capture file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
-    /// Its name, where the file has one.
+    /// Its name, if the file has one.
     pub name: Option<String>,
     /// See `super::link`.
     pub link_type: u32,
-    /// Most bytes of a frame that are in the file; 0: all.
+    /// Snap length: maximum bytes captured of a frame; 0: not limited.
     pub snaplen: u32,
-    /// Nanoseconds of a unit of time stamps, as a fraction.
+    /// Nanoseconds per unit of time stamps, as a fraction.
     unit: (u64, u64),
     /// Seconds to add to time stamps.
     offset: i64,
 }
 
-/// A frame as the file has it.
+/// A frame in the file.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
     /// Index into [`Records::interfaces`].
     pub interface: usize,
-    /// The bytes that were captured.
+    /// The captured bytes.
     pub bytes: &'a [u8],
-    /// Bytes that the frame had on the wire.
+    /// Bytes of the frame on the wire.
     pub length: u32,
-    /// The direction, where the file tells.
+    /// The direction, if the file records it.
     pub direction: Option<Direction>,
-    /// When, in nanoseconds since the Unix epoch; `None` where the file does not tell.
+    /// Nanoseconds since the Unix epoch, if the file records the time.
     pub time: Option<u64>,
 }
 
-/// The same before the buffer is borrowed for it.
+/// The same as offsets, before the buffer is borrowed.
 #[derive(Clone, Copy)]
 struct Found {
     interface: usize,
@@ -99,18 +98,18 @@ pub struct Records<R> {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    /// Of the byte at `start`, in the file.
+    /// Of the byte at `start` in the file.
     offset: u64,
     ended: bool,
     format: Format,
     interfaces: Vec<Interface>,
-    /// Where the interfaces of the present section begin.
+    /// Index of the current section's first interface.
     section: usize,
     frames: u64,
 }
 
 impl<R: Read> Records<R> {
-    /// Nothing is read yet.
+    /// A reader; nothing is read yet.
     pub fn new(source: R) -> Self {
         Self {
             source,
@@ -126,13 +125,13 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// The interfaces that the file described so far.
+    /// The interfaces described so far.
     #[must_use]
     pub fn interfaces(&self) -> &[Interface] {
         &self.interfaces
     }
 
-    /// Bytes of the file that are behind us.
+    /// Bytes read so far.
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.offset
@@ -141,7 +140,7 @@ impl<R: Read> Records<R> {
     /// The next frame; `None` at the end of the file.
     ///
     /// # Errors
-    /// What is wrong with the file, and where.
+    /// The file is damaged, or not a capture.
     pub fn next_record(&mut self) -> Result<Option<(Record<'_>, &Interface)>, Damage> {
         loop {
             let step = match self.format {
@@ -185,7 +184,7 @@ impl<R: Read> Records<R> {
         Damage { offset, frames, cause: cause.into(), remedy: remedy.to_owned() }
     }
 
-    /// Sees to it that `wanted` bytes are in the buffer, or all that are left.
+    /// Reads until `wanted` bytes are in the buffer; false if the file ends before.
     fn fill(&mut self, wanted: usize) -> Result<bool, Damage> {
         if self.available() >= wanted {
             return Ok(true);
@@ -194,26 +193,26 @@ impl<R: Read> Records<R> {
         (self.start, self.end) = (0, self.available());
         while self.end < wanted && !self.ended {
             if self.end == self.buffer.len() {
-                // In steps: a length that lies costs no memory.
+                // In steps, so that a wrong length does not allocate memory.
                 self.buffer.resize(self.buffer.len() * 2, 0);
             }
             match self.source.read(&mut self.buffer[self.end..]) {
                 Ok(0) => self.ended = true,
                 Ok(count) => self.end += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.damage(error.to_string(), "see whether the disk is healthy")),
+                Err(error) => return Err(self.damage(error.to_string(), "check the disk for errors")),
             }
         }
         Ok(self.available() >= wanted)
     }
 
-    /// The record needs `wanted` bytes.
+    /// As [`Self::fill`]; fails if the file ends before.
     fn need(&mut self, wanted: usize) -> Result<(), Damage> {
         if self.fill(wanted)? {
             return Ok(());
         }
         let cause =
-            format!("the file ends inside a record: {} of {wanted} bytes are there", self.available());
+            format!("the file ends inside a record: {} of {wanted} bytes are present", self.available());
         Err(self.damage(cause, BROKEN))
     }
 
@@ -221,7 +220,7 @@ impl<R: Read> Records<R> {
         let whole = self.fill(PCAP_HEADER)?;
         let data = self.data();
         if data.is_empty() {
-            return Err(self.damage("the file is empty", "capture again, for example with tcpdump -w"));
+            return Err(self.damage("the file is empty", "capture again, for example with `tcpdump -w`"));
         }
         if data.starts_with(&SECTION_HEADER.to_be_bytes()) {
             self.format = Format::PcapNg { big_endian: false };
@@ -230,7 +229,7 @@ impl<R: Read> Records<R> {
         let magic: [u8; 4] = data.get(..4).and_then(|bytes| bytes.try_into().ok()).unwrap_or_default();
         const MAGICS: [u32; 3] = [0xa1b2_c3d4, 0xa1b2_3c4d, 0xa1b2_cd34];
         if !MAGICS.contains(&u32::from_le_bytes(magic)) && !MAGICS.contains(&u32::from_be_bytes(magic)) {
-            let (cause, remedy) = foreign(data);
+            let (cause, remedy) = not_a_capture(data);
             return Err(self.damage(cause, remedy));
         }
         if !whole {
@@ -238,7 +237,7 @@ impl<R: Read> Records<R> {
         }
         let Ok((_, header)) = parse_pcap_header(data) else {
             return Err(
-                self.damage("an unknown variant of the pcap header", "convert it with editcap -F pcapng")
+                self.damage("an unknown variant of the pcap header", "convert it with `editcap -F pcapng`")
             );
         };
         self.start_pcap(&header);
@@ -249,7 +248,7 @@ impl<R: Read> Records<R> {
         let nano = header.is_nanosecond_precision();
         self.interfaces.push(Interface {
             name: None,
-            // The upper bits say how long the frame check sequence is.
+            // The upper bits are the length of the frame check sequence.
             link_type: header.network.0 as u32 & 0x03ff_ffff,
             snaplen: header.snaplen,
             unit: if nano { (1, 1) } else { (1_000, 1) },
@@ -293,7 +292,8 @@ impl<R: Read> Records<R> {
     }
 
     fn too_long(&self, captured: u32) -> Damage {
-        let cause = format!("a record claims to hold {captured} bytes, more than any packet has");
+        let cause =
+            format!("the length of a record is {captured} bytes, more than the maximum of {LONGEST_PACKET}");
         self.damage(cause, BROKEN)
     }
 
@@ -308,7 +308,7 @@ impl<R: Read> Records<R> {
             big_endian = match word(&self.data()[8..], false) {
                 BYTE_ORDER => false,
                 order if order.swap_bytes() == BYTE_ORDER => true,
-                _ => return Err(self.damage("a section header without byte order", BROKEN)),
+                _ => return Err(self.damage("a section header without a byte-order mark", BROKEN)),
             };
             self.format = Format::PcapNg { big_endian };
             self.section = self.interfaces.len();
@@ -317,18 +317,19 @@ impl<R: Read> Records<R> {
         let packet = matches!(kind, ENHANCED_PACKET | SIMPLE_PACKET | OBSOLETE_PACKET);
         // Options of a packet are bounded by what a packet may have.
         if length > if packet { LONGEST_PACKET * 2 } else { LONGEST_BLOCK } {
-            return Err(self.damage(format!("a block claims to have {length} bytes"), BROKEN));
+            return Err(self
+                .damage(format!("the length of a block is {length} bytes, more than the maximum"), BROKEN));
         }
         if (length as usize) < AROUND_BLOCK || !length.is_multiple_of(4) {
-            return Err(self.damage(format!("a block has the impossible length {length}"), BROKEN));
+            return Err(self.damage(format!("invalid block length {length}"), BROKEN));
         }
         self.need(length as usize)?;
         let (step, described) = self.decode(length as usize, kind, big_endian)?;
         if let Some(interface) = described {
-            if self.interfaces.len() >= MOST_INTERFACES {
+            if self.interfaces.len() >= MAX_INTERFACES {
                 return Err(self.damage(
-                    format!("the file describes more than {MOST_INTERFACES} interfaces"),
-                    "split it with editcap",
+                    format!("the file describes more than {MAX_INTERFACES} interfaces"),
+                    "split it with `editcap`",
                 ));
             }
             self.interfaces.push(interface);
@@ -346,7 +347,7 @@ impl<R: Read> Records<R> {
         let data = &self.data()[..length];
         let parsed = if big_endian { parse_block_be(data) } else { parse_block_le(data) };
         let Ok((_, block)) = parsed else {
-            return Err(self.damage(format!("a block of type {kind:#x} contradicts itself"), BROKEN));
+            return Err(self.damage(format!("a block of type {kind:#x} cannot be decoded"), BROKEN));
         };
         let packet = match block {
             Block::InterfaceDescription(block) => {
@@ -389,11 +390,11 @@ impl<R: Read> Records<R> {
         Ok((Step::Packet(self.place(&packet, length)?), None))
     }
 
-    /// Where a packet of a block of `length` bytes stands in the buffer.
+    /// Where the packet of a block of `length` bytes is in the buffer.
     fn place(&self, raw: &Raw, length: usize) -> Result<Found, Damage> {
         let interface = self.section + raw.interface as usize;
         let Some(described) = self.interfaces.get(interface) else {
-            let cause = format!("a packet is of interface {}, which is not described", raw.interface);
+            let cause = format!("a packet refers to interface {}, which is not described", raw.interface);
             return Err(self.damage(cause, BROKEN));
         };
         if raw.captured > LONGEST_PACKET {
@@ -413,7 +414,7 @@ impl<R: Read> Records<R> {
     }
 }
 
-/// A packet as a block of pcapng has it.
+/// A packet in a block of pcapng.
 struct Raw {
     interface: u32,
     at: usize,
@@ -443,7 +444,7 @@ fn describe(block: &pcap_parser::InterfaceDescriptionBlock, big_endian: bool) ->
     let offset = offset.and_then(|option| option.value().get(..8)?.try_into().ok());
     let offset = offset
         .map_or(0, |bytes| if big_endian { i64::from_be_bytes(bytes) } else { i64::from_le_bytes(bytes) });
-    // The library's own function refuses powers of two.
+    // The library's own function rejects powers of two.
     let resolution = block.if_tsresol;
     let unit = match resolution {
         0..=9 => (10_u64.pow(u32::from(9 - resolution)), 1),
@@ -463,14 +464,14 @@ fn direction(flags: Option<u32>) -> Option<Direction> {
     }
 }
 
-/// The four bytes at the start of `bytes`, of which there are at least so many.
+/// The first four bytes of `bytes`, which has at least four.
 fn word(bytes: &[u8], big_endian: bool) -> u32 {
     let word = [bytes[0], bytes[1], bytes[2], bytes[3]];
     if big_endian { u32::from_be_bytes(word) } else { u32::from_le_bytes(word) }
 }
 
-/// What a file is that is no capture, by its first bytes, and what to do with it.
-fn foreign(data: &[u8]) -> (String, &'static str) {
+/// The type of a file that is not a capture, by its first bytes, and the remedy.
+fn not_a_capture(data: &[u8]) -> (String, &'static str) {
     const KINDS: [(&[u8], &str, &str); 6] = [
         (b"\x1f\x8b", "it is compressed with gzip", "try `zcat FILE | observer pcap -`"),
         (b"\x28\xb5\x2f\xfd", "it is compressed with zstd", "try `zstdcat FILE | observer pcap -`"),
@@ -493,5 +494,5 @@ fn foreign(data: &[u8]) -> (String, &'static str) {
         let hex: Vec<String> = head.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
         format!("it is neither pcap nor pcapng: it starts with {}", hex.join(" "))
     };
-    (cause, "name a file that tcpdump -w, dumpcap or Wireshark wrote")
+    (cause, "name a file written by `tcpdump -w`, dumpcap or Wireshark")
 }

@@ -1,28 +1,35 @@
-//! What was counted in captures, in the form that the views read.
+//! What was counted in captures, as a snapshot, and what was read from each file.
 
-use std::net::IpAddr;
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use observer_common::abi::{CLASS_STRIDE, SIZE_CLASSES};
-use observer_common::counters::{EVENTS, PathCounter};
+use observer_common::counters::{EVENTS, TOTALS, Total};
 use observer_common::kind::{Class, Direction};
 
-use super::Record;
-use super::counter::Device;
-use super::tables::{CaptureTables, SIZE_BOUNDS};
-use crate::model::{Figures, PathFigures};
+use super::tables::{CaptureTables, Conversation, MAX_PATHS, SIZE_BOUNDS};
+use super::{Interface, Record, link};
+use crate::snapshot::{self, Fill, Hook, Path, PathId, Snapshot, Totals, Vni};
 use crate::topology::convert::from_wire;
+use crate::topology::{Role, Scope};
 
-/// What was read of one file.
+/// One file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileSummary {
-    /// Its name as it was given.
+    /// Its name as given by the user.
     pub name: String,
     /// Frames.
     pub frames: u64,
-    /// Frames of link types that cannot be parsed; they are counted nowhere else.
+    /// Frames of which only a part was captured.
+    pub snapped: u64,
+    /// Frames of unsupported link types; they are in no other figure.
     pub uncounted: u64,
-    /// The earliest and the latest time stamp, nanoseconds since the Unix epoch.
-    pub times: Option<(u64, u64)>,
+    /// The largest number of bytes captured of a frame; `None` if it is not limited.
+    pub snap_length: Option<u32>,
+    /// Names of the link types of its frames.
+    pub link_types: BTreeSet<&'static str>,
+    /// The earliest and the latest time stamp, since the Unix epoch.
+    pub times: Option<(Duration, Duration)>,
     /// Why its figures are incomplete.
     pub problems: Vec<String>,
 }
@@ -31,142 +38,128 @@ impl FileSummary {
     #[inline]
     pub(super) fn add(&mut self, record: &Record<'_>) {
         self.frames += 1;
+        self.snapped += u64::from((record.bytes.len() as u64) < u64::from(record.length));
         if let Some(time) = record.time {
+            let time = Duration::from_nanos(time);
             let (first, last) = self.times.unwrap_or((time, time));
             self.times = Some((first.min(time), last.max(time)));
         }
     }
+
+    pub(super) fn add_interface(&mut self, interface: &Interface) {
+        self.link_types.insert(link::name(interface.link_type));
+        if interface.snaplen != 0 {
+            self.snap_length = self.snap_length.max(Some(interface.snaplen));
+        }
+    }
+
+    /// The file was read to its end, and every frame was counted.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.problems.is_empty() && self.uncounted == 0
+    }
 }
 
-/// One direction and class of a device.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeviceSummary {
-    /// File and interface.
-    pub device: String,
-    /// The direction, where the file tells.
-    pub direction: Option<Direction>,
-    /// The class; what is outside any tunnel is `none`.
-    pub class: Class,
-    /// The figures.
-    pub figures: Figures,
+/// Where frames were captured.
+#[derive(Clone, Debug)]
+pub(super) struct Device {
+    pub name: String,
+    pub kind: &'static str,
+    /// The file records the direction of its frames.
+    pub directed: bool,
 }
 
-/// One path: a pair of tunnel endpoints.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PathSummary {
-    /// File and interface.
-    pub device: String,
-    /// Outer source.
-    pub source: IpAddr,
-    /// Outer destination.
-    pub destination: IpAddr,
-    /// Encapsulation.
-    pub class: Class,
-    /// VNI, where there is one that could be read.
-    pub vni: Option<u32>,
-    /// The figures.
-    pub figures: PathFigures,
+impl Device {
+    fn snapshot(&self, slot: usize, mtu: u32, tables: &CaptureTables) -> snapshot::Device {
+        let stride = CLASS_STRIDE as usize;
+        let totals = Direction::ALL.into_iter().flat_map(|direction| {
+            let row = (slot * 2 + direction as usize) * stride;
+            by_class(direction, &tables.all_totals()[row..row + stride])
+        });
+        let events =
+            |direction: Direction| -> [u64; EVENTS] { tables.all_events()[slot * 2 + direction as usize].0 };
+        snapshot::Device {
+            name: self.name.clone(),
+            kind: self.kind.to_owned(),
+            role: Role::Underlay,
+            mtu,
+            tunnel: None,
+            hooks: [if self.directed { Hook::File } else { Hook::Undirected }; 2],
+            losses: [0; 2],
+            totals: totals.collect(),
+            events: Direction::ALL.map(events),
+        }
+    }
+}
+
+/// Totals of the classes with packets. A capture has no node, so external traffic is `none` too.
+fn by_class(direction: Direction, counted: &[observer_common::abi::Totals]) -> Vec<Totals> {
+    let mut rows: Vec<Totals> = Vec::new();
+    for (class, counted) in Class::ALL.into_iter().zip(counted) {
+        if counted.counters[Total::Packets as usize] == 0 {
+            continue;
+        }
+        let class = if class == Class::External { Class::None } else { class };
+        let at = rows.iter().position(|row| row.class == class).unwrap_or_else(|| {
+            rows.push(Totals { direction, class, counters: [0; TOTALS], sizes: [0; SIZE_CLASSES] });
+            rows.len() - 1
+        });
+        for counter in Total::ALL {
+            counter.merge().add(&mut rows[at].counters[counter as usize], counted.counters[counter as usize]);
+        }
+        for (sum, count) in rows[at].sizes.iter_mut().zip(counted.sizes) {
+            *sum += count;
+        }
+    }
+    rows.sort_by_key(|row| row.class);
+    rows
+}
+
+fn path_id(who: &Conversation, devices: &[Device]) -> PathId {
+    let (source, destination) = (from_wire(who.source), from_wire(who.destination));
+    let direction = who.direction.unwrap_or(Direction::Ingress);
+    let inward = who.direction == Some(Direction::Ingress);
+    let (local, peer) = if inward { (destination, source) } else { (source, destination) };
+    PathId {
+        device: devices[usize::from(who.slot)].name.as_str().into(),
+        direction,
+        class: Class::from_index(who.class).unwrap_or(Class::None),
+        vni: who.vni.map_or(Vni::None, Vni::Own),
+        peer,
+        local: Some(local),
+    }
 }
 
 /// Everything that was counted.
-#[derive(Clone, Debug, Default)]
-pub struct Summary {
-    /// The files, in their order.
-    pub files: Vec<FileSummary>,
-    /// By class, as [`Class::ALL`]; `none` holds external traffic too.
-    pub classes: [Figures; Class::ALL.len()],
-    /// Packets by size class, one more than [`Summary::size_bounds`] are used.
-    pub sizes: [u64; SIZE_CLASSES],
-    /// Upper bounds of the size classes, inclusive.
-    pub size_bounds: &'static [u32],
-    /// By [`observer_common::counters::Event`].
-    pub events: [u64; EVENTS],
-    /// By device, direction and class.
-    pub devices: Vec<DeviceSummary>,
-    /// Paths, those with most wire bytes first.
-    pub paths: Vec<PathSummary>,
-    /// The MTU that packets were held against.
-    pub mtu: Option<u32>,
-}
-
-impl Summary {
-    pub(super) fn new(
-        files: &[FileSummary],
-        devices: &[Device],
-        tables: &CaptureTables,
-        mtu: Option<u32>,
-    ) -> Self {
-        let mut summary = Self { files: files.to_vec(), size_bounds: &SIZE_BOUNDS, mtu, ..Self::default() };
-        for (slot, device) in devices.iter().enumerate() {
-            for direction in Direction::ALL {
-                summary.add_row(slot, device, direction, tables);
-            }
-        }
-        for events in tables.all_events() {
-            for (sum, count) in summary.events.iter_mut().zip(events.0) {
-                *sum += count;
-            }
-        }
-        summary.paths = tables
-            .paths()
-            .map(|(who, stats)| PathSummary {
-                device: devices[usize::from(who.slot)].name.clone(),
-                source: from_wire(who.source),
-                destination: from_wire(who.destination),
-                class: Class::from_index(who.class).unwrap_or(Class::None),
-                vni: who.vni,
-                figures: PathFigures(stats.0),
-            })
-            .collect();
-        summary.paths.sort_by(|a, b| {
-            let bytes = |path: &PathSummary| path.figures.get(PathCounter::WireBytes);
-            let name = |path: &PathSummary| (path.source, path.destination, path.class, path.vni);
-            bytes(b).cmp(&bytes(a)).then_with(|| name(a).cmp(&name(b))).then_with(|| a.device.cmp(&b.device))
-        });
-        summary
-    }
-
-    fn add_row(&mut self, slot: usize, device: &Device, direction: Direction, tables: &CaptureTables) {
-        let stride = CLASS_STRIDE as usize;
-        let row = (slot * 2 + direction as usize) * stride;
-        let mut rows = [Figures::default(); Class::ALL.len()];
-        for (class, totals) in Class::ALL.iter().zip(&tables.all_totals()[row..row + stride]) {
-            let class = if *class == Class::External { Class::None } else { *class };
-            let figures = Figures(totals.counters);
-            rows[class as usize].add(&figures);
-            self.classes[class as usize].add(&figures);
-            for (sum, count) in self.sizes.iter_mut().zip(totals.sizes) {
-                *sum += count;
-            }
-        }
-        let counted = Class::ALL.iter().zip(rows).filter(|(_, figures)| figures.packets() != 0);
-        self.devices.extend(counted.map(|(class, figures)| DeviceSummary {
-            device: device.name.clone(),
-            direction: device.directed.then_some(direction),
-            class: *class,
-            figures,
-        }));
-        debug_assert!(device.file < self.files.len());
-    }
-
-    /// All packets together.
-    #[must_use]
-    pub fn all(&self) -> Figures {
-        let mut sum = Figures::default();
-        self.classes.iter().for_each(|figures| sum.add(figures));
-        sum
-    }
-
-    /// Every file was read to its end, and every frame counted.
-    #[must_use]
-    pub fn complete(&self) -> bool {
-        self.files.iter().all(|file| file.problems.is_empty() && file.uncounted == 0)
-    }
-
-    /// The earliest and the latest time stamp, nanoseconds since the Unix epoch.
-    #[must_use]
-    pub fn times(&self) -> Option<(u64, u64)> {
-        let times = self.files.iter().filter_map(|file| file.times);
-        times.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+pub(super) fn snapshot(
+    files: &[FileSummary],
+    devices: &[Device],
+    tables: &CaptureTables,
+    mtu: u32,
+) -> Snapshot {
+    let times = files.iter().filter_map(|file| file.times);
+    let (first, last) = times.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or_default();
+    let paths: Vec<Path> = tables
+        .paths()
+        .map(|(who, stats)| Path { id: path_id(who, devices), scope: Scope::Unknown, counters: stats.0 })
+        .collect();
+    Snapshot {
+        taken: last,
+        counting: last - first,
+        node: match files {
+            [one] => one.name.clone(),
+            files => format!("{} files", files.len()),
+        },
+        origin: "capture".to_owned(),
+        devices: devices
+            .iter()
+            .enumerate()
+            .map(|(slot, device)| device.snapshot(slot, mtu, tables))
+            .collect(),
+        fill: Fill { paths: paths.len() as u64, paths_capacity: MAX_PATHS as u64, ..Fill::default() },
+        paths,
+        size_bounds: SIZE_BOUNDS.to_vec(),
+        notes: files.iter().flat_map(|file| file.problems.clone()).collect(),
+        ..Snapshot::default()
     }
 }

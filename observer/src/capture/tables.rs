@@ -1,7 +1,7 @@
-//! The accounting rule's tables for captures: everything that grows has a bound, whatever the file says.
+//! The accounting rule's tables for captures: all of them are bounded, whatever the file contains.
 //!
-//! In a capture there is no node, so nobody is a known peer or a unknown peer: every pair of tunnel
-//! endpoints is a path, and every VNI is one's own.
+//! A capture has no node, so there are neither known nor unknown peers: every pair of tunnel endpoints is a
+//! path, and every VNI is known.
 
 use std::collections::HashMap;
 
@@ -10,13 +10,13 @@ use observer_common::abi::{
 };
 use observer_common::account::Tables;
 use observer_common::address::Address;
-use observer_common::kind::Class;
+use observer_common::kind::{Class, Direction};
 use observer_common::packet::{Ip, Packet, Position};
 use observer_common::path::{PathKey, PathStats, UnknownPeer};
 
-/// Paths that are kept apart; packets of others are counted as overflow.
-pub const MOST_PATHS: usize = 65_536;
-/// Places for first fragments that later ones are matched with; a newer one takes the place of an older.
+/// Maximum paths; packets of others are counted as overflow.
+pub const MAX_PATHS: usize = 65_536;
+/// Maximum first fragments that later ones are matched with; newer ones replace older ones.
 const FRAGMENTS: usize = 4_096;
 /// Upper bounds (inclusive) of the size classes, the same as for a live node without further MTUs.
 pub const SIZE_BOUNDS: [u32; 19] = [
@@ -25,7 +25,7 @@ pub const SIZE_BOUNDS: [u32; 19] = [
 ];
 const _: () = assert!(SIZE_BOUNDS.len() < SIZE_CLASSES);
 
-/// Who talks to whom, and in which encapsulation.
+/// A direction of the traffic between two tunnel endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Conversation {
     /// The device's slot.
@@ -36,8 +36,10 @@ pub struct Conversation {
     pub destination: Address,
     /// [`Class`] as a number.
     pub class: u8,
-    /// The VNI, where there is one that could be read.
+    /// The VNI, if there is one that could be read.
     pub vni: Option<u32>,
+    /// The direction, if the capture records it.
+    pub direction: Option<Direction>,
 }
 
 /// What later fragments are matched by.
@@ -51,21 +53,21 @@ struct FragmentKey {
 
 /// The tables.
 pub struct CaptureTables {
+    /// Which slots have directions.
+    directed: Vec<bool>,
     totals: Vec<Totals>,
     events: Vec<Events>,
     paths: HashMap<Conversation, PathStats>,
-    /// What the last UDP tunnel packet between two hosts was.
+    /// What the last UDP tunnel packet from one host to another was.
     tunnels: HashMap<(Address, Address), PeerFacts>,
     fragments: Vec<(FragmentKey, PeerFacts)>,
     size_class: Box<[u8]>,
-    /// The packet in hand.
+    /// Of the current packet.
     present: Conversation,
-    /// What its later fragment belongs to.
+    /// The tunnel that the current packet belongs to if it is a later fragment.
     facts: PeerFacts,
-    /// Nobody reads it: there are no unknown peers.
+    /// Never read: there are no unknown peers.
     unknown_peer: UnknownPeer,
-    /// The packet in hand belongs to a path.
-    belongs: bool,
 }
 
 const NOBODY: Conversation = Conversation {
@@ -74,6 +76,7 @@ const NOBODY: Conversation = Conversation {
     destination: Address::UNSPECIFIED,
     class: 0,
     vni: None,
+    direction: None,
 };
 const NO_FACTS: PeerFacts = PeerFacts { udp_class: Class::None as u32, vni: 0 };
 
@@ -82,6 +85,7 @@ impl Default for CaptureTables {
         let class =
             |length: usize| SIZE_BOUNDS.iter().filter(|bound| length > **bound as usize).count() as u8;
         Self {
+            directed: Vec::new(),
             totals: Vec::new(),
             events: Vec::new(),
             paths: HashMap::new(),
@@ -91,33 +95,31 @@ impl Default for CaptureTables {
             present: NOBODY,
             facts: NO_FACTS,
             unknown_peer: UnknownPeer { key: PathKey::NOBODY, packets: 0, wire_bytes: 0 },
-            belongs: false,
         }
     }
 }
 
 impl CaptureTables {
-    /// Makes room for one more device; the slots are numbered in that order.
-    pub fn add_slot(&mut self) {
+    /// Adds a device; slots are numbered in that order.
+    pub fn add_slot(&mut self, directed: bool) {
+        self.directed.push(directed);
         self.totals.extend([Totals::ZERO; 2 * CLASS_STRIDE as usize]);
         self.events.extend([Events::ZERO; 2]);
     }
 
-    /// The next packet goes from here to there.
+    /// The next packet is from `source` to `destination`.
     pub fn enter(&mut self, slot: u16, source: Address, destination: Address, vni: Option<u32>) {
-        self.present = Conversation { slot, source, destination, class: 0, vni };
+        self.present = Conversation { slot, source, destination, vni, ..NOBODY };
         self.facts = NO_FACTS;
-        self.belongs = false;
     }
 
-    /// The next packet is of nobody.
+    /// The next packet has no tunnel endpoints.
     pub fn enter_nobody(&mut self) {
         self.present = NOBODY;
         self.facts = NO_FACTS;
-        self.belongs = false;
     }
 
-    /// Remembers what a first fragment of UDP is, and what tunnels there are between two hosts.
+    /// Remembers what a first fragment of UDP is, and which tunnel connects two hosts.
     pub fn learn<P: Packet>(&mut self, packet: &P, outer: &Ip, class: Class, vni: Option<u32>) {
         let tunnel = matches!(class, Class::Vxlan | Class::Geneve | Class::Wireguard);
         let facts = PeerFacts {
@@ -126,7 +128,7 @@ impl CaptureTables {
         };
         let pair = (self.present.source, self.present.destination);
         if tunnel {
-            let room = self.tunnels.len() < MOST_PATHS;
+            let room = self.tunnels.len() < MAX_PATHS;
             if let Some(known) = self.tunnels.get_mut(&pair) {
                 *known = facts;
             } else if room {
@@ -140,7 +142,7 @@ impl CaptureTables {
         }
     }
 
-    /// Finds what a later fragment of UDP belongs to: by its first fragment where that was seen, else
+    /// Finds what a later fragment of UDP belongs to: by its first fragment if that was seen, otherwise
     /// by the tunnel between its addresses. Returns the VNI.
     pub fn recall<P: Packet>(&mut self, packet: &P, outer: &Ip) -> u32 {
         let pair = (self.present.source, self.present.destination);
@@ -157,19 +159,13 @@ impl CaptureTables {
         self.facts.vni
     }
 
-    /// A PTB message quotes a packet from here to there.
+    /// A PTB message quotes a packet from `source` to `destination`.
     pub fn quote(&mut self, source: Address, destination: Address, class: Class, vni: Option<u32>) {
         let slot = self.present.slot;
         self.facts = self.tunnels.get(&(source, destination)).copied().unwrap_or(NO_FACTS);
         let known = self.facts.udp_class == class as u32 && matches!(class, Class::Vxlan | Class::Geneve);
         let vni = vni.or(known.then_some(self.facts.vni));
-        self.present = Conversation { slot, source, destination, class: 0, vni };
-    }
-
-    /// Whether the last packet that was counted belongs to a path.
-    #[must_use]
-    pub fn belongs(&self) -> bool {
-        self.belongs
+        self.present = Conversation { slot, source, destination, vni, ..NOBODY };
     }
 
     /// Totals, by [`observer_common::abi::totals_index`].
@@ -190,7 +186,9 @@ impl CaptureTables {
     }
 
     fn conversation(&self, key: &PathKey) -> Conversation {
-        Conversation { class: key.class, ..self.present }
+        let directed = self.directed[usize::from(self.present.slot)];
+        let direction = Direction::ALL.get(usize::from(key.direction)).copied().filter(|_| directed);
+        Conversation { class: key.class, direction, ..self.present }
     }
 }
 
@@ -232,7 +230,7 @@ impl Tables for CaptureTables {
     }
 
     fn add_path(&mut self, key: &PathKey) -> Option<&mut PathStats> {
-        if self.paths.len() >= MOST_PATHS {
+        if self.paths.len() >= MAX_PATHS {
             return None;
         }
         let conversation = self.conversation(key);
@@ -257,9 +255,5 @@ impl Tables for CaptureTables {
             Some(class) => usize::from(*class),
             None => SIZE_BOUNDS.len(),
         }
-    }
-
-    fn note_path(&mut self, _key: &PathKey) {
-        self.belongs = true;
     }
 }

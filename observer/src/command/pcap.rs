@@ -5,19 +5,21 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use super::output::Output;
-use crate::capture::{CaptureError, Counter, Options, Progress, Records, Wanted, open};
+use crate::capture::{CaptureError, Counter, Damage, Event, Options, Progress, Records, Wanted, open};
 use crate::cli::{EventChoice, Format, PcapArgs};
-use crate::view::pcap;
+use crate::model::Report;
+use crate::view::table::TableOptions;
+use crate::view::{csv, pcap};
 
-/// Frames between two looks at the progress bar.
+/// Frames between two updates of the progress bar.
 const STEP: u64 = 1 << 14;
-/// Events are written in pieces of about so many bytes.
+/// Events are written in pieces of about this many bytes.
 const PIECE: usize = 1 << 16;
 
 /// Runs `observer pcap`.
 ///
 /// # Errors
-/// What could not be opened, read to its end, counted or written; what was counted is written before.
+/// What could not be opened, read to its end, counted or written. The report on the rest is written first.
 pub fn run(args: &PcapArgs) -> Result<()> {
     let output = Output::open(&args.output)?;
     let mut reading = Reading {
@@ -30,12 +32,14 @@ pub fn run(args: &PcapArgs) -> Result<()> {
             Some(EventChoice::Notable) => Wanted::Notable,
             Some(EventChoice::All) => Wanted::All,
         },
-        listening: true,
+        open: true,
     };
-    reading.header();
+    if args.events.is_some() && args.output.format == Format::Csv {
+        reading.events = pcap::event_csv_header().to_owned();
+    }
     let mut problems = Vec::new();
     for path in &args.files {
-        if !reading.listening {
+        if !reading.open {
             return Ok(());
         }
         reading.file(path, &mut problems)?;
@@ -57,18 +61,12 @@ struct Reading {
     events: String,
     format: Format,
     wanted: Wanted,
-    /// Somebody reads what is written.
-    listening: bool,
+    /// The output has not been closed by its reader.
+    open: bool,
 }
 
 impl Reading {
-    fn header(&mut self) {
-        if self.wanted != Wanted::Nothing && self.format == Format::Csv {
-            self.events = pcap::events_header();
-        }
-    }
-
-    /// Counts one file; what is wrong with it is noted.
+    /// Counts one file, and collects its problems.
     fn file(&mut self, path: &Path, problems: &mut Vec<CaptureError>) -> Result<()> {
         let name = path.display().to_string();
         self.counter.begin(&name);
@@ -97,7 +95,7 @@ impl Reading {
         &mut self,
         records: &mut Records<Box<dyn std::io::Read>>,
         progress: &Progress,
-    ) -> Result<Result<(), crate::capture::Damage>> {
+    ) -> Result<Result<(), Damage>> {
         let mut frames = 0_u64;
         loop {
             match records.next_record() {
@@ -105,7 +103,7 @@ impl Reading {
                 Ok(None) => break,
                 Ok(Some((record, interface))) => {
                     if let Some(event) = self.counter.count(&record, interface, self.wanted) {
-                        self.events += &pcap::event(&event, self.format);
+                        self.events += &self.event(&event);
                     }
                 }
             }
@@ -120,26 +118,45 @@ impl Reading {
         Ok(Ok(()))
     }
 
+    fn event(&self, event: &Event) -> String {
+        match self.format {
+            Format::Json => pcap::event_json(event),
+            Format::Csv => pcap::event_csv(event),
+            Format::Table => pcap::event_text(event),
+        }
+    }
+
     fn flush(&mut self) -> Result<bool> {
         if !self.events.is_empty() {
-            self.listening = self.output.write(&self.events)?;
+            self.open = self.output.write(&self.events)?;
             self.events.clear();
         }
-        Ok(self.listening)
+        Ok(self.open)
     }
 
     fn report(&mut self, args: &PcapArgs) -> Result<()> {
         if !self.flush()? {
             return Ok(());
         }
-        let summary = self.counter.summary();
+        let report = Report::total(&self.counter.snapshot());
+        let files = self.counter.files();
         let text = match self.format {
-            Format::Json => pcap::json(&summary, args.paths).to_string() + "\n",
-            // A CSV file has one header: with events asked for, they are the rows.
+            Format::Json => pcap::json(&report, files) + "\n",
+            // A CSV file has one header: with --events, its rows are the events.
             Format::Csv if args.events.is_some() => return Ok(()),
-            Format::Csv if args.paths.is_some() => pcap::csv_paths(&summary, args.paths),
-            Format::Csv => pcap::csv(&summary),
-            Format::Table => pcap::table(&summary, args.paths, self.output.colour),
+            Format::Csv if args.paths.is_some() => csv::paths_header() + "\n" + &csv::paths(&report),
+            Format::Csv => csv::rows_header() + "\n" + &csv::rows(&report),
+            Format::Table => {
+                let options = TableOptions {
+                    paths: args.paths.is_some(),
+                    top: args.paths,
+                    rates: false,
+                    bits: false,
+                    colour: self.output.colour,
+                    ..TableOptions::default()
+                };
+                pcap::table(&report, files, &options)
+            }
         };
         self.output.write(&text)?;
         Ok(())

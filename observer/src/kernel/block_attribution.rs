@@ -32,7 +32,7 @@ struct Who {
 impl Who {
     fn at(self, device: &Arc<str>) -> PathId {
         let Self { direction, class, vni, peer } = self;
-        PathId { device: Arc::clone(device), direction, class, vni, peer }
+        PathId { device: Arc::clone(device), direction, class, vni, peer, local: None }
     }
 }
 
@@ -97,7 +97,7 @@ impl BlockAttribution {
         let ranks: BTreeMap<u16, usize> = names.iter().map(|(slot, name)| (*slot, rank(name))).collect();
         let mut order = Vec::with_capacity(retired.len() + raw.len());
         for (n, (id, _)) in retired.iter().enumerate() {
-            let PathId { device, direction, class, vni, peer } = *id;
+            let PathId { device, direction, class, vni, peer, .. } = id;
             let who = Who { direction: *direction, class: *class, vni: *vni, peer: *peer };
             order.push((rank(device), who, n));
         }

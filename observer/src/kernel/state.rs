@@ -256,6 +256,7 @@ mod tests {
             class: Class::Vxlan,
             vni: Vni::Unknown,
             peer: "fd00::2".parse().expect("an address"),
+            local: None,
         };
         registry.attribution.retired.insert(id, [u64::MAX; PATH_COUNTERS]);
         registry

@@ -2,8 +2,9 @@
 //! counted or nothing could be counted, because unknown is not zero.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
-use observer_common::counters::Total;
+use observer_common::counters::{PathCounter, Total};
 use observer_common::kind::Direction;
 
 use super::{DeviceRow, Figures, PathRow, Report, Row};
@@ -39,7 +40,7 @@ impl State {
             Hook::None | Hook::Gone => Self::NotWatched,
             Hook::Lost => Self::Lost,
             _ if device.gaps[direction as usize] => Self::Lost,
-            Hook::Tcx | Hook::Clsact | Hook::Xdp | Hook::File => Self::Measured,
+            Hook::Tcx | Hook::Clsact | Hook::Xdp | Hook::File | Hook::Undirected => Self::Measured,
         }
     }
 }
@@ -67,6 +68,29 @@ impl Line<'_> {
             (None, State::Lost | State::NotWatched) => None,
         }
     }
+
+    /// The direction, if it is known.
+    #[must_use]
+    pub fn known_direction(&self) -> Option<Direction> {
+        self.device.device.known_direction(self.direction)
+    }
+
+    /// A counter; `None` if it was not measured.
+    #[must_use]
+    pub fn count(&self, counter: Total) -> Option<u64> {
+        let device = &self.device.device;
+        let measured = match counter {
+            Total::Oversized => device.mtu != 0,
+            // A capture has neither a node's tables nor the sizes of segments.
+            Total::Aggregates
+            | Total::WouldFragment
+            | Total::WouldDrop
+            | Total::UnknownPeer
+            | Total::UnknownVni => !device.is_captured(),
+            _ => true,
+        };
+        self.figures().filter(|_| measured).map(|figures| figures.get(counter))
+    }
 }
 
 /// One line of the table of paths.
@@ -76,6 +100,43 @@ pub struct PathLine<'a> {
     pub path: &'a PathRow,
     /// Whether its device and direction was measured.
     pub state: State,
+    /// Its device, unless that is gone.
+    pub device: Option<&'a DeviceRow>,
+}
+
+impl PathLine<'_> {
+    /// The direction, if it is known.
+    #[must_use]
+    pub fn known_direction(&self) -> Option<Direction> {
+        let direction = self.path.id.direction;
+        self.device.map_or(Some(direction), |row| row.device.known_direction(direction))
+    }
+
+    /// The peer node, if it is known which end that is.
+    #[must_use]
+    pub fn peer(&self) -> Option<IpAddr> {
+        self.known_direction().map(|_| self.path.id.peer)
+    }
+
+    /// The outer source and destination, if they are known.
+    #[must_use]
+    pub fn ends(&self) -> Option<(IpAddr, IpAddr)> {
+        let (local, peer) = (self.path.id.local?, self.path.id.peer);
+        Some(if self.known_direction() == Some(Direction::Ingress) { (peer, local) } else { (local, peer) })
+    }
+
+    /// A counter; `None` if it was not measured.
+    #[must_use]
+    pub fn count(&self, counter: PathCounter) -> Option<u64> {
+        let measured = self.device.is_none_or(|row| match counter {
+            PathCounter::Oversized => row.device.mtu != 0,
+            PathCounter::Aggregates | PathCounter::WouldFragment | PathCounter::WouldDrop => {
+                !row.device.is_captured()
+            }
+            _ => true,
+        });
+        measured.then(|| self.path.figures.get(counter))
+    }
 }
 
 /// What crossed the node's underlay devices, both directions and all classes together.
@@ -108,6 +169,10 @@ impl Report {
         let mut lines = Vec::with_capacity(self.rows.len());
         for device in &self.devices {
             for direction in Direction::ALL {
+                // Without directions, everything is counted under ingress.
+                if direction == Direction::Egress && device.device.known_direction(direction).is_none() {
+                    continue;
+                }
                 let state = State::of(device, direction);
                 let of = |row| Line { device, direction, state, row };
                 match rows.get(&(device.device.name.as_str(), direction)) {
@@ -139,7 +204,7 @@ impl Report {
             last = Some((&path.id.device, device));
             // A path of a device that is gone was measured as long as the device was there.
             let state = device.map_or(State::Measured, |device| State::of(device, path.id.direction));
-            lines.push(PathLine { path, state });
+            lines.push(PathLine { path, state, device });
         }
         lines
     }
@@ -172,10 +237,11 @@ impl Report {
                 Role::Tunnel => &[Total::WouldFragment, Total::WouldDrop],
                 _ => continue,
             };
-            if line.state == State::Measured {
+            if let (State::Measured, Some(counts)) =
+                (line.state, counters.iter().map(|c| line.count(*c)).collect::<Option<Vec<u64>>>())
+            {
                 measured = true;
-                let figures = line.figures().unwrap_or_default();
-                sum.packets += counters.iter().map(|counter| figures.get(*counter)).sum::<u64>();
+                sum.packets += counts.iter().sum::<u64>();
             } else {
                 sum.complete = false;
             }

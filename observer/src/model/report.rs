@@ -260,7 +260,10 @@ impl Report {
     }
 
     fn note_gaps(&mut self, device: &Device, direction: Direction, events: &[u64; EVENTS], gap: bool) {
-        let place = format!("{} {}", device.name, direction.label());
+        let place = match device.known_direction(direction) {
+            Some(direction) => format!("{} {}", device.name, direction.label()),
+            None => device.name.clone(),
+        };
         if device.hooks[direction as usize] == Hook::Lost {
             self.notes.push(format!("the hook at {place} is lost: traffic since then is unknown"));
         } else if gap {

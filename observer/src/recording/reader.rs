@@ -11,7 +11,6 @@ use super::rows::DeviceTotals;
 use super::table::apply;
 use super::{FAMILY, RecordingError, SCHEMA, VERSION};
 use crate::snapshot::{Device, Snapshot};
-use crate::source::{Source, SourceError};
 
 /// A first line that is longer is none of ours, and is not read to its end.
 const LONGEST_HEADER: u64 = 1 << 20;
@@ -234,17 +233,6 @@ impl Iterator for Recording {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.next_snapshot().transpose()
-    }
-}
-
-impl Source for Recording {
-    fn snapshot(&mut self) -> Result<Snapshot, SourceError> {
-        let cause = match self.next_snapshot() {
-            Ok(Some(snapshot)) => return Ok(snapshot),
-            Ok(None) => "the recording has ended".to_owned(),
-            Err(error) => error.cause,
-        };
-        Err(SourceError { operation: "reading", object: self.file.clone(), cause })
     }
 }
 

@@ -92,6 +92,7 @@ impl From<IdForm> for PathId {
                 None => Vni::None,
             },
             peer: form.peer,
+            local: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Columns shared by the text tables and the screens.
 
 use observer_common::counters::{PathCounter, Total};
+use observer_common::kind::Direction;
 
 use super::grid::{Cell, Column, Form, Tone};
 use crate::model::{Figures, Line, PathLine, State};
@@ -28,7 +29,7 @@ pub(crate) fn encapsulation(line: &Line) -> Cell {
 }
 
 pub(crate) fn total(line: &Line, form: &Form, counter: Total) -> Cell {
-    form.count(line.state, line.figures().map(|figures| figures.get(counter)))
+    form.count(line.state, line.count(counter))
 }
 
 pub(crate) fn no_unit(_: &Form) -> &'static str {
@@ -54,7 +55,7 @@ pub(crate) fn lines<'a>() -> Vec<Column<Line<'a>>> {
     vec![
         column("DEVICE", no_unit, false, 0, |line, _| Cell::text(&line.device.device.name)),
         column("ROLE", no_unit, false, 9, |line, _| Cell::text(line.device.device.role.label())),
-        column("DIR", no_unit, false, 1, |line, _| Cell::text(line.direction.label())),
+        column("DIR", no_unit, false, 1, |line, _| direction(line.known_direction())),
         column("ENCAP", no_unit, false, 0, |line, _| encapsulation(line)),
         column("PACKETS", Form::count_unit, true, 4, |line, form| total(line, form, Total::Packets)),
         column("WIRE", Form::volume_unit, true, 3, |line, form| {
@@ -83,7 +84,7 @@ pub(crate) fn lines<'a>() -> Vec<Column<Line<'a>>> {
 }
 
 pub(crate) fn counter(line: &PathLine, form: &Form, counter: PathCounter) -> Cell {
-    form.count(line.state, Some(line.path.figures.get(counter)))
+    form.count(line.state, line.count(counter))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for sorting only")]
@@ -110,9 +111,9 @@ pub(crate) fn path_encapsulation(line: &PathLine) -> Cell {
 /// Paths.
 pub(crate) fn paths<'a>() -> Vec<Column<PathLine<'a>>> {
     vec![
-        column("PEER", no_unit, false, 0, |line, _| Cell::address(line.path.id.peer)),
+        column("PEER", no_unit, false, 0, |line, _| peer(line)),
         column("SCOPE", no_unit, false, 4, |line, _| Cell::text(line.path.scope.label())),
-        column("DIR", no_unit, false, 1, |line, _| Cell::text(line.path.id.direction.label())),
+        column("DIR", no_unit, false, 1, |line, _| direction(line.known_direction())),
         column("ENCAP", no_unit, false, 0, |line, _| path_encapsulation(line)),
         column("VNI", no_unit, true, 8, |line, _| vni_cell(line.path.id.vni)),
         column("DEVICE", no_unit, false, 12, |line, _| Cell::text(&line.path.id.device)),
@@ -140,6 +141,16 @@ pub(crate) fn paths<'a>() -> Vec<Column<PathLine<'a>>> {
         }),
         column("PTB", |_| "(MTU)", true, 10, |line, _| ptb(line)),
     ]
+}
+
+pub(crate) fn direction(direction: Option<Direction>) -> Cell {
+    direction.map_or_else(Cell::unknown, |direction| Cell::text(direction.label()))
+}
+
+/// The peer, or both ends where a capture has them.
+fn peer(line: &PathLine) -> Cell {
+    let peer = line.path.id.peer;
+    line.ends().map_or_else(|| Cell::address(peer), |ends| Cell::ends(peer, ends))
 }
 
 fn vni_cell(id: Vni) -> Cell {

@@ -35,11 +35,11 @@ pub fn rows(report: &Report) -> String {
         fields.extend([
             line.device.device.name.clone(),
             line.device.device.role.label().to_owned(),
-            line.direction.label().to_owned(),
+            line.known_direction().map_or_else(String::new, |direction| direction.label().to_owned()),
             line.row.map_or_else(String::new, |row| row.class.label().to_owned()),
             line.state.label().to_owned(),
         ]);
-        fields.extend(Total::ALL.iter().map(|counter| optional(figures.map(|f| f.get(*counter)))));
+        fields.extend(Total::ALL.iter().map(|counter| optional(line.count(*counter))));
         fields.push(optional(figures.map(|f| f.overhead_bytes())));
         fields.push(optional(figures.and_then(|f| f.overhead_ratio())));
         text.push_str(&join(fields.iter().map(String::as_str)));
@@ -60,6 +60,8 @@ pub fn paths_header() -> String {
         "encapsulation",
         "vni",
         "peer",
+        "source",
+        "destination",
         "scope",
         "state",
     ];
@@ -81,14 +83,16 @@ pub fn paths(report: &Report) -> String {
         let mut fields = common(report);
         fields.extend([
             id.device.to_string(),
-            id.direction.label().to_owned(),
+            line.known_direction().map_or_else(String::new, |direction| direction.label().to_owned()),
             id.class.label().to_owned(),
             vni,
-            id.peer.to_string(),
+            optional(line.peer()),
+            optional(line.ends().map(|ends| ends.0)),
+            optional(line.ends().map(|ends| ends.1)),
             line.path.scope.label().to_owned(),
             line.state.label().to_owned(),
         ]);
-        fields.extend(PathCounter::ALL.iter().map(|counter| figures.get(*counter).to_string()));
+        fields.extend(PathCounter::ALL.iter().map(|counter| optional(line.count(*counter))));
         fields.push(figures.overhead_bytes().to_string());
         fields.push(optional(figures.overhead_ratio()));
         text.push_str(&join(fields.iter().map(String::as_str)));

@@ -77,7 +77,7 @@ fn path(peer: &str, scope: Scope, direction: Direction, class: Class, flows: &[F
         counters[to as usize] = sum.counters[from as usize];
     }
     let vni = if class == Class::Vxlan { Vni::Own(4_096) } else { Vni::None };
-    let id = PathId { device: "eth0".into(), direction, class, vni, peer: address(peer) };
+    let id = PathId { device: "eth0".into(), direction, class, vni, peer: address(peer), local: None };
     Path { id, scope, counters }
 }
 
@@ -175,6 +175,7 @@ pub(crate) fn snapshot(seconds: u64) -> Snapshot {
         class: Class::Vxlan,
         vni: Vni::Own(77),
         peer: address("198.51.100.7"),
+        local: None,
     };
     Snapshot {
         taken: Duration::from_secs(START + seconds),

@@ -56,6 +56,11 @@ impl Cell {
         Self { text: address.to_string(), tone: Tone::Plain, order: Order::Address(address) }
     }
 
+    /// Both ends of a tunnel, sorted by the peer.
+    pub(crate) fn ends(peer: IpAddr, (source, destination): (IpAddr, IpAddr)) -> Self {
+        Self { text: format!("{source} → {destination}"), ..Self::address(peer) }
+    }
+
     pub(crate) fn number(value: f64, text: String) -> Self {
         Self { text, tone: Tone::Plain, order: Order::Number(value) }
     }

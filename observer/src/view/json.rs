@@ -4,6 +4,7 @@
 //! megabytes of text. The fields of every object are in alphabetical order.
 
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -30,6 +31,12 @@ pub fn line(of: &Report) -> String {
     serde_json::to_string(&Document::of(of)).unwrap_or_default()
 }
 
+/// The report on captures as one line of JSON without a newline, with what only captures have.
+#[must_use]
+pub fn captured(of: &Report, capture: &Value) -> String {
+    serde_json::to_string(&Document { capture: Some(capture), ..Document::of(of) }).unwrap_or_default()
+}
+
 /// Writes a report as one line of JSON without a newline.
 ///
 /// # Errors
@@ -40,6 +47,8 @@ pub fn write(of: &Report, to: impl Write) -> io::Result<()> {
 
 #[derive(serde::Serialize)]
 struct Document<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capture: Option<&'a Value>,
     cost: Option<Value>,
     devices: Vec<DeviceObject<'a>>,
     fill: FillObject,
@@ -61,6 +70,7 @@ impl<'a> Document<'a> {
     fn of(report: &'a Report) -> Self {
         let fill = report.fill;
         Self {
+            capture: None,
             devices: report.devices.iter().map(DeviceObject::of).collect(),
             fill: FillObject {
                 blocks: fill.blocks,
@@ -156,6 +166,9 @@ struct TunnelObject {
 struct ByDirection<T> {
     egress: T,
     ingress: T,
+    /// If the direction is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown: Option<T>,
 }
 
 impl<'a> DeviceObject<'a> {
@@ -164,13 +177,20 @@ impl<'a> DeviceObject<'a> {
         let (inward, outward) = (Direction::Ingress as usize, Direction::Egress as usize);
         let events = |direction: usize| {
             // Without a hook nothing was measured, which is not zero.
-            (device.hooks[direction] != Hook::None).then_some(EventsObject(&row.events[direction]))
+            let measured = !matches!(device.hooks[direction], Hook::None | Hook::Undirected);
+            measured.then_some(EventsObject(&row.events[direction]))
         };
+        let undirected = device.hooks[inward] == Hook::Undirected;
         Self {
-            events: ByDirection { egress: events(outward), ingress: events(inward) },
+            events: ByDirection {
+                egress: events(outward),
+                ingress: events(inward),
+                unknown: undirected.then_some(Some(EventsObject(&row.events[inward]))),
+            },
             hooks: ByDirection {
                 egress: device.hooks[outward].label(),
                 ingress: device.hooks[inward].label(),
+                unknown: None,
             },
             kind: &device.kind,
             mtu: (device.mtu != 0).then_some(device.mtu),
@@ -187,10 +207,10 @@ impl<'a> DeviceObject<'a> {
 }
 
 /// Counters by label.
-struct Labelled<'a, C: 'static>(&'a [C], &'a dyn Fn(C) -> u64);
+struct Labelled<'a, C: 'static>(&'a [C], &'a dyn Fn(C) -> Option<u64>);
 
 /// Rates of counters by label.
-struct Rates<'a, C: 'static>(&'a [C], Duration, &'a dyn Fn(C) -> u64);
+struct Rates<'a, C: 'static>(&'a [C], Duration, &'a dyn Fn(C) -> Option<u64>);
 
 /// A counter's word.
 trait Label: Copy {
@@ -239,7 +259,7 @@ impl<C: Label> Serialize for Labelled<'_, C> {
 
 impl<C: Label> Serialize for Rates<'_, C> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let rate = |counter: &C| per_second((self.2)(*counter), self.1);
+        let rate = |counter: &C| (self.2)(*counter).and_then(|count| per_second(count, self.1));
         serializer.collect_map(self.0.iter().map(|counter| (counter.label(), rate(counter))))
     }
 }
@@ -259,7 +279,7 @@ impl Serialize for EventsObject<'_> {
         for event in before {
             map.serialize_entry(event.label(), &count(event))?;
         }
-        map.serialize_entry(MALFORMED, &Labelled(&REASONS.all, &count))?;
+        map.serialize_entry(MALFORMED, &Labelled(&REASONS.all, &|event| Some(count(event))))?;
         for event in behind {
             map.serialize_entry(event.label(), &count(event))?;
         }
@@ -273,7 +293,7 @@ struct RowObject<'a>(&'a Line<'a>, &'a Report);
 struct RowFields<'a> {
     counters: Option<Labelled<'a, Total>>,
     device: &'a str,
-    direction: &'static str,
+    direction: Option<&'static str>,
     encapsulation: Option<&'static str>,
     fragments: Option<FragmentsObject>,
     overhead_bytes: Option<u64>,
@@ -300,12 +320,11 @@ impl Serialize for RowObject<'_> {
         let figures = line.figures();
         let rates = figures.filter(|_| line.state == State::Measured);
         let classes = report.size_bounds.len() + 1;
-        let values = figures.unwrap_or_default();
-        let get = |counter: Total| values.get(counter);
+        let get = |counter: Total| line.count(counter);
         let fields = RowFields {
             counters: figures.map(|_| Labelled(&TOTALS.all, &get)),
             device: &line.device.device.name,
-            direction: line.direction.label(),
+            direction: line.known_direction().map(Direction::label),
             encapsulation: line.row.map(|row| row.class.label()),
             fragments: figures.map(|figures| FragmentsObject::of(&figures)),
             overhead_bytes: figures.map(|figures| figures.overhead_bytes()),
@@ -385,16 +404,20 @@ struct PathObject<'a>(&'a PathLine<'a>, Duration);
 #[derive(serde::Serialize)]
 struct PathFields<'a> {
     counters: Labelled<'a, PathCounter>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination: Option<IpAddr>,
     device: &'a str,
-    direction: &'static str,
+    direction: Option<&'static str>,
     encapsulation: &'static str,
     fragments: u64,
     overhead_bytes: u64,
     overhead_bytes_per_second: Option<f64>,
     overhead_ratio: Option<f64>,
-    peer: std::net::IpAddr,
+    peer: Option<IpAddr>,
     rates: Option<Rates<'a, PathCounter>>,
     scope: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<IpAddr>,
     state: &'static str,
     unknown_vni: bool,
     vni: Option<u32>,
@@ -405,21 +428,24 @@ impl Serialize for PathObject<'_> {
         let Self(line, interval) = *self;
         let figures: &PathFigures = &line.path.figures;
         let measured = line.state == State::Measured;
-        let get = |counter: PathCounter| figures.get(counter);
+        let get = |counter: PathCounter| line.count(counter);
         let id = &line.path.id;
+        let ends = line.ends();
         let fields = PathFields {
             counters: Labelled(&PATH_COUNTERS.all, &get),
+            destination: ends.map(|ends| ends.1),
             device: &id.device,
-            direction: id.direction.label(),
+            direction: line.known_direction().map(Direction::label),
             encapsulation: id.class.label(),
             unknown_vni: id.vni == Vni::Unknown,
             fragments: figures.fragments(),
             overhead_bytes: figures.overhead_bytes(),
             overhead_bytes_per_second: per_second(figures.overhead_bytes(), interval).filter(|_| measured),
             overhead_ratio: figures.overhead_ratio(),
-            peer: id.peer,
+            peer: line.peer(),
             rates: measured.then_some(Rates(&PATH_COUNTERS.sums, interval, &get)),
             scope: line.path.scope.label(),
+            source: ends.map(|ends| ends.0),
             state: line.state.label(),
             vni: own_vni(id),
         };
@@ -433,7 +459,7 @@ struct UnknownPeerObject<'a> {
     direction: &'static str,
     encapsulation: &'static str,
     packets: u64,
-    peer: std::net::IpAddr,
+    peer: IpAddr,
     unknown_vni: bool,
     vni: Option<u32>,
     wire_bytes: u64,

@@ -1,6 +1,5 @@
-//! Single packets as a capture file, by pcap-parser's serializer of pcapng
-//! (draft-ietf-opsawg-pcapng): every piece that is returned ends with a whole block, so a file that ends
-//! after any of them is valid.
+//! Traced packets as a pcapng file (draft-ietf-opsawg-pcapng), with the serializer of pcap-parser. Every piece
+//! ends with a whole block, so a file that ends after any of them is valid.
 
 use std::borrow::Cow;
 use std::io;
@@ -24,10 +23,10 @@ const EPB_FLAGS: OptionCode = OptionCode(2);
 /// Lowest bits of `epb_flags`: inbound and outbound.
 const INBOUND: u32 = 1;
 const OUTBOUND: u32 = 2;
-/// Two MAC addresses, behind which a VLAN tag stands.
+/// Length of the two MAC addresses ahead of a VLAN tag.
 const ADDRESSES: usize = 12;
 
-/// What makes two packets those of one interface block.
+/// What packets of one interface block have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Interface {
     name: String,
@@ -35,16 +34,16 @@ struct Interface {
     mtu: u32,
 }
 
-/// A capture file that grows.
+/// A capture file to be written.
 #[derive(Debug)]
 pub struct Capture {
     snap: u32,
-    /// Those that the file has, in its order.
+    /// Interfaces already in the file, in its order.
     interfaces: Vec<Interface>,
 }
 
 impl Capture {
-    /// A file of the first `snap` bytes of each packet, and what it begins with.
+    /// A file with the first `snap` bytes of each packet, and its first block.
     ///
     /// # Errors
     /// The serializer's.
@@ -63,14 +62,14 @@ impl Capture {
         Ok((Self { snap, interfaces: Vec::new() }, bytes(&mut section)?))
     }
 
-    /// A packet, after the block of its interface where the file has none yet.
+    /// A packet, with the block of its interface ahead of it if the file has none yet.
     ///
     /// # Errors
     /// The serializer's.
-    pub fn packet(&mut self, told: &TracedPacket) -> io::Result<Vec<u8>> {
-        let event = &told.event;
+    pub fn packet(&mut self, traced: &TracedPacket) -> io::Result<Vec<u8>> {
+        let event = &traced.event;
         let interface = Interface {
-            name: told.device.clone(),
+            name: traced.device.clone(),
             link_type: if event.link == link::ETHERNET { Linktype::ETHERNET } else { Linktype::RAW },
             // A device whose MTU changes gets another block.
             mtu: event.mtu,
@@ -84,7 +83,7 @@ impl Capture {
             self.interfaces.push(interface);
             self.interfaces.len() - 1
         };
-        let (mut data, length) = frame(told);
+        let (mut data, length) = frame(traced);
         data.to_mut().truncate(self.snap as usize);
         let flags = match event.direction() {
             Some(Direction::Ingress) => INBOUND,
@@ -95,14 +94,14 @@ impl Capture {
             block_type: 0,
             block_len1: 0,
             if_id: u32::try_from(number).unwrap_or(u32::MAX),
-            ts_high: (told.time >> 32) as u32,
-            ts_low: told.time as u32,
+            ts_high: (traced.time >> 32) as u32,
+            ts_low: traced.time as u32,
             caplen: u32::try_from(data.len()).unwrap_or(u32::MAX),
             origlen: length,
             data: &data,
             options: vec![
                 option(EPB_FLAGS, &flags.to_le_bytes()),
-                option(OptionCode::Comment, summary(told).as_bytes()),
+                option(OptionCode::Comment, summary(traced).as_bytes()),
             ],
             block_len2: 0,
         };
@@ -131,22 +130,21 @@ impl Capture {
     }
 }
 
-/// The packet's bytes as they are on the wire, and its length: a VLAN tag that stands beside the data is put
-/// back where it belongs, as libpcap does.
-fn frame(told: &TracedPacket) -> (Cow<'_, [u8]>, u32) {
-    let event = &told.event;
+/// The packet's bytes on the wire, and its length: a VLAN tag stored outside the data is inserted, as libpcap does.
+fn frame(traced: &TracedPacket) -> (Cow<'_, [u8]>, u32) {
+    let event = &traced.event;
     let tagged = event.tag_beside != 0 && event.link == link::ETHERNET;
-    match told.bytes.split_at_checked(ADDRESSES) {
+    match traced.bytes.split_at_checked(ADDRESSES) {
         Some((addresses, rest)) if tagged => {
             let tag = [event.vlan_protocol.to_be_bytes(), event.vlan_tci.to_be_bytes()].concat();
             (Cow::Owned([addresses, &tag, rest].concat()), event.length.saturating_add(4))
         }
-        _ => (Cow::Borrowed(&told.bytes), event.length),
+        _ => (Cow::Borrowed(&traced.bytes), event.length),
     }
 }
 
 fn option(code: OptionCode, value: &[u8]) -> PcapNGOption<'static> {
-    // Nothing here comes near the limit of an option.
+    // All values are far below the limit of an option.
     let value = &value[..value.len().min(u16::MAX as usize)];
     PcapNGOption {
         code,
@@ -252,12 +250,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn written_packets_are_read_back() {
         let frame: Vec<u8> = (0..=255).collect();
         let (mut capture, mut file) = Capture::new(100).expect("a section");
         let mut write = |event: Event, bytes: &[u8], device: &str| {
-            let told = told(event, bytes, device, &Config::DEFAULT, 1_000_000_000_000_000_000);
-            file.extend(capture.packet(&told).expect("a packet"));
+            let traced = told(event, bytes, device, &Config::DEFAULT, 1_000_000_000_000_000_000);
+            file.extend(capture.packet(&traced).expect("a packet"));
         };
         write(event(link::ETHERNET, 1442, 256), &frame, "vxlan.calico");
         let inbound = Event { direction: Direction::Ingress as u8, ..event(link::IP, 57, 57) };
@@ -289,11 +287,11 @@ mod tests {
     }
 
     #[test]
-    fn a_vlan_tag_is_put_back() {
+    fn a_vlan_tag_outside_the_data_is_inserted() {
         let event =
             Event { tag_beside: 1, vlan_tci: 0x2064, vlan_protocol: 0x8100, ..event(link::ETHERNET, 60, 60) };
-        let told = told(event, &[7; 60], "eth0", &Config::DEFAULT, 0);
-        let (bytes, length) = super::frame(&told);
+        let traced = told(event, &[7; 60], "eth0", &Config::DEFAULT, 0);
+        let (bytes, length) = super::frame(&traced);
         assert_eq!((length, bytes.len(), &bytes[10..18]), (64, 64, &[7, 7, 0x81, 0, 0x20, 0x64, 7, 7][..]));
     }
 }

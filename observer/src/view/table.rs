@@ -16,8 +16,13 @@ pub use super::text::TableOptions;
 /// A report as text, with a final newline.
 #[must_use]
 pub fn report(report: &Report, options: &TableOptions) -> String {
+    with(report, options, "")
+}
+
+/// The same with an addition after the first line.
+pub(super) fn with(report: &Report, options: &TableOptions, addition: &str) -> String {
     let form = Form { rates: options.rates, bits: options.bits, interval: report.interval };
-    let mut text = header(report, options);
+    let mut text = header(report, options) + addition;
     section(
         &mut text,
         options,
@@ -55,12 +60,16 @@ fn header(report: &Report, options: &TableOptions) -> String {
         None => units::UNKNOWN.to_owned(),
     };
     let covers = if options.rates { "rates" } else { "counts" };
+    // A capture may have no timestamps.
+    let time = if report.taken.is_zero() {
+        "an unknown time".to_owned()
+    } else {
+        format!("{} until {}", units::duration(report.interval), units::time_of_day(report.taken))
+    };
     format!(
-        "{}  {}  {covers} over {} until {}  underlay overhead {share}\n",
+        "{}  {}  {covers} over {time}  underlay overhead {share}\n",
         strong(&units::printable(&report.node), options.colour),
         units::printable(&report.origin),
-        units::duration(report.interval),
-        units::time_of_day(report.taken),
     )
 }
 
@@ -73,7 +82,11 @@ fn paths(text: &mut String, report: &Report, options: &TableOptions, form: &Form
     } else {
         "Paths".to_owned()
     };
-    section(text, options, &title, &columns::paths(), &lines, form);
+    let mut columns = columns::paths();
+    if lines.iter().any(|line| line.ends().is_some()) {
+        columns[0].title = "SOURCE → DESTINATION";
+    }
+    section(text, options, &title, &columns, &lines, form);
 }
 
 /// The cost of encapsulation, if it was measured.
@@ -99,6 +112,7 @@ fn malformed(text: &mut String, report: &Report, options: &TableOptions) {
             for event in &Event::ALL[FIRST_REASON..] {
                 let count = device.events[direction as usize][*event as usize];
                 if count != 0 {
+                    let direction = device.device.known_direction(direction);
                     found.push((device.device.name.as_str(), direction, *event, count));
                 }
             }
@@ -107,10 +121,10 @@ fn malformed(text: &mut String, report: &Report, options: &TableOptions) {
     if found.is_empty() {
         return;
     }
-    type Entry<'a> = (&'a str, Direction, Event, u64);
+    type Entry<'a> = (&'a str, Option<Direction>, Event, u64);
     let columns: Vec<Column<Entry>> = vec![
         plain("DEVICE", |entry, _| Cell::text(entry.0)),
-        plain("DIR", |entry, _| Cell::text(entry.1.label())),
+        plain("DIR", |entry, _| columns::direction(entry.1)),
         plain("REASON", |entry, _| Cell::text(entry.2.label())),
         number("PACKETS", |entry, _| Cell::text(entry.3.to_string())),
     ];

@@ -137,7 +137,7 @@ fn capture_file_matches_the_printed_lines() {
         let own =
             Command::new(env!("CARGO_BIN_EXE_observer")).args(["pcap", "--format", "json", file]).output();
         let own: Value = serde_json::from_slice(&own.expect("observer pcap").stdout).expect("JSON");
-        assert_eq!(own["files"][0]["frames"], lines.len(), "{own}");
+        assert_eq!(own["capture"]["files"][0]["frames"], lines.len(), "{own}");
         let Some(table) = wireshark("capinfos", &["-TcI", file]) else { return };
         assert!(table.contains(&lines.len().to_string()), "{table}");
         let fields = [

@@ -165,7 +165,7 @@ fn one(file: &Path, tools: &Tools, tally: &mut Tally) -> Result<()> {
             return Ok(());
         }
     };
-    let frames = report["files"][0]["frames"].as_u64().unwrap_or(0);
+    let frames = report["capture"]["files"][0]["frames"].as_u64().unwrap_or(0);
     // tshark shows the piece of a record with which a file is cut off.
     let cut = !output.status.success() && frames as usize + 1 == theirs.len();
     if frames as usize != theirs.len() && !cut {

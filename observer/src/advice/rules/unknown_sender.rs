@@ -99,7 +99,7 @@ mod tests {
         figures.0[counter as usize] = 9;
         let (direction, class) = (Direction::Ingress, Class::Vxlan);
         report.rows.push(Row { device: "eth0".into(), direction, class, figures, sizes: [0; _] });
-        let id = PathId { device: "eth0".into(), direction, class, vni, peer: ip("192.0.2.7") };
+        let id = PathId { device: "eth0".into(), direction, class, vni, peer: ip("192.0.2.7"), local: None };
         report.unknown_peers.push(UnknownPeer { id, packets: 9, wire_bytes: 900 });
         report
     }

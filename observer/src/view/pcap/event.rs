@@ -1,43 +1,33 @@
-//! Single frames of a capture, a line each.
+//! Single frames of a capture, one line each.
 
 use std::fmt::Write as _;
 
 use observer_common::packet::Malformed;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::capture::Event;
-use crate::cli::Format;
 use crate::header::Header;
 use crate::view::csv::quoted;
 use crate::view::units;
 
-/// The version of an event's form.
-const SCHEMA: &str = "observer-pcap-event/1";
+/// The schema of an event.
+const SCHEMA: &str = "observer-pcap-event/2";
 
-/// The header of events as CSV.
+/// The header of [`csv`], with a newline.
 #[must_use]
-pub fn events_header() -> String {
+pub const fn csv_header() -> &'static str {
     "file,frame,device,direction,encapsulation,vni,wire_bytes,l3_bytes,inner_bytes,\
      source,destination,outer_fragment,outer_offset,inner_source,inner_destination,inner_fragment,inner_offset,\
      ptb,ptb_mtu,oversized,malformed\n"
-        .to_owned()
-}
-
-/// One event as a line.
-#[must_use]
-pub fn event(event: &Event, format: Format) -> String {
-    match format {
-        Format::Json => json(event).to_string() + "\n",
-        Format::Csv => csv(event),
-        Format::Table => text(event),
-    }
 }
 
 fn malformed(reason: Malformed) -> Option<&'static str> {
     (reason != Malformed::None).then(|| reason.label())
 }
 
-fn json(event: &Event) -> Value {
+/// An event as a line of JSON.
+#[must_use]
+pub fn json(event: &Event) -> String {
     let layer = |layer: &Option<Header>| {
         layer.as_ref().map(|layer| {
             json!({
@@ -51,7 +41,7 @@ fn json(event: &Event) -> Value {
             })
         })
     };
-    json!({
+    let object = json!({
         "schema": SCHEMA,
         "file": event.file,
         "frame": event.frame,
@@ -77,10 +67,13 @@ fn json(event: &Event) -> Value {
                 "vni": vni,
             })),
         })),
-    })
+    });
+    object.to_string() + "\n"
 }
 
-fn csv(event: &Event) -> String {
+/// An event as a line of CSV.
+#[must_use]
+pub fn csv(event: &Event) -> String {
     let number = |value: Option<u32>| value.map_or_else(String::new, |value| value.to_string());
     let ends = |layer: &Option<Header>| {
         let address = |address: Option<std::net::IpAddr>| address.map_or_else(String::new, |a| a.to_string());
@@ -116,7 +109,9 @@ fn csv(event: &Event) -> String {
     fields.join(",") + "\n"
 }
 
-fn text(event: &Event) -> String {
+/// An event as a line of text.
+#[must_use]
+pub fn text(event: &Event) -> String {
     let mut line = format!("{} frame {}", units::printable(&event.device), event.frame);
     if let Some(direction) = event.direction {
         let _ = write!(line, " {}", direction.label());
@@ -140,9 +135,9 @@ fn text(event: &Event) -> String {
         }
     }
     if let Some(signal) = &event.ptb {
-        let _ = write!(line, ", too big (ICMPv{}), MTU {}", signal.version, signal.mtu);
+        let _ = write!(line, ", PTB (ICMPv{}), MTU {}", signal.version, signal.mtu);
         if let Some((source, destination, class, _)) = signal.quoted {
-            let _ = write!(line, ", about {} {source} → {destination}", class.label());
+            let _ = write!(line, ", quotes {} {source} → {destination}", class.label());
         }
     }
     if event.oversized {

@@ -1,11 +1,7 @@
-//! The views of `observer pcap`: table, JSON (`docs/pcap-json.md`), CSV, and single frames.
+//! The views of `observer pcap`: what captures have in addition to a report, and single frames.
 
-mod csv;
 mod event;
-mod json;
-mod table;
+mod files;
 
-pub use csv::{paths as csv_paths, rows as csv};
-pub use event::{event, events_header};
-pub use json::{SCHEMA, document as json};
-pub use table::report as table;
+pub use event::{csv as event_csv, csv_header as event_csv_header, json as event_json, text as event_text};
+pub use files::{json, table};

@@ -175,7 +175,7 @@ impl Selection {
         let mut named = Vec::new();
         let mut sums: BTreeMap<(&str, Direction, Class), Counters> = BTreeMap::new();
         for path in paths {
-            let PathId { device, direction, class, vni, peer } = &path.id;
+            let PathId { device, direction, class, vni, peer, .. } = &path.id;
             let others = if let Some(others) = self.named.get(&path.id) {
                 named.push(Named {
                     device: device.to_string(),

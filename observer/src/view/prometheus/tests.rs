@@ -125,6 +125,7 @@ fn path(peer: u8, bytes: u64) -> crate::snapshot::Path {
         class: Class::Ipip,
         vni: Vni::None,
         peer: [10, 0, 0, peer].into(),
+        local: None,
     };
     crate::snapshot::Path { id, scope: Scope::SameSubnet, counters }
 }
