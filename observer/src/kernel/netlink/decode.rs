@@ -1,4 +1,4 @@
-//! From netlink messages to facts. Pure.
+//! Converts netlink messages to facts. Pure.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -18,7 +18,7 @@ use rtnetlink::packet_route::route::{
 
 use crate::topology::{Address, Device, DeviceKind, FdbEntry, LinkLayer, Neighbour, Route, RouteKind, Vxlan};
 
-/// VXLAN's port where the kernel does not name one.
+/// VXLAN's port if the kernel does not report one.
 const VXLAN_PORT: u16 = 4789;
 
 /// A device.
@@ -37,7 +37,7 @@ pub(super) fn device(message: &LinkMessage) -> Device {
         remote: None,
         port: None,
     };
-    // The index of a device in another namespace says nothing here (veth peers).
+    // The index of a device in another namespace is meaningless here (veth peers).
     let abroad = message.attributes.iter().any(|a| matches!(a, LinkAttribute::LinkNetNsId(_)));
     for attribute in &message.attributes {
         match attribute {
@@ -60,7 +60,7 @@ pub(super) fn device(message: &LinkMessage) -> Device {
         }
     }
     if device.kind == DeviceKind::Veth {
-        // Of a veth, IFLA_LINK is the other end, which is not below it.
+        // IFLA_LINK of a veth is its peer, not a lower device.
         device.lower = None;
     }
     device
@@ -139,7 +139,7 @@ fn vxlan(device: &mut Device, list: &[InfoVxlan], abroad: bool) {
         }
     }
     if flow_based {
-        // The kernel reports the id 0 then.
+        // The kernel reports id 0.
         vxlan.vni = None;
     }
     device.vxlan = Some(vxlan);
@@ -171,7 +171,7 @@ pub(super) fn address(message: &AddressMessage) -> Option<Address> {
     let mut own = None;
     for attribute in &message.attributes {
         match attribute {
-            // On a point-to-point device IFA_ADDRESS is the far end's, and IFA_LOCAL the own one.
+            // On a point-to-point device IFA_ADDRESS is the peer's, and IFA_LOCAL the local one.
             AddressAttribute::Local(address) => own = Some(*address),
             AddressAttribute::Address(address) => own = own.or(Some(*address)),
             _ => {}
@@ -266,7 +266,7 @@ pub(super) fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
     })
 }
 
-/// A neighbour that was asked for and did not answer: its device and address.
+/// A neighbour that could not be resolved: its device and address.
 pub(super) fn unreachable(message: &NeighbourMessage) -> Option<(u32, IpAddr)> {
     let failed = message.header.state == NeighbourState::Failed;
     neighbour_address(message).filter(|_| failed).map(|address| (message.header.ifindex, address))
@@ -280,7 +280,7 @@ fn neighbour_address(message: &NeighbourMessage) -> Option<IpAddr> {
     })
 }
 
-/// A forwarding entry with a far end. Those without one (of bridges) are none.
+/// A forwarding entry with a remote address; entries of bridges have none.
 pub(super) fn forwarding(message: &NeighbourMessage) -> Option<FdbEntry> {
     if message.header.family != AddressFamily::Bridge {
         return None;
@@ -289,9 +289,9 @@ pub(super) fn forwarding(message: &NeighbourMessage) -> Option<FdbEntry> {
     let mut vni = None;
     for attribute in &message.attributes {
         match attribute {
-            // The family says bridge, so only the length tells which address it is.
+            // The family is that of bridges; the length distinguishes IPv4 and IPv6.
             NeighbourAttribute::Destination(NeighbourAddress::Other(bytes)) => remote = by_length(bytes),
-            // VNI: of a remote that has one of its own. Source VNI: of a flow-based device's entry.
+            // VNI: of a remote with its own. Source VNI: of a flow-based device's entry.
             NeighbourAttribute::Vni(own) => vni = Some(*own),
             NeighbourAttribute::SourceVni(own) => vni = vni.or(Some(*own)),
             _ => {}
