@@ -132,9 +132,6 @@ impl Hooks {
     }
 
     /// Whether a program is still attached.
-    ///
-    /// # Errors
-    /// The kernel could not be queried.
     pub async fn verify(
         &self,
         ebpf: &mut Ebpf,

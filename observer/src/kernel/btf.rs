@@ -105,9 +105,6 @@ impl Btf {
     }
 
     /// The offset of a required field; `remedy` is what to do without it.
-    ///
-    /// # Errors
-    /// There is no such field.
     pub(super) fn field(&self, structure: &str, field: &str, remedy: &str) -> Result<u32, KernelError> {
         self.offset(structure, field).ok_or_else(|| no_field(structure, field, remedy))
     }

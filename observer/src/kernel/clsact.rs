@@ -51,9 +51,6 @@ fn index(ifindex: u32) -> i32 {
 }
 
 /// All filters on both hooks of a device.
-///
-/// # Errors
-/// Netlink refused.
 pub async fn filters(ifindex: u32) -> Result<Vec<Filter>, KernelError> {
     let handle = connect("list the filters on", ifindex)?;
     let mut found = Vec::new();
@@ -94,9 +91,6 @@ fn filter(direction: Direction, message: &TcMessage) -> Filter {
 }
 
 /// Whether a device has a `clsact`.
-///
-/// # Errors
-/// Netlink refused.
 pub async fn present(ifindex: u32) -> Result<bool, KernelError> {
     let handle = connect("query", ifindex)?;
     let qdiscs: Vec<TcMessage> = handle
@@ -114,9 +108,6 @@ pub async fn present(ifindex: u32) -> Result<bool, KernelError> {
 }
 
 /// Removes a device's `clsact` if it has no filters.
-///
-/// # Errors
-/// Netlink refused.
 pub async fn remove_if_empty(ifindex: u32) -> Result<(), KernelError> {
     if !filters(ifindex).await?.is_empty() {
         return Ok(());

@@ -79,9 +79,6 @@ impl Programs {
     }
 
     /// As [`Self::load`], with the maps of [`names::pinned`] pinned in a directory or taken from it.
-    ///
-    /// # Errors
-    /// As [`Self::load`].
     pub fn load_with(capacities: Capacities, pins: Option<&Path>) -> Result<Self, KernelError> {
         // Kernels before 5.11 count map memory against this limit. If it cannot be raised, creating a map fails.
         sys::raise_memlock();
@@ -117,9 +114,6 @@ impl Programs {
     }
 
     /// Loads a program and returns its size; `None` if it is not for this kernel.
-    ///
-    /// # Errors
-    /// Why the kernel refused it.
     pub fn size(&mut self, name: &'static str) -> Result<Option<Size>, KernelError> {
         if name == entry::XDP_FRAGS && sys::version().is_none_or(|version| version < XDP_FRAGS) {
             return Ok(None);
@@ -138,34 +132,22 @@ impl Programs {
     }
 
     /// A TC program, loaded.
-    ///
-    /// # Errors
-    /// Why the kernel refused it.
     pub fn classifier(&mut self, name: &'static str) -> Result<&mut SchedClassifier, KernelError> {
         classifier(&mut self.ebpf, name)
     }
 
     /// A raw-tracepoint program, loaded.
-    ///
-    /// # Errors
-    /// Why the kernel refused it.
     pub fn raw_tracepoint(&mut self, name: &'static str) -> Result<&mut RawTracePoint, KernelError> {
         raw_tracepoint(&mut self.ebpf, name)
     }
 
     /// An XDP program, loaded.
-    ///
-    /// # Errors
-    /// Why the kernel refused it.
     pub fn xdp(&mut self, name: &'static str) -> Result<&mut Xdp, KernelError> {
         xdp(&mut self.ebpf, name)
     }
 }
 
 /// A TC program of any object, loaded.
-///
-/// # Errors
-/// Why the kernel refused it.
 pub(super) fn classifier<'a>(
     ebpf: &'a mut Ebpf,
     name: &'static str,
@@ -174,9 +156,6 @@ pub(super) fn classifier<'a>(
 }
 
 /// A raw-tracepoint program of any object, loaded.
-///
-/// # Errors
-/// Why the kernel refused it.
 pub(super) fn raw_tracepoint<'a>(
     ebpf: &'a mut Ebpf,
     name: &'static str,
@@ -185,9 +164,6 @@ pub(super) fn raw_tracepoint<'a>(
 }
 
 /// An XDP program of any object, loaded.
-///
-/// # Errors
-/// Why the kernel refused it.
 pub(super) fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, KernelError> {
     loaded!(ebpf, name, Xdp)
 }

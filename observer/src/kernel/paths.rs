@@ -100,9 +100,6 @@ impl Paths {
     }
 
     /// All paths, summed over all CPUs.
-    ///
-    /// # Errors
-    /// A map cannot be read.
     pub(super) fn read(&self) -> Result<Vec<(PathKey, PathStats)>, KernelError> {
         let mut known = self.known.borrow_mut();
         self.refresh(&mut known)?;
@@ -167,9 +164,6 @@ impl Paths {
     }
 
     /// Removes a path. Its counters are reused only after [`Self::recycle`].
-    ///
-    /// # Errors
-    /// The map cannot be written.
     pub(super) fn remove(&mut self, key: &PathKey) -> Result<(), KernelError> {
         self.known.get_mut().entered = None;
         let index = match self.indices.get(&Shared(*key), 0) {
@@ -188,9 +182,6 @@ impl Paths {
 
     /// Frees the counters of removed paths. Call it when no running program can still add to them: with the next
     /// change of routes.
-    ///
-    /// # Errors
-    /// A map cannot be written.
     pub(super) fn recycle(&mut self) -> Result<(), KernelError> {
         while self.free.is_some()
             && let Some(index) = self.removed.pop()

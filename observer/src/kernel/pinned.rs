@@ -101,9 +101,6 @@ impl Pinned {
     }
 
     /// All counters now.
-    ///
-    /// # Errors
-    /// The maps are gone or cannot be read.
     pub fn read(&mut self) -> Result<Snapshot, KernelError> {
         self.follow()?;
         let mut snapshot = self.registry.snapshot(&self.tables, [])?;

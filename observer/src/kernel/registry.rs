@@ -87,9 +87,6 @@ impl Registry {
     }
 
     /// All counters now, with these notes.
-    ///
-    /// # Errors
-    /// A map could not be read.
     pub(in crate::kernel) fn snapshot(
         &self,
         tables: &Tables,

@@ -51,9 +51,6 @@ macro_rules! take {
 
 impl Tables {
     /// Takes the maps of loaded programs.
-    ///
-    /// # Errors
-    /// A map is missing or has another type.
     pub fn take(ebpf: &mut Ebpf) -> Result<Self, KernelError> {
         let mut map = |name: &'static str| {
             ebpf.take_map(map_name(name)).ok_or_else(|| MapError::InvalidName { name: name.to_owned() })
@@ -107,9 +104,6 @@ impl Tables {
     }
 
     /// Removes a device; its totals remain.
-    ///
-    /// # Errors
-    /// The table cannot be written.
     pub fn remove_device(&mut self, ifindex: u32) -> Result<(), KernelError> {
         if let Some(place) = self.places.remove(&ifindex) {
             self.write_device(place, DeviceFacts::default())?;
@@ -124,9 +118,6 @@ impl Tables {
     }
 
     /// Replaces the node's configuration.
-    ///
-    /// # Errors
-    /// The map cannot be written.
     pub fn set_config(&mut self, config: &Config) -> Result<(), KernelError> {
         let config = Config { paths: self.paths.capacity(), ..config.filtered() };
         self.config.set(0, Shared(config), 0).map_err(failed("write", "CONFIG"))
@@ -149,9 +140,6 @@ impl Tables {
     }
 
     /// Sets the bounds of the size classes: ascending, inclusive upper bounds, at most 31.
-    ///
-    /// # Errors
-    /// The map cannot be written.
     pub fn set_size_bounds(&mut self, bounds: &[u32]) -> Result<(), KernelError> {
         let mut table = [0_u8; SIZE_TABLE];
         for (size, class) in table.iter_mut().enumerate() {
@@ -162,17 +150,11 @@ impl Tables {
     }
 
     /// Sets the class of every size.
-    ///
-    /// # Errors
-    /// The map cannot be written.
     pub fn set_size_classes(&mut self, table: &[u8; SIZE_TABLE]) -> Result<(), KernelError> {
         self.size_class.set(0, Shared(*table), 0).map_err(failed("write", "SIZE_CLASS"))
     }
 
     /// Replaces the peers and blocks.
-    ///
-    /// # Errors
-    /// A table is full or cannot be written.
     pub fn set_peers(
         &mut self,
         peers: &BTreeMap<Address, PeerFacts>,
@@ -188,9 +170,6 @@ impl Tables {
     }
 
     /// Totals of a slot, direction and class, summed over all CPUs.
-    ///
-    /// # Errors
-    /// The map cannot be read.
     pub fn totals(&self, slot: u16, direction: Direction, class: Class) -> Result<Totals, KernelError> {
         let index = totals_index(slot, direction, class);
         let values = self.totals.get(&index, 0).map_err(failed("read", "TOTALS"))?;
@@ -207,9 +186,6 @@ impl Tables {
     }
 
     /// Events of a slot and direction, summed over all CPUs.
-    ///
-    /// # Errors
-    /// The map cannot be read.
     pub fn events(&self, slot: u16, direction: Direction) -> Result<Events, KernelError> {
         let values = self.events.get(&events_index(slot, direction), 0).map_err(failed("read", "EVENTS"))?;
         let mut sum = Events::ZERO;
@@ -222,25 +198,16 @@ impl Tables {
     }
 
     /// All paths, summed over all CPUs.
-    ///
-    /// # Errors
-    /// The map cannot be read.
     pub fn paths(&self) -> Result<Vec<(PathKey, PathStats)>, KernelError> {
         self.paths.read()
     }
 
     /// Removes paths.
-    ///
-    /// # Errors
-    /// The map cannot be written.
     pub fn remove_paths(&mut self, keys: &[PathKey]) -> Result<(), KernelError> {
         keys.iter().try_for_each(|key| self.paths.remove(key))
     }
 
     /// The node of each pod block in the map.
-    ///
-    /// # Errors
-    /// The map cannot be read.
     pub fn blocks(&self) -> Result<BTreeMap<BlockKey, IpAddr>, KernelError> {
         let mut blocks = BTreeMap::new();
         for entry in self.blocks.iter() {
@@ -251,9 +218,6 @@ impl Tables {
     }
 
     /// All unknown peers, summed over all CPUs.
-    ///
-    /// # Errors
-    /// The map cannot be read.
     pub fn unknown_peers(&self) -> Result<Vec<UnknownPeer>, KernelError> {
         let mut unknown_peers: BTreeMap<PathKey, UnknownPeer> = BTreeMap::new();
         for place in 0..UNKNOWN_PEER_SLOTS {
@@ -272,9 +236,6 @@ impl Tables {
     }
 
     /// Clears the counts of these slots, all paths and all unknown peers, for tests and benchmarks.
-    ///
-    /// # Errors
-    /// A map cannot be written.
     pub fn reset(&mut self, slots: &[u16]) -> Result<(), KernelError> {
         let cpus = possible_cpus()? as usize;
         for slot in slots {

@@ -155,9 +155,6 @@ impl Meter {
     }
 
     /// Makes the tables match the topology.
-    ///
-    /// # Errors
-    /// A table is full or cannot be written.
     pub fn follow(&mut self, topology: &Topology) -> Result<(), KernelError> {
         for (place, port) in self.config.ports.iter_mut().zip(
             topology

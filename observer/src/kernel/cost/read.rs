@@ -15,9 +15,6 @@ use crate::kernel::maps::{Plain, Shared, failed};
 
 impl Meter {
     /// What was measured so far.
-    ///
-    /// # Errors
-    /// A map cannot be read.
     pub fn read(&self) -> Result<Cost, KernelError> {
         let (discarded, softirqs) = self.cpus()?;
         Ok(Cost {

@@ -25,9 +25,6 @@ pub struct Watch {
 
 impl Watch {
     /// Attaches it once to see whether that works.
-    ///
-    /// # Errors
-    /// Those of the kernel.
     pub fn new(program: OwnedFd, event: &str) -> io::Result<Self> {
         let watch = Self { program, event: CString::new(event).map_err(io::Error::other)? };
         watch.attach()?;
@@ -50,9 +47,6 @@ pub struct Windows {
 impl Windows {
     /// Attaches all programs during 1/`sample` of the time. They are attached in their order and detached in reverse
     /// order; `before` is called before each window, while none of them runs. The first window is open on return.
-    ///
-    /// # Errors
-    /// The thread cannot be started.
     pub fn start(
         programs: Vec<Watch>,
         sample: u32,

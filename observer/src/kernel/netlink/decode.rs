@@ -78,39 +78,30 @@ fn link_layer(kind: u16) -> LinkLayer {
     }
 }
 
+/// Sets a tunnel's addresses and lower device. The attributes have the same names in each kind's enum.
+macro_rules! ends {
+    ($device:ident, $list:ident, $info:ident, $abroad:ident) => {
+        for info in $list {
+            match info {
+                $info::Local(address) => $device.local = one_host((*address).into()),
+                $info::Remote(address) => $device.remote = one_host((*address).into()),
+                $info::Link(below) => $device.lower = below_of(*below, $abroad),
+                _ => {}
+            }
+        }
+    };
+}
+
 fn details(device: &mut Device, data: &InfoData, abroad: bool) {
     match data {
         InfoData::Vxlan(list) => vxlan(device, list, abroad),
         InfoData::Geneve(list) => geneve(device, list),
-        InfoData::IpTunnel(list) => {
-            for info in list {
-                match info {
-                    InfoIpTunnel::Local(address) => device.local = one_host(*address),
-                    InfoIpTunnel::Remote(address) => device.remote = one_host(*address),
-                    InfoIpTunnel::Link(below) => device.lower = below_of(*below, abroad),
-                    _ => {}
-                }
-            }
-        }
+        InfoData::IpTunnel(list) => ends!(device, list, InfoIpTunnel, abroad),
         InfoData::GreTun(list) | InfoData::GreTap(list) | InfoData::ErSpan(list) => {
-            for info in list {
-                match info {
-                    InfoGre::Local(address) => device.local = one_host((*address).into()),
-                    InfoGre::Remote(address) => device.remote = one_host((*address).into()),
-                    InfoGre::Link(below) => device.lower = below_of(*below, abroad),
-                    _ => {}
-                }
-            }
+            ends!(device, list, InfoGre, abroad);
         }
         InfoData::GreTun6(list) | InfoData::GreTap6(list) | InfoData::Ip6ErSpan(list) => {
-            for info in list {
-                match info {
-                    InfoGre6::Local(address) => device.local = one_host((*address).into()),
-                    InfoGre6::Remote(address) => device.remote = one_host((*address).into()),
-                    InfoGre6::Link(below) => device.lower = below_of(*below, abroad),
-                    _ => {}
-                }
-            }
+            ends!(device, list, InfoGre6, abroad);
         }
         _ => {}
     }

@@ -47,9 +47,6 @@ pub struct Watcher {
 impl Watcher {
     /// Subscribes, in the network namespace of this thread. Read the node *after* this, so that no change between
     /// the two is missed.
-    ///
-    /// # Errors
-    /// The kernel refused the socket.
     pub fn new() -> Result<Self, NetlinkError> {
         let failed = NetlinkError::new("receive", "changes of devices, routes and neighbours");
         let mut socket = TokioSocket::new(NETLINK_ROUTE).map_err(&failed)?;
@@ -65,9 +62,6 @@ impl Watcher {
     }
 
     /// Waits for the first message of a change. The caller waits for the rest of the burst. Safe to cancel.
-    ///
-    /// # Errors
-    /// The socket failed.
     pub async fn next_event(&mut self) -> Result<Change, NetlinkError> {
         loop {
             if let Some(change) = self.receive().await? {
@@ -77,9 +71,6 @@ impl Watcher {
     }
 
     /// Waits for a change and the end of its burst. If this is cancelled, messages may be lost: read the node again.
-    ///
-    /// # Errors
-    /// The socket failed.
     pub async fn changed(&mut self) -> Result<Change, NetlinkError> {
         let mut change = loop {
             if let Some(change) = self.receive().await? {
