@@ -46,9 +46,6 @@ impl<K: Pod, V: Pod> Batch<K, V> {
     /// Calls `each` for every entry; false if the kernel does not support it.
     ///
     /// An entry that is added meanwhile may be missing; none is passed twice.
-    ///
-    /// # Errors
-    /// Those of the kernel.
     pub fn read(&mut self, mut each: impl FnMut(&K, &V)) -> io::Result<bool> {
         // Where the next call continues: opaque, a bucket number.
         let mut position = [0_u64; 4];

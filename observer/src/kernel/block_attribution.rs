@@ -1,7 +1,6 @@
-//! From the kernel's native paths, which are kept by pod block, to paths by peer node.
+//! Attributes the kernel's native paths, which are counted by pod block, to peer nodes.
 //!
-//! A block may move to another node while it is counted. What was counted until then stays with the old
-//! peer, so that no path ever goes back.
+//! A block may move to another node. Its earlier counts stay with the old peer, so that no path ever decreases.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -20,7 +19,7 @@ pub(super) type Counters = [u64; PATH_COUNTERS];
 /// The names of devices by slot.
 pub type Names = BTreeMap<u16, Arc<str>>;
 
-/// Who a path is, but for its device.
+/// A path's identity without its device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Who {
     direction: Direction,
@@ -36,19 +35,19 @@ impl Who {
     }
 }
 
-/// Which node every block is on, and what was counted for nodes that it was on before.
+/// The node of every block, and counts of nodes that blocks were on before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BlockAttribution {
     pub(super) homes: BTreeMap<BlockKey, IpAddr>,
-    /// What a kernel path had counted when its block came to its present node.
+    /// Counters of a kernel path when its block moved to its current node.
     pub(super) base: BTreeMap<PathKey, Counters>,
-    /// What was counted for nodes that blocks have left.
+    /// Counts of nodes that blocks have left.
     pub(super) retired: BTreeMap<PathId, Counters>,
 }
 
 impl BlockAttribution {
-    /// Takes over where blocks are now. `raw` is what the kernel has; returns the kernel's paths that
-    /// belong to no block any more and are to be removed.
+    /// Sets the node of every block. `raw` is what the kernel has counted. Returns the kernel paths without a
+    /// block, which are to be removed.
     pub fn assign(
         &mut self,
         homes: BTreeMap<BlockKey, IpAddr>,
@@ -77,17 +76,16 @@ impl BlockAttribution {
         gone
     }
 
-    /// Blocks whose home is not what it is in `homes`, with the one that is theirs until [`Self::assign`].
+    /// Blocks whose node differs in `homes`, with the node that applies until [`Self::assign`].
     pub fn moving(&self, homes: &BTreeMap<BlockKey, IpAddr>) -> Vec<(BlockKey, Option<IpAddr>)> {
         let gone = self.homes.iter().filter(|(block, home)| homes.get(block) != Some(*home));
         let new = homes.keys().filter(|block| !self.homes.contains_key(block));
         gone.map(|(block, home)| (*block, Some(*home))).chain(new.map(|block| (*block, None))).collect()
     }
 
-    /// The paths by peer node, in the order of their ids.
+    /// The paths by peer node, ordered by id.
     pub fn paths(&self, raw: &[(PathKey, PathStats)], names: &Names) -> Vec<(PathId, Counters)> {
-        // Thousands of paths are brought into order by small numbers: neither are names compared each time nor
-        // counters moved.
+        // Sorts thousands of paths by small keys, without comparing names or moving counters.
         let retired: Vec<(&PathId, &Counters)> = self.retired.iter().collect();
         let mut devices: Vec<&Arc<str>> =
             names.values().chain(retired.iter().map(|(id, _)| &id.device)).collect();
@@ -128,7 +126,7 @@ impl BlockAttribution {
         paths
     }
 
-    /// What a kernel path has counted since its block came to its present node.
+    /// What a kernel path has counted since its block moved to its current node.
     fn counted(&self, key: &PathKey, stats: &PathStats) -> Counters {
         let mut counted = stats.0;
         if let Some(base) = self.base.get(key) {
@@ -177,7 +175,7 @@ fn tunnel(key: &PathKey) -> Option<Who> {
     })
 }
 
-/// Who a tunnel path is; for unknown peers the VNI on the wire is the unknown peer's own matter.
+/// The identity of a tunnel path; the caller sets the VNI of an unknown peer.
 pub fn tunnel_id(key: &PathKey, names: &Names) -> Option<PathId> {
     Some(tunnel(key)?.at(names.get(&key.slot)?))
 }
@@ -204,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_moves_leaves_its_past_behind() {
+    fn moving_a_block_keeps_counts_with_the_old_peer() {
         let names = Names::from([(0, "eth0".into())]);
         let home = |peer: &str| BTreeMap::from([(BLOCK, peer.parse().expect("an address"))]);
         let mut attribution = BlockAttribution::default();
@@ -215,14 +213,14 @@ mod tests {
         assert_eq!(packets(&attribution, &raw(15), "10.0.0.2"), Some(10));
         assert_eq!(packets(&attribution, &raw(15), "10.0.0.3"), Some(5));
 
-        // Back again: both go on from where they were.
+        // Back again: both continue their counts.
         assert!(attribution.assign(home("10.0.0.2"), &raw(20), &names).is_empty());
         assert_eq!(packets(&attribution, &raw(22), "10.0.0.2"), Some(12));
         assert_eq!(packets(&attribution, &raw(22), "10.0.0.3"), Some(10));
     }
 
     #[test]
-    fn a_block_that_is_gone_keeps_what_it_counted() {
+    fn removing_a_block_keeps_its_counts() {
         let names = Names::from([(0, "eth0".into())]);
         let mut attribution = BlockAttribution::default();
         let home = BTreeMap::from([(BLOCK, "10.0.0.2".parse().expect("an address"))]);

@@ -1,16 +1,15 @@
-//! Where the running kernel keeps the fields of its structs, from its own type information.
+//! Offsets of struct fields in the running kernel, from its BTF.
 //!
-//! The format: Documentation/bpf/btf.rst, include/uapi/linux/btf.h. Only as much is read as offsets
-//! need.
+//! Format: Documentation/bpf/btf.rst, include/uapi/linux/btf.h. Only what offsets need is parsed.
 
 use std::collections::BTreeMap;
 
 use super::error::KernelError;
 
-/// Where the kernel's type information stands.
+/// The kernel's BTF.
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 const MAGIC: u16 = 0xeb9f;
-/// Members inside members that are gone into: enough for every struct, an end for a damaged file.
+/// Maximum nesting of members: enough for every struct, and a bound for a damaged file.
 const DEEPEST: u32 = 16;
 
 const KIND_INT: u32 = 1;
@@ -28,31 +27,31 @@ const KIND_DECL_TAG: u32 = 17;
 const KIND_TYPE_TAG: u32 = 18;
 const KIND_ENUM64: u32 = 19;
 
-/// The kernel's type information.
+/// The type information.
 #[derive(Debug)]
 pub struct Btf {
     data: Vec<u8>,
     strings: usize,
-    /// Where each type stands, by its number less one.
+    /// Position of each type, by its number less one.
     types: Vec<usize>,
-    /// Structs by name: numbers.
+    /// Type numbers of structs, by name.
     structs: BTreeMap<String, u32>,
 }
 
 impl Btf {
-    /// The running kernel's.
+    /// That of the running kernel.
     ///
     /// # Errors
-    /// The kernel was built without, or the file cannot be understood.
+    /// The kernel was built without BTF, or it cannot be parsed.
     pub fn running() -> Result<Self, KernelError> {
         let unusable = |cause: String| {
-            KernelError::new("read", VMLINUX, cause, "a kernel with CONFIG_DEBUG_INFO_BTF is needed for this")
+            KernelError::new("read", VMLINUX, cause, "use a kernel with CONFIG_DEBUG_INFO_BTF")
         };
         let data = std::fs::read(VMLINUX).map_err(|error| unusable(error.to_string()))?;
-        Self::parse(data).ok_or_else(|| unusable("it is no BTF that is understood".to_owned()))
+        Self::parse(data).ok_or_else(|| unusable("it is not in a known BTF format".to_owned()))
     }
 
-    /// Type information from its bytes; `None` where they are damaged or of a newer form.
+    /// Parses type information; `None` if it is damaged or of a newer format.
     #[must_use]
     pub fn parse(data: Vec<u8>) -> Option<Self> {
         if u16::from_ne_bytes(data.get(..2)?.try_into().ok()?) != MAGIC {
@@ -84,15 +83,15 @@ impl Btf {
         Some(btf)
     }
 
-    /// Where a field stands in a struct, in bytes; the field may be one of a field's (`__sk_common.skc_daddr`)
-    /// and stand in anonymous structs and unions.
+    /// Offset of a field in a struct, in bytes. The field may be nested (`__sk_common.skc_daddr`), also in anonymous
+    /// structs and unions.
     #[must_use]
     pub fn offset(&self, of: &str, path: &str) -> Option<u32> {
         let bits = self.bits(of, path)?;
         (bits % 8 == 0).then_some(bits / 8)
     }
 
-    /// The same in bits: of a field of bits, where its lowest stands on a machine that is little endian.
+    /// The same in bits; for a bit field, the position of its lowest bit on a little-endian machine.
     #[must_use]
     pub fn bits(&self, of: &str, path: &str) -> Option<u32> {
         let mut number = *self.structs.get(of)?;
@@ -105,18 +104,17 @@ impl Btf {
         Some(sum)
     }
 
-    /// The same where nothing can be done without the field; `remedy` says how to do without.
-    ///
-    /// # Errors
-    /// As above.
+    /// The offset of a required field; `remedy` is what to do without it.
     pub(super) fn field(&self, structure: &str, field: &str, remedy: &str) -> Result<u32, KernelError> {
-        self.offset(structure, field).ok_or_else(|| {
-            let object = format!("the field {structure}.{field}");
-            KernelError::new("find", object, "this kernel's type information has none", remedy)
-        })
+        self.offset(structure, field).ok_or_else(|| no_field(structure, field, remedy))
     }
 
-    /// The names of an enum and their numbers; `None` where the kernel has no such enum.
+    /// As [`Self::field`], in bits.
+    pub(super) fn field_bits(&self, structure: &str, field: &str, remedy: &str) -> Result<u32, KernelError> {
+        self.bits(structure, field).ok_or_else(|| no_field(structure, field, remedy))
+    }
+
+    /// The names and numbers of an enum; `None` if there is no such enum.
     #[must_use]
     pub fn enumeration(&self, of: &str) -> Option<Vec<(String, u32)>> {
         let named = |at: &&usize| {
@@ -131,7 +129,7 @@ impl Btf {
         names.collect()
     }
 
-    /// A member's offset in bits, and its type.
+    /// Offset of a member in bits, and its type.
     fn member(&self, number: u32, name: &str, depth: u32) -> Option<(u32, u32)> {
         let at = self.aggregate(number)?;
         let bitfields = word(&self.data, at + 4)? >> 31 == 1;
@@ -154,7 +152,7 @@ impl Btf {
         None
     }
 
-    /// Where a struct or union stands, through its other names.
+    /// Position of a struct or union, through typedefs and qualifiers.
     fn aggregate(&self, mut number: u32) -> Option<usize> {
         for _ in 0..DEEPEST {
             let at = *self.types.get(number.checked_sub(1)? as usize)?;
@@ -184,11 +182,15 @@ impl Btf {
     }
 }
 
+fn no_field(structure: &str, field: &str, remedy: &str) -> KernelError {
+    KernelError::new("find", format!("the field {structure}.{field}"), "this kernel's BTF lacks it", remedy)
+}
+
 fn word(data: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(data.get(at..at.checked_add(4)?)?.try_into().ok()?))
 }
 
-/// Bytes behind a type's first three words.
+/// Bytes after a type's first three words.
 const fn extra(kind: u32, members: usize) -> usize {
     match kind {
         KIND_INT | KIND_VAR | KIND_DECL_TAG => 4,
@@ -203,7 +205,7 @@ const fn extra(kind: u32, members: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// A struct `outer` of a word and an anonymous union of a struct `inner`, whose second word is `deep`.
+    /// A struct `outer` of a word and an anonymous union of a struct `inner`, with second word `deep`.
     fn example() -> Vec<u8> {
         let strings = b"\0outer\0first\0inner\0deep\0int\0named\0why\0PTB\0";
         let at = |name: &str| {
@@ -231,7 +233,7 @@ mod tests {
 
     #[test]
     fn fields_are_found_through_anonymous_unions() {
-        let btf = Btf::parse(example()).expect("an example that is understood");
+        let btf = Btf::parse(example()).expect("a valid example");
         assert_eq!(btf.offset("outer", "first"), Some(0));
         assert_eq!(btf.offset("outer", "named"), Some(4));
         assert_eq!(btf.offset("outer", "named.deep"), Some(8));
@@ -243,18 +245,18 @@ mod tests {
     }
 
     #[test]
-    fn damaged_information_is_refused_or_finds_nothing() {
+    fn damaged_btf_is_refused_or_yields_nothing() {
         let whole = example();
         for length in 0..whole.len() {
             if let Some(btf) = Btf::parse(whole[..length].to_vec()) {
-                // Whatever was understood, nothing is read beyond the end.
+                // Nothing is read beyond the end.
                 let _ = (btf.offset("outer", "named.deep"), btf.enumeration("why"));
             }
         }
     }
 
     #[test]
-    fn the_running_kernel_has_the_fields() {
+    fn the_running_kernel_has_the_fields_in_use() {
         let Ok(btf) = Btf::running() else { return };
         for (of, field) in [("sk_buff", "dev"), ("net", "ns.inum"), ("sock", "__sk_common.skc_daddr")] {
             assert!(btf.offset(of, field).is_some(), "{of}.{field}");

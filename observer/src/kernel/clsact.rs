@@ -1,5 +1,4 @@
-//! What others have on a device's hooks: `clsact` and the filters on it, for kernels without TCX, and
-//! the owner of an XDP hook. Removes what is ours and nothing else.
+//! What is on a device's hooks: `clsact` and its filters, for kernels without TCX, and the owner of an XDP hook.
 
 use futures::TryStreamExt as _;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkXdp};
@@ -19,7 +18,7 @@ const CLSACT_HANDLE: TcHandle = TcHandle { major: 0xffff, minor: 0 };
 pub struct Filter {
     /// The hook.
     pub direction: Direction,
-    /// Id of the BPF program, where it is one.
+    /// Id of the BPF program, if it is one.
     pub program: Option<u32>,
 }
 
@@ -29,7 +28,7 @@ fn failed(operation: &'static str, ifindex: u32) -> impl Fn(Error) -> KernelErro
             operation,
             format!("the clsact of interface {ifindex}"),
             chain(&error),
-            "CAP_NET_ADMIN is needed; `tc filter show dev DEVICE ingress` shows what is there",
+            "grant CAP_NET_ADMIN; `tc filter show dev DEVICE ingress` lists the filters",
         )
     }
 }
@@ -39,8 +38,8 @@ fn connect(operation: &'static str, ifindex: u32) -> Result<Handle, KernelError>
         KernelError::new(
             operation,
             format!("the clsact of interface {ifindex}"),
-            format!("no netlink socket: {error}"),
-            "check the limit on open files (`ulimit -n`)",
+            format!("cannot open a netlink socket: {error}"),
+            "raise the limit on open files (`ulimit -n`)",
         )
     })?;
     tokio::spawn(connection);
@@ -52,9 +51,6 @@ fn index(ifindex: u32) -> i32 {
 }
 
 /// All filters on both hooks of a device.
-///
-/// # Errors
-/// Netlink refused.
 pub async fn filters(ifindex: u32) -> Result<Vec<Filter>, KernelError> {
     let handle = connect("list the filters on", ifindex)?;
     let mut found = Vec::new();
@@ -70,7 +66,7 @@ pub async fn filters(ifindex: u32) -> Result<Vec<Filter>, KernelError> {
             Err(Error::NetlinkError(message)) if message.raw_code() == -libc::EINVAL => Vec::new(),
             Err(error) => return Err(failed("list the filters on", ifindex)(error)),
         };
-        // A priority's head comes as a message of its own, with no handle.
+        // The head of a priority is a separate message without a handle.
         found.extend(
             messages
                 .iter()
@@ -95,11 +91,8 @@ fn filter(direction: Direction, message: &TcMessage) -> Filter {
 }
 
 /// Whether a device has a `clsact`.
-///
-/// # Errors
-/// Netlink refused.
 pub async fn present(ifindex: u32) -> Result<bool, KernelError> {
-    let handle = connect("look for", ifindex)?;
+    let handle = connect("query", ifindex)?;
     let qdiscs: Vec<TcMessage> = handle
         .qdisc()
         .get()
@@ -107,17 +100,14 @@ pub async fn present(ifindex: u32) -> Result<bool, KernelError> {
         .execute()
         .try_collect()
         .await
-        .map_err(failed("look for", ifindex))?;
+        .map_err(failed("query", ifindex))?;
     // Old kernels ignore the index.
     Ok(qdiscs.iter().filter(|q| q.header.index == index(ifindex)).any(|qdisc| {
         qdisc.attributes.iter().any(|a| matches!(a, TcAttribute::Kind(kind) if kind == "clsact"))
     }))
 }
 
-/// Removes a device's `clsact` where nothing is left on it.
-///
-/// # Errors
-/// Netlink refused.
+/// Removes a device's `clsact` if it has no filters.
 pub async fn remove_if_empty(ifindex: u32) -> Result<(), KernelError> {
     if !filters(ifindex).await?.is_empty() {
         return Ok(());
@@ -129,12 +119,12 @@ pub async fn remove_if_empty(ifindex: u32) -> Result<(), KernelError> {
     request.execute().await.map_err(failed("remove", ifindex))
 }
 
-/// Who owns the XDP hook of an interface: its program's name and id, as well as they can be found.
+/// The program on the XDP hook of an interface, by name and id if they can be found.
 pub async fn xdp_owner(ifindex: u32) -> String {
-    const NOBODY: &str = "another program";
-    let Ok(handle) = connect("ask for XDP on", ifindex) else { return NOBODY.to_owned() };
+    const UNKNOWN: &str = "another program";
+    let Ok(handle) = connect("query", ifindex) else { return UNKNOWN.to_owned() };
     let mut links = handle.link().get().match_index(ifindex).execute();
-    let Ok(Some(link)) = links.try_next().await else { return NOBODY.to_owned() };
+    let Ok(Some(link)) = links.try_next().await else { return UNKNOWN.to_owned() };
     let id = link.attributes.iter().find_map(|attribute| match attribute {
         LinkAttribute::Xdp(facts) => facts.iter().find_map(|fact| match fact {
             LinkXdp::ProgId(id) | LinkXdp::DrvProgId(id) | LinkXdp::SkbProgId(id) => Some(*id),
@@ -142,7 +132,7 @@ pub async fn xdp_owner(ifindex: u32) -> String {
         }),
         _ => None,
     });
-    let Some(id) = id else { return NOBODY.to_owned() };
+    let Some(id) = id else { return UNKNOWN.to_owned() };
     let name = aya::programs::loaded_programs()
         .filter_map(Result::ok)
         .find(|program| program.id() == id)

@@ -1,16 +1,16 @@
-//! The programs' rare diagnostics, on their way into the user's log.
+//! Writes the programs' diagnostics to the log.
 
 use aya_log::EbpfLogger;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// Hands over what the programs said, as long as the source lives.
+/// Forwards diagnostics until the task is cancelled.
 pub async fn forward<T: log::Log>(logger: EbpfLogger<T>) {
-    // SAFETY: the logger owns the ring buffer's descriptor, and keeps it open as long as it lives.
+    // SAFETY: the logger owns the ring buffer's descriptor and keeps it open until it is dropped.
     let mut logger = match unsafe { AsyncFd::register_with_interest(logger, Interest::READABLE) } {
         Ok(logger) => logger,
         Err(error) => {
-            log::debug!("the programs' diagnostics cannot be read: {error}");
+            log::debug!("cannot read the programs' diagnostics: {error}");
             return;
         }
     };

@@ -15,23 +15,23 @@ use super::names::{self, entry};
 use super::options::Capacities;
 use super::sys;
 
-/// The object that `build.rs` made.
+/// The object that `build.rs` compiled.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer-ebpf"));
 
 /// The oldest kernel that the programs are tested on.
 pub const OLDEST: (u32, u32) = (5, 10);
 
-/// The first kernel with XDP programs for several buffers a frame.
+/// The first kernel with XDP programs for frames in several buffers.
 const XDP_FRAGS: (u32, u32) = (5, 18);
 
-/// What a loaded program takes.
+/// The size of a loaded program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
-    /// Instructions that the verifier walked; the kernel tells it since 5.16.
+    /// Instructions that the verifier processed; reported since Linux 5.16.
     pub verified: Option<u32>,
-    /// Bytes of its BPF instructions, as the kernel has rewritten them.
+    /// Bytes of its BPF instructions after the kernel's rewriting.
     pub translated: Option<u32>,
-    /// Bytes of its machine code; 0 where it is interpreted.
+    /// Bytes of its machine code; 0 if it is interpreted.
     pub jitted: u32,
 }
 
@@ -45,7 +45,7 @@ impl fmt::Display for Size {
     }
 }
 
-/// The program of that name and kind, loaded if it was not yet.
+/// The program of that name and kind, loaded on first use.
 macro_rules! loaded {
     ($ebpf:expr, $name:expr, $kind:ident) => {
         match $ebpf.program_mut($name) {
@@ -60,12 +60,12 @@ macro_rules! loaded {
     };
 }
 
-/// The loaded maps; programs are loaded one by one when they are needed.
+/// The maps, and the programs, which are loaded on first use.
 #[derive(Debug)]
 pub struct Programs {
     /// Maps and programs.
     pub ebpf: Ebpf,
-    /// What was chosen.
+    /// Capacities of the maps.
     pub capacities: Capacities,
 }
 
@@ -78,13 +78,9 @@ impl Programs {
         Self::load_with(capacities, None)
     }
 
-    /// The same with the maps of [`names::pinned`] pinned in a directory, or taken from there.
-    ///
-    /// # Errors
-    /// As [`Self::load`].
+    /// As [`Self::load`], with the maps of [`names::pinned`] pinned in a directory or taken from it.
     pub fn load_with(capacities: Capacities, pins: Option<&Path>) -> Result<Self, KernelError> {
-        // Kernels before 5.11 count map memory against this limit. Where it may not be raised, the
-        // creation of a map says so.
+        // Kernels before 5.11 count map memory against this limit. If it cannot be raised, creating a map fails.
         sys::raise_memlock();
         let capacities = Capacities { slots: capacities.slots.clamp(1, MAX_SLOTS), ..capacities };
         let cpus = possible_cpus()?;
@@ -112,16 +108,12 @@ impl Programs {
         Ok(Self { ebpf, capacities })
     }
 
-    /// The programs' rare diagnostics, which end up in the user's log; `None` where the kernel has no
-    /// ring buffer for them (before 5.8).
+    /// The programs' diagnostics; `None` if the kernel has no ring buffers (before 5.8).
     pub fn logger(&mut self) -> Option<EbpfLogger<&'static dyn log::Log>> {
         EbpfLogger::init(&mut self.ebpf).ok()
     }
 
-    /// Loads a program and says what it takes. `None` where it is not for this kernel.
-    ///
-    /// # Errors
-    /// Why the kernel refused it.
+    /// Loads a program and returns its size; `None` if it is not for this kernel.
     pub fn size(&mut self, name: &'static str) -> Result<Option<Size>, KernelError> {
         if name == entry::XDP_FRAGS && sys::version().is_none_or(|version| version < XDP_FRAGS) {
             return Ok(None);
@@ -140,34 +132,22 @@ impl Programs {
     }
 
     /// A TC program, loaded.
-    ///
-    /// # Errors
-    /// Why the kernel refused it.
     pub fn classifier(&mut self, name: &'static str) -> Result<&mut SchedClassifier, KernelError> {
         classifier(&mut self.ebpf, name)
     }
 
-    /// A program at a raw tracepoint, loaded.
-    ///
-    /// # Errors
-    /// Why the kernel refused it.
+    /// A raw-tracepoint program, loaded.
     pub fn raw_tracepoint(&mut self, name: &'static str) -> Result<&mut RawTracePoint, KernelError> {
         raw_tracepoint(&mut self.ebpf, name)
     }
 
     /// An XDP program, loaded.
-    ///
-    /// # Errors
-    /// Why the kernel refused it.
     pub fn xdp(&mut self, name: &'static str) -> Result<&mut Xdp, KernelError> {
         xdp(&mut self.ebpf, name)
     }
 }
 
 /// A TC program of any object, loaded.
-///
-/// # Errors
-/// Why the kernel refused it.
 pub(super) fn classifier<'a>(
     ebpf: &'a mut Ebpf,
     name: &'static str,
@@ -175,10 +155,7 @@ pub(super) fn classifier<'a>(
     loaded!(ebpf, name, SchedClassifier)
 }
 
-/// A program of any object at a raw tracepoint, loaded.
-///
-/// # Errors
-/// Why the kernel refused it.
+/// A raw-tracepoint program of any object, loaded.
 pub(super) fn raw_tracepoint<'a>(
     ebpf: &'a mut Ebpf,
     name: &'static str,
@@ -187,14 +164,11 @@ pub(super) fn raw_tracepoint<'a>(
 }
 
 /// An XDP program of any object, loaded.
-///
-/// # Errors
-/// Why the kernel refused it.
 pub(super) fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, KernelError> {
     loaded!(ebpf, name, Xdp)
 }
 
-/// The verifier's whole log costs seconds; it is for those who asked for words.
+/// The verifier's full log takes seconds, so it is written for `--log debug` only.
 pub(super) fn verifier_log_level() -> VerifierLogLevel {
     if log::log_enabled!(log::Level::Debug) {
         VerifierLogLevel::DEBUG | VerifierLogLevel::STATS
@@ -205,15 +179,15 @@ pub(super) fn verifier_log_level() -> VerifierLogLevel {
 
 fn refused(name: &str, error: &ProgramError) -> KernelError {
     if let ProgramError::LoadError { verifier_log, .. } = error {
-        log::debug!("{name}: the verifier says: {verifier_log}");
+        log::debug!("{name}: verifier log: {verifier_log}");
     }
     let object = format!("program {name}");
     match error {
-        // What the verifier rejects comes as EACCES, EINVAL or E2BIG, with its words.
+        // The verifier rejects with EACCES, EINVAL or E2BIG and a log.
         ProgramError::LoadError { io_error, verifier_log } if !verifier_log.to_string().is_empty() => {
             let release = sys::release();
             let cause = format!("the verifier of kernel {release} rejected it ({io_error})");
-            KernelError::new("load", object, cause, "report it with the output of `--log debug`")
+            KernelError::new("load", object, cause, "report this with the output of `--log debug`")
         }
         ProgramError::LoadError { io_error, .. } => explain("load", &object, error, io_error.raw_os_error()),
         _ => explain("load", &object, error, None),
@@ -231,7 +205,7 @@ fn errno_of_ebpf(error: &EbpfError) -> Option<i32> {
     None
 }
 
-/// Says what the kernel's answer means.
+/// An error with the meaning of the kernel's error number.
 pub(super) fn explain(
     operation: &'static str,
     object: &str,
@@ -245,14 +219,13 @@ pub(super) fn explain(
             "run as root or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON".to_owned(),
         ),
         Some(libc::ENOMEM) => (
-            "not enough memory, or the memory lock limit is too low".to_owned(),
+            "out of memory, or the locked-memory limit is too low".to_owned(),
             "raise RLIMIT_MEMLOCK (`ulimit -l unlimited`) or lower --max-paths and --max-devices".to_owned(),
         ),
-        _ if sys::version().is_some_and(|version| version < OLDEST) => (
-            format!("kernel {release} is too old"),
-            format!("Observer needs Linux {}.{} or newer", OLDEST.0, OLDEST.1),
-        ),
-        _ => (chain(error), format!("kernel {release}; `--log debug` shows the verifier's words")),
+        _ if sys::version().is_some_and(|version| version < OLDEST) => {
+            (format!("kernel {release} is too old"), format!("use Linux {}.{} or newer", OLDEST.0, OLDEST.1))
+        }
+        _ => (chain(error), format!("see the verifier's log with `--log debug` (kernel {release})")),
     };
     KernelError::new(operation, object, cause, remedy)
 }

@@ -81,9 +81,6 @@ pub(super) fn failed(operation: &'static str, map: &'static str) -> impl Fn(MapE
 }
 
 /// Writes a map of one value. The map stays in the object: programs that are loaded later need it open.
-///
-/// # Errors
-/// The map is missing or cannot be written.
 pub(super) fn write<T: Plain>(ebpf: &mut Ebpf, name: &'static str, value: T) -> Result<(), KernelError> {
     let map = ebpf.map_mut(name).ok_or_else(|| missing("map", name))?;
     let mut map = Array::<_, Shared<T>>::try_from(map).map_err(failed("open", name))?;

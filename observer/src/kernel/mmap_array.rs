@@ -27,9 +27,6 @@ impl<const WORDS: usize> MmapArray<WORDS> {
     const BYTES: usize = WORDS * size_of::<u64>();
 
     /// The values of `map`.
-    ///
-    /// # Errors
-    /// It is not an array of such values.
     pub(super) fn new(map: Map) -> Result<Self, MapError> {
         let Map::Array(map) = map else { return Err(MapError::InvalidMapType { map_type: 0 }) };
         let (size, expected) = (map.info()?.value_size() as usize, Self::BYTES);
@@ -58,9 +55,6 @@ impl<const WORDS: usize> MmapArray<WORDS> {
     }
 
     /// Clears the first `count` words of a value.
-    ///
-    /// # Errors
-    /// As above.
     pub(super) fn clear(&self, index: usize, count: usize) -> Result<(), MapError> {
         self.piece(index, 1, ProtFlags::READ | ProtFlags::WRITE, |_, words| {
             words.iter().take(count).for_each(|word| word.store(0, Relaxed));

@@ -1,5 +1,4 @@
-//! The table of paths as user space sees it: a hash from keys to indices, and counters of each CPU by index
-//! (observer-ebpf/src/tables.rs says why).
+//! The path table: a hash from keys to indices, and counters per CPU by index (see observer-ebpf/src/tables.rs).
 
 use std::cell::RefCell;
 use std::os::fd::AsFd as _;
@@ -21,11 +20,11 @@ const PATH_HOT: &str = "PATH_HOT";
 const PATH_COLD: &str = "PATH_COLD";
 const FREE: &str = "FREE_PATHS";
 const ENTERED: &str = "PATHS_ENTERED";
-/// The keys are read again with every so many readings, whatever `PATHS_ENTERED` says: a filter that a
-/// killed observer has left on clsact goes on entering paths until it is replaced, and counts them elsewhere.
+/// After this many readings, the keys are read even if `PATHS_ENTERED` is unchanged: a filter that a killed
+/// observer left on clsact adds paths until it is replaced, and counts them in another map.
 const READINGS: u32 = 16;
 
-/// Words of a [`HotPath`], and of the key among them.
+/// Words of a [`HotPath`], and of the key in it.
 const WORDS: usize = KEY + HOT_COUNTERS;
 const KEY: usize = 3;
 const _: () = assert!(size_of::<HotPath>() == WORDS * size_of::<u64>());
@@ -35,40 +34,39 @@ pub(super) struct Paths {
     indices: HashMap<MapData, Shared<PathKey>, u32>,
     hot: MmapArray<WORDS>,
     cold: MmapArray<COLD_COUNTERS>,
-    /// Indices that each CPU has places for.
+    /// Number of indices per CPU.
     capacity: u32,
-    /// CPUs that have places.
+    /// Number of CPUs.
     cpus: usize,
-    /// Indices that no path has; `None` for those who only read.
+    /// Free indices; `None` for a reader.
     free: Option<Stack<MapData, u32>>,
-    /// How many paths were entered; `None` for those who only read: they are not told of removed ones.
+    /// Number of paths added; `None` for a reader, which does not see removals.
     entered: Option<PerCpuArray<MapData, u64>>,
     known: RefCell<Known>,
-    /// Indices of removed paths that a program in flight may still add to.
+    /// Indices of removed paths to which a running program may still add.
     removed: Vec<u32>,
-    /// The keys, whole; `None` where the kernel cannot do that.
+    /// Reads all keys at once; `None` if the kernel cannot.
     batch: RefCell<Option<Batch<Shared<PathKey>, u32>>>,
 }
 
-/// What was last read, for the next reading.
+/// The last reading, for reuse.
 #[derive(Default)]
 struct Known {
-    /// Keys and indices, nearly in the order of the ledger, which need not sort them again.
+    /// Keys and indices, nearly in the final order of the paths.
     keys: Vec<(PathKey, u32)>,
-    /// How many paths had been entered before that; `None` if the keys must be read again.
+    /// Number of paths added before that; `None` if the keys must be read again.
     entered: Option<u64>,
-    /// Readings since then.
+    /// Readings since the keys were read.
     readings: u32,
-    /// Room for all counters, by index.
+    /// Buffer for all counters, by index.
     stats: Vec<PathStats>,
 }
 
 impl Paths {
-    /// Opens the maps, which `map` finds by name; `owner` if paths are to be entered and removed, not only
-    /// read.
+    /// Opens the maps, which `map` finds by name; an `owner` also removes paths.
     ///
     /// # Errors
-    /// A map is missing, of another kind, or cannot be filled.
+    /// A map is missing, has another type or cannot be filled.
     pub(super) fn open(
         mut map: impl FnMut(&'static str) -> Result<Map, MapError>,
         owner: bool,
@@ -96,20 +94,17 @@ impl Paths {
         })
     }
 
-    /// Indices that each CPU has places for.
+    /// Number of indices per CPU.
     pub(super) const fn capacity(&self) -> u32 {
         self.capacity
     }
 
-    /// All paths, all CPUs together.
-    ///
-    /// # Errors
-    /// A map cannot be read.
+    /// All paths, summed over all CPUs.
     pub(super) fn read(&self) -> Result<Vec<(PathKey, PathStats)>, KernelError> {
         let mut known = self.known.borrow_mut();
         self.refresh(&mut known)?;
         let Known { keys, stats, .. } = &mut *known;
-        // Used indices stand together at the start.
+        // Indices in use are contiguous from 0.
         let most = keys.iter().map(|(_, index)| *index as usize + 1).max().unwrap_or(0);
         stats.clear();
         stats.resize(most, PathStats::ZERO);
@@ -127,9 +122,9 @@ impl Paths {
         Ok(keys.iter().map(|(key, index)| (*key, stats[*index as usize])).collect())
     }
 
-    /// Reads the keys again if there may be others.
+    /// Reads the keys again if they may have changed.
     fn refresh(&self, known: &mut Known) -> Result<(), KernelError> {
-        // Before the keys: what is entered meanwhile is looked for once more.
+        // Before the keys, so that a path added meanwhile causes another reading.
         let entered = self.entered.as_ref().map(|entered| entered.get(&0, 0)).transpose();
         let entered = entered.map_err(failed("read", ENTERED))?.map(|cpus| cpus.iter().sum());
         known.readings += 1;
@@ -138,9 +133,9 @@ impl Paths {
         }
         known.entered = None;
         known.keys = self.keys()?;
-        let place =
+        let order =
             |key: &PathKey| (key.slot, key.direction, key.class, key.vni, convert::from_wire(key.peer));
-        known.keys.sort_unstable_by_key(|(key, _)| place(key));
+        known.keys.sort_unstable_by_key(|(key, _)| order(key));
         known.entered = entered;
         known.readings = 0;
         Ok(())
@@ -160,7 +155,7 @@ impl Paths {
         for entry in self.indices.iter() {
             match entry {
                 Ok((Shared(key), index)) => keys.push((key, index)),
-                // The entry went away between two calls.
+                // The entry was removed between two calls.
                 Err(MapError::KeyNotFound) => {}
                 Err(error) => return Err(failed("read", NAME)(error)),
             }
@@ -168,10 +163,7 @@ impl Paths {
         Ok(keys)
     }
 
-    /// Removes a path. Its counters are another path's only after [`Self::recycle`].
-    ///
-    /// # Errors
-    /// The map cannot be written.
+    /// Removes a path. Its counters are reused only after [`Self::recycle`].
     pub(super) fn remove(&mut self, key: &PathKey) -> Result<(), KernelError> {
         self.known.get_mut().entered = None;
         let index = match self.indices.get(&Shared(*key), 0) {
@@ -184,15 +176,12 @@ impl Paths {
             Err(MapError::KeyNotFound) => {}
             Err(error) => return Err(failed("write", NAME)(error)),
         }
-        // CPUs that remember the place find nobody there, and look in vain for the path.
+        // CPUs that have cached the index find no key there and fail to look up the path.
         self.clear(&self.hot, index, KEY).map_err(failed("clear", PATH_HOT))
     }
 
-    /// Gives the counters of removed paths to new ones. To be called when no program can still be about to
-    /// add to them: with the next change of routes.
-    ///
-    /// # Errors
-    /// A map cannot be written.
+    /// Frees the counters of removed paths. Call it when no running program can still add to them: with the next
+    /// change of routes.
     pub(super) fn recycle(&mut self) -> Result<(), KernelError> {
         while self.free.is_some()
             && let Some(index) = self.removed.pop()
@@ -206,15 +195,14 @@ impl Paths {
         Ok(())
     }
 
-    /// Clears the first `count` words of what all CPUs have at an index.
-    fn clear<const N: usize>(&self, cells: &MmapArray<N>, index: u32, count: usize) -> Result<(), MapError> {
-        (0..self.cpus).try_for_each(|cpu| cells.clear(cpu * self.capacity as usize + index as usize, count))
+    /// Clears the first `count` words of an index on all CPUs.
+    fn clear<const N: usize>(&self, array: &MmapArray<N>, index: u32, count: usize) -> Result<(), MapError> {
+        (0..self.cpus).try_for_each(|cpu| array.clear(cpu * self.capacity as usize + index as usize, count))
     }
 }
 
-/// The indices that no path has: all of them where the maps are new. What another owner has left is as it
-/// should be, but for indices that it was about to recycle when it was killed: they are lost, and the table
-/// holds so many paths less.
+/// The free indices: all of them if the maps are new. A previous owner's are complete except for indices that it
+/// had not recycled when it was killed; those are lost to the table.
 fn filled(mut free: Stack<MapData, u32>) -> Result<Stack<MapData, u32>, KernelError> {
     let new = match free.pop(0) {
         Ok(index) => {
@@ -232,14 +220,14 @@ fn filled(mut free: Stack<MapData, u32>) -> Result<Stack<MapData, u32>, KernelEr
     Ok(free)
 }
 
-/// Adds what one CPU has in some of the counters.
+/// Adds some counters of one CPU.
 fn add(sum: &mut PathStats, counters: &[PathCounter], words: &[AtomicU64]) {
     for (counter, word) in counters.iter().zip(words) {
         counter.merge().add(&mut sum.0[*counter as usize], word.load(Relaxed));
     }
 }
 
-/// How many entries fit into the hash, and a reader of all of them.
+/// The capacity of the hash, and a reader of all its entries.
 fn hash(map: &Map) -> Result<(u32, Batch<Shared<PathKey>, u32>), MapError> {
     let Map::HashMap(map) = map else { return Err(MapError::InvalidMapType { map_type: 0 }) };
     let descriptor = map.fd().as_fd().try_clone_to_owned().map_err(MapError::IoError)?;

@@ -1,4 +1,4 @@
-//! A running exporter's maps as a source: nothing is loaded, nothing is attached.
+//! A running exporter's maps as a source: nothing is loaded or attached.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,21 +14,21 @@ use crate::snapshot::{Hook, Snapshot};
 
 pub use super::pins::possible;
 
-/// How often a directory is looked into that cannot be read.
+/// How often to try to read the maps.
 const TRIES: u32 = 10;
-/// How long between two looks.
+/// Time between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The maps of an exporter.
 pub struct Pinned {
     directory: PathBuf,
     tables: Tables,
-    /// Which state the books are of.
+    /// The id of the state that `registry` is from.
     id: u32,
     since: Duration,
     registry: Registry,
     state: State,
-    /// Only these devices; all where it is empty.
+    /// Only these devices; all if empty.
     devices: Vec<String>,
 }
 
@@ -38,15 +38,15 @@ impl std::fmt::Debug for Pinned {
     }
 }
 
-/// The exporter that is at work in this directory and network namespace, if there is one.
+/// The exporter that is running with this directory in this network namespace, if any.
 ///
 /// # Errors
-/// There is one, but its maps cannot be read: of another version, or not ours to read.
+/// Its maps cannot be read: another version, or no permission.
 pub fn find(directory: &Path) -> Result<Option<Pinned>, KernelError> {
     let mut tries = 1;
     loop {
-        match look(directory) {
-            // One that is just starting makes some of its maps anew.
+        match try_find(directory) {
+            // An exporter that is starting recreates some of its maps.
             Err(_) if tries < TRIES => std::thread::sleep(PAUSE),
             found => return found,
         }
@@ -54,7 +54,7 @@ pub fn find(directory: &Path) -> Result<Option<Pinned>, KernelError> {
     }
 }
 
-fn look(directory: &Path) -> Result<Option<Pinned>, KernelError> {
+fn try_find(directory: &Path) -> Result<Option<Pinned>, KernelError> {
     if !pins::is_owned(directory) {
         return Ok(None);
     }
@@ -77,40 +77,39 @@ fn look(directory: &Path) -> Result<Option<Pinned>, KernelError> {
 }
 
 impl Pinned {
-    /// Whether the exporter watches what these options ask for; if so, snapshots hold the devices that
-    /// they name and no others.
+    /// Whether the exporter watches everything these options select. If so, snapshots are limited to the devices
+    /// they name.
     pub fn serves(&mut self, options: &Options) -> bool {
-        let has = &self.state.watching;
+        let watching = &self.state.watching;
         let choice = &options.choice;
         let serves = choice.devices.iter().all(|name| self.state.devices().any(|device| device == name))
-            && (!choice.workloads || has.workloads)
-            && (options.ingress == Ingress::Tc || has.xdp)
-            && choice.extra_peers.iter().all(|peer| has.extra_peers.contains(peer))
-            && choice.pod_cidrs.iter().all(|prefix| has.pod_cidrs.contains(prefix));
+            && (!choice.workloads || watching.workloads)
+            && (options.ingress == Ingress::Tc || watching.xdp)
+            && choice.extra_peers.iter().all(|peer| watching.extra_peers.contains(peer))
+            && choice.pod_cidrs.iter().all(|prefix| watching.pod_cidrs.contains(prefix));
         if serves {
             self.devices.clone_from(&choice.devices);
         }
         serves
     }
 
-    /// Whose maps they are.
+    /// Where the maps are and which process owns them.
     #[must_use]
     pub fn describe(&self) -> String {
         let who = pins::owner(&self.directory).map_or_else(String::new, |pid| format!(", process {pid}"));
         format!("read from the exporter's maps in {}{who}", self.directory.display())
     }
 
-    /// The state of all counters now.
-    ///
-    /// # Errors
-    /// The maps are gone, or cannot be read.
+    /// All counters now.
     pub fn read(&mut self) -> Result<Snapshot, KernelError> {
         self.follow()?;
         let mut snapshot = self.registry.snapshot(&self.tables, [])?;
-        // Not among the notes: they say what is incomplete, and nothing is.
+        // Not a note: notes describe what is incomplete.
         snapshot.origin = format!("{}, {}", snapshot.origin, self.describe());
         if !pins::is_owned(&self.directory) {
-            snapshot.notes.push("the exporter has ended: nobody counts until it is started again".to_owned());
+            snapshot
+                .notes
+                .push("the exporter has stopped: packets are not counted until it is restarted".to_owned());
             for hook in snapshot.devices.iter_mut().flat_map(|device| &mut device.hooks) {
                 if !matches!(hook, Hook::None | Hook::Gone) {
                     *hook = Hook::Lost;
@@ -119,21 +118,21 @@ impl Pinned {
         }
         if !self.devices.is_empty() {
             snapshot.devices.retain(|device| self.devices.contains(&device.name));
-            let wanted = |device: &str| self.devices.iter().any(|wanted| wanted == device);
-            snapshot.paths.retain(|path| wanted(&path.id.device));
-            snapshot.unknown_peers.retain(|unknown_peer| wanted(&unknown_peer.id.device));
+            let selected = |device: &str| self.devices.iter().any(|selected| selected == device);
+            snapshot.paths.retain(|path| selected(&path.id.device));
+            snapshot.unknown_peers.retain(|peer| selected(&peer.id.device));
         }
         Ok(snapshot)
     }
 
-    /// Takes over what has changed in the books.
+    /// Adopts a new state.
     fn follow(&mut self) -> Result<(), KernelError> {
         let Some((id, state)) = pins::read_state(&self.directory)? else { return Ok(()) };
         if id == self.id {
             return Ok(());
         }
         if state.since != self.since {
-            // Totals began anew, in other maps.
+            // The owner has reset the totals: its maps are others.
             self.tables = Tables::open(&self.directory)?;
             self.since = state.since;
         }

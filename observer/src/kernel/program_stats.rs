@@ -1,5 +1,5 @@
-//! What our programs cost, as the kernel counts it: only while its BPF statistics are on, because
-//! counting costs 20 to 30 ns per run itself.
+//! Run time of the programs, from the kernel's BPF statistics. They add 20 to 30 ns to each run, so they are on
+//! only on request.
 
 use std::os::fd::OwnedFd;
 
@@ -10,38 +10,38 @@ use aya::sys::{Stats, enable_stats};
 use super::error::{KernelError, chain};
 use crate::snapshot::Program;
 
-/// The kernel's BPF statistics, held on for as long as somebody wants them.
+/// The kernel's BPF statistics.
 #[derive(Debug, Default)]
 pub struct Statistics {
-    /// The kernel switches them off again when the last of these is closed.
-    held: Option<OwnedFd>,
+    /// The kernel turns them off when the last such descriptor is closed.
+    enabled: Option<OwnedFd>,
 }
 
 impl Statistics {
-    /// Switches them on or lets go of them. Others may still hold them on.
+    /// Turns them on or off. Other processes may keep them on.
     ///
     /// # Errors
     /// The kernel refused (before 5.8, or without `CAP_SYS_ADMIN`).
     pub fn switch(&mut self, on: bool) -> Result<(), KernelError> {
         if !on {
-            self.held = None;
-        } else if self.held.is_none() {
-            let held = enable_stats(Stats::RunTime).map_err(|error| {
+            self.enabled = None;
+        } else if self.enabled.is_none() {
+            let enabled = enable_stats(Stats::RunTime).map_err(|error| {
                 KernelError::new(
-                    "switch on",
+                    "enable",
                     "the kernel's BPF statistics",
                     chain(&error),
-                    "they need Linux 5.8 and CAP_SYS_ADMIN; everything else works without",
+                    "use Linux 5.8 or newer and grant CAP_SYS_ADMIN, or go without the programs' run time",
                 )
             })?;
-            self.held = Some(held);
+            self.enabled = Some(enabled);
         }
         Ok(())
     }
 
-    /// What each loaded program has cost; empty where nobody asked, without a system call.
+    /// Run time of each loaded program; empty, without a system call, while they are off.
     pub(super) fn read<'a>(&self, objects: impl IntoIterator<Item = &'a Ebpf>) -> Vec<Program> {
-        if self.held.is_none() {
+        if self.enabled.is_none() {
             return Vec::new();
         }
         let mut costs: Vec<Program> = objects
@@ -57,7 +57,7 @@ impl Statistics {
     }
 }
 
-/// `None` for a program that is not loaded, because no device needs it.
+/// `None` for a program that is not loaded.
 fn info(program: &Loaded) -> Option<ProgramInfo> {
     match program {
         Loaded::SchedClassifier(program) => program.info().ok(),

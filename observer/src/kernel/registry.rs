@@ -1,5 +1,5 @@
-//! What user space knows about the numbers in the maps: which device has which slot, which node a pod
-//! block is on, how it all began. With it, whoever holds the maps makes a snapshot of them.
+//! What is needed to interpret the maps: which device has which slot, which node a pod block is on, and when
+//! counting began.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,12 +22,12 @@ use crate::topology::{Role, Scope, Topology, Watched};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::kernel) struct Slot {
     pub(in crate::kernel) index: u16,
-    /// As it was last seen.
+    /// The device, as last seen.
     pub(in crate::kernel) watched: Watched,
-    /// It is there now.
+    /// It exists now.
     pub(in crate::kernel) present: bool,
     pub(in crate::kernel) hooks: [Hook; 2],
-    /// How often each was found lost.
+    /// How often each hook was lost.
     pub(in crate::kernel) losses: [u64; 2],
 }
 
@@ -47,29 +47,29 @@ impl Slot {
     }
 }
 
-/// The books.
+/// The registry.
 #[derive(Debug)]
 pub(in crate::kernel) struct Registry {
-    /// By name, so that a device that is created again goes on counting.
+    /// By name, so that a recreated device continues its counts.
     pub(in crate::kernel) slots: BTreeMap<String, Slot>,
     pub(in crate::kernel) attribution: BlockAttribution,
     pub(in crate::kernel) topology: Topology,
     pub(in crate::kernel) routing: Vec<Routing>,
     pub(in crate::kernel) size_bounds: Vec<u32>,
     pub(in crate::kernel) capacities: Capacities,
-    /// When counting began, on the clock that goes on in suspend ([`sys::boottime`]).
+    /// When counting began, on the clock of [`sys::boottime`].
     pub(in crate::kernel) since: Duration,
-    /// Time in which nobody counted, since then.
+    /// Total time without counting since then.
     pub(in crate::kernel) unwatched: Duration,
-    /// In how many pieces.
+    /// Number of interruptions.
     pub(in crate::kernel) gaps: u64,
-    /// Peers and blocks that are entered.
+    /// Number of peers and blocks in the maps.
     pub(in crate::kernel) known: (usize, usize),
     pub(in crate::kernel) node: String,
 }
 
 impl Registry {
-    /// Empty ones.
+    /// An empty registry.
     pub(in crate::kernel) fn new(capacities: Capacities, size_bounds: Vec<u32>) -> Self {
         Self {
             slots: BTreeMap::new(),
@@ -86,10 +86,7 @@ impl Registry {
         }
     }
 
-    /// The state of all counters now, with these notes.
-    ///
-    /// # Errors
-    /// A map could not be read.
+    /// All counters now, with these notes.
     pub(in crate::kernel) fn snapshot(
         &self,
         tables: &Tables,
@@ -99,9 +96,9 @@ impl Registry {
         let counting = sys::boottime().saturating_sub(self.since);
         let names = self.names();
         let raw = tables.paths()?;
-        let mut said = self.topology.notes.clone();
-        said.extend(self.gap_note());
-        said.extend(notes);
+        let mut all_notes = self.topology.notes.clone();
+        all_notes.extend(self.gap_note());
+        all_notes.extend(notes);
         let paths = self.attribution.paths(&raw, &names).into_iter();
         Ok(Snapshot {
             taken,
@@ -123,18 +120,18 @@ impl Registry {
             programs: Vec::new(),
             cost: None,
             size_bounds: self.size_bounds.clone(),
-            notes: said,
+            notes: all_notes,
         })
     }
 
-    /// What must be said where nobody counted for a while.
+    /// The note on interruptions of counting.
     fn gap_note(&self) -> Option<String> {
         (self.gaps != 0).then(|| {
             format!(
-                "nobody counted for {:.1} s since counting began (the exporter was started {} times): totals lack \
-                 what passed then",
+                "counting was interrupted for {:.1} s in total since it began ({} gap{}): totals lack those packets",
                 self.unwatched.as_secs_f64(),
-                self.gaps + 1
+                self.gaps,
+                if self.gaps == 1 { "" } else { "s" }
             )
         })
     }
@@ -189,14 +186,11 @@ impl Registry {
 }
 
 fn unknown_peers(tables: &Tables, names: &Names) -> Result<Vec<UnknownPeer>, KernelError> {
-    let named = tables.unknown_peers()?.into_iter().filter_map(|unknown_peer| {
-        let mut id = tunnel_id(&unknown_peer.key, names)?;
-        id.vni = if matches!(id.class, Class::Vxlan | Class::Geneve) {
-            Vni::Own(unknown_peer.key.vni)
-        } else {
-            Vni::None
-        };
-        Some(UnknownPeer { id, packets: unknown_peer.packets, wire_bytes: unknown_peer.wire_bytes })
+    let named = tables.unknown_peers()?.into_iter().filter_map(|peer| {
+        let mut id = tunnel_id(&peer.key, names)?;
+        id.vni =
+            if matches!(id.class, Class::Vxlan | Class::Geneve) { Vni::Own(peer.key.vni) } else { Vni::None };
+        Some(UnknownPeer { id, packets: peer.packets, wire_bytes: peer.wire_bytes })
     });
     Ok(named.collect())
 }

@@ -120,9 +120,6 @@ impl State {
     }
 
     /// Reads a state of this layout and form.
-    ///
-    /// # Errors
-    /// Another version wrote it.
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
         let head: Head = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         if (head.format, head.layout) != (FORMAT, LAYOUT) {
@@ -138,9 +135,6 @@ impl State {
     }
 
     /// Checks that the saved maps have these capacities.
-    ///
-    /// # Errors
-    /// They do not.
     pub(super) fn fits(&self, directory: &Path, wanted: Capacities) -> Result<(), KernelError> {
         let saved = &self.capacities;
         for (name, wanted, saved) in [

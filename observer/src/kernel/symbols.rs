@@ -3,7 +3,7 @@
 use super::error::KernelError;
 
 const KALLSYMS: &str = "/proc/kallsyms";
-/// A function longer than this is none: the address lies in no function that is known.
+/// An address farther than this from the last function is not in a known function.
 const LONGEST: u64 = 1 << 20;
 
 /// Functions by address.
@@ -11,10 +11,10 @@ const LONGEST: u64 = 1 << 20;
 pub struct Symbols(Vec<(u64, Box<str>)>);
 
 impl Symbols {
-    /// The running kernel's.
+    /// Those of the running kernel.
     ///
     /// # Errors
-    /// They cannot be read, or the kernel hides where they are (`kernel.kptr_restrict`).
+    /// They cannot be read, or the kernel hides their addresses (`kernel.kptr_restrict`).
     pub fn running() -> Result<Self, KernelError> {
         let unusable = |cause: String| {
             KernelError::new(
@@ -32,7 +32,7 @@ impl Symbols {
         Ok(symbols)
     }
 
-    /// Reads lines of `address type name [module]`. Without functions whose address is hidden.
+    /// Parses lines of `address type name [module]`, without functions whose address is hidden.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut symbols: Vec<(u64, Box<str>)> = text.lines().filter_map(line).collect();
@@ -40,7 +40,7 @@ impl Symbols {
         Self(symbols)
     }
 
-    /// The function that an address lies in.
+    /// The function that contains an address.
     #[must_use]
     pub fn at(&self, address: u64) -> Option<&str> {
         let next = self.0.partition_point(|(start, _)| *start <= address);
@@ -48,22 +48,22 @@ impl Symbols {
         (address - start < LONGEST).then_some(name)
     }
 
-    /// The stretches of code that the functions take which `wanted` names; those that touch are one.
+    /// The code ranges of the functions that `wanted` selects; adjacent ones are merged.
     #[must_use]
-    pub fn stretches(&self, wanted: impl Fn(&str) -> bool) -> Vec<(u64, u64)> {
-        let mut stretches: Vec<(u64, u64)> = Vec::new();
+    pub fn ranges(&self, wanted: impl Fn(&str) -> bool) -> Vec<(u64, u64)> {
+        let mut ranges: Vec<(u64, u64)> = Vec::new();
         for (nth, (start, name)) in self.0.iter().enumerate() {
             if !wanted(name) {
                 continue;
             }
             let next = self.0[nth..].iter().map(|(address, _)| *address).find(|address| address > start);
             let end = next.unwrap_or(u64::MAX).min(start + LONGEST);
-            match stretches.last_mut() {
+            match ranges.last_mut() {
                 Some((_, last)) if *last >= *start => *last = end.max(*last),
-                _ => stretches.push((*start, end)),
+                _ => ranges.push((*start, end)),
             }
         }
-        stretches
+        ranges
     }
 }
 
@@ -71,7 +71,7 @@ fn line(line: &str) -> Option<(u64, Box<str>)> {
     let mut words = line.split_whitespace();
     let address = u64::from_str_radix(words.next()?, 16).ok()?;
     let (kind, name) = (words.next()?, words.next()?);
-    // What is called `__pfx_…` is room before a function (CONFIG_FUNCTION_PADDING_CFI).
+    // `__pfx_…` is padding ahead of a function (CONFIG_FUNCTION_PADDING_CFI).
     let function = matches!(kind, "t" | "T" | "w" | "W") && !name.starts_with("__pfx_");
     (function && address != 0).then_some((address, name.into()))
 }
@@ -86,22 +86,22 @@ mod tests {
         0000000000000000 T hidden\n";
 
     #[test]
-    fn addresses_are_in_functions() {
+    fn addresses_are_resolved_to_functions() {
         let symbols = Symbols::parse(EXAMPLE);
         assert_eq!(symbols.at(0xffff_ffff_8100_0250), Some("ip_forward"));
         assert_eq!(symbols.at(0xffff_ffff_c000_0010), Some("vxlan_xmit"));
-        assert_eq!(symbols.at(0xffff_ffff_9100_0010), None, "far behind the last function");
+        assert_eq!(symbols.at(0xffff_ffff_9100_0010), None, "far after the last function");
         assert_eq!(symbols.at(0x1000), None);
     }
 
     #[test]
-    fn neighbours_are_one_stretch() {
+    fn adjacent_functions_form_one_range() {
         let symbols = Symbols::parse(EXAMPLE);
-        let stretches = symbols.stretches(|name| name.starts_with("ip_forward") || name == "vxlan_xmit");
+        let ranges = symbols.ranges(|name| name.starts_with("ip_forward") || name == "vxlan_xmit");
         assert_eq!(
-            stretches,
+            ranges,
             [(0xffff_ffff_8100_0100, 0xffff_ffff_8100_0400), (0xffff_ffff_c000_0000, 0xffff_ffff_c010_0000)]
         );
-        assert!(symbols.stretches(|name| name == "hidden").is_empty());
+        assert!(symbols.ranges(|name| name == "hidden").is_empty());
     }
 }

@@ -115,9 +115,6 @@ struct MapCreate {
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
 
 /// Creates an array map.
-///
-/// # Errors
-/// Those of the kernel.
 pub fn create_array(name: &str, value_size: u32, max_entries: u32) -> io::Result<OwnedFd> {
     let mut attr =
         MapCreate { kind: BPF_MAP_TYPE_ARRAY, key_size: 4, value_size, max_entries, ..MapCreate::default() };
@@ -156,9 +153,6 @@ pub fn attach_xdp(program: BorrowedFd<'_>, ifindex: u32) -> io::Result<OwnedFd> 
 
 /// Attaches a TC program by a TCX link, ahead of all others of that direction. The link's descriptor shows
 /// later whether it is still attached; listing the programs of a hook would need CAP_SYS_ADMIN.
-///
-/// # Errors
-/// Those of the kernel.
 pub fn attach_tcx(program: BorrowedFd<'_>, ifindex: u32, direction: Direction) -> io::Result<OwnedFd> {
     let kind = match direction {
         Direction::Ingress => BPF_TCX_INGRESS,
@@ -218,9 +212,6 @@ struct GetInfo {
 }
 
 /// The interface that an XDP or TCX link is attached to; 0 once it was detached.
-///
-/// # Errors
-/// Those of the kernel.
 pub fn link_ifindex(link: BorrowedFd<'_>) -> io::Result<u32> {
     let mut info = LinkInfo::default();
     let mut attr = GetInfo {

@@ -1,4 +1,4 @@
-//! The maps, typed: what user space writes for the programs, and what it reads of them.
+//! The typed maps: what user space writes for the programs and reads from them.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -28,19 +28,18 @@ pub struct Tables {
     totals: PerCpuArray<MapData, Shared<Totals>>,
     events: PerCpuArray<MapData, Shared<Events>>,
     paths: Paths,
-    /// `None` for those who only read.
+    /// `None` for a reader.
     peer_filter: Option<Array<MapData, Shared<[u64; PEER_WORDS]>>>,
     peers: HashMap<MapData, Shared<Address>, Shared<PeerFacts>>,
     blocks: HashMap<MapData, Shared<BlockKey>, Shared<BlockFacts>>,
     unknown_peers: PerCpuArray<MapData, Shared<UnknownPeer>>,
-    /// What was last written to `DEVICES`, which is one value.
+    /// The content of `DEVICES`, which is one value.
     table: Box<[DeviceFacts; DEVICE_TABLE as usize]>,
-    /// Which place of the device table holds which interface.
+    /// Index in the device table by interface.
     places: BTreeMap<u32, u32>,
-    /// Peers and blocks that are entered.
+    /// Number of peers and blocks in the maps.
     known: (usize, usize),
-    /// What was last written to `PEER_FILTER`. Bits are only ever added: a node that is no peer any more
-    /// may have paths.
+    /// The content of `PEER_FILTER`. Bits are only added: a former peer may still have paths.
     filter: Box<[u64; PEER_WORDS]>,
 }
 
@@ -51,10 +50,7 @@ macro_rules! take {
 }
 
 impl Tables {
-    /// Takes the maps out of a load.
-    ///
-    /// # Errors
-    /// A map is missing or of another kind: the object is not ours.
+    /// Takes the maps of loaded programs.
     pub fn take(ebpf: &mut Ebpf) -> Result<Self, KernelError> {
         let mut map = |name: &'static str| {
             ebpf.take_map(map_name(name)).ok_or_else(|| MapError::InvalidName { name: name.to_owned() })
@@ -62,14 +58,14 @@ impl Tables {
         let mut tables = Self::from(&mut map, true)?;
         tables.peer_filter = Some(take!(map, "PEER_FILTER"));
         let paths = tables.paths.keys()?;
-        tables.may_be_peers(paths.iter().map(|(key, _)| &key.peer))?;
+        tables.extend_filter(paths.iter().map(|(key, _)| &key.peer))?;
         Ok(tables)
     }
 
     /// Opens the maps that another process has pinned in a directory.
     ///
     /// # Errors
-    /// A map is missing, of another kind, or not ours to read.
+    /// A map is missing, has another type or must not be read.
     pub fn open(directory: &Path) -> Result<Self, KernelError> {
         Self::from(|name| Map::from_map_data(MapData::from_pin(directory.join(name))?), false)
     }
@@ -96,10 +92,10 @@ impl Tables {
         })
     }
 
-    /// Enters a device, or replaces its facts.
+    /// Adds a device or replaces its facts.
     ///
     /// # Errors
-    /// The table has no room near the device's index, or cannot be written.
+    /// The table has no free entry for the device's index or cannot be written.
     pub fn set_device(&mut self, facts: &DeviceFacts) -> Result<(), KernelError> {
         let place = device_place(&self.places, facts.ifindex)?;
         self.write_device(place, *facts)?;
@@ -107,10 +103,7 @@ impl Tables {
         Ok(())
     }
 
-    /// Removes a device; its totals stay.
-    ///
-    /// # Errors
-    /// The table cannot be written.
+    /// Removes a device; its totals remain.
     pub fn remove_device(&mut self, ifindex: u32) -> Result<(), KernelError> {
         if let Some(place) = self.places.remove(&ifindex) {
             self.write_device(place, DeviceFacts::default())?;
@@ -118,23 +111,20 @@ impl Tables {
         Ok(())
     }
 
-    /// All other places are written again as they are, in whatever steps, so that no packet sees a difference.
+    /// All other entries are rewritten with the same bytes, so packets see no difference whatever the order.
     fn write_device(&mut self, place: u32, facts: DeviceFacts) -> Result<(), KernelError> {
         self.table[place as usize] = facts;
         self.devices.set(0, Shared(*self.table), 0).map_err(failed("write", "DEVICES"))
     }
 
     /// Replaces the node's configuration.
-    ///
-    /// # Errors
-    /// The map cannot be written.
     pub fn set_config(&mut self, config: &Config) -> Result<(), KernelError> {
         let config = Config { paths: self.paths.capacity(), ..config.filtered() };
         self.config.set(0, Shared(config), 0).map_err(failed("write", "CONFIG"))
     }
 
-    /// Lets packets from and to these addresses be looked up.
-    fn may_be_peers<'a>(&mut self, peers: impl Iterator<Item = &'a Address>) -> Result<(), KernelError> {
+    /// Adds addresses to the filter in front of the peer and block lookups.
+    fn extend_filter<'a>(&mut self, peers: impl Iterator<Item = &'a Address>) -> Result<(), KernelError> {
         let mut changed = false;
         for peer in peers {
             let (word, bit) = peer_bit(peer);
@@ -150,9 +140,6 @@ impl Tables {
     }
 
     /// Sets the bounds of the size classes: ascending, inclusive upper bounds, at most 31.
-    ///
-    /// # Errors
-    /// The map cannot be written.
     pub fn set_size_bounds(&mut self, bounds: &[u32]) -> Result<(), KernelError> {
         let mut table = [0_u8; SIZE_TABLE];
         for (size, class) in table.iter_mut().enumerate() {
@@ -163,35 +150,26 @@ impl Tables {
     }
 
     /// Sets the class of every size.
-    ///
-    /// # Errors
-    /// The map cannot be written.
     pub fn set_size_classes(&mut self, table: &[u8; SIZE_TABLE]) -> Result<(), KernelError> {
         self.size_class.set(0, Shared(*table), 0).map_err(failed("write", "SIZE_CLASS"))
     }
 
-    /// Makes the tables of peers and blocks hold exactly these.
-    ///
-    /// # Errors
-    /// A table is full or cannot be written.
+    /// Replaces the peers and blocks.
     pub fn set_peers(
         &mut self,
         peers: &BTreeMap<Address, PeerFacts>,
         blocks: &BTreeMap<BlockKey, BlockFacts>,
     ) -> Result<(), KernelError> {
         self.paths.recycle()?;
-        // Before they are entered, so that none is ever missed.
-        self.may_be_peers(peers.keys().chain(blocks.values().map(|facts| &facts.peer)))?;
+        // Before they are added, so that none is missed.
+        self.extend_filter(peers.keys().chain(blocks.values().map(|facts| &facts.peer)))?;
         replace(&mut self.peers, peers, "PEERS")?;
         replace(&mut self.blocks, blocks, "BLOCKS")?;
         self.known = (peers.len(), blocks.len());
         Ok(())
     }
 
-    /// Totals of a slot, direction and class, all CPUs together.
-    ///
-    /// # Errors
-    /// The map cannot be read.
+    /// Totals of a slot, direction and class, summed over all CPUs.
     pub fn totals(&self, slot: u16, direction: Direction, class: Class) -> Result<Totals, KernelError> {
         let index = totals_index(slot, direction, class);
         let values = self.totals.get(&index, 0).map_err(failed("read", "TOTALS"))?;
@@ -207,10 +185,7 @@ impl Tables {
         Ok(sum)
     }
 
-    /// Events of a slot and direction, all CPUs together.
-    ///
-    /// # Errors
-    /// The map cannot be read.
+    /// Events of a slot and direction, summed over all CPUs.
     pub fn events(&self, slot: u16, direction: Direction) -> Result<Events, KernelError> {
         let values = self.events.get(&events_index(slot, direction), 0).map_err(failed("read", "EVENTS"))?;
         let mut sum = Events::ZERO;
@@ -222,26 +197,17 @@ impl Tables {
         Ok(sum)
     }
 
-    /// All paths, all CPUs together.
-    ///
-    /// # Errors
-    /// The map cannot be read.
+    /// All paths, summed over all CPUs.
     pub fn paths(&self) -> Result<Vec<(PathKey, PathStats)>, KernelError> {
         self.paths.read()
     }
 
     /// Removes paths.
-    ///
-    /// # Errors
-    /// The map cannot be written.
     pub fn remove_paths(&mut self, keys: &[PathKey]) -> Result<(), KernelError> {
         keys.iter().try_for_each(|key| self.paths.remove(key))
     }
 
-    /// The node that each pod block is entered with.
-    ///
-    /// # Errors
-    /// The map cannot be read.
+    /// The node of each pod block in the map.
     pub fn blocks(&self) -> Result<BTreeMap<BlockKey, IpAddr>, KernelError> {
         let mut blocks = BTreeMap::new();
         for entry in self.blocks.iter() {
@@ -251,10 +217,7 @@ impl Tables {
         Ok(blocks)
     }
 
-    /// All unknown peers, all CPUs together.
-    ///
-    /// # Errors
-    /// The map cannot be read.
+    /// All unknown peers, summed over all CPUs.
     pub fn unknown_peers(&self) -> Result<Vec<UnknownPeer>, KernelError> {
         let mut unknown_peers: BTreeMap<PathKey, UnknownPeer> = BTreeMap::new();
         for place in 0..UNKNOWN_PEER_SLOTS {
@@ -272,11 +235,7 @@ impl Tables {
         Ok(unknown_peers.into_values().collect())
     }
 
-    /// Forgets everything that was counted for these slots, and all paths and unknown peers: for tests and
-    /// the benchmark, which hold one packet after the other against what they expect.
-    ///
-    /// # Errors
-    /// A map cannot be written.
+    /// Clears the counts of these slots, all paths and all unknown peers, for tests and benchmarks.
     pub fn reset(&mut self, slots: &[u16]) -> Result<(), KernelError> {
         let cpus = possible_cpus()? as usize;
         for slot in slots {
@@ -304,7 +263,7 @@ impl Tables {
         Ok(())
     }
 
-    /// How many peers and blocks are entered.
+    /// Number of peers and blocks in the maps.
     #[must_use]
     pub const fn known(&self) -> (usize, usize) {
         self.known
@@ -315,7 +274,7 @@ fn cannot_reset(error: std::io::Error) -> KernelError {
     KernelError::new("clear", "the maps", error.to_string(), "see `dmesg`")
 }
 
-/// Makes a hash hold exactly `wanted`; what stays is not touched, so that the programs never miss it.
+/// Makes a hash equal to `wanted` without touching entries that stay, so that the programs never miss them.
 fn replace<K, V>(
     map: &mut HashMap<MapData, Shared<K>, Shared<V>>,
     wanted: &BTreeMap<K, V>,

@@ -228,7 +228,7 @@ fn second_exporter_is_refused_and_readers_attach_nothing() {
     let text = String::from_utf8_lossy(&second.stderr).into_owned();
     assert_eq!(second.status.code(), Some(2), "{text}");
     let process = format!("process {}", first.child.id());
-    assert!(text.contains("an exporter is at work there already") && text.contains(&process), "{text}");
+    assert!(text.contains("another exporter is using it") && text.contains(&process), "{text}");
 
     let stat = ["stat", "--total", "--format", "json", "--interval", "0.1", "--count", "1", "--pin-path"];
     let command = [&[OBSERVER], stat.as_slice(), &[pins.to_str().expect("a path")]].concat();

@@ -1,4 +1,4 @@
-//! How long the measurement itself takes.
+//! The time that the measurement itself takes.
 
 use aya::Ebpf;
 use aya::maps::Array;
@@ -8,12 +8,12 @@ use observer_common::cost::{SpanStats, lower_bound};
 use super::object::attach;
 use crate::kernel::maps::Shared;
 
-/// The event at which the measurement measures itself: no other than test runs bring it about.
+/// The event at which the measurement measures itself: only test runs cause it.
 const TEST_EVENT: &str = "bpf_test_finish";
-/// How often.
+/// Number of test runs.
 const CALIBRATIONS: u32 = 400;
 
-/// What a gap between two programs costs by itself, in ns: the median of two programs at one event.
+/// The time between two programs at one event, in ns: the median.
 pub(super) fn calibrate(ebpf: &mut Ebpf) -> Option<u64> {
     let mut links = Vec::new();
     for name in ["cost_gap_begin", "cost_gap_end"] {
@@ -22,7 +22,7 @@ pub(super) fn calibrate(ebpf: &mut Ebpf) -> Option<u64> {
             Err(cause) => log::debug!("{name}: {cause}"),
         }
     }
-    let ran = links.len() == 2 && bring_about(ebpf).is_some();
+    let ran = links.len() == 2 && trigger(ebpf).is_some();
     for (name, link) in links {
         if let Some(Program::RawTracePoint(program)) = ebpf.program_mut(name)
             && let Err(error) = program.detach(link)
@@ -42,8 +42,8 @@ pub(super) fn calibrate(ebpf: &mut Ebpf) -> Option<u64> {
     })
 }
 
-/// Brings the event about.
-fn bring_about(ebpf: &mut Ebpf) -> Option<()> {
+/// Causes the event.
+fn trigger(ebpf: &mut Ebpf) -> Option<()> {
     let Some(Program::Xdp(program)) = ebpf.program_mut("cost_event") else { return None };
     program.load().inspect_err(|error| log::debug!("cost_event: {error}")).ok()?;
     for _ in 0..CALIBRATIONS {

@@ -1,4 +1,4 @@
-//! Round trips that the hooks time: what the programs must know of the devices, and what they found.
+//! Round trips timed at the hooks: device facts for the programs, and their results.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,22 +16,22 @@ use crate::kernel::maps::{Shared, device_place, failed};
 use crate::kernel::names::entry;
 use crate::topology::Topology;
 
-/// What cannot be told, where it cannot.
+/// What is unknown if this fails.
 const UNKNOWN: &str = "round trips at the hooks";
 
-/// The devices at whose hooks segments are timed.
+/// The devices with round-trip hooks.
 #[derive(Debug, Default)]
 pub(super) struct HookRtt {
-    /// The places of entered devices by interface index.
+    /// Index in the device table by interface.
     places: BTreeMap<u32, u32>,
-    /// The kernel takes the programs.
+    /// The kernel accepted the programs.
     loaded: bool,
-    /// The hooks that it refuses at the moment: a sentence.
+    /// Hooks that the kernel refuses now, as a sentence.
     refused: Option<String>,
 }
 
 impl Meter {
-    /// Loads the programs of the hooks.
+    /// Loads the hooks' programs.
     pub(super) fn load_hook_rtt(&mut self) {
         let refused = [entry::COST_INGRESS, entry::COST_EGRESS]
             .into_iter()
@@ -42,12 +42,12 @@ impl Meter {
         }
     }
 
-    /// Whether there are programs for the hooks.
+    /// Whether the hooks' programs are loaded.
     pub(in crate::kernel) const fn times_segments(&self) -> bool {
         self.hook_rtt.loaded
     }
 
-    /// Tells with the figures which hooks are refused at the moment.
+    /// Sets the hooks that are refused now, for reports with the figures.
     pub(in crate::kernel) fn cannot_hook(&mut self, refused: &[KernelError]) {
         self.hook_rtt.refused = refused.first().map(|error| match refused.len() {
             1 => format!("{UNKNOWN}: {error}"),
@@ -55,12 +55,12 @@ impl Meter {
         });
     }
 
-    /// What is not measured: for good, and at the moment.
+    /// What is not measured, permanently or now.
     pub(super) fn missing(&self) -> Vec<String> {
         self.missing.iter().chain(&self.hook_rtt.refused).cloned().collect()
     }
 
-    /// Tells the programs of the devices, where there are programs.
+    /// Writes the devices for the programs, if these are loaded.
     pub(super) fn follow_devices(&mut self, topology: &Topology) -> Result<(), KernelError> {
         if !self.times_segments() {
             return Ok(());
@@ -68,9 +68,9 @@ impl Meter {
         let devices = map(&mut self.ebpf, "RTT_DEVICES")?;
         let mut devices =
             Array::<_, Shared<RttDevice>>::try_from(devices).map_err(failed("open", "RTT_DEVICES"))?;
-        let there = |ifindex: &u32| topology.watched.iter().any(|w| w.device.ifindex == *ifindex);
+        let present = |ifindex: &u32| topology.watched.iter().any(|w| w.device.ifindex == *ifindex);
         self.hook_rtt.places.retain(|ifindex, place| {
-            there(ifindex) || devices.set(*place, Shared(RttDevice::default()), 0).is_err()
+            present(ifindex) || devices.set(*place, Shared(RttDevice::default()), 0).is_err()
         });
         for watched in &topology.watched {
             let ifindex = watched.device.ifindex;
@@ -83,7 +83,7 @@ impl Meter {
         Ok(())
     }
 
-    /// Round trips by path, for all paths that are known.
+    /// Round trips by path, for all known paths.
     pub(super) fn hook_rtt(&self) -> Result<Vec<HookRttPath>, KernelError> {
         let map = read_only(&self.ebpf, "RTT_PATHS")?;
         let map = Array::<_, Shared<RttStats>>::try_from(map).map_err(failed("open", "RTT_PATHS"))?;

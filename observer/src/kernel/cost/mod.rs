@@ -1,5 +1,4 @@
-//! Measures what encapsulation costs, where it is asked for: raw tracepoints on every kernel that has
-//! BTF, loaded from an object of their own.
+//! Measures what encapsulation costs, on request: raw tracepoints, on every kernel with BTF, from a separate object.
 
 mod calibrate;
 mod hook_rtt;
@@ -34,11 +33,11 @@ use super::maps::{self, Shared, failed};
 use super::options::Measure;
 use crate::topology::{Role, Topology, convert};
 
-/// The object that `build.rs` made.
+/// The object that `build.rs` compiled.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer-cost"));
 
-/// Programs that every packet or every segment passes, their tracepoints, and what is not known without them. What ends a
-/// measurement stands before what begins it.
+/// Programs that run for every packet or segment, their tracepoints, and what is unknown without them. Those that
+/// end a measurement come before those that begin it.
 const IN_WINDOWS: [(&str, &str, &str); 9] = [
     ("cost_consume", "consume_skb", "segmentation in software"),
     ("cost_queue", "net_dev_queue", "encapsulation"),
@@ -50,14 +49,14 @@ const IN_WINDOWS: [(&str, &str, &str); 9] = [
     ("cost_soft_in", "softirq_entry", "time in softirqs"),
     ("cost_probe", "tcp_probe", "round-trip times"),
 ];
-/// The same of what is attached all the time, because few pass it and all are counted.
+/// The same for a rare event that is counted all the time.
 const AGAIN: (&str, &str, &str) = ("cost_again", "tcp_retransmit_skb", "retransmissions");
-/// Every drop comes by here; one of two programs, as the kernel gives reasons or not.
+/// Every drop passes here; the program depends on whether the kernel has drop reasons.
 const DROP_EVENT: &str = "kfree_skb";
-/// TCP paths that fit: a kilobyte each on every CPU.
+/// Maximum number of TCP paths: one kilobyte per path per CPU.
 const TCP_PATHS: u32 = 512;
 
-/// The measurement at work; dropped, it is detached.
+/// The running measurement; dropping it detaches it.
 pub struct Meter {
     /// Dropped first.
     windows: Option<Windows>,
@@ -66,32 +65,31 @@ pub struct Meter {
     sample: u32,
     probe: u64,
     config: CostConfig,
-    /// Slots of tunnel devices by name, with their encapsulation; a slot is never given twice.
+    /// Slots of tunnel devices by name, with their encapsulation; slots are never reused.
     slots: BTreeMap<String, (u32, Class)>,
-    /// Entered interface indices and their slots.
+    /// Slots by interface index, as in the map.
     tunnels: BTreeMap<u32, u32>,
-    /// Entered prefixes and their places.
+    /// TCP paths by prefix, as in the map.
     remotes: BTreeMap<Prefix, u32>,
-    /// The filter in front of them.
+    /// The filter ahead of them.
     filter: Box<RemoteFilter>,
-    /// What the kernel calls its reasons for drops; `None` where it gives none.
+    /// Names of drop reasons; `None` if the kernel has none.
     reasons: Option<BTreeMap<u32, String>>,
-    /// TCP paths by place.
+    /// TCP paths by index.
     places: Vec<(std::net::IpAddr, Class)>,
     missing: Vec<String>,
-    /// Devices at whose hooks segments are timed.
+    /// Devices with round-trip hooks.
     hook_rtt: HookRtt,
 }
 
-/// An address as maps hold it and the bits of it that count.
+/// An address as in the maps, and its prefix length.
 type Prefix = ([u32; 4], u32);
 
 impl Meter {
     /// Loads and attaches what this kernel allows.
     ///
     /// # Errors
-    /// The kernel has no BTF or refuses the maps. Single programs that it refuses are told of with the
-    /// figures.
+    /// The kernel has no BTF or refuses the maps. Programs that it refuses are reported with the figures.
     pub fn start(Measure { sample, hooks }: Measure, topology: &Topology) -> Result<Self, KernelError> {
         let btf = Btf::running()?;
         let config = offsets(&btf, sample)?;
@@ -99,16 +97,18 @@ impl Meter {
         let ignored = reasons.as_ref().map(at_sockets).unwrap_or_default();
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("TCP_PATHS", TCP_PATHS)
-            // A megabyte; one place, which nobody uses, where no hook times anything.
+            // One megabyte if round trips are timed, and one unused entry otherwise.
             .map_max_entries("RTT_PATHS", if hooks { TCP_PATHS } else { 1 })
             .verifier_log_level(verifier_log_level())
             .load(OBJECT)
-            .map_err(|error| explain("create", "the maps of the cost", &error, None))?;
+            .map_err(|error| explain("create", "the maps of the cost measurement", &error, None))?;
         let mut missing = Vec::new();
         let probe = match calibrate(&mut ebpf) {
             Some(probe) => probe,
             None => {
-                missing.push("the measurement's own time is not known, and is in the figures".to_owned());
+                missing.push(
+                    "the time of the measurement itself is unknown and included in the figures".to_owned(),
+                );
                 0
             }
         };
@@ -149,15 +149,12 @@ impl Meter {
         }
         let forget = forget(&meter.ebpf)?;
         meter.windows = Some(Windows::start(programs, meter.sample, forget).map_err(|error| {
-            KernelError::new("start", "the measurement of the cost", error.to_string(), "try it again")
+            KernelError::new("start", "the cost measurement", error.to_string(), "try again")
         })?);
         Ok(meter)
     }
 
-    /// Makes the tables fit a node that has changed.
-    ///
-    /// # Errors
-    /// A table is full or cannot be written.
+    /// Makes the tables match the topology.
     pub fn follow(&mut self, topology: &Topology) -> Result<(), KernelError> {
         for (place, port) in self.config.ports.iter_mut().zip(
             topology
@@ -180,7 +177,7 @@ impl Meter {
         for watched in topology.watched.iter().filter(|watched| watched.role == Role::Tunnel) {
             let name = &watched.device.name;
             if watched.class == Class::Wireguard {
-                self.note(format!("{name}: WireGuard encrypts in other contexts, which is not measured"));
+                self.note(format!("{name}: WireGuard encrypts in other contexts, which are not measured"));
                 continue;
             }
             let next = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
@@ -229,7 +226,7 @@ impl Meter {
         self.follow_filter()
     }
 
-    /// Written word by word: bits that stay are never gone meanwhile.
+    /// The kernel writes whole words, so bits that stay are never cleared meanwhile.
     fn follow_filter(&mut self) -> Result<(), KernelError> {
         let mut wanted = Box::new([0; PEER_WORDS]);
         for (address, bits) in self.remotes.keys() {
@@ -242,12 +239,14 @@ impl Meter {
         Ok(())
     }
 
-    /// The place of a TCP path; `None` where no more fit.
+    /// The index of a TCP path; `None` if the table is full.
     fn place(&mut self, peer: std::net::IpAddr, class: Class) -> Option<u32> {
         let known = self.places.iter().position(|place| *place == (peer, class));
         let place = known.unwrap_or(self.places.len());
         if place >= TCP_PATHS as usize {
-            self.note(format!("round-trip times: only {TCP_PATHS} peers and encapsulations fit"));
+            self.note(format!(
+                "round-trip times: limited to {TCP_PATHS} combinations of peer and encapsulation"
+            ));
             return None;
         }
         if known.is_none() {
@@ -256,18 +255,18 @@ impl Meter {
         u32::try_from(place).ok()
     }
 
-    /// Its programs.
+    /// The programs.
     pub(super) const fn ebpf(&self) -> &Ebpf {
         &self.ebpf
     }
 
-    /// The same, to load and attach them.
+    /// The programs, for loading and attaching.
     pub(super) const fn ebpf_mut(&mut self) -> &mut Ebpf {
         &mut self.ebpf
     }
 
     fn cannot(&mut self, unknown: &str, event: &str, cause: &str) {
-        self.missing.push(format!("{unknown}: this kernel does not let {event} be watched ({cause})"));
+        self.missing.push(format!("{unknown}: cannot attach to {event} on this kernel ({cause})"));
     }
 
     fn note(&mut self, note: String) {
@@ -277,21 +276,26 @@ impl Meter {
     }
 }
 
-/// Forgets what each CPU was busy with: what was begun in a window and not ended in it never will be. What
-/// has been counted and not yet been entered stays. Called while no program runs.
+/// Clears what each CPU was measuring: what did not end in the previous window never will. Finished work that is
+/// not yet counted stays. Called while no program runs.
 fn forget(ebpf: &Ebpf) -> Result<impl FnMut() + Send + 'static, KernelError> {
     let Some(aya::maps::Map::PerCpuArray(map)) = ebpf.map("AT_WORK") else {
         return Err(missing("map", "AT_WORK"));
     };
     let fd = map.fd().as_fd().try_clone_to_owned().map_err(|error| {
-        KernelError::new("open", "the map AT_WORK", error.to_string(), "allow more open files (`ulimit -n`)")
+        KernelError::new(
+            "open",
+            "map AT_WORK",
+            error.to_string(),
+            "raise the limit on open files (`ulimit -n`)",
+        )
     })?;
     let map = aya::maps::Map::PerCpuArray(MapData::from_fd(fd).map_err(failed("open", "AT_WORK"))?);
     let mut map = PerCpuArray::<_, Shared<AtWork>>::try_from(map).map_err(failed("open", "AT_WORK"))?;
     Ok(move || {
         let cleared = map.get(&0, 0).and_then(|values| {
             let left = |Shared(work): &Shared<AtWork>| {
-                // A buffer that was given away is counted when the next one is in hand.
+                // A buffer that was passed on is counted with the next one.
                 let given = matches!(work.held_stage, stage::SEGMENTS_GIVEN | stage::SUM_LEFT);
                 Shared(AtWork {
                     softirqs: work.softirqs,

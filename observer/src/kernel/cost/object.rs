@@ -21,9 +21,6 @@ pub(super) fn map<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut 
 }
 
 /// Loads a program that is attached in windows, and attaches it once to see whether that works.
-///
-/// # Errors
-/// The cause.
 pub(super) fn watch(ebpf: &mut Ebpf, name: &'static str, event: &str) -> Result<Watch, String> {
     let program = raw_tracepoint(ebpf, name).map_err(|error| error.cause)?;
     let fd = program.fd().map_err(|error| chain(&error))?.as_fd().try_clone_to_owned();
@@ -31,9 +28,6 @@ pub(super) fn watch(ebpf: &mut Ebpf, name: &'static str, event: &str) -> Result<
 }
 
 /// Loads and attaches a program.
-///
-/// # Errors
-/// The cause.
 pub(super) fn attach(
     ebpf: &mut Ebpf,
     name: &'static str,

@@ -1,4 +1,4 @@
-//! Where this kernel keeps what the programs read of its structs.
+//! Offsets in this kernel of what the programs read.
 
 use observer_common::cost::CostConfig;
 
@@ -6,14 +6,14 @@ use crate::kernel::btf::Btf;
 use crate::kernel::error::KernelError;
 use crate::kernel::sys;
 
-/// Where this kernel keeps what the programs read.
+/// What to do without a field.
+const REMEDY: &str = "measure without --cost";
+
+/// The configuration with the offsets in this kernel.
 pub(super) fn offsets(btf: &Btf, sample: u32) -> Result<CostConfig, KernelError> {
-    let of = |structure: &str, field: &str| btf.field(structure, field, "measure without --cost");
+    let of = |structure: &str, field: &str| btf.field(structure, field, REMEDY);
     let sock = |field: &str| of("sock", &format!("__sk_common.{field}"));
-    let summed = btf.bits("sk_buff", "ip_summed").ok_or_else(|| {
-        let object = "the field sk_buff.ip_summed";
-        KernelError::new("find", object, "this kernel's type information has none", "measure without --cost")
-    })?;
+    let summed = btf.field_bits("sk_buff", "ip_summed", REMEDY)?;
     Ok(CostConfig {
         skb_dev: of("sk_buff", "dev")?,
         skb_head: of("sk_buff", "head")?,

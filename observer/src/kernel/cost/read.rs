@@ -1,4 +1,4 @@
-//! Reads what was measured.
+//! Reads the measurements.
 
 use std::time::Duration;
 
@@ -14,10 +14,7 @@ use crate::kernel::error::KernelError;
 use crate::kernel::maps::{Plain, Shared, failed};
 
 impl Meter {
-    /// What was measured up to now.
-    ///
-    /// # Errors
-    /// A map cannot be read.
+    /// What was measured so far.
     pub fn read(&self) -> Result<Cost, KernelError> {
         let (discarded, softirqs) = self.cpus()?;
         Ok(Cost {
@@ -96,7 +93,7 @@ impl Meter {
         Ok((discarded, (0..).zip(values.iter()).map(row).collect()))
     }
 
-    /// By path, direction and reason, in an order of their own.
+    /// Drops ordered by path, direction and reason.
     fn drops(&self) -> Result<Vec<Drops>, KernelError> {
         let map = read_only(&self.ebpf, "DROPS")?;
         let map = PerCpuHashMap::<_, Shared<DropKey>, u64>::try_from(map).map_err(failed("open", "DROPS"))?;
@@ -119,12 +116,12 @@ impl Meter {
         Ok(drops)
     }
 
-    /// What a reason is called.
+    /// The name of a reason.
     fn reason(&self, number: u32) -> String {
         match self.reasons.as_ref().map(|reasons| reasons.get(&number)) {
             None => "unknown".to_owned(),
             Some(Some(name)) => name.clone(),
-            // A subsystem's own: its names are in an enum of its own.
+            // A subsystem's reason, named in a separate enum.
             Some(None) => format!("{number:#x}"),
         }
     }
@@ -158,7 +155,7 @@ impl Meter {
 
 type PerCpu<'a, T> = PerCpuArray<&'a MapData, Shared<T>>;
 
-/// What became of work for the hardware, over all CPUs.
+/// Offloaded work, summed over all CPUs.
 fn offload(map: &PerCpu<'_, OffloadStats>, slot: u32) -> Result<Offload, KernelError> {
     let mut sum = Offload::default();
     for Shared(value) in map.get(&slot, 0).map_err(failed("read", "OFFLOADS"))?.iter() {

@@ -1,7 +1,7 @@
-//! Programs at events that every packet passes, attached for short windows of time.
+//! Programs at per-packet events, attached for short windows of time.
 //!
-//! A program at a raw tracepoint costs 20 to 60 ns for each event even where it leaves at once, a packet passes
-//! a dozen of them, and a sample by packets saves nothing of that. Outside of the windows nothing is attached.
+//! A program at a raw tracepoint costs 20 to 60 ns per event even if it returns at once, and a packet passes a
+//! dozen of them, so sampling by packet would save nothing. Outside of the windows nothing is attached.
 
 use std::ffi::CString;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use crate::kernel::sys;
 
-/// How long a window is. With one of 64 there is one in each 640 ms, so one at least in each second.
+/// Length of a window. With 1/64 of the time there is one every 640 ms, so at least one per second.
 const WINDOW: Duration = Duration::from_millis(10);
 
-/// A program and the event that it is for.
+/// A program and its event.
 #[derive(Debug)]
 pub struct Watch {
     program: OwnedFd,
@@ -24,10 +24,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Tries it once.
-    ///
-    /// # Errors
-    /// The kernel does not let the program be there.
+    /// Attaches it once to see whether that works.
     pub fn new(program: OwnedFd, event: &str) -> io::Result<Self> {
         let watch = Self { program, event: CString::new(event).map_err(io::Error::other)? };
         watch.attach()?;
@@ -39,7 +36,7 @@ impl Watch {
     }
 }
 
-/// Windows that open and close by themselves; dropped, the last one is closed.
+/// Opens and closes windows automatically; dropping it closes the last one.
 #[derive(Debug)]
 pub struct Windows {
     /// Dropped first: it ends the thread.
@@ -48,12 +45,8 @@ pub struct Windows {
 }
 
 impl Windows {
-    /// Has all programs attached during one of `sample` parts of the time, all the time where that is 1. They
-    /// are attached in their order and detached in the reverse one; `before` is called before each window, when
-    /// none of them runs. The first window is open on return.
-    ///
-    /// # Errors
-    /// There can be no thread.
+    /// Attaches all programs during 1/`sample` of the time. They are attached in their order and detached in reverse
+    /// order; `before` is called before each window, while none of them runs. The first window is open on return.
     pub fn start(
         programs: Vec<Watch>,
         sample: u32,
@@ -71,7 +64,7 @@ impl Windows {
 impl Drop for Windows {
     fn drop(&mut self) {
         drop(self.end.take());
-        // It has nothing to say.
+        // It returns nothing.
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
@@ -92,7 +85,7 @@ fn run(
                 Err(error) => log::debug!("{}: {error}", watch.event.to_string_lossy()),
             }
         }
-        // Nobody listens behind the first.
+        // Only the first window has a receiver.
         let _ = open.send(());
         if sample <= 1 {
             let _ = ended.recv();
@@ -103,14 +96,14 @@ fn run(
             return close(links);
         }
         close(links);
-        // By what it was and not by what it should be: a late wake-up makes the next pause longer.
+        // By the actual length: a late wake-up makes the next pause longer.
         if is_over(ended, pause(opened.elapsed(), sample)) {
             return;
         }
     }
 }
 
-/// What begins a measurement goes first, so that nothing is begun that will not be ended.
+/// Detaches what begins a measurement first, so that every measurement that begins can end.
 fn close(links: Vec<OwnedFd>) {
     for link in links.into_iter().rev() {
         drop(link);
@@ -121,8 +114,8 @@ fn is_over(ended: &mpsc::Receiver<()>, time: Duration) -> bool {
     ended.recv_timeout(time) != Err(RecvTimeoutError::Timeout)
 }
 
-/// The pause behind a window, by a quarter longer or shorter at random, so that traffic with a period of its
-/// own is not always met in the same part of it. On average it is what makes the window one of `sample`.
+/// The pause after a window, up to a quarter longer or shorter at random, so that periodic traffic is not always
+/// sampled at the same phase. Its mean makes the window 1/`sample` of the time.
 fn pause(window: Duration, sample: u32) -> Duration {
     let random = RandomState::new().build_hasher().finish() as u16;
     let part = 0.75 + f64::from(random) / f64::from(u16::MAX) / 2.0;
@@ -134,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_are_right_on_average() {
+    fn pauses_have_the_right_mean() {
         let pauses: Vec<Duration> = (0..4_000).map(|_| pause(WINDOW, 64)).collect();
         let right = WINDOW * 63;
         assert!(pauses.iter().all(|pause| *pause >= right.mul_f64(0.749) && *pause <= right.mul_f64(1.251)));

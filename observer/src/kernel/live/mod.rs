@@ -130,9 +130,6 @@ impl Live {
 
     /// Waits for `event` and meanwhile makes hooks and tables follow the node. Work in progress is completed
     /// before it returns.
-    ///
-    /// # Errors
-    /// As [`Self::run_until`].
     pub async fn run_while<T>(&mut self, event: impl Future<Output = T>) -> Result<T, LiveError> {
         let mut event = std::pin::pin!(event);
         loop {
@@ -208,9 +205,6 @@ impl Live {
     }
 
     /// All counters now.
-    ///
-    /// # Errors
-    /// A map could not be read.
     pub fn read(&self) -> Result<Snapshot, KernelError> {
         let Devices { registry, tables, programs, .. } = &self.devices;
         let mut snapshot = registry.snapshot(tables, self.errors.texts())?;
@@ -245,9 +239,6 @@ impl Live {
     }
 
     /// Saves a value for the next owner of these maps.
-    ///
-    /// # Errors
-    /// It cannot be written.
     pub fn remember(&mut self, value: serde_json::Value) -> Result<(), KernelError> {
         self.persistence.remembered = value;
         self.save()

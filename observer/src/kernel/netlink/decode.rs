@@ -1,4 +1,4 @@
-//! From netlink messages to facts. Pure.
+//! Converts netlink messages to facts. Pure.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -18,7 +18,7 @@ use rtnetlink::packet_route::route::{
 
 use crate::topology::{Address, Device, DeviceKind, FdbEntry, LinkLayer, Neighbour, Route, RouteKind, Vxlan};
 
-/// VXLAN's port where the kernel does not name one.
+/// VXLAN's port if the kernel does not report one.
 const VXLAN_PORT: u16 = 4789;
 
 /// A device.
@@ -37,7 +37,7 @@ pub(super) fn device(message: &LinkMessage) -> Device {
         remote: None,
         port: None,
     };
-    // The index of a device in another namespace says nothing here (veth peers).
+    // The index of a device in another namespace is meaningless here (veth peers).
     let abroad = message.attributes.iter().any(|a| matches!(a, LinkAttribute::LinkNetNsId(_)));
     for attribute in &message.attributes {
         match attribute {
@@ -60,7 +60,7 @@ pub(super) fn device(message: &LinkMessage) -> Device {
         }
     }
     if device.kind == DeviceKind::Veth {
-        // Of a veth, IFLA_LINK is the other end, which is not below it.
+        // IFLA_LINK of a veth is its peer, not a lower device.
         device.lower = None;
     }
     device
@@ -78,39 +78,30 @@ fn link_layer(kind: u16) -> LinkLayer {
     }
 }
 
+/// Sets a tunnel's addresses and lower device. The attributes have the same names in each kind's enum.
+macro_rules! ends {
+    ($device:ident, $list:ident, $info:ident, $abroad:ident) => {
+        for info in $list {
+            match info {
+                $info::Local(address) => $device.local = one_host((*address).into()),
+                $info::Remote(address) => $device.remote = one_host((*address).into()),
+                $info::Link(below) => $device.lower = below_of(*below, $abroad),
+                _ => {}
+            }
+        }
+    };
+}
+
 fn details(device: &mut Device, data: &InfoData, abroad: bool) {
     match data {
         InfoData::Vxlan(list) => vxlan(device, list, abroad),
         InfoData::Geneve(list) => geneve(device, list),
-        InfoData::IpTunnel(list) => {
-            for info in list {
-                match info {
-                    InfoIpTunnel::Local(address) => device.local = one_host(*address),
-                    InfoIpTunnel::Remote(address) => device.remote = one_host(*address),
-                    InfoIpTunnel::Link(below) => device.lower = below_of(*below, abroad),
-                    _ => {}
-                }
-            }
-        }
+        InfoData::IpTunnel(list) => ends!(device, list, InfoIpTunnel, abroad),
         InfoData::GreTun(list) | InfoData::GreTap(list) | InfoData::ErSpan(list) => {
-            for info in list {
-                match info {
-                    InfoGre::Local(address) => device.local = one_host((*address).into()),
-                    InfoGre::Remote(address) => device.remote = one_host((*address).into()),
-                    InfoGre::Link(below) => device.lower = below_of(*below, abroad),
-                    _ => {}
-                }
-            }
+            ends!(device, list, InfoGre, abroad);
         }
         InfoData::GreTun6(list) | InfoData::GreTap6(list) | InfoData::Ip6ErSpan(list) => {
-            for info in list {
-                match info {
-                    InfoGre6::Local(address) => device.local = one_host((*address).into()),
-                    InfoGre6::Remote(address) => device.remote = one_host((*address).into()),
-                    InfoGre6::Link(below) => device.lower = below_of(*below, abroad),
-                    _ => {}
-                }
-            }
+            ends!(device, list, InfoGre6, abroad);
         }
         _ => {}
     }
@@ -139,7 +130,7 @@ fn vxlan(device: &mut Device, list: &[InfoVxlan], abroad: bool) {
         }
     }
     if flow_based {
-        // The kernel reports the id 0 then.
+        // The kernel reports id 0.
         vxlan.vni = None;
     }
     device.vxlan = Some(vxlan);
@@ -171,7 +162,7 @@ pub(super) fn address(message: &AddressMessage) -> Option<Address> {
     let mut own = None;
     for attribute in &message.attributes {
         match attribute {
-            // On a point-to-point device IFA_ADDRESS is the far end's, and IFA_LOCAL the own one.
+            // On a point-to-point device IFA_ADDRESS is the peer's, and IFA_LOCAL the local one.
             AddressAttribute::Local(address) => own = Some(*address),
             AddressAttribute::Address(address) => own = own.or(Some(*address)),
             _ => {}
@@ -266,7 +257,7 @@ pub(super) fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
     })
 }
 
-/// A neighbour that was asked for and did not answer: its device and address.
+/// A neighbour that could not be resolved: its device and address.
 pub(super) fn unreachable(message: &NeighbourMessage) -> Option<(u32, IpAddr)> {
     let failed = message.header.state == NeighbourState::Failed;
     neighbour_address(message).filter(|_| failed).map(|address| (message.header.ifindex, address))
@@ -280,7 +271,7 @@ fn neighbour_address(message: &NeighbourMessage) -> Option<IpAddr> {
     })
 }
 
-/// A forwarding entry with a far end. Those without one (of bridges) are none.
+/// A forwarding entry with a remote address; entries of bridges have none.
 pub(super) fn forwarding(message: &NeighbourMessage) -> Option<FdbEntry> {
     if message.header.family != AddressFamily::Bridge {
         return None;
@@ -289,9 +280,9 @@ pub(super) fn forwarding(message: &NeighbourMessage) -> Option<FdbEntry> {
     let mut vni = None;
     for attribute in &message.attributes {
         match attribute {
-            // The family says bridge, so only the length tells which address it is.
+            // The family is that of bridges; the length distinguishes IPv4 and IPv6.
             NeighbourAttribute::Destination(NeighbourAddress::Other(bytes)) => remote = by_length(bytes),
-            // VNI: of a remote that has one of its own. Source VNI: of a flow-based device's entry.
+            // VNI: of a remote with its own. Source VNI: of a flow-based device's entry.
             NeighbourAttribute::Vni(own) => vni = Some(*own),
             NeighbourAttribute::SourceVni(own) => vni = vni.or(Some(*own)),
             _ => {}

@@ -1,5 +1,5 @@
-//! The node through route netlink: one reading of everything, and word that something changed. Works in
-//! the network namespace of the thread that calls, and needs no privilege.
+//! The node through route netlink: reads everything, and waits for changes. Works in the network namespace of the
+//! calling thread, without privileges.
 
 mod decode;
 mod read;

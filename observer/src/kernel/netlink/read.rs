@@ -1,4 +1,4 @@
-//! One reading of the node.
+//! Reads the node.
 
 use std::io;
 
@@ -14,7 +14,7 @@ use rtnetlink::{Handle, new_connection};
 use super::decode;
 use crate::topology::Node;
 
-/// Attempts at a list that changes while the kernel writes it.
+/// Attempts to read a list that changes meanwhile.
 const ATTEMPTS: u32 = 5;
 
 /// Why the node could not be read.
@@ -90,12 +90,12 @@ async fn read(mut handle: Handle) -> Result<Node, NetlinkError> {
 
 fn links() -> RouteNetlinkMessage {
     let mut request = LinkMessage::default();
-    // Counters are most of what the kernel would send, and of no use here.
+    // Counters would be most of the answer, and are not used.
     request.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
     RouteNetlinkMessage::GetLink(request)
 }
 
-/// One list, consistent where the kernel can tell.
+/// A list, read again if the kernel reports that it changed meanwhile.
 async fn dump(
     handle: &mut Handle,
     object: &'static str,
@@ -113,7 +113,7 @@ async fn dump(
             interrupted |= reply.header.flags & NLM_F_DUMP_INTR != 0;
             match reply.payload {
                 NetlinkPayload::InnerMessage(inner) => list.push(inner),
-                // A kernel without IPv6 or without bridges has no such list: it is empty, not unknown.
+                // Without IPv6 or bridges in the kernel the list is empty, not unknown.
                 NetlinkPayload::Error(error) if is_absent(&error.to_io()) => return Ok(Vec::new()),
                 NetlinkPayload::Error(error) => return Err(failed(error.to_io())),
                 NetlinkPayload::Overrun(_) => interrupted = true,
@@ -124,7 +124,7 @@ async fn dump(
             return Ok(list);
         }
     }
-    Err(failed(io::Error::other(format!("the list changed during each of {ATTEMPTS} attempts to read it"))))
+    Err(failed(io::Error::other(format!("the list changed during each of {ATTEMPTS} attempts"))))
 }
 
 fn is_absent(error: &io::Error) -> bool {

@@ -1,4 +1,4 @@
-//! Word that something changed.
+//! Waits for changes of the node.
 
 use std::collections::HashSet;
 use std::io;
@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::read::NetlinkError;
 
-/// What is listened to.
+/// Multicast groups to join.
 const GROUPS: [MulticastGroup; 6] = [
     MulticastGroup::Link,
     MulticastGroup::Neigh,
@@ -21,10 +21,10 @@ const GROUPS: [MulticastGroup; 6] = [
     MulticastGroup::Ipv6Ifaddr,
     MulticastGroup::Ipv6Route,
 ];
-/// Changes come in bursts (Felix writes all routes of a node at once): they are one when this much
-/// quiet follows,
+/// Changes come in bursts (Felix writes all routes of a node at once). A burst ends when nothing follows for this
+/// long,
 const QUIET: Duration = Duration::from_millis(100);
-/// and in any case after this.
+/// or after this time in any case.
 const LONGEST: Duration = Duration::from_millis(1000);
 /// The kernel's messages are smaller than this.
 const MESSAGE: usize = 32 * 1024;
@@ -32,44 +32,36 @@ const MESSAGE: usize = 32 * 1024;
 /// Something changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The kernel had more to say than fits its buffer, and threw it away. Reading the node anew is the
-    /// answer, as it is to every change.
+    /// The socket's buffer overflowed and messages were lost.
     pub overrun: bool,
 }
 
-/// Listens to the kernel.
+/// Receives notifications from the kernel.
 pub struct Watcher {
     socket: TokioSocket,
     buffer: BytesMut,
-    /// Devices whose neighbours matter; `None`: all.
+    /// Devices with relevant neighbours; `None`: all.
     tunnels: Option<HashSet<u32>>,
 }
 
 impl Watcher {
-    /// Starts to listen, in the network namespace of this thread. Read the node *after* this, so that
-    /// nothing is missed between.
-    ///
-    /// # Errors
-    /// The kernel refused the socket.
+    /// Subscribes, in the network namespace of this thread. Read the node *after* this, so that no change between
+    /// the two is missed.
     pub fn new() -> Result<Self, NetlinkError> {
-        let failed = NetlinkError::new("listen to", "changes of devices, routes and neighbours");
+        let failed = NetlinkError::new("receive", "changes of devices, routes and neighbours");
         let mut socket = TokioSocket::new(NETLINK_ROUTE).map_err(&failed)?;
         let groups = GROUPS.iter().fold(0, |groups, group| groups | 1 << (*group as u32 - 1));
         socket.socket_mut().bind(&SocketAddr::new(0, groups)).map_err(&failed)?;
         Ok(Self { socket, buffer: BytesMut::with_capacity(MESSAGE), tunnels: None })
     }
 
-    /// Neighbours of other devices are to be ignored from now on: on a busy node their states change all
-    /// the time, and only those of VXLAN devices say where pods are.
+    /// Ignores neighbours of other devices: on a busy node their states change all the time, and only those of
+    /// VXLAN devices locate pods.
     pub fn set_tunnels(&mut self, tunnels: impl IntoIterator<Item = u32>) {
         self.tunnels = Some(tunnels.into_iter().collect());
     }
 
-    /// Waits for the first message of a change. Nothing is lost when this is cancelled; who calls it
-    /// waits a little for the rest of the burst.
-    ///
-    /// # Errors
-    /// The socket failed.
+    /// Waits for the first message of a change. The caller waits for the rest of the burst. Safe to cancel.
     pub async fn next_event(&mut self) -> Result<Change, NetlinkError> {
         loop {
             if let Some(change) = self.receive().await? {
@@ -78,11 +70,7 @@ impl Watcher {
         }
     }
 
-    /// Waits for a change, and for the end of the burst that it belongs to. May be cancelled: what was
-    /// read until then is forgotten, so the caller reads the node anew or calls again at once.
-    ///
-    /// # Errors
-    /// The socket failed.
+    /// Waits for a change and the end of its burst. If this is cancelled, messages may be lost: read the node again.
     pub async fn changed(&mut self) -> Result<Change, NetlinkError> {
         let mut change = loop {
             if let Some(change) = self.receive().await? {
@@ -114,13 +102,13 @@ impl Watcher {
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Ok(Some(Change { overrun: true })),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
             Err(cause) => {
-                Err(NetlinkError::new("listen to", "changes of devices, routes and neighbours")(cause))
+                Err(NetlinkError::new("receive", "changes of devices, routes and neighbours")(cause))
             }
         }
     }
 }
 
-/// `struct nlmsghdr`: length and type stand first.
+/// `struct nlmsghdr`, which begins with length and type.
 const HEADER: usize = 16;
 
 /// The messages of a datagram, with their headers.
@@ -133,13 +121,13 @@ fn messages(mut datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Whether a message is a reason to read the node anew.
+/// Whether the node must be read again after a message.
 fn matters(message: &[u8], tunnels: Option<&HashSet<u32>>) -> bool {
     let kind = u16::from_ne_bytes([message[4], message[5]]);
     if !matches!(kind, libc::RTM_NEWNEIGH | libc::RTM_DELNEIGH) {
         return kind >= libc::RTM_NEWLINK;
     }
-    // `struct ndmsg`: the interface index stands behind family and padding.
+    // `struct ndmsg`: the interface index follows family and padding.
     let ifindex =
         message.get(HEADER + 4..HEADER + 8).and_then(|bytes| bytes.try_into().ok()).map(u32::from_ne_bytes);
     match (tunnels, ifindex) {
@@ -179,11 +167,11 @@ mod tests {
     }
 
     #[test]
-    fn a_datagram_is_cut_into_its_messages() {
+    fn a_datagram_is_split_into_messages() {
         let mut datagram = message(libc::RTM_NEWLINK, 1);
         datagram.extend(message(libc::RTM_NEWNEIGH, 2));
         assert_eq!(messages(&datagram).count(), 2);
-        // Lying lengths end the list, and never the program.
+        // Invalid lengths end the list without a panic.
         datagram[0] = 200;
         assert_eq!(messages(&datagram).count(), 0);
         datagram[0] = 3;

@@ -1,4 +1,4 @@
-//! Watches what the kernel drops, where `observer trace` is asked to.
+//! Reports packets that the kernel drops, for `observer trace`.
 
 use std::collections::BTreeMap;
 
@@ -17,16 +17,16 @@ use crate::kernel::sys;
 /// The tracepoint.
 const EVENT: &str = "kfree_skb";
 
-/// In the names of reasons that are about size, fragments and tunnels: told of at every watched device.
+/// Parts of the names of reasons about size, fragments and tunnels: reported at every watched device.
 const ANYWHERE: [&str; 6] = ["TOO_BIG", "FRAG", "REASM", "GSO_SEG", "VXLAN", "TUNNEL"];
-/// In the names of those that say why a tunnel does not carry a packet. At other devices they are everyday
-/// life, a scan's for example.
+/// Parts of the names of reasons why a tunnel does not carry a packet: reported at tunnel devices only. Elsewhere
+/// they are common, during a port scan for example.
 const AT_TUNNELS: [&str; 9] =
     ["NOROUTES", "NEIGH_", "DEV_", "NO_TX_TARGET", "RECURSION", "RPFILTER", "HDR_TRUNC", "NOMEM", "QDISC_"];
-/// The reason that is none.
+/// The unspecific reason.
 const VAGUE: &str = "NOT_SPECIFIED";
-/// Beginnings of the functions that forward, fragment, put together and encapsulate: where they drop without
-/// a reason, or a kernel knows no reasons, the packet is told of.
+/// Prefixes of the functions that forward, fragment, reassemble and encapsulate: their drops are reported if the
+/// reason is unspecific or the kernel has no reasons.
 const FUNCTIONS: [&str; 34] = [
     "ip_forward",
     "ip6_forward",
@@ -64,21 +64,20 @@ const FUNCTIONS: [&str; 34] = [
     "__ip6_tnl_rcv",
 ];
 
-/// Names of reasons and functions, and what is not known.
+/// Names of reasons and functions, and what is missing.
 #[derive(Debug, Default)]
 pub struct Drops {
     reasons: BTreeMap<u32, String>,
     symbols: Symbols,
-    /// What cannot be told on this machine: sentences.
+    /// What cannot be reported on this machine, as sentences.
     pub missing: Vec<String>,
 }
 
 impl Drops {
-    /// Begins to watch. Where something is missing on this kernel without which drops can still be told of,
-    /// that is said in `missing`.
+    /// Starts to report drops. What this kernel lacks for full reports is described in `missing`.
     ///
     /// # Errors
-    /// The kernel has no type information, gives neither reasons nor functions, or refused the program.
+    /// The kernel has no BTF, provides neither reasons nor functions, or refused the program.
     pub fn start(live: &mut Live) -> Result<Self, KernelError> {
         let mut drops = Self::default();
         let (btf, symbols) = (Btf::running()?, Symbols::running());
@@ -88,22 +87,22 @@ impl Drops {
                 "attach",
                 format!("program {name}"),
                 chain(&error),
-                "a kernel with CONFIG_TRACEPOINTS is needed for this",
+                "use a kernel with CONFIG_TRACEPOINTS, or trace without `--why drop`",
             )
         })?;
         Ok(drops)
     }
 
-    /// Nothing is told of drops, and why.
+    /// No drops are reported because of this error.
     #[must_use]
     pub fn none(error: &KernelError) -> Self {
-        Self { missing: vec![format!("drops are not told of: {error}")], ..Self::default() }
+        Self { missing: vec![format!("drops are not reported: {error}")], ..Self::default() }
     }
 
-    /// Loads the program, as this kernel needs it, without attaching it; says its name.
+    /// Loads the program for this kernel without attaching it, and returns its name.
     ///
     /// # Errors
-    /// The kernel gives neither reasons nor functions, or refused the program.
+    /// The kernel provides neither reasons nor functions, or refused the program.
     pub fn load(
         &mut self,
         programs: &mut Programs,
@@ -113,7 +112,7 @@ impl Drops {
         let reasons = btf.enumeration(ENUM);
         match symbols {
             Ok(symbols) => self.symbols = symbols,
-            Err(error) => self.missing.push(format!("functions that drop are not named: {error}")),
+            Err(error) => self.missing.push(format!("drops are reported without the function: {error}")),
         }
         let mut config = offsets(btf)?;
         self.choose(&mut config, reasons.as_deref())?;
@@ -123,37 +122,35 @@ impl Drops {
         Ok(name)
     }
 
-    /// Chooses what is told of.
+    /// Selects what is reported.
     fn choose(
         &mut self,
         config: &mut DropConfig,
         reasons: Option<&[(String, u32)]>,
     ) -> Result<(), KernelError> {
-        let stretches = self.symbols.stretches(|name| FUNCTIONS.iter().any(|start| name.starts_with(start)));
-        if stretches.len() > RANGES {
+        let ranges = self.symbols.ranges(|name| FUNCTIONS.iter().any(|start| name.starts_with(start)));
+        if ranges.len() > RANGES {
             self.missing.push(format!(
-                "the functions that may drop lie in {} stretches of this kernel's code, of which {RANGES} are watched",
-                stretches.len()
+                "the selected functions are in {} ranges of kernel code, of which {RANGES} are watched",
+                ranges.len()
             ));
         }
-        for (to, (start, end)) in config.ranges.iter_mut().zip(&stretches) {
+        for (to, (start, end)) in config.ranges.iter_mut().zip(&ranges) {
             *to = AddressRange { start: *start, end: *end };
         }
-        config.range_count = stretches.len().min(RANGES) as u32;
+        config.range_count = ranges.len().min(RANGES) as u32;
         let Some(reasons) = reasons else {
             if config.range_count == 0 {
-                let cause =
-                    "the kernel gives no reasons before Linux 5.17, and hides where its functions are";
                 return Err(KernelError::new(
-                    "watch",
+                    "report",
                     "drops",
-                    cause,
+                    "the kernel has no drop reasons (Linux 5.17 has) and hides its functions' addresses",
                     "set `kernel.kptr_restrict` to 1 or less",
                 ));
             }
             self.missing.push(
-                "this kernel gives no reasons for drops (Linux 5.17 does): those are told of that functions drop \
-                 which forward, fragment, put together or encapsulate"
+                "this kernel has no drop reasons (Linux 5.17 has): only drops by functions that forward, fragment, \
+                 reassemble or encapsulate are reported"
                     .to_owned(),
             );
             return Ok(());
@@ -162,38 +159,38 @@ impl Drops {
         self.reasons = by_number(reasons);
         if !self.reasons.values().any(|name| name.contains("REASM")) {
             self.missing.push(
-                "this kernel gives no reason for fragments that are not put together (Linux 6.2 does): those are \
-                 told of by the function that drops them"
+                "this kernel has no drop reason for failed reassembly (Linux 6.2 has): such drops are identified by \
+                 function"
                     .to_owned(),
             );
         }
         Ok(())
     }
 
-    /// What the kernel calls a reason; `None` where it gives none.
+    /// The name of a reason; `None` if the kernel has no such reason.
     #[must_use]
     pub fn reason(&self, number: u32) -> Option<&str> {
         self.reasons.get(&number).map(String::as_str)
     }
 
-    /// The function that dropped.
+    /// The function that dropped the packet.
     #[must_use]
     pub fn function(&self, location: u64) -> Option<&str> {
         self.symbols.at(location)
     }
 }
 
-/// Reasons that are told of anywhere, at tunnel devices, and those that say nothing.
+/// Reasons reported at every device, reasons reported at tunnel devices, and the unspecific one.
 fn sets(reasons: &[(String, u32)]) -> (Reasons, Reasons, Reasons) {
-    let set = |wanted: &dyn Fn(&str) -> bool| {
-        let names = reasons.iter().filter(|(name, _)| name.starts_with(PREFIX) && wanted(short(name)));
+    let set = |selected: &dyn Fn(&str) -> bool| {
+        let names = reasons.iter().filter(|(name, _)| name.starts_with(PREFIX) && selected(short(name)));
         names.fold([0; REASONS / 64], |set, (_, number)| with(set, *number))
     };
     let any = |parts: &'static [&'static str]| move |name: &str| parts.iter().any(|part| name.contains(part));
     (set(&any(&ANYWHERE)), set(&any(&AT_TUNNELS)), set(&|name| name == VAGUE))
 }
 
-/// Where this kernel keeps what the program reads.
+/// Offsets in this kernel of what the program reads.
 fn offsets(btf: &Btf) -> Result<DropConfig, KernelError> {
     let of = |structure: &str, field: &str| btf.field(structure, field, "trace without `--why drop`");
     Ok(DropConfig {
@@ -222,7 +219,7 @@ mod tests {
     use observer_common::drops::has;
 
     #[test]
-    fn reasons_are_chosen_by_their_names() {
+    fn reasons_are_selected_by_name() {
         let names = [
             (2, "SKB_DROP_REASON_NOT_SPECIFIED"),
             (3, "SKB_DROP_REASON_NO_SOCKET"),

@@ -41,9 +41,6 @@ impl std::fmt::Debug for Trace {
 }
 
 /// Makes the programs report the packets of `config` that pass the filter's steps.
-///
-/// # Errors
-/// A map is missing or cannot be written.
 pub fn configure(ebpf: &mut Ebpf, config: TraceConfig, steps: &[Step]) -> Result<(), KernelError> {
     let mut program = [Step::default(); STEPS];
     for (to, from) in program.iter_mut().zip(steps) {
@@ -56,9 +53,6 @@ pub fn configure(ebpf: &mut Ebpf, config: TraceConfig, steps: &[Step]) -> Result
 }
 
 /// What happened to the packets, by reason, while no [`Trace`] reads the events.
-///
-/// # Errors
-/// The map is missing or cannot be read.
 pub fn tallies(ebpf: &Ebpf) -> Result<[(Why, Tally); WHYS], KernelError> {
     let flows = ebpf.map("FLOWS").ok_or_else(|| missing("map", "FLOWS"))?;
     sums(&PerCpuArray::try_from(flows).map_err(failed("open", "FLOWS"))?)
@@ -83,9 +77,6 @@ fn cannot_wait(error: impl std::fmt::Display) -> KernelError {
 
 impl Trace {
     /// Starts to report the packets of `config` that pass the filter's steps.
-    ///
-    /// # Errors
-    /// A map is missing or cannot be written.
     pub fn start(live: &mut Live, config: TraceConfig, steps: &[Step]) -> Result<Self, KernelError> {
         let ebpf = &mut live.programs().ebpf;
         let mut take = |name| ebpf.take_map(name).ok_or_else(|| missing("map", name));
@@ -99,9 +90,6 @@ impl Trace {
     }
 
     /// Waits until there may be events.
-    ///
-    /// # Errors
-    /// Those of the event loop.
     pub async fn ready(&mut self) -> Result<(), KernelError> {
         self.ring.readable_mut().await.map_err(cannot_wait)?.clear_ready();
         Ok(())
@@ -113,9 +101,6 @@ impl Trace {
     }
 
     /// What happened to the packets, by reason.
-    ///
-    /// # Errors
-    /// The map cannot be read.
     pub fn tallies(&self) -> Result<[(Why, Tally); WHYS], KernelError> {
         sums(&self.flows)
     }
