@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::plan;
 use super::text::labelled;
 use crate::advice::plan::Plan;
-use crate::advice::{Diagnosis, Finding, ModeView, Observed, PeerView, Seen, Severity};
+use crate::advice::{Diagnosis, FelixFile, Finding, ModeView, Observed, PeerView, Seen, Severity};
 use crate::model::Mode;
 use crate::view::grid::{Cell, Column, Form, Tone};
 use crate::view::text::{TableOptions, number, paint, plain, section, strong};
@@ -196,7 +196,7 @@ fn mtus(diagnosis: &Diagnosis<'_>) -> Vec<MtuLine> {
             seen: None,
         });
     }
-    if let crate::advice::FelixFile::Mtu(value) = mtu.file {
+    if let FelixFile::Mtu(value) = mtu.file {
         lines.push(MtuLine {
             name: diagnosis.view.facts.felix_path.clone(),
             role: "file",
