@@ -326,7 +326,7 @@ fn http_errors_have_a_remedy() {
 fn a_missing_server_and_missing_nodes_are_errors() {
     let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
     let error =
-        client(&format!("http://{free}"), &Login::None).query("up", None).expect_err("nobody listens");
+        client(&format!("http://{free}"), &Login::None).query("up", None).expect_err("nothing listens");
     assert!(error.to_string().contains("check that it is running"), "{error}");
 
     let (url, _requests) = serve(|_| (200, vector(&Answer::default())));

@@ -122,7 +122,7 @@ impl Facts {
             })
     }
 
-    /// The encapsulation that a block's pool asks for, and a description of the pool.
+    /// The declared encapsulation of a block, and a description of its pool.
     #[must_use]
     pub fn declared_class(&self, block: &Block) -> Option<(Class, String)> {
         let pool = self.calico.as_ref()?.pools.iter().find(|pool| pool.contains(block))?;

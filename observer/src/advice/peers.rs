@@ -53,7 +53,7 @@ pub struct PeerView {
     pub blocks: Vec<Prefix>,
     /// The encapsulations of their routes.
     pub routed: Vec<Class>,
-    /// The encapsulations that the pools ask for; empty if unknown.
+    /// The declared encapsulations; empty if unknown.
     pub declared: Vec<Class>,
     /// Packets sent to it; `None` if nothing was measured.
     pub egress: Option<Observed>,

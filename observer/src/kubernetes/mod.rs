@@ -283,8 +283,8 @@ mod tests {
         let error = Client::new(Credentials::of(server)).expect("a client").calico().expect_err("500");
         assert!(error.to_string().contains("HTTP 500: the database is gone"), "{error}");
         requests.join().expect("the server");
-        let nobody = Credentials::of("http://127.0.0.1:9".into());
-        let error = Client::new(nobody).expect("a client").calico().expect_err("nobody listens");
+        let unused = Credentials::of("http://127.0.0.1:9".into());
+        let error = Client::new(unused).expect("a client").calico().expect_err("nothing listens");
         assert_eq!(error.operation, "reach");
     }
 }

@@ -8,20 +8,7 @@ use observer_common::kind::Class;
 use super::blocks::Far;
 use super::index::Index;
 use super::tunnel::{is_workload, tunnel};
-use super::{Device, LinkLayer, Node, Role, Topology, TopologyError, Watched};
-
-/// The user's selection.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Choice {
-    /// Names of devices; if empty, those that carry pod traffic between nodes.
-    pub devices: Vec<String>,
-    /// Addresses of nodes that cannot be discovered from routes and forwarding entries.
-    pub extra_peers: Vec<IpAddr>,
-    /// Prefixes whose routes lead to pods, whatever their protocol.
-    pub pod_cidrs: Vec<(IpAddr, u8)>,
-    /// Also watch pod interfaces.
-    pub workloads: bool,
-}
+use super::{Choice, Device, LinkLayer, Node, Role, Topology, TopologyError, Watched};
 
 /// VXLAN's port.
 const VXLAN_PORT: u16 = 4789;

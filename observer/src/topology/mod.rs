@@ -16,7 +16,6 @@ mod tunnel;
 
 pub use changes::{Changes, Recreated};
 pub use convert::block_key;
-pub use derive::Choice;
 pub use error::TopologyError;
 pub use facts::{Address, Device, DeviceKind, FdbEntry, LinkLayer, Neighbour, Node, Route, RouteKind, Vxlan};
 pub use index::MAIN;
@@ -27,6 +26,19 @@ use std::net::IpAddr;
 
 use observer_common::kind::Class;
 use serde::{Deserialize, Serialize};
+
+/// The user's selection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// Names of devices; if empty, those that carry pod traffic between nodes.
+    pub devices: Vec<String>,
+    /// Addresses of nodes that cannot be discovered from routes and forwarding entries.
+    pub extra_peers: Vec<IpAddr>,
+    /// Prefixes whose routes lead to pods, whatever their protocol.
+    pub pod_cidrs: Vec<(IpAddr, u8)>,
+    /// Also watch pod interfaces.
+    pub workloads: bool,
+}
 
 /// The role of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

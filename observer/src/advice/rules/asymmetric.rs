@@ -49,7 +49,7 @@ mod tests {
         facts.observed =
             Some(observed(&facts, &[(Egress, Class::Vxlan, b, 50), (Ingress, Class::None, b, 50)]));
         assert_eq!(ids(&facts), [ID]);
-        // A few stragglers of a switch are none.
+        // A few late packets after a switch do not count.
         facts.observed = Some(observed(
             &facts,
             &[(Egress, Class::Vxlan, b, 50), (Ingress, Class::Vxlan, b, 50), (Ingress, Class::None, b, 4)],

@@ -81,7 +81,7 @@ mod tests {
         let block = "kind: BlockAffinity\nmetadata: {name: b}\nspec: {cidr: 10.244.77.0/26, node: node-z}";
         facts.calico = Some(crate::calico::parse(block).expect("yaml"));
         assert_eq!(ids(&facts), [ID]);
-        // Nodes that only their tunnel addresses tell of.
+        // A node that is known only by its tunnel address.
         let node = "kind: Node\nmetadata: {name: node-z, annotations: {projectcalico.org/IPv4IPIPTunnelAddr: 10.244.77.1}}";
         facts.calico = Some(crate::calico::parse(node).expect("yaml"));
         assert_eq!(ids(&facts), [ID]);

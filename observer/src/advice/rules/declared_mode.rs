@@ -43,7 +43,7 @@ pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
     }
     let label = |(pool, routes): &(&Pool, Option<Mode>)| {
         let routes = routes.map_or_else(|| "unknown".to_owned(), Mode::label);
-        format!("{} asks for {}, but the routes are {routes}", pool.name, pool.mode().label())
+        format!("{} declares {}, but the routes are {routes}", pool.name, pool.mode().label())
     };
     let finding = Finding::new(
         ID,
@@ -64,7 +64,7 @@ pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
     })]
 }
 
-/// The patch that makes an IP pool ask for a mode.
+/// The patch that sets an IP pool to a mode.
 pub(in crate::advice) fn pool_patch(mode: Mode) -> Option<String> {
     let (ipip, vxlan) = match mode {
         Mode::Always(Class::Ipip) => ("Always", "Never"),
@@ -101,7 +101,7 @@ mod tests {
         for (mode, _) in pools {
             for (declared, spec) in pools {
                 let ids = found(mode, spec);
-                // An Always that should be a CrossSubnet has a finding of its own.
+                // Always instead of CrossSubnet has a separate finding.
                 let special = mode.ends_with("always") && declared == mode.replace("always", "crosssubnet");
                 let missing = declared.starts_with("ipip") && !mode.starts_with("ipip")
                     || declared.starts_with("vxlan") && !mode.starts_with("vxlan");

@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn a_next_hop_that_does_not_answer_is_found() {
         let mut gone = with_route("bgp", "10.10.1.99");
-        assert!(ids(&facts(gone.clone())).is_empty(), "nothing says that it is gone");
+        assert!(ids(&facts(gone.clone())).is_empty(), "nothing indicates that it is gone");
         gone.unreachable.push((2, ip("10.10.1.99")));
         assert_eq!(ids(&facts(gone)), [ID]);
     }
@@ -125,7 +125,7 @@ mod tests {
             });
         facts.calico = Some(crate::calico::parse(&nodes.join("---\n")).expect("yaml"));
         assert_eq!(ids(&facts), [ID]);
-        // This node alone is no list of all nodes.
+        // A list with only this node is incomplete.
         facts.calico = Some(crate::calico::parse(&nodes[0]).expect("yaml"));
         assert!(ids(&facts).is_empty());
     }

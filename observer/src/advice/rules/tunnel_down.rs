@@ -31,7 +31,7 @@ pub(super) fn check(view: &View<'_>, _: &[Finding]) -> Vec<Finding> {
         let Some(name) = calico_tunnel(class, mode.ipv6) else { continue };
         if !facts.node.devices.iter().any(|device| device.name == name) {
             let (declared, family) = (declared.label(), mode.family());
-            evidence.push(format!("the IP pools ask for {declared} ({family}), but {name} does not exist"));
+            evidence.push(format!("the IP pools declare {declared} ({family}), but {name} does not exist"));
             names.push(name.to_owned());
         }
     }

@@ -44,7 +44,7 @@ fn header(fleet: &Fleet, options: &TableOptions, form: &Form) -> String {
     let silent = if silent == 0 { String::new() } else { format!(", {silent} silent") };
     let plural = if fleet.nodes.len() == 1 { "" } else { "s" };
     format!(
-        "{}{silent}  rates over {} until {}\n{} on underlays, overhead {}\n",
+        "{}{silent}  rates over {} to {}\n{} on underlays, overhead {}\n",
         strong(&format!("{} node{plural}", fleet.nodes.len()), options.colour),
         units::duration(fleet.window),
         units::time_of_day(fleet.taken),
