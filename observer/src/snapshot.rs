@@ -13,6 +13,7 @@ use observer_common::kind::{Class, Direction};
 use serde::{Deserialize, Serialize};
 
 use crate::cost::Cost;
+pub use crate::topology::Routing;
 use crate::topology::{Role, Scope};
 
 /// Everything that was counted up to one moment.
@@ -209,21 +210,6 @@ pub struct UnknownPeer {
     pub packets: u64,
     /// Link-layer bytes.
     pub wire_bytes: u64,
-}
-
-/// Pod blocks of other nodes whose routes are alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Routing {
-    /// The blocks are IPv6.
-    pub ipv6: bool,
-    /// The tunnel that their routes use; [`Class::None`] for native ones.
-    pub class: Class,
-    /// Where their next hop is.
-    pub scope: Scope,
-    /// Blocks.
-    pub blocks: u64,
-    /// Different nodes (natively: next hops) that they lead to.
-    pub peers: u64,
 }
 
 /// One of our programs in the kernel, and what it has cost since it was loaded.

@@ -1,4 +1,4 @@
-//! `observer cluster` against canned answers: what is made of them, and what goes over the wire.
+//! `observer cluster` with canned responses: the assembled fleet, and the requests it sends.
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p observer --test cluster` rewrites the files.
 
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use observer::fleet::{Answer, Answers, Client, Fleet, Goal, Login, Query, Sample, Scope, ask};
+use observer::fleet::{Answer, Answers, Client, Fleet, Goal, Login, Query, Sample, Scope, fetch};
 use observer::view::cluster::{csv, json, table};
 use observer::view::table::TableOptions;
 use serde_json::Value;
@@ -108,7 +108,7 @@ fn compare(name: &str, text: &str) {
 }
 
 #[test]
-fn outputs() {
+fn every_format_matches_its_golden_file() {
     let options = TableOptions::default();
     compare("cluster.txt", &table::report(&fleet(), &options));
     compare("cluster-80.txt", &table::report(&fleet(), &TableOptions { width: 80, ..options }));
@@ -117,13 +117,13 @@ fn outputs() {
 }
 
 #[test]
-fn worst_first_and_unknown_last() {
+fn the_largest_overhead_comes_first_and_unknown_last() {
     let names: Vec<String> = fleet().nodes.into_iter().map(|node| node.name).collect();
     assert_eq!(names, ["edge-b", "edge-c", "edge-a", "edge-d"]);
 }
 
 #[test]
-fn unknown_is_not_zero() {
+fn unknown_figures_are_not_zero() {
     let fleet = fleet();
     let silent = fleet.nodes.last().expect("nodes");
     assert!(!silent.answering && silent.version == "0.1.0");
@@ -134,7 +134,7 @@ fn unknown_is_not_zero() {
 }
 
 #[test]
-fn progress_by_goal() {
+fn progress_depends_on_the_goal() {
     // goal, blocks done, blocks, nodes done
     let cases = [
         ("ipip-crosssubnet", 31, 34, 2),
@@ -145,7 +145,7 @@ fn progress_by_goal() {
     for (goal, blocks_done, blocks, nodes_done) in cases {
         let goal: Goal = goal.parse().expect("a mode");
         let fleet = Fleet::of(&answers(), &scope(), Some(goal)).expect("nodes");
-        let progress = fleet.progress.expect("asked for");
+        let progress = fleet.progress.expect("requested");
         assert_eq!((progress.blocks_done, progress.blocks), (blocks_done, blocks), "{}", goal.label());
         assert_eq!((progress.nodes_done, progress.nodes), (nodes_done, 3), "{}", goal.label());
     }
@@ -153,7 +153,7 @@ fn progress_by_goal() {
 }
 
 #[test]
-fn one_node_by_its_address_and_of_two_clusters() {
+fn nodes_with_the_same_address_in_two_clusters_are_separate() {
     let mut answers = Answers::new();
     let rows = ["cluster=x instance=[fd00::1]:9475 version=1", "cluster=y instance=[fd00::1]:9475 version=1"];
     let samples = rows.map(|row| sample(row, 1.0)).into();
@@ -165,7 +165,7 @@ fn one_node_by_its_address_and_of_two_clusters() {
         ("[fd00::1]:9475", "fd00::1")
     );
     let text = table::report(&fleet, &TableOptions::default());
-    assert!(text.contains("CLUSTER") && text.contains("Prometheus says: a store is away"), "{text}");
+    assert!(text.contains("CLUSTER") && text.contains("warning of Prometheus: a store is away"), "{text}");
     assert!(Fleet::of(&Answers::new(), &scope(), None).is_none());
 }
 
@@ -193,31 +193,31 @@ fn the_documentation_has_every_field() {
     assert_eq!(written, documented);
 }
 
-/// What one request was.
+/// A received request.
 struct Request {
     line: String,
     headers: BTreeMap<String, String>,
     body: String,
 }
 
-/// Answers each request by `answer`, on a port of its own, until the test ends; tells of each.
-fn serve(answer: impl Fn(&Request) -> (u16, String) + Send + 'static) -> (String, mpsc::Receiver<Request>) {
+/// Serves requests with `respond` until the test ends; returns the URL and the received requests.
+fn serve(respond: impl Fn(&Request) -> (u16, String) + Send + 'static) -> (String, mpsc::Receiver<Request>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
-    let (tell, told) = mpsc::channel();
+    let (sender, requests) = mpsc::channel();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let Some(request) = read(&stream) else { continue };
-            let (status, body) = answer(&request);
+            let (status, body) = respond(&request);
             let _ = write!(
                 &stream,
                 "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
                 body.len()
             );
-            let _ = tell.send(request);
+            let _ = sender.send(request);
         }
     });
-    (url, told)
+    (url, requests)
 }
 
 fn read(stream: &TcpStream) -> Option<Request> {
@@ -272,17 +272,17 @@ fn client(url: &str, login: &Login) -> Client {
 }
 
 #[test]
-fn everything_is_asked_as_of_one_moment() {
+fn all_queries_are_evaluated_at_the_same_time() {
     let canned = answers();
-    let (url, told) = serve(move |request| {
-        let asked = &form(&request.body)["query"];
-        let query = Query::ALL.into_iter().find(|query| query.promql(&scope()) == *asked);
-        (200, vector(&canned[&query.expect("a question that is known")]))
+    let (url, requests) = serve(move |request| {
+        let promql = &form(&request.body)["query"];
+        let query = Query::ALL.into_iter().find(|query| query.promql(&scope()) == *promql);
+        (200, vector(&canned[&query.expect("a known query")]))
     });
     let login = Login::Basic("Aladdin".to_owned(), "open sesame".to_owned());
-    let asked = ask(&client(&format!("{url}/path/"), &login), &scope(), None).expect("a fleet");
-    assert_eq!(asked, Fleet { progress: None, ..fleet() });
-    let requests: Vec<Request> = told.try_iter().collect();
+    let fetched = fetch(&client(&format!("{url}/path/"), &login), &scope(), None).expect("a fleet");
+    assert_eq!(fetched, Fleet { progress: None, ..fleet() });
+    let requests: Vec<Request> = requests.try_iter().collect();
     assert_eq!(requests.len(), Query::ALL.len());
     for (nth, request) in requests.iter().enumerate() {
         assert_eq!(request.line, "POST /path/api/v1/query HTTP/1.1");
@@ -294,48 +294,52 @@ fn everything_is_asked_as_of_one_moment() {
 }
 
 #[test]
-fn a_token_is_sent_as_it_is() {
-    let (url, told) = serve(|_| (200, vector(&Answer::default())));
-    client(&url, &Login::Bearer("t.o-k".to_owned())).query("up", None).expect("an answer");
-    assert_eq!(told.recv().expect("a request").headers["authorization"], "Bearer t.o-k");
+fn a_token_is_sent_unchanged() {
+    let (url, requests) = serve(|_| (200, vector(&Answer::default())));
+    client(&url, &Login::Bearer("t.o-k".to_owned())).query("up", None).expect("a response");
+    assert_eq!(requests.recv().expect("a request").headers["authorization"], "Bearer t.o-k");
 }
 
 #[test]
-fn refusals_are_told_with_their_remedy() {
+fn http_errors_have_a_remedy() {
     let error = r#"{"status":"error","errorType":"bad_data","error":"parse error: unexpected }"}"#;
-    // status, body, what is said
+    // status, body, part of the error
     let cases = [
         (401, "Unauthorized", "HTTP status 401; give --user"),
-        (404, "not found", "HTTP status 404; see whether the address needs a path"),
-        (400, error, "parse error: unexpected } (HTTP status 400); see that it is a Prometheus"),
-        (200, "<html>", "is no API answer"),
-        (503, r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#, "HTTP status 503"),
+        (404, "not found", "HTTP status 404; check whether the URL needs a path"),
+        (400, error, "parse error: unexpected } (HTTP status 400); check that it is a Prometheus"),
+        (200, "<html>", "not a response of the Prometheus API"),
+        (
+            503,
+            r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#,
+            "HTTP status 503; check for a proxy",
+        ),
     ];
-    for (status, body, said) in cases {
-        let (url, _told) = serve(move |_| (status, body.to_owned()));
+    for (status, body, expected) in cases {
+        let (url, _requests) = serve(move |_| (status, body.to_owned()));
         let error = client(&url, &Login::None).query("up", None).expect_err(body).to_string();
-        assert!(error.contains(said), "{error}");
+        assert!(error.contains(expected), "{error}");
     }
 }
 
 #[test]
-fn nobody_there_and_nobody_known() {
+fn a_missing_server_and_missing_nodes_are_errors() {
     let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
     let error =
-        client(&format!("http://{free}"), &Login::None).query("up", None).expect_err("nobody listens");
-    assert!(error.to_string().contains("see that it runs"), "{error}");
+        client(&format!("http://{free}"), &Login::None).query("up", None).expect_err("nothing listens");
+    assert!(error.to_string().contains("check that it is running"), "{error}");
 
-    let (url, _told) = serve(|_| (200, vector(&Answer::default())));
+    let (url, _requests) = serve(|_| (200, vector(&Answer::default())));
     let scope = Scope { selector: "cluster=\"x\"".to_owned(), ..scope() };
-    let error = ask(&client(&url, &Login::None), &scope, None).expect_err("no series");
-    assert!(error.to_string().contains("no node with Observer where cluster=\"x\""), "{error}");
+    let error = fetch(&client(&url, &Login::None), &scope, None).expect_err("no series");
+    assert!(error.to_string().contains("no series of Observer with cluster=\"x\""), "{error}");
 }
 
 #[test]
-fn whoever_does_not_answer_is_not_waited_for() {
+fn a_server_that_does_not_respond_times_out() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     let client = Client::new(&url, &Login::None, None, Duration::from_millis(300)).expect("a client");
     let error = client.query("up", None).expect_err("no answer").to_string();
-    assert!(error.contains("give it longer by --timeout"), "{error}");
+    assert!(error.contains("increase --timeout"), "{error}");
 }

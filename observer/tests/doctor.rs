@@ -1,5 +1,5 @@
-//! Nodes of other people's clusters, as they published them: what the doctor makes of `ip route` and
-//! `ip address` (or `route -n`) of their hosts. Each file in `data/doctor` names its source.
+//! The doctor on nodes of published clusters, from the output of `ip route` and `ip address` (or `route -n`).
+//! Each file in `data/doctor` has its source.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use observer::topology::{
 };
 
 /// Reads a file: lines of `ip -d link`, `ip address`, `ip route` and `route -n`, and `vtep ADDRESS NODE` for
-/// what the source says elsewhere of VXLAN's neighbours. Lines that begin with `#` are comments.
+/// VXLAN neighbours. Lines that begin with `#` are comments.
 fn node(file: &str) -> Node {
     let path = format!("{}/tests/data/doctor/{file}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).expect(&path);
@@ -37,7 +37,7 @@ fn node(file: &str) -> Node {
 }
 
 fn ip(text: &str) -> IpAddr {
-    text.parse().unwrap_or_else(|_| panic!("{text} is no address"))
+    text.parse().unwrap_or_else(|_| panic!("{text} is not an address"))
 }
 
 fn prefix(text: &str) -> (IpAddr, u8) {
@@ -47,7 +47,7 @@ fn prefix(text: &str) -> (IpAddr, u8) {
     }
 }
 
-/// A device by name, made with what its name says of it where no line of `ip link` does.
+/// A device by name, created with defaults for its name if there is no line of `ip link` for it.
 fn device(node: &mut Node, name: &str) -> u32 {
     if let Some(device) = node.devices.iter().find(|device| device.name == name) {
         return device.ifindex;
@@ -82,7 +82,7 @@ fn device(node: &mut Node, name: &str) -> u32 {
 fn link(node: &mut Node, name: &str, flags: &str, words: &[&str]) {
     let name = name.trim_end_matches(':').split('@').next().expect("a name");
     let ifindex = device(node, name);
-    let device = node.devices.iter_mut().find(|device| device.ifindex == ifindex).expect("just made");
+    let device = node.devices.iter_mut().find(|device| device.ifindex == ifindex).expect("just created");
     device.up = flags.trim_matches(['<', '>']).split(',').any(|flag| flag == "UP");
     let mtu = words.iter().position(|word| *word == "mtu").and_then(|place| words.get(place + 1));
     device.mtu = mtu.expect("an MTU").parse().expect("a number");
@@ -116,7 +116,7 @@ fn route(node: &mut Node, words: &[&str]) {
         None => 3,
     };
     let ifindex = after("dev").map(|name| device(node, name));
-    // The kernel's own route tells the address and its prefix length.
+    // The kernel's own route has the address and its prefix length.
     if let (Some(source), Some("kernel"), Some(ifindex)) = (after("src"), after("proto"), ifindex) {
         node.addresses.push(Address { ifindex, address: ip(source), prefix_len });
     }
@@ -135,7 +135,7 @@ fn route(node: &mut Node, words: &[&str]) {
 
 /// A line of `route -n`, which does not show protocols.
 fn legacy(node: &mut Node, destination: &str, gateway: &str, mask: &str, name: &str) {
-    let IpAddr::V4(mask) = ip(mask) else { panic!("{mask} is no mask") };
+    let IpAddr::V4(mask) = ip(mask) else { panic!("{mask} is not a mask") };
     let ifindex = (name != "*").then(|| device(node, name));
     node.routes.push(Route {
         destination: ip(destination),
@@ -150,7 +150,7 @@ fn legacy(node: &mut Node, destination: &str, gateway: &str, mask: &str, name: &
     });
 }
 
-/// Pods' MTUs are in none of the sources, except where they are.
+/// Pod interfaces without an MTU in the source are left out.
 fn facts(file: &str) -> Facts {
     let mut node = node(file);
     node.devices.retain(|device| device.mtu != 0 || !device.name.starts_with("cali"));
@@ -158,7 +158,7 @@ fn facts(file: &str) -> Facts {
 }
 
 #[test]
-fn the_modes_of_clusters_that_others_run() {
+fn published_clusters_have_their_mode_and_no_findings() {
     // file, the mode by routes, findings
     type Case = (&'static str, &'static str, &'static [&'static str]);
     let cases: [Case; 5] = [
@@ -178,9 +178,9 @@ fn the_modes_of_clusters_that_others_run() {
     }
 }
 
-/// What that reporter asked: the pool says CrossSubnet, and all nodes are in one subnet.
+/// The reporter's question: the pool is CrossSubnet, all nodes are in one subnet, and they are tunnelled.
 #[test]
-fn with_its_pool_the_cluster_whose_nodes_have_32_is_explained() {
+fn nodes_with_32_in_a_crosssubnet_pool_are_explained() {
     let mut facts = facts("node-563.txt");
     let pool = "kind: IPPool\nmetadata: {name: p}\nspec: {cidr: 172.22.0.0/16, ipipMode: CrossSubnet}";
     facts.calico = Some(calico::parse(pool).expect("yaml"));
@@ -191,7 +191,7 @@ fn with_its_pool_the_cluster_whose_nodes_have_32_is_explained() {
 }
 
 #[test]
-fn a_tunnel_that_gives_room_away() {
+fn a_tunnel_mtu_that_is_too_low_is_found() {
     let facts = facts("calicoctl-1866.txt");
     let diagnosis = diagnose(&facts);
     let ids: Vec<&str> = diagnosis.findings.iter().map(|finding| finding.id).collect();

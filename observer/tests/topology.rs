@@ -1,5 +1,5 @@
-//! Topologies from nodes: what `node-a` of the lab is in each of its modes (`data/topology`, read by
-//! `examples/topology --node` inside the lab), and cases that the lab does not have.
+//! Topologies of `node-a` of the lab in each mode (`data/topology`, written by `examples/topology --node` inside
+//! the lab), and of constructed nodes.
 
 use std::net::IpAddr;
 
@@ -35,7 +35,7 @@ fn block(topology: &Topology, address: &str) -> (String, Class, u32) {
 }
 
 #[test]
-fn the_lab_in_each_mode() {
+fn the_lab_in_each_mode_has_its_tunnels_peers_and_blocks() {
     use Class::{Ipip, None as Native, Vxlan};
     // mode, tunnels with class and overhead, then for node-b and node-c: next hop, class, VNI; IPv4, IPv6
     type Hop = (&'static str, Class, u32);
@@ -100,7 +100,7 @@ fn the_lab_in_each_mode() {
 }
 
 #[test]
-fn pods_of_other_nodes_pass_the_filters_and_others_do_not() {
+fn the_coarse_filter_passes_pods_of_other_nodes_only() {
     for mode in ["ipip-always", "vxlan-crosssubnet", "bgp"] {
         let topology = derive(&lab(mode));
         let config = topology.config();
@@ -121,7 +121,7 @@ fn pods_of_other_nodes_pass_the_filters_and_others_do_not() {
     }
 }
 
-/// The coarse filter as the programs apply it.
+/// Applies the coarse filter like the programs.
 fn passes(config: &Config, address: IpAddr) -> bool {
     let words = convert::to_wire(address).0;
     let (word, coarse) =
@@ -129,7 +129,7 @@ fn passes(config: &Config, address: IpAddr) -> bool {
     coarse.iter().any(|prefix| word & prefix.mask == prefix.net)
 }
 
-// Cases that the lab does not have.
+// Constructed nodes.
 
 fn device(ifindex: u32, name: &str, kind: DeviceKind) -> Device {
     Device {
@@ -203,7 +203,7 @@ fn with_vxlan(mut node: Node, vni: Option<u32>) -> Node {
 }
 
 #[test]
-fn without_calico_the_default_route_tells_the_underlay() {
+fn without_calico_the_device_of_the_default_route_is_the_underlay() {
     let mut node = plain();
     node.devices.push(device(3, "eth1", DeviceKind::Hardware));
     node.addresses.push(address(3, "198.51.100.4/24"));
@@ -217,12 +217,12 @@ fn without_calico_the_default_route_tells_the_underlay() {
     assert!(topology.notes[0].contains("no default route"), "{:?}", topology.notes);
 
     let topology = derive(&Node::default());
-    assert!(topology.watched.is_empty() && topology.notes[0].contains("no device to watch"));
+    assert!(topology.watched.is_empty() && topology.notes[0].contains("nothing to watch"));
 }
 
 #[test]
-fn tunnels_that_are_down_are_not_there() {
-    // What every network namespace of a machine with the modules has.
+fn tunnels_that_are_down_are_not_watched() {
+    // Every network namespace has these if the modules are loaded.
     let mut node = plain();
     for (ifindex, name, kind) in [
         (10, "tunl0", DeviceKind::Ipip),
@@ -236,7 +236,7 @@ fn tunnels_that_are_down_are_not_there() {
 }
 
 #[test]
-fn the_kernels_ipip_and_a_tun_of_that_name_are_the_same() {
+fn tunl0_is_ipip_in_the_kernel_and_in_user_space() {
     let user_space = lab("ipip-always");
     let mut kernel = user_space.clone();
     for device in &mut kernel.devices {
@@ -251,7 +251,7 @@ fn the_kernels_ipip_and_a_tun_of_that_name_are_the_same() {
 }
 
 #[test]
-fn overheads_of_tunnel_devices() {
+fn tunnel_devices_have_the_overhead_of_their_headers() {
     let v6 = |mut device: Device| {
         device.local = Some(ip("2001:db8::1"));
         device.vxlan = device.vxlan.map(|vxlan| Vxlan { over_ipv6: true, ..vxlan });
@@ -298,7 +298,7 @@ fn a_bond_is_watched_and_its_members_are_not() {
     assert_eq!(roles(&topology), [("bond0", Role::Underlay), ("vxlan.calico", Role::Tunnel)]);
     assert_eq!(topology.scope(4, ip("192.0.2.12")), Scope::SameSubnet);
 
-    // Neither does the last resort take the members.
+    // Nor does the fallback without routes watch the members.
     node.routes.clear();
     assert_eq!(roles(&derive(&node)), [("bond0", Role::Underlay)]);
 
@@ -321,7 +321,7 @@ fn a_vlan_with_the_nodes_address_is_the_underlay() {
     assert_eq!(roles(&topology), [("eth0.100", Role::Underlay), ("vxlan.calico", Role::Tunnel)]);
     assert_eq!((topology.watched[1].underlay, topology.watched[1].underlay_mtu), (Some(6), Some(1496)));
 
-    // No far end known: the device that holds the tunnel's local address.
+    // Without a known remote endpoint, it is the device with the tunnel's local address.
     node.fdb.clear();
     node.devices.last_mut().expect("vxlan").local = Some(ip("192.0.2.11"));
     let topology = derive(&node);
@@ -331,7 +331,7 @@ fn a_vlan_with_the_nodes_address_is_the_underlay() {
 }
 
 #[test]
-fn scopes() {
+fn the_scope_follows_from_the_nodes_prefixes() {
     // own addresses on eth0, peer, scope
     for (own, peer, expected) in [
         (&["192.0.2.11/24"][..], "192.0.2.12", Scope::SameSubnet),
@@ -352,14 +352,14 @@ fn scopes() {
 }
 
 #[test]
-fn a_node_that_is_also_a_gateway_is_no_router_for_its_tunnel() {
+fn a_node_that_is_also_a_gateway_is_not_a_router_for_its_tunnel() {
     let mut node = with_vxlan(plain(), Some(4096));
     node.routes.push(route("203.0.113.0/24", Some("192.0.2.12"), 2, 4));
     assert_eq!(derive(&node).scope(2, ip("192.0.2.12")), Scope::SameSubnet);
 }
 
 #[test]
-fn flow_based_vxlan_has_no_vni_and_may_lead_anywhere() {
+fn flow_based_vxlan_has_no_vni_and_reaches_any_given_peer() {
     let mut node = with_vxlan(plain(), None);
     node.fdb.clear();
     node.neighbours.clear();
@@ -368,12 +368,12 @@ fn flow_based_vxlan_has_no_vni_and_may_lead_anywhere() {
     assert_eq!(topology.watched[1].vni, None);
     assert_eq!(topology.watched[1].underlay, Some(2));
     assert_eq!(topology.vnis, [4096, 0x00ca_11c0]);
-    // The node's own address is no peer.
+    // The node's own address is not a peer.
     assert_eq!(topology.peers, [Peer { address: ip("192.0.2.13"), udp_class: Class::Vxlan, vni: 0 }]);
 }
 
 #[test]
-fn two_tunnels_and_a_peer_of_both() {
+fn a_peer_of_two_tunnels_has_the_udp_tunnel() {
     let mut node = with_vxlan(plain(), Some(4096));
     node.devices.push(Device { link: LinkLayer::Ip, mtu: 1480, ..device(7, "tunl0", DeviceKind::Ipip) });
     node.devices.push(Device {
@@ -399,7 +399,7 @@ fn two_tunnels_and_a_peer_of_both() {
 }
 
 #[test]
-fn only_routes_with_evidence_are_pod_blocks() {
+fn only_routes_of_bird_felix_or_given_prefixes_are_pod_blocks() {
     let mut node = plain();
     node.routes.extend([
         route("10.244.1.0/26", Some("192.0.2.12"), 2, 12),
@@ -423,7 +423,7 @@ fn only_routes_with_evidence_are_pod_blocks() {
 }
 
 #[test]
-fn wireguard_takes_the_blocks_of_its_own_table() {
+fn blocks_in_wireguards_table_are_encrypted() {
     let mut node = with_vxlan(plain(), Some(4096));
     node.devices.push(Device { link: LinkLayer::Ip, ..device(9, "wireguard.cali", DeviceKind::Wireguard) });
     node.routes.push(Route { table: 1, ..route("10.244.7.0/26", None, 9, 80) });
@@ -438,7 +438,7 @@ fn wireguard_takes_the_blocks_of_its_own_table() {
 }
 
 #[test]
-fn several_next_hops_are_told() {
+fn several_next_hops_are_noted() {
     let mut node = plain();
     node.routes.push(route("10.244.1.0/26", Some("192.0.2.2"), 2, 12));
     node.routes.push(route("10.244.1.0/26", Some("192.0.2.3"), 2, 12));
@@ -449,7 +449,7 @@ fn several_next_hops_are_told() {
 }
 
 #[test]
-fn named_devices() {
+fn chosen_devices_are_watched_and_unknown_ones_are_errors() {
     let node = lab("vxlan-always");
     let pod = node.devices.iter().find(|d| d.name.starts_with("cali")).expect("a pod").name.clone();
     let names = |devices: &[&str]| Choice {
@@ -474,7 +474,7 @@ fn named_devices() {
     assert_eq!((name.as_str(), existing[0].as_str()), ("vxlan.calica", "vxlan.calico"));
     let topology = Topology::derive_present(&node, &names(&["eth0", "vxlan.calica"]));
     assert_eq!(roles(&topology), [("eth0", Role::Underlay)]);
-    assert!(topology.notes[0].contains("`vxlan.calica` is not there"), "{:?}", topology.notes);
+    assert!(topology.notes[0].contains("`vxlan.calica` does not exist"), "{:?}", topology.notes);
 
     let all = Topology::derive(&node, &Choice { workloads: true, ..Choice::default() }).expect("automatic");
     assert_eq!(all.watched.iter().filter(|w| w.role == Role::Workload).count(), 2);
@@ -506,7 +506,7 @@ fn filters_cover_many_blocks_in_few_prefixes() {
 }
 
 #[test]
-fn what_does_not_fit_is_told() {
+fn what_does_not_fit_is_noted() {
     let mut node = plain();
     for len in 24..=30 {
         for i in 0..len {
@@ -522,16 +522,16 @@ fn what_does_not_fit_is_told() {
     let notes = topology.notes.join("\n");
     // 24 + 25 + 26 blocks.
     assert!(notes.contains("external: 75;"), "{notes}");
-    assert!(notes.contains("12 VNIs"), "{notes}");
+    assert!(notes.contains("the node's 12 VNIs"), "{notes}");
 }
 
 #[test]
-fn nothing_known_is_the_default_configuration() {
+fn a_node_without_calico_has_the_default_configuration() {
     assert_eq!(derive(&plain()).config(), Config::DEFAULT);
 }
 
 #[test]
-fn size_classes_know_the_mtus() {
+fn size_classes_include_the_mtus() {
     let mut node = with_vxlan(plain(), Some(4096));
     node.devices[1].mtu = 1472;
     let bounds = derive(&node).size_bounds();
@@ -544,11 +544,11 @@ fn size_classes_know_the_mtus() {
 }
 
 #[test]
-fn devices_are_who_their_names_say() {
+fn devices_are_identified_by_name() {
     let old = derive(&with_vxlan(plain(), Some(4096)));
     assert!(Changes::between(&old, &old).is_empty());
 
-    // Felix made vxlan.calico anew, and the underlay has another MTU.
+    // Felix recreated vxlan.calico, and the MTU of the underlay changed.
     let mut node = plain();
     node.devices[1].mtu = 1390;
     let mut moved = with_vxlan(node.clone(), Some(4096));
@@ -565,7 +565,7 @@ fn devices_are_who_their_names_say() {
     assert!(changes.attach.is_empty() && changes.detach.is_empty() && changes.size_bounds);
     assert!(changes.peers.is_empty() && changes.blocks.is_empty());
 
-    // It is gone.
+    // The tunnel is removed.
     let changes = Changes::between(&new, &derive(&node));
     assert_eq!(changes.detach.len(), 1);
     assert_eq!(changes.peers_gone, [ip("192.0.2.12")]);
@@ -583,6 +583,6 @@ fn a_switch_of_modes_changes_blocks_and_tunnels() {
     assert_eq!(names(&changes.detach), ["tunl0"]);
     assert_eq!(changes.blocks.len(), 3, "all but the native one of node-b, which stays for IPv6");
     assert!(changes.blocks_gone.is_empty());
-    // The usual tunnel of later fragments is another now.
+    // The tunnel of later fragments has changed.
     assert!(changes.config);
 }

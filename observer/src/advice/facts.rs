@@ -1,45 +1,63 @@
-//! What is known of a node.
+//! What is known about a node.
 
 use std::net::IpAddr;
 
 use observer_common::kind::Class;
 
 use crate::calico::Calico;
-use crate::model::Report;
-use crate::topology::convert::contains;
-use crate::topology::{Block, Choice, Device, MAIN, Node, Role, Route, RouteKind, Scope, Topology};
+use crate::model::{Mode, Report};
+use crate::topology::{
+    Block, Choice, Device, FdbEntry, MAIN, Node, Role, Route, RouteKind, Scope, Topology, Watched,
+};
 
-/// The devices that Calico makes for tunnels.
+/// Calico's tunnel devices.
 pub const CALICO_TUNNELS: [&str; 5] =
     ["tunl0", "vxlan.calico", "vxlan-v6.calico", "wireguard.cali", "wg-v6.cali"];
 
-/// What Felix's file with the MTU of pods says.
+/// Calico's tunnel device of an encapsulation and family, if it has one.
+pub(super) const fn calico_tunnel(class: Class, ipv6: bool) -> Option<&'static str> {
+    Some(match (class, ipv6) {
+        (Class::Ipip, false) => "tunl0",
+        (Class::Vxlan, false) => "vxlan.calico",
+        (Class::Vxlan, true) => "vxlan-v6.calico",
+        (Class::Wireguard, false) => "wireguard.cali",
+        (Class::Wireguard, true) => "wg-v6.cali",
+        _ => return None,
+    })
+}
+
+/// The name of an address family.
+#[must_use]
+pub const fn family(ipv6: bool) -> &'static str {
+    if ipv6 { "IPv6" } else { "IPv4" }
+}
+
+/// Felix's file with the MTU for new pods.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum FelixFile {
-    /// It was not looked for, or there is none: Felix does not run here, or elsewhere.
+    /// It was not read or does not exist.
     #[default]
     Absent,
-    /// Bytes.
+    /// Its content, bytes.
     Mtu(u32),
 }
 
-/// Everything that is known of a node. Without [`Facts::wire`] nothing was measured, without
-/// [`Facts::calico`] nothing was declared.
+/// Everything known about a node.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// As netlink gave it.
+    /// What netlink reported.
     pub node: Node,
-    /// As it is understood, workloads included.
+    /// The topology derived from it, including pod interfaces.
     pub topology: Topology,
-    /// Felix's file.
+    /// Felix's MTU file.
     pub felix_file: FelixFile,
-    /// Where that file is, for people.
+    /// The path of that file.
     pub felix_path: String,
-    /// What was declared.
+    /// The declared resources; `None` if none were given.
     pub calico: Option<Calico>,
-    /// What was measured.
+    /// The measured traffic; `None` if it was not measured.
     pub observed: Option<Report>,
-    /// The node's host name.
+    /// The host name.
     pub host: String,
 }
 
@@ -51,7 +69,7 @@ impl Facts {
         Self { node, topology, ..Self::default() }
     }
 
-    /// The node's name as Calico has it, else its host name.
+    /// The node's name in Calico, otherwise its host name.
     #[must_use]
     pub fn name(&self) -> &str {
         let own = self.own_addresses();
@@ -59,7 +77,7 @@ impl Facts {
         known.map_or(self.host.as_str(), |node| node.name.as_str())
     }
 
-    /// The node's own addresses.
+    /// The node's addresses.
     pub fn own_addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.node.addresses.iter().map(|own| own.address)
     }
@@ -70,22 +88,28 @@ impl Facts {
         self.node.devices.iter().find(|device| device.ifindex == ifindex)
     }
 
+    /// The device of a route.
+    #[must_use]
+    pub fn device_of(&self, route: &Route) -> Option<&Device> {
+        self.device(route.ifindex?)
+    }
+
     /// Routes of the main table.
     pub fn routes(&self) -> impl Iterator<Item = &Route> {
         self.node.routes.iter().filter(|route| route.table == MAIN)
     }
 
-    /// Routes of the main table that lead somewhere, the default routes left out.
+    /// Unicast routes of the main table without default routes.
     pub fn unicast(&self) -> impl Iterator<Item = &Route> {
         self.routes().filter(|route| route.kind == RouteKind::Unicast && route.prefix_len != 0)
     }
 
-    /// Underlay devices.
-    pub fn underlays(&self) -> impl Iterator<Item = &Device> {
-        self.topology.watched.iter().filter(|w| w.role == Role::Underlay).map(|w| &w.device)
+    /// Watched devices of a role.
+    pub(super) fn watched(&self, role: Role) -> impl Iterator<Item = &Watched> {
+        self.topology.watched.iter().filter(move |watched| watched.role == role)
     }
 
-    /// Whether it is one of the devices that Calico makes for tunnels, or one that leads to pod blocks.
+    /// Whether it is one of Calico's tunnel devices, or pod blocks are routed through it.
     #[must_use]
     pub fn is_calico_tunnel(&self, device: &Device) -> bool {
         let Some((class, _)) = device.encapsulation() else { return false };
@@ -98,22 +122,11 @@ impl Facts {
             })
     }
 
-    /// Where the node is that a block belongs to, as far as its next hop tells.
-    #[must_use]
-    pub fn scope_of(&self, peer: IpAddr) -> Scope {
-        let scopes = self.underlays().map(|device| self.topology.scope(device.ifindex, peer));
-        scopes.min().unwrap_or(Scope::Unknown)
-    }
-
-    /// The mode that the pool of a block asks for, for a block in that place.
+    /// The declared encapsulation of a block, and a description of its pool.
     #[must_use]
     pub fn declared_class(&self, block: &Block) -> Option<(Class, String)> {
-        use crate::model::Mode;
-        let calico = self.calico.as_ref()?;
-        let pool = calico.pools.iter().find(|pool| {
-            pool.cidr.1 <= block.prefix_len && contains(pool.cidr.0, pool.cidr.1, block.address)
-        })?;
-        let class = match (pool.mode(), self.scope_of(block.peer)) {
+        let pool = self.calico.as_ref()?.pools.iter().find(|pool| pool.contains(block))?;
+        let class = match (pool.mode(), self.topology.scope_of(block.peer)) {
             (Mode::Always(class), _) | (Mode::CrossSubnet(class), Scope::CrossSubnet) => class,
             (Mode::CrossSubnet(_), Scope::SameSubnet) | (Mode::Native, _) => Class::None,
             _ => return None,
@@ -121,16 +134,14 @@ impl Facts {
         Some((class, pool.describe()))
     }
 
-    /// The far tunnel endpoints that VXLAN devices know: the device, the endpoint's own address and the
-    /// node's.
+    /// The remote endpoints of VXLAN devices: the device, the endpoint's tunnel address, the node's address.
     #[must_use]
     pub fn endpoints(&self) -> Vec<(&Device, IpAddr, IpAddr)> {
         let vxlan = |device: &&Device| device.encapsulation().is_some_and(|(class, _)| class == Class::Vxlan);
         let mut endpoints = Vec::new();
         for device in self.node.devices.iter().filter(vxlan) {
             for neighbour in self.node.neighbours.iter().filter(|n| n.ifindex == device.ifindex) {
-                let entry =
-                    |e: &&crate::topology::FdbEntry| e.ifindex == device.ifindex && e.mac == neighbour.mac;
+                let entry = |e: &&FdbEntry| e.ifindex == device.ifindex && e.mac == neighbour.mac;
                 if let Some(entry) = self.node.fdb.iter().find(entry) {
                     endpoints.push((device, neighbour.address, entry.remote));
                 }
@@ -139,7 +150,7 @@ impl Facts {
         endpoints
     }
 
-    /// What to call a peer: its name where it is known, and its address.
+    /// A peer's name, if known, and address.
     #[must_use]
     pub fn peer_name(&self, address: IpAddr) -> String {
         let known = self.calico.as_ref().and_then(|calico| calico.node_at(address));

@@ -1,18 +1,18 @@
-//! One thing that is wrong.
+//! A problem that a rule found.
 
-/// How grave it is.
+/// Severity of a finding, most severe first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// Packets are lost, or will be.
     Error,
-    /// It costs, or something is not as it was declared.
+    /// There is a cost, or the node is not as declared.
     Warning,
-    /// Something is given away.
+    /// Capacity is wasted.
     Notice,
 }
 
 impl Severity {
-    /// The word that every view uses.
+    /// The name in every view.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -23,36 +23,36 @@ impl Severity {
     }
 }
 
-/// A command that would help; nobody but the reader runs it.
+/// A command that helps. It is only printed, never run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remedy {
-    /// What it does.
+    /// What it does, as an imperative.
     pub what: String,
-    /// The command, exactly.
+    /// The command.
     pub command: String,
 }
 
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Which rule found it; also its anchor in docs/doctor.md.
+    /// The rule's id, which is also the anchor in docs/doctor.md.
     pub id: &'static str,
-    /// How grave it is.
+    /// Its severity.
     pub severity: Severity,
-    /// What is wrong, in one sentence without a full stop.
+    /// What is wrong: one sentence without a full stop.
     pub title: String,
-    /// Devices, prefixes and addresses that it is about.
+    /// The devices, prefixes, addresses, families or pools that it is about.
     pub subjects: Vec<String>,
-    /// What was seen, one fact each.
+    /// What was observed, one fact each.
     pub evidence: Vec<String>,
-    /// Why that is wrong and what comes of it.
+    /// Why it is a problem.
     pub explanation: String,
-    /// What to do, in this order.
+    /// What to do, in order.
     pub remedies: Vec<Remedy>,
 }
 
 impl Finding {
-    /// A finding without evidence and remedies.
+    /// A finding without subjects, evidence and remedies.
     #[must_use]
     pub fn new(id: &'static str, severity: Severity, title: String, explanation: impl Into<String>) -> Self {
         Self {
@@ -66,28 +66,28 @@ impl Finding {
         }
     }
 
-    /// With what it is about.
+    /// Adds subjects.
     #[must_use]
     pub fn about(mut self, subjects: impl IntoIterator<Item = impl ToString>) -> Self {
         self.subjects.extend(subjects.into_iter().map(|subject| subject.to_string()));
         self
     }
 
-    /// With facts.
+    /// Adds evidence.
     #[must_use]
     pub fn seen(mut self, evidence: impl IntoIterator<Item = String>) -> Self {
         self.evidence.extend(evidence);
         self
     }
 
-    /// With a remedy.
+    /// Adds a remedy.
     #[must_use]
     pub fn remedy(mut self, what: impl Into<String>, command: impl Into<String>) -> Self {
         self.remedies.push(Remedy { what: what.into(), command: command.into() });
         self
     }
 
-    /// Where it is explained.
+    /// The place in the documentation that explains it.
     #[must_use]
     pub fn anchor(&self) -> String {
         format!("docs/doctor.md#{}", self.id)

@@ -1,7 +1,7 @@
-//! What is wrong with a node, and why: findings with evidence, from facts. Pure: no clock, no I/O.
+//! Diagnoses a node: findings with evidence, from [`Facts`]. Pure: no clock, no I/O.
 //!
-//! [`View`] is what the rules look at, made once of the [`Facts`]; each rule is a file of [`rules`]. A
-//! later rule sees what earlier ones found, so that one cause is named once.
+//! Rules read a [`View`], derived once from the facts; each rule is a file of [`rules`]. A rule also gets the
+//! findings of earlier rules, so that each cause is reported once.
 
 mod facts;
 mod finding;
@@ -13,40 +13,40 @@ mod rules;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use facts::{CALICO_TUNNELS, Facts, FelixFile};
+pub use facts::{Facts, FelixFile, family};
 pub use finding::{Finding, Remedy, Severity};
 pub use modes::ModeView;
-pub use mtu::{DEFAULT_PATTERN, MtuView, PodMtu, Seen, TunnelMtu, UNDETECTED};
+pub use mtu::{MtuView, PodMtu, Seen, TunnelMtu};
 pub use peers::{Observed, PeerView};
 pub use rules::{RULES, Rule};
 
-/// What the rules look at.
+/// What rules read.
 #[derive(Debug)]
 pub struct View<'a> {
     /// The facts.
     pub facts: &'a Facts,
-    /// The modes, IPv4 first; families without pod blocks and without a declared mode are left out.
+    /// The mode of each family with pod blocks or a declared mode, IPv4 first.
     pub modes: Vec<ModeView>,
-    /// Peers that pod blocks are routed to or that tunnel packets come from or go to.
+    /// Peers with pod blocks or observed packets.
     pub peers: Vec<PeerView>,
     /// MTUs.
     pub mtu: MtuView,
 }
 
 impl<'a> View<'a> {
-    /// Looks at facts.
+    /// Derives a view from facts.
     #[must_use]
     pub fn new(facts: &'a Facts) -> Self {
         Self { facts, modes: modes::of(facts), peers: peers::of(facts), mtu: mtu::of(facts) }
     }
 }
 
-/// What the doctor has to say of a node.
+/// The result of a check.
 #[derive(Debug)]
 pub struct Diagnosis<'a> {
-    /// What it looked at.
+    /// What was checked.
     pub view: View<'a>,
-    /// What it found, the gravest first.
+    /// The findings, most severe first.
     pub findings: Vec<Finding>,
 }
 

@@ -1,16 +1,15 @@
-//! The mode of each address family: from routes, from the wire, as declared.
+//! The mode of each address family: by routes, as observed, and as declared.
 
 use std::collections::BTreeMap;
 
 use observer_common::counters::PathCounter;
 use observer_common::kind::{Class, Direction};
 
-use super::Facts;
+use super::{Facts, family};
 use crate::model::{Mode, Report};
-use crate::snapshot::Routing;
-use crate::topology::Scope;
+use crate::topology::{Routing, Scope};
 
-/// A path has to have so many packets to say something about the mode.
+/// Fewer packets on a path do not determine a mode.
 pub const ENOUGH: u64 = 5;
 
 /// The mode of one family.
@@ -18,13 +17,13 @@ pub const ENOUGH: u64 = 5;
 pub struct ModeView {
     /// IPv6, else IPv4.
     pub ipv6: bool,
-    /// By the routes to pod blocks of other nodes; `None` where there are none.
+    /// By the routes to pod blocks of other nodes; `None` if there are none.
     pub routes: Option<Mode>,
-    /// By what the node sends; `None` where nothing was measured or sent.
+    /// By the packets that the node sends; `None` if nothing was measured or sent.
     pub observed: Option<Mode>,
-    /// By the IP pools; `None` where none is known.
+    /// By the IP pools; `None` if none is known.
     pub declared: Option<Mode>,
-    /// What the three were told from, a sentence each.
+    /// The evidence for the three, one sentence each.
     pub evidence: Vec<String>,
 }
 
@@ -32,7 +31,7 @@ impl ModeView {
     /// The family's name.
     #[must_use]
     pub const fn family(&self) -> &'static str {
-        if self.ipv6 { "IPv6" } else { "IPv4" }
+        family(self.ipv6)
     }
 }
 
@@ -55,8 +54,7 @@ pub(super) fn of(facts: &Facts) -> Vec<ModeView> {
         .collect()
 }
 
-/// What a node sent to other nodes, as if each packet were a block: [`Mode::of`] then tells the mode of
-/// the wire by the same rule.
+/// What a node sent to other nodes, counting packets as blocks, so that [`Mode::of`] applies the same rule.
 fn sent(report: &Report) -> Vec<Routing> {
     let mut ways: BTreeMap<(bool, Class, Scope), (u64, u64)> = BTreeMap::new();
     for path in report.paths.iter().filter(|path| path.id.direction == Direction::Egress) {
@@ -81,7 +79,7 @@ fn evidence(facts: &Facts, routing: &[Routing], sent: &[Routing], ipv6: bool) ->
     lines
 }
 
-/// Ways as one sentence; `None` where there are none.
+/// Ways as one sentence; `None` if there are none.
 fn ways(source: &str, ways: &[Routing], noun: &str, ipv6: bool) -> Option<String> {
     let labels: Vec<String> = ways
         .iter()

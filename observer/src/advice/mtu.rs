@@ -1,4 +1,4 @@
-//! One look at all MTUs: what each is, what it should be, and what Felix makes of the node.
+//! All MTUs of a node: what they are, what they should be, and what Felix detects.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,51 +10,51 @@ use regex_lite::Regex;
 use super::{Facts, FelixFile};
 use crate::calico::Felix;
 use crate::model::Report;
-use crate::topology::{DeviceKind, Role};
+use crate::topology::{DeviceKind, Role, Watched};
 
-/// Felix's own `mtuIfacePattern`.
-pub const DEFAULT_PATTERN: &str = "^((en|wl|ww|sl|ib)[Pcopsvx].*|(eth|wlan|wwan).*)";
-/// What Felix takes for the underlay's MTU where no device matches.
-pub const UNDETECTED: u32 = 1460;
+/// Felix's default `mtuIfacePattern`.
+pub(super) const DEFAULT_PATTERN: &str = "^((en|wl|ww|sl|ib)[Pcopsvx].*|(eth|wlan|wwan).*)";
+/// The MTU that Felix assumes if no device matches.
+pub(super) const UNDETECTED: u32 = 1460;
 
 /// The MTU of a tunnel device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TunnelMtu {
-    /// Its name.
+    /// The device's name.
     pub device: String,
     /// Its encapsulation.
     pub class: Class,
     /// It encapsulates in IPv6.
     pub over_ipv6: bool,
-    /// Bytes that it has.
+    /// Its MTU, bytes.
     pub mtu: u32,
-    /// Bytes that it adds to a packet.
+    /// Bytes added to each packet.
     pub overhead: u32,
-    /// The underlay and its MTU, where known.
+    /// The underlay and its MTU, if known.
     pub underlay: Option<(String, u32)>,
 }
 
 impl TunnelMtu {
-    /// What it should have.
+    /// The correct MTU, if the underlay is known.
     #[must_use]
     pub fn right(&self) -> Option<u32> {
         self.underlay.as_ref().map(|(_, mtu)| mtu.saturating_sub(self.overhead))
     }
 
-    /// How it should have come to that, for people: `1500 of eth0 - 50`.
+    /// The calculation of the correct MTU: `1500 of eth0 - 50 of vxlan`.
     #[must_use]
     pub fn sum(&self) -> String {
         match &self.underlay {
             Some((device, mtu)) => format!("{mtu} of {device} - {} of {}", self.overhead, self.class.label()),
-            None => format!("the underlay of {} is not known", self.device),
+            None => format!("the underlay of {} is unknown", self.device),
         }
     }
 }
 
-/// The MTU of a pod's device.
+/// The MTU of a pod interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodMtu {
-    /// The node's side of the device.
+    /// The interface on the node's side.
     pub device: String,
     /// Bytes.
     pub mtu: u32,
@@ -62,12 +62,12 @@ pub struct PodMtu {
     pub addresses: Vec<IpAddr>,
 }
 
-/// What was measured at a device, both directions together.
+/// What was measured on a device, both directions together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// The largest packet, L3 bytes; 0 where there was none.
+    /// The largest packet, L3 bytes; 0 if there was none.
     pub largest: u64,
-    /// Messages that a packet is too big.
+    /// PTB messages.
     pub ptb: u64,
 }
 
@@ -76,52 +76,63 @@ pub struct Seen {
 pub struct MtuView {
     /// Underlay devices.
     pub underlays: Vec<(String, u32)>,
-    /// Tunnel devices that are up and Calico's.
+    /// Calico's tunnel devices that are up.
     pub tunnels: Vec<TunnelMtu>,
-    /// Pods' devices that are up.
+    /// Pod interfaces that are up.
     pub pods: Vec<PodMtu>,
-    /// What fits through all ways to other nodes' pods, with the MTUs as they are.
+    /// The largest packet that fits every path to other nodes' pods with the current MTUs.
     pub room: Option<u32>,
-    /// The same, were all tunnels right.
+    /// The same with correct MTUs of all tunnels.
     pub right_room: Option<u32>,
-    /// Felix's pattern for devices, and whether it is one that was declared.
+    /// Felix's device pattern, and whether it was declared.
     pub pattern: (String, bool),
-    /// Up devices that match the pattern, with their MTUs. `None`: the pattern cannot be read.
+    /// Devices that are up and match the pattern, with their MTUs; `None` if the pattern is invalid.
     pub matching: Option<Vec<(String, u32)>>,
-    /// What Felix was told.
+    /// Felix's declared settings.
     pub felix: Felix,
-    /// What Felix's file says.
+    /// Felix's MTU file.
     pub file: FelixFile,
-    /// What was measured, by device; empty where nothing was.
+    /// What was measured, by device; empty if nothing was measured.
     pub seen: BTreeMap<String, Seen>,
 }
 
 impl MtuView {
-    /// What Felix takes for the underlay's MTU; `None` where the pattern cannot be read.
+    /// The underlay MTU that Felix detects; `None` if the pattern is invalid.
     #[must_use]
     pub fn detected(&self) -> Option<u32> {
         let matching = self.matching.as_ref()?;
         Some(matching.iter().map(|(_, mtu)| *mtu).min().unwrap_or(UNDETECTED))
     }
 
-    /// The smallest MTU of an underlay.
+    /// The smallest underlay MTU.
     #[must_use]
     pub fn underlay(&self) -> Option<u32> {
         self.underlays.iter().map(|(_, mtu)| *mtu).min()
     }
 
-    /// A pod's MTU between these fits and gives nothing away: what fits now and what should fit, of
-    /// which the tunnels' own findings tell if they differ.
+    /// Acceptable MTUs of pods, from what fits now to what should fit. If these differ, the tunnels have
+    /// findings.
     #[must_use]
     pub fn pod_range(&self) -> Option<(u32, u32)> {
         let (room, right) = (self.room?, self.right_room?);
         Some((room.min(right), room.max(right)))
     }
+
+    /// The number of pods by MTU.
+    #[must_use]
+    pub fn pods_by_mtu(&self) -> BTreeMap<u32, usize> {
+        let mut pods = BTreeMap::new();
+        for pod in &self.pods {
+            *pods.entry(pod.mtu).or_default() += 1;
+        }
+        pods
+    }
 }
 
-/// Looks at the MTUs of a node.
+/// The MTUs of a node.
 pub(super) fn of(facts: &Facts) -> MtuView {
-    let underlays: Vec<(String, u32)> = facts.underlays().map(|d| (d.name.clone(), d.mtu)).collect();
+    let named = |w: &Watched| (w.device.name.clone(), w.device.mtu);
+    let underlays: Vec<(String, u32)> = facts.watched(Role::Underlay).map(named).collect();
     let tunnels = tunnels(facts, &underlays);
     let smallest = underlays.iter().map(|(_, mtu)| *mtu).min();
     let room = |mtu: &dyn Fn(&TunnelMtu) -> Option<u32>| tunnels.iter().filter_map(mtu).min().or(smallest);
@@ -160,12 +171,9 @@ fn seen(report: &Report) -> BTreeMap<String, Seen> {
 }
 
 fn tunnels(facts: &Facts, underlays: &[(String, u32)]) -> Vec<TunnelMtu> {
-    let calico = |w: &&crate::topology::Watched| w.role == Role::Tunnel && facts.is_calico_tunnel(&w.device);
     facts
-        .topology
-        .watched
-        .iter()
-        .filter(calico)
+        .watched(Role::Tunnel)
+        .filter(|w| facts.is_calico_tunnel(&w.device))
         .map(|w| {
             let named = w.underlay.and_then(|ifindex| facts.device(ifindex));
             let underlay = named.map(|device| (device.name.clone(), device.mtu));
@@ -175,7 +183,7 @@ fn tunnels(facts: &Facts, underlays: &[(String, u32)]) -> Vec<TunnelMtu> {
                 over_ipv6: over_ipv6(w),
                 mtu: w.device.mtu,
                 overhead: w.overhead,
-                // A flow-based device names none; where there is only one it is that.
+                // A flow-based device has no known underlay; if the node has only one, it is that.
                 underlay: underlay.or_else(|| match underlays {
                     [only] => Some(only.clone()),
                     _ => None,
@@ -185,7 +193,7 @@ fn tunnels(facts: &Facts, underlays: &[(String, u32)]) -> Vec<TunnelMtu> {
         .collect()
 }
 
-fn over_ipv6(watched: &crate::topology::Watched) -> bool {
+fn over_ipv6(watched: &Watched) -> bool {
     match &watched.device.kind {
         DeviceKind::Vxlan => watched.overhead > 50,
         _ => watched.device.name == "wg-v6.cali",

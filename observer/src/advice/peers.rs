@@ -1,4 +1,4 @@
-//! Each peer node: how its pod blocks are routed, and how packets really go there and come from there.
+//! Peer nodes: how their pod blocks are routed, and the encapsulation of observed packets.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -11,58 +11,58 @@ use super::modes::ENOUGH;
 use crate::calico::Prefix;
 use crate::topology::Scope;
 
-/// What was seen of a peer in one direction: packets by class, those with most first.
+/// Packets to or from a peer by encapsulation, the largest number first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed(pub Vec<(Class, u64)>);
 
 impl Observed {
-    /// All packets.
+    /// The number of packets.
     #[must_use]
     pub fn packets(&self) -> u64 {
         self.0.iter().map(|(_, packets)| packets).sum()
     }
 
-    /// How most packets go; `None` where too few went to tell.
+    /// The most frequent encapsulation; `None` for too few packets.
     #[must_use]
     pub fn class(&self) -> Option<Class> {
         self.0.first().filter(|_| self.packets() >= ENOUGH).map(|(class, _)| *class)
     }
 
-    /// For people: `vxlan`, `vxlan, none 3 %`.
+    /// As text: `vxlan`, or `vxlan, none 3 %`.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "a share is shown without digits")]
+    #[expect(clippy::cast_precision_loss, reason = "a rounded share")]
     pub fn describe(&self) -> String {
         let all = self.packets().max(1) as f64;
-        let word = |(nth, (class, packets)): (usize, &(Class, u64))| match nth {
+        let label = |(nth, (class, packets)): (usize, &(Class, u64))| match nth {
             0 => class.label().to_owned(),
             _ => format!("{} {:.0} %", class.label(), *packets as f64 / all * 100.0),
         };
-        let labels: Vec<String> = self.0.iter().enumerate().map(word).collect();
+        let labels: Vec<String> = self.0.iter().enumerate().map(label).collect();
         labels.join(", ")
     }
 }
 
-/// One peer: a node, or, for native blocks across subnets, the router towards them.
+/// A peer: a node, or the router to native blocks across subnets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerView {
     /// Its address on the underlay.
     pub address: IpAddr,
-    /// Where it is.
+    /// Its scope.
     pub scope: Scope,
-    /// The blocks that are routed to it.
+    /// The blocks routed to it.
     pub blocks: Vec<Prefix>,
-    /// How they are routed; more than one class where routes differ.
+    /// The encapsulations of their routes.
     pub routed: Vec<Class>,
-    /// How they should be by the pools; empty where none is known.
+    /// The declared encapsulations; empty if unknown.
     pub declared: Vec<Class>,
-    /// What was sent to it; `None` where nothing was measured.
+    /// Packets sent to it; `None` if nothing was measured.
     pub egress: Option<Observed>,
-    /// What came from it.
+    /// Packets received from it.
     pub ingress: Option<Observed>,
 }
 
 impl PeerView {
-    /// The one class that all its routes have.
+    /// The encapsulation of all its routes; `None` if they differ.
     #[must_use]
     pub fn route(&self) -> Option<Class> {
         match self.routed.as_slice() {
@@ -78,7 +78,7 @@ pub(super) fn of(facts: &Facts) -> Vec<PeerView> {
     let measured = facts.observed.is_some();
     let fresh = |address: IpAddr| PeerView {
         address,
-        scope: facts.scope_of(address),
+        scope: facts.topology.scope_of(address),
         blocks: Vec::new(),
         routed: Vec::new(),
         declared: Vec::new(),

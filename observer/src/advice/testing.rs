@@ -1,4 +1,4 @@
-//! Nodes of the lab to try rules on.
+//! Lab nodes for testing rules.
 
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ pub fn ip(text: &str) -> IpAddr {
     text.parse().expect(text)
 }
 
-/// node-a of the lab as it was read in that mode; pod-a2 got the MTU of the others.
+/// The lab's node-a in a mode. All pods get the smallest MTU among them.
 pub fn node(mode: &str) -> Node {
     let path = format!("{}/tests/data/topology/{mode}.json", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).expect(&path);
@@ -28,7 +28,7 @@ pub fn node(mode: &str) -> Node {
     node
 }
 
-/// Facts of a node that nothing was measured on.
+/// Facts of a node without a measurement.
 pub fn facts(node: Node) -> Facts {
     Facts { host: "node-a".into(), ..Facts::of_node(node, &Choice::default()) }
 }
@@ -38,12 +38,12 @@ pub fn device<'a>(node: &'a mut Node, name: &str) -> &'a mut Device {
     node.devices.iter_mut().find(|device| device.name == name).expect(name)
 }
 
-/// What the doctor finds.
+/// The doctor's findings.
 pub fn findings(facts: &Facts) -> Vec<Finding> {
     diagnose(facts).findings
 }
 
-/// The ids of what the doctor finds.
+/// Their ids.
 pub fn ids(facts: &Facts) -> Vec<&'static str> {
     findings(facts).iter().map(|finding| finding.id).collect()
 }
@@ -70,7 +70,7 @@ pub fn observed(facts: &Facts, paths: &[(Direction, Class, &str, u64)]) -> Repor
                 peer: ip(peer),
                 local: None,
             },
-            scope: facts.scope_of(ip(peer)),
+            scope: facts.topology.scope_of(ip(peer)),
             figures: PathFigures(counters),
         }
     };

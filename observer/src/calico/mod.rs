@@ -1,5 +1,5 @@
-//! What Calico was told to do: its resources, as `calicoctl get … -o yaml`, `kubectl get … -o yaml` or
-//! the Kubernetes API give them, in either API group. Pure.
+//! Calico's declared resources, from `calicoctl get … -o yaml`, `kubectl get … -o yaml` or the Kubernetes API,
+//! in either API group. Pure.
 
 mod resources;
 
@@ -10,21 +10,22 @@ use std::net::IpAddr;
 use observer_common::kind::Class;
 
 use crate::model::Mode;
+use crate::topology::Block;
 pub use crate::topology::Prefix;
 use crate::topology::convert::contains;
 
-/// The resources that matter here.
+/// The resources that the doctor uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Calico {
     /// IP pools.
     pub pools: Vec<Pool>,
     /// Nodes.
     pub nodes: Vec<Node>,
-    /// Felix's settings; those of a node come after the default ones.
+    /// Felix's settings, the default ones first.
     pub felix: Vec<Felix>,
-    /// Pod blocks and the name of the node that each belongs to.
+    /// Pod blocks, each with the name of its node.
     pub blocks: Vec<(Prefix, String)>,
-    /// Objects of other kinds, which were passed over.
+    /// Number of skipped objects of other kinds.
     pub others: u64,
 }
 
@@ -35,11 +36,11 @@ pub struct Pool {
     pub name: String,
     /// The addresses.
     pub cidr: Prefix,
-    /// When pod traffic goes through IPIP.
+    /// When pod traffic uses IPIP.
     pub ipip: When,
-    /// When pod traffic goes through VXLAN.
+    /// When pod traffic uses VXLAN.
     pub vxlan: When,
-    /// No new pods get an address of it.
+    /// New pods get no address from it.
     pub disabled: bool,
 }
 
@@ -56,7 +57,7 @@ pub enum When {
 }
 
 impl When {
-    /// Calico's word.
+    /// Calico's name for it.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -74,16 +75,16 @@ pub struct Node {
     pub name: String,
     /// Its addresses with their prefix lengths.
     pub addresses: Vec<Prefix>,
-    /// The addresses of its tunnel devices, which lie in its pod blocks.
+    /// The addresses of its tunnel devices, which are in its pod blocks.
     pub tunnels: Vec<IpAddr>,
 }
 
-/// Felix's settings that concern MTUs; `None` and 0 mean that Felix finds them out.
+/// Felix's MTU settings; `None` and 0 mean that Felix detects the MTU.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Felix {
     /// `default`, or `node.NAME`.
     pub name: String,
-    /// Which devices count for the detection of the MTU.
+    /// `mtuIfacePattern`: the devices used for MTU detection.
     pub mtu_iface_pattern: Option<String>,
     /// `ipipMTU`.
     pub ipip_mtu: Option<u32>,
@@ -98,7 +99,7 @@ pub struct Felix {
 }
 
 impl Pool {
-    /// The mode that it asks for.
+    /// The declared mode.
     #[must_use]
     pub const fn mode(&self) -> Mode {
         match (self.ipip, self.vxlan) {
@@ -110,7 +111,13 @@ impl Pool {
         }
     }
 
-    /// Its fields about encapsulation, for people.
+    /// Whether a block belongs to the pool.
+    #[must_use]
+    pub fn contains(&self, block: &Block) -> bool {
+        self.cidr.1 <= block.prefix_len && contains(self.cidr.0, self.cidr.1, block.address)
+    }
+
+    /// Its encapsulation settings as text.
     #[must_use]
     pub fn describe(&self) -> String {
         format!(
@@ -125,11 +132,11 @@ impl Pool {
 }
 
 impl Calico {
-    /// Takes over what another file says.
+    /// Adds the resources of another file.
     pub fn add(&mut self, other: Self) {
         self.pools.extend(other.pools);
         for node in other.nodes {
-            // The same node as a Kubernetes object and as one of Calico's.
+            // A node may be given as an object of Kubernetes and of Calico.
             match self.nodes.iter_mut().find(|known| known.name == node.name) {
                 Some(known) => {
                     known.addresses.extend(node.addresses);
@@ -144,13 +151,12 @@ impl Calico {
         self.others += other.others;
     }
 
-    /// Pools of one family that are in use.
+    /// Enabled pools of a family.
     pub fn pools_of(&self, ipv6: bool) -> impl Iterator<Item = &Pool> {
         self.pools.iter().filter(move |pool| pool.cidr.0.is_ipv6() == ipv6 && !pool.disabled)
     }
 
-    /// The mode that the pools of one family ask for; `None` where there is none, [`Mode::Mixed`] where
-    /// they differ.
+    /// The declared mode of a family: `None` without pools, [`Mode::Mixed`] if they differ.
     #[must_use]
     pub fn mode(&self, ipv6: bool) -> Option<Mode> {
         let mut modes = self.pools_of(ipv6).map(Pool::mode);
@@ -158,19 +164,19 @@ impl Calico {
         Some(if modes.all(|mode| mode == first) { first } else { Mode::Mixed })
     }
 
-    /// The node that has this address.
+    /// The node with this address.
     #[must_use]
     pub fn node_at(&self, address: IpAddr) -> Option<&Node> {
         self.nodes.iter().find(|node| node.addresses.iter().any(|(own, _)| *own == address))
     }
 
-    /// The node that one of these addresses belongs to.
+    /// The node with one of these addresses.
     #[must_use]
     pub fn node_with(&self, addresses: impl IntoIterator<Item = IpAddr>) -> Option<&Node> {
         addresses.into_iter().find_map(|address| self.node_at(address))
     }
 
-    /// The name of the node whose block or tunnel address the prefix holds.
+    /// The name of the node that owns the block, or has a tunnel address in it.
     #[must_use]
     pub fn owner(&self, (address, len): Prefix) -> Option<&str> {
         let block = self.blocks.iter().find(|((first, own), _)| *first == address && *own == len);
@@ -180,7 +186,7 @@ impl Calico {
         })
     }
 
-    /// The settings of Felix on a node: its own ones over the default ones.
+    /// Felix's settings on a node: the default ones, overridden by the node's.
     #[must_use]
     pub fn felix_on(&self, node: Option<&str>) -> Felix {
         let mut merged = Felix::default();
@@ -200,7 +206,7 @@ impl Calico {
 }
 
 impl Felix {
-    /// The MTU that was set for a tunnel device; `None` where Felix finds it out.
+    /// The declared MTU of a tunnel device; `None` if Felix detects it.
     #[must_use]
     pub fn mtu_of(&self, class: Class, over_ipv6: bool) -> Option<u32> {
         let set = match (class, over_ipv6) {

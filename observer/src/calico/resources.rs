@@ -1,5 +1,5 @@
-//! From YAML or JSON to resources. Several documents and lists are taken apart; other kinds are counted
-//! and passed over, so that `kubectl get … -o yaml` of anything may be given.
+//! Parses resources from YAML or JSON, including several documents and lists. Other kinds are skipped and
+//! counted, so that the output of any `kubectl get … -o yaml` is accepted.
 
 use std::net::IpAddr;
 
@@ -8,14 +8,14 @@ use serde_json::Value;
 
 use super::{Calico, Felix, Node, Pool, Prefix, When};
 
-/// Text that is not what it should be.
+/// A text that cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ResourceError {
     /// It is neither YAML nor JSON.
-    #[error("it is neither YAML nor JSON: {0}")]
+    #[error("not YAML or JSON: {0}")]
     Syntax(String),
-    /// A field has a value that Calico does not know.
-    #[error("{kind} {name}: {field} is `{value}`, which is not understood")]
+    /// A field has an invalid value.
+    #[error("{kind} {name}: invalid {field} `{value}`")]
     Field {
         /// The object's kind.
         kind: &'static str,
@@ -23,15 +23,15 @@ pub enum ResourceError {
         name: String,
         /// The field.
         field: &'static str,
-        /// What it says.
+        /// Its value.
         value: String,
     },
 }
 
-/// Reads all resources of a text.
+/// Parses all resources of a text.
 ///
 /// # Errors
-/// The text is damaged, or a field of a known kind is.
+/// The text, or a field of a known kind, is invalid.
 pub fn parse(text: &str) -> Result<Calico, ResourceError> {
     let mut calico = Calico::default();
     for document in serde_norway::Deserializer::from_str(text) {
@@ -41,10 +41,10 @@ pub fn parse(text: &str) -> Result<Calico, ResourceError> {
     Ok(calico)
 }
 
-/// Takes over one object, or each of a list.
+/// Reads one object, or each object of a list.
 fn read(value: &Value, calico: &mut Calico) -> Result<(), ResourceError> {
     if let Some(items) = value["items"].as_array() {
-        // The API leaves the kind out of a list's items and says it of the list.
+        // The API gives the kind only for the list, not for its items.
         let kind = value["kind"].as_str().and_then(|kind| kind.strip_suffix("List"));
         return items.iter().try_for_each(|item| {
             let own = item["kind"].as_str().or(kind.filter(|kind| !kind.is_empty()));
@@ -106,7 +106,7 @@ fn when(name: &str, field: &'static str, value: &Value) -> Result<When, Resource
     }
 }
 
-/// A node of Kubernetes (by Calico's annotations) or of Calico.
+/// A node of Kubernetes (with Calico's annotations) or of Calico.
 fn node(name: String, value: &Value) -> Result<Node, ResourceError> {
     let (annotations, spec) = (&value["metadata"]["annotations"], &value["spec"]);
     let annotation = |key: &str| annotations[format!("projectcalico.org/{key}")].as_str();
@@ -129,10 +129,10 @@ fn node(name: String, value: &Value) -> Result<Node, ResourceError> {
     let present = |text: &&str| !text.is_empty();
     let mut node = Node { name, ..Node::default() };
     for text in addresses.into_iter().flatten().filter(present) {
-        node.addresses.push(prefix("Node", &node.name, "its address", text)?);
+        node.addresses.push(prefix("Node", &node.name, "address", text)?);
     }
     for text in tunnels.into_iter().flatten().filter(present) {
-        node.tunnels.push(prefix("Node", &node.name, "its tunnel address", text)?.0);
+        node.tunnels.push(prefix("Node", &node.name, "tunnel address", text)?.0);
     }
     Ok(node)
 }
@@ -197,7 +197,7 @@ metadata: {name: other}
 ";
 
     #[test]
-    fn calicoctl_s_yaml_and_both_groups() {
+    fn yaml_of_calicoctl_and_both_api_groups_are_parsed() {
         let calico = parse(CALICOCTL).expect("yaml");
         assert_eq!(calico.mode(false), Some(Mode::CrossSubnet(Class::Vxlan)));
         assert_eq!(calico.mode(true), None);
@@ -212,7 +212,7 @@ metadata: {name: other}
     }
 
     #[test]
-    fn the_api_s_json_lists_have_the_kind_outside() {
+    fn items_get_the_kind_of_their_list() {
         let text = r#"{"kind":"IPPoolList","apiVersion":"crd.projectcalico.org/v1","items":[
             {"metadata":{"name":"six"},"spec":{"cidr":"fd00::/48","vxlanMode":"Always"}},
             {"metadata":{"name":"off"},"spec":{"cidr":"fd01::/48","disabled":true}}]}"#;
@@ -227,7 +227,7 @@ metadata: {name: other}
     }
 
     #[test]
-    fn blocks_have_owners_in_two_kinds() {
+    fn two_kinds_have_owners_of_blocks() {
         let text = "
 kind: BlockAffinity
 metadata: {name: a}
@@ -243,10 +243,10 @@ spec: {cidr: 10.244.20.64/26, affinity: 'host:node-b'}
     }
 
     #[test]
-    fn what_is_not_understood_is_named() {
+    fn an_invalid_field_is_named() {
         let error = parse("kind: IPPool\nmetadata: {name: p}\nspec: {cidr: 10.0.0.0/8, ipipMode: Sometimes}")
             .expect_err("no such mode");
-        assert_eq!(error.to_string(), "IPPool p: ipipMode is `Sometimes`, which is not understood");
+        assert_eq!(error.to_string(), "IPPool p: invalid ipipMode `Sometimes`");
         assert!(parse("{").is_err());
     }
 }

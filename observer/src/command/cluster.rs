@@ -22,7 +22,7 @@ pub fn run(args: &ClusterArgs) -> Result<()> {
     let mut output = Output::open(&args.output)?;
     let scope =
         Scope { selector: args.selector.clone(), window: args.window, pairs: usize::from(args.pairs) };
-    let fleet = fleet::ask(&client, &scope, args.to)?;
+    let fleet = fleet::fetch(&client, &scope, args.to)?;
     output.write(&render(&fleet, args, output.colour))?;
     Ok(())
 }

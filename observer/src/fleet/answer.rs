@@ -1,4 +1,4 @@
-//! What Prometheus' HTTP API answers to an instant query.
+//! Responses of Prometheus' HTTP API to instant queries.
 
 use std::collections::BTreeMap;
 
@@ -12,26 +12,26 @@ pub type Labels = BTreeMap<String, String>;
 pub struct Sample {
     /// Its labels.
     pub labels: Labels,
-    /// Its value; never NaN or infinite: such samples are left out.
+    /// Its value. Samples that are NaN or infinite are left out.
     pub value: f64,
-    /// When it was evaluated, in seconds since the Unix epoch by the server's clock.
+    /// Evaluation time, seconds since the Unix epoch by the server's clock.
     pub time: f64,
 }
 
 impl Sample {
-    /// The value of a label; empty where there is none, as Prometheus sees it.
+    /// The value of a label; empty if there is none, as in PromQL.
     #[must_use]
     pub fn label(&self, name: &str) -> &str {
         self.labels.get(name).map_or("", String::as_str)
     }
 }
 
-/// A vector, and what the server remarked.
+/// A vector, with the server's warnings.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answer {
     /// The samples.
     pub samples: Vec<Sample>,
-    /// Why the answer may be incomplete.
+    /// Why it may be incomplete.
     pub warnings: Vec<String>,
 }
 
@@ -58,22 +58,22 @@ struct Element {
 }
 
 impl Answer {
-    /// Reads the body of an answer (`/api/v1/query`).
+    /// Parses the body of a response of `/api/v1/query`.
     ///
     /// # Errors
-    /// It is no such answer, or the server's own error.
+    /// The server's error, or why it is not a vector.
     pub fn parse(body: &str) -> Result<Self, String> {
-        let envelope: Envelope =
-            serde_json::from_str(body).map_err(|error| format!("the answer is no API answer: {error}"))?;
+        let envelope: Envelope = serde_json::from_str(body)
+            .map_err(|error| format!("this is not a response of the Prometheus API: {error}"))?;
         if envelope.status != "success" {
             return Err(envelope.error.unwrap_or_else(|| format!("status `{}`", envelope.status)));
         }
-        let data = envelope.data.ok_or("the answer has no data")?;
+        let data = envelope.data.ok_or("the response has no data")?;
         if data.kind != "vector" {
-            return Err(format!("the answer is a {}, not a vector", data.kind));
+            return Err(format!("the response is a {}, not a vector", data.kind));
         }
         let elements: Vec<Element> = serde_json::from_value(data.result)
-            .map_err(|error| format!("the answer holds no instant vector: {error}"))?;
+            .map_err(|error| format!("the response is not an instant vector: {error}"))?;
         let samples = elements.into_iter().filter_map(|element| {
             let value: f64 = element.value.1.parse().ok()?;
             value.is_finite().then_some(Sample { labels: element.metric, value, time: element.value.0 })
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_vector() {
+    fn a_vector_is_parsed_without_nan_and_infinity() {
         let body = r#"{"status":"success","warnings":["a store is away"],"data":{"resultType":"vector","result":[
             {"metric":{"node":"a"},"value":[1700000000.5,"12.5"]},
             {"metric":{},"value":[1700000000.5,"NaN"]},
@@ -100,18 +100,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_vector() {
+    fn other_responses_are_errors() {
         let cases = [
-            ("<html>", "is no API answer"),
-            ("{}", "is no API answer"),
+            ("<html>", "not a response"),
+            ("{}", "not a response"),
             (r#"{"status":"error","errorType":"bad_data","error":"parse error"}"#, "parse error"),
             (r#"{"status":"success"}"#, "no data"),
             (r#"{"status":"success","data":{"resultType":"scalar","result":[1,"2"]}}"#, "is a scalar"),
-            (r#"{"status":"success","data":{"resultType":"vector","result":[1]}}"#, "no instant vector"),
+            (r#"{"status":"success","data":{"resultType":"vector","result":[1]}}"#, "not an instant vector"),
         ];
-        for (body, said) in cases {
+        for (body, expected) in cases {
             let error = Answer::parse(body).expect_err(body);
-            assert!(error.contains(said), "{body}: {error}");
+            assert!(error.contains(expected), "{body}: {error}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! From answers to the fleet.
+//! Assembles the fleet from responses.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::{Answers, Fleet, Goal, ModeCount, Node, Pair, Progress, Query, Route,
 type Key = (String, String);
 
 impl Fleet {
-    /// Puts the answers together; `None` where no exporter is known.
+    /// The fleet; `None` if there is no exporter.
     #[must_use]
     pub fn of(answers: &Answers, scope: &Scope, goal: Option<Goal>) -> Option<Self> {
         let mut nodes = known(answers);
@@ -28,11 +28,12 @@ impl Fleet {
             .map(|node| ((node.cluster.clone(), node.address.clone()), node.name.clone()))
             .collect();
         let mut nodes: Vec<Node> = nodes.into_values().collect();
-        for node in &mut nodes {
-            node.settle();
+        // The exporter leaves out fragments that are zero: a node that counts bytes has none.
+        for node in nodes.iter_mut().filter(|node| node.traffic.l3.is_some()) {
+            node.fragments.get_or_insert(0.0);
         }
         let notes = notes(answers, &nodes);
-        // The largest share first; without a known share last, of those the silent ones first.
+        // The largest share first; nodes with an unknown share last, silent ones first among them.
         nodes.sort_by(|a, b| {
             let share = |node: &Node| node.traffic.overhead_ratio().unwrap_or(-1.0);
             share(b).total_cmp(&share(a)).then(a.answering.cmp(&b.answering)).then(a.name.cmp(&b.name))
@@ -51,13 +52,13 @@ impl Fleet {
     }
 }
 
-/// Where the sample of an answer goes.
+/// Stores a sample in its node.
 type Assign = fn(&mut Node, &Sample);
 
 const FIGURES: [(Query, Assign); 11] = [
     (Query::Answering, |node, _| {
         node.answering = true;
-        // The query for lost hooks gives a sample for nodes that have any.
+        // The query for lost hooks returns only nodes that have any.
         node.hooks_lost.get_or_insert(0);
     }),
     (Query::Modes, |node, sample| {
@@ -85,15 +86,6 @@ const FIGURES: [(Query, Assign); 11] = [
     }),
 ];
 
-impl Node {
-    /// The exporter leaves out fragments that are zero: a node that counts bytes has none.
-    fn settle(&mut self) {
-        if self.traffic.l3.is_some() {
-            self.fragments.get_or_insert(0.0);
-        }
-    }
-}
-
 fn samples(answers: &Answers, query: Query) -> &[Sample] {
     answers.get(&query).map_or(&[], |answer| &answer.samples)
 }
@@ -102,7 +94,7 @@ fn add(place: &mut Option<f64>, value: f64) {
     *place = Some(place.unwrap_or(0.0) + value);
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a gauge that counts")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a gauge with a count")]
 fn count(sample: &Sample) -> u64 {
     sample.value.max(0.0).round() as u64
 }
@@ -123,23 +115,15 @@ fn host(instance: &str) -> &str {
 
 fn known(answers: &Answers) -> BTreeMap<Key, Node> {
     let mut nodes = BTreeMap::new();
-    // The later ones win: who answers says what runs now.
+    // Current samples replace older ones.
     for sample in [Query::Known, Query::Answering].into_iter().flat_map(|query| samples(answers, query)) {
         let key = key(sample);
         let node = Node {
             cluster: key.0.clone(),
             name: key.1.clone(),
             address: host(sample.label("instance")).to_owned(),
-            answering: false,
             version: sample.label("version").to_owned(),
-            modes: BTreeMap::new(),
-            traffic: Traffic::default(),
-            fragments: None,
-            would_drop: None,
-            ptb: None,
-            hooks_lost: None,
-            overflow: None,
-            routes: Vec::new(),
+            ..Node::default()
         };
         nodes.insert(key, node);
     }
@@ -217,9 +201,9 @@ fn pairs(answers: &Answers, names: &BTreeMap<(String, String), String>) -> Vec<P
 }
 
 fn notes(answers: &Answers, nodes: &[Node]) -> Vec<String> {
-    let list = |wanted: &dyn Fn(&Node) -> bool| {
+    let list = |applies: &dyn Fn(&Node) -> bool| {
         let names: Vec<&str> =
-            nodes.iter().filter(|node| wanted(node)).map(|node| node.name.as_str()).collect();
+            nodes.iter().filter(|node| applies(node)).map(|node| node.name.as_str()).collect();
         match names.len() {
             0 => None,
             1..=5 => Some(names.join(", ")),
@@ -228,21 +212,21 @@ fn notes(answers: &Answers, nodes: &[Node]) -> Vec<String> {
     };
     let mut notes = Vec::new();
     if let Some(names) = list(&|node| !node.answering) {
-        notes.push(format!("no answer to the last scrape from {names}"));
+        notes.push(format!("no current samples from {names}"));
     }
     if let Some(names) = list(&|node| node.hooks_lost > Some(0)) {
-        notes.push(format!("hooks are lost, so that figures are too small, on {names}"));
+        notes.push(format!("figures are too small, because hooks are lost, on {names}"));
     }
     if let Some(names) = list(&|node| node.overflow > Some(0.0)) {
         notes.push(format!("the table of paths is full on {names}: pairs may be missing"));
     }
     if let Some(names) = list(&|node| node.answering && node.traffic.l3.is_none()) {
-        notes.push(format!("no rate yet (two scrapes are needed) on {names}"));
+        notes.push(format!("no rates yet (two scrapes are needed) on {names}"));
     }
     let mut warnings: Vec<&String> = answers.values().flat_map(|answer| &answer.warnings).collect();
     warnings.sort();
     warnings.dedup();
-    notes.extend(warnings.into_iter().map(|warning| format!("Prometheus says: {warning}")));
+    notes.extend(warnings.into_iter().map(|warning| format!("warning of Prometheus: {warning}")));
     notes
 }
 
@@ -251,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_of_targets() {
+    fn the_host_of_a_target_has_no_port() {
         for (instance, expected) in [("10.0.0.1:9475", "10.0.0.1"), ("[fd00::1]:9475", "fd00::1"), ("n", "n")]
         {
             assert_eq!(host(instance), expected);

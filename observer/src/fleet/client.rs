@@ -1,5 +1,6 @@
-//! A small client of Prometheus' HTTP API.
+//! A client of Prometheus' HTTP API.
 
+use std::fmt::Display;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -11,23 +12,23 @@ use ureq::tls::{RootCerts, TlsConfig};
 use super::answer::Answer;
 use super::error::FleetError;
 
-/// Bytes of an answer at most: some 200,000 series.
+/// Maximum size of a response, bytes: some 200,000 series.
 const LARGEST: u64 = 64 << 20;
 
-/// Who may ask, and how.
+/// Authentication.
 #[derive(Clone, Debug, Default)]
 pub enum Login {
-    /// Anybody.
+    /// None.
     #[default]
     None,
-    /// Name and password (HTTP basic authentication).
+    /// User name and password (HTTP basic authentication).
     Basic(String, String),
     /// A bearer token.
     Bearer(String),
 }
 
 impl Login {
-    /// Reads the password or the token from its file; a final newline does not belong to it.
+    /// Reads the password or token from its file, without a trailing newline.
     ///
     /// # Errors
     /// The file cannot be read or is empty.
@@ -54,7 +55,7 @@ impl Login {
     }
 }
 
-/// A Prometheus.
+/// A client of one Prometheus.
 pub struct Client {
     agent: Agent,
     url: String,
@@ -62,10 +63,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// Prepares to ask the Prometheus at `url`; asks nothing yet.
+    /// Prepares a client for the Prometheus at `url`; nothing is sent yet.
     ///
     /// # Errors
-    /// The URL or the file of certificates cannot be used.
+    /// The URL or the certificate file cannot be used.
     pub fn new(
         url: &str,
         login: &Login,
@@ -79,7 +80,7 @@ impl Client {
         }
         let agent = Agent::config_builder()
             .timeout_global(Some(timeout))
-            // The server says in its body what is wrong with a query.
+            // The body has the error of a query.
             .http_status_as_error(false)
             .user_agent(concat!("observer/", env!("CARGO_PKG_VERSION")))
             .tls_config(tls.build())
@@ -87,21 +88,21 @@ impl Client {
             .new_agent();
         let login = login.header();
         if login.is_some() && url.starts_with("http://") {
-            log::warn!("the password or token goes to {url} unencrypted");
+            log::warn!("the password or token is sent unencrypted to {url}");
         }
         Ok(Self { agent, url, login })
     }
 
-    /// Where it is.
+    /// Its URL.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Asks one question, as of `at` (seconds since the Unix epoch) or of now.
+    /// Runs an instant query at time `at` (seconds since the Unix epoch; default: now).
     ///
     /// # Errors
-    /// No answer, a refusal, or an answer that is no vector.
+    /// No response, an error, or a response that is not a vector.
     pub fn query(&self, promql: &str, at: Option<f64>) -> Result<Answer, FleetError> {
         let mut request = self.agent.post(format!("{}/api/v1/query", self.url));
         if let Some(login) = &self.login {
@@ -119,92 +120,82 @@ impl Client {
             .map_err(|error| self.unreachable(&error))?;
         match (Answer::parse(&body), status) {
             (Ok(answer), 200) => Ok(answer),
-            (_, 401 | 403) => Err(self.refused(
-                format!("HTTP status {status}"),
-                "give --user with --password-file, or --token-file",
-            )),
-            (_, 404 | 405) => Err(self.refused(
-                format!("HTTP status {status}"),
-                "see whether the address needs a path, as in https://example/prometheus",
-            )),
-            (Err(cause), _) => Err(self.refused(
+            (Err(cause), code) if !matches!(code, 401 | 403 | 404 | 405) => Err(self.failed(
                 format!("{cause} (HTTP status {status})"),
-                "see that it is a Prometheus, and what --selector holds",
+                "check that it is a Prometheus, and the value of --selector",
             )),
-            (Ok(_), _) => {
-                Err(self.refused(format!("HTTP status {status}"), "see what stands between here and there"))
-            }
+            (_, code) => Err(self.failed(
+                format!("HTTP status {status}"),
+                match code {
+                    401 | 403 => "give --user with --password-file, or --token-file",
+                    404 | 405 => "check whether the URL needs a path, as in https://example/prometheus",
+                    _ => "check for a proxy between this host and Prometheus",
+                },
+            )),
         }
     }
 
     fn unreachable(&self, error: &ureq::Error) -> FleetError {
         let cause = error.to_string();
         let remedy = match error {
-            // What rustls says of a certificate comes as an error of the connection.
-            _ if cause.contains("certificate") => {
-                "name the authority that signed its certificate by --ca-file"
-            }
-            ureq::Error::BodyExceedsLimit(_) => "ask for less by --selector",
-            ureq::Error::Timeout(_) => "give it longer by --timeout, or ask for less by --selector",
-            _ => "see that it runs and can be reached from here",
+            // Errors of certificates arrive as errors of the connection.
+            _ if cause.contains("certificate") => "give its certificate authority with --ca-file",
+            ureq::Error::BodyExceedsLimit(_) => "select less with --selector",
+            ureq::Error::Timeout(_) => "increase --timeout, or select less with --selector",
+            _ => "check that it is running and reachable from here",
         };
-        FleetError::Reach { url: self.url.clone(), cause, remedy }
+        self.failed(cause, remedy)
     }
 
-    fn refused(&self, cause: String, remedy: &'static str) -> FleetError {
-        FleetError::Refused { url: self.url.clone(), cause, remedy }
+    fn failed(&self, cause: String, remedy: &'static str) -> FleetError {
+        FleetError::Query { url: self.url.clone(), cause, remedy }
     }
 }
 
-/// The URL without what would be doubled or shown to everybody.
+/// The URL without trailing slashes. It must not contain a password, which would appear in errors.
 fn check(url: &str) -> Result<String, FleetError> {
     let wrong = |cause: &str| FleetError::Url { url: url.to_owned(), cause: cause.to_owned() };
     let Some((scheme, rest)) = url.split_once("://") else {
-        return Err(wrong("it has no http:// or https://"));
+        return Err(wrong("it does not start with http:// or https://"));
     };
     if !matches!(scheme, "http" | "https") {
-        return Err(wrong("only http and https are spoken"));
+        return Err(wrong("only http and https are supported"));
     }
     let host = rest.split('/').next().unwrap_or_default();
     if host.is_empty() {
-        return Err(wrong("it names no host"));
+        return Err(wrong("it has no host"));
     }
     if host.contains('@') {
-        // Not repeated: there may be a password in it.
-        let (url, cause) = (format!("{scheme}://…"), "names and passwords are given by options".to_owned());
-        return Err(FleetError::Url { url, cause });
+        // The URL is not printed: it may contain a password.
+        let cause = "give the user with --user and --password-file".to_owned();
+        return Err(FleetError::Url { url: format!("{scheme}://…"), cause });
     }
     if rest.contains(['?', '#']) || url.contains(char::is_whitespace) {
-        return Err(wrong("it ends with a path at most"));
+        return Err(wrong("queries, fragments and spaces are not supported"));
     }
     Ok(url.trim_end_matches('/').to_owned())
 }
 
 fn secret(path: &Path) -> Result<String, FleetError> {
-    let wrong = |cause: String| FleetError::File {
-        path: path.display().to_string(),
-        cause,
-        remedy: "it must hold the password or the token, and nothing else",
+    let wrong = |cause: &dyn Display| {
+        FleetError::file(path, cause, "give a file with nothing but the password or token")
     };
-    let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let text = fs::read_to_string(path).map_err(|error| wrong(&error))?;
     let secret = text.trim_end_matches(['\n', '\r']);
     if secret.is_empty() {
-        return Err(wrong("it is empty".to_owned()));
+        return Err(wrong(&"it is empty"));
     }
     if secret.contains(char::is_control) {
-        return Err(wrong("it has more than one line".to_owned()));
+        return Err(wrong(&"it has more than one line"));
     }
     Ok(secret.to_owned())
 }
 
 fn certificates(path: &Path) -> Result<RootCerts, FleetError> {
-    let wrong = |cause: String| FleetError::File {
-        path: path.display().to_string(),
-        cause,
-        remedy: "it must hold certificates in PEM form",
-    };
-    let pem = fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let found = crate::pem::certificates(&pem).map_err(|error| wrong(error.to_string()))?;
+    let wrong =
+        |cause: &dyn Display| FleetError::file(path, cause, "give a file with certificates in PEM format");
+    let pem = fs::read(path).map_err(|error| wrong(&error))?;
+    let found = crate::pem::certificates(&pem).map_err(|error| wrong(&error))?;
     Ok(RootCerts::new_with_certs(&found))
 }
 
@@ -213,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses() {
+    fn urls_are_checked_and_passwords_are_not_printed() {
         assert_eq!(check("http://h:9090/").expect("a URL"), "http://h:9090");
         assert_eq!(check("https://h/prometheus").expect("a URL"), "https://h/prometheus");
         for url in ["h:9090", "ftp://h", "http://", "http://h?x", "http://a b"] {
@@ -224,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_one_line() {
+    fn a_secret_is_one_line() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let read = |text: &str| {
             fs::write(file.path(), text).expect("written");
@@ -239,6 +230,6 @@ mod tests {
     fn a_file_without_certificates_is_refused() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let error = certificates(file.path()).expect_err("no certificate").to_string();
-        assert!(error.contains("holds no certificate"), "{error}");
+        assert!(error.contains("no certificate"), "{error}");
     }
 }

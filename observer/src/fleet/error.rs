@@ -1,55 +1,54 @@
-//! What can go wrong between here and a Prometheus.
+//! Errors of querying a Prometheus.
 
-/// A question that got no answer.
+use std::fmt::Display;
+use std::path::Path;
+
+/// A failed query of the fleet.
 #[derive(Debug, thiserror::Error)]
 pub enum FleetError {
-    /// The URL is not usable.
-    #[error("`{url}` is no address of a Prometheus: {cause}; name it as in https://prometheus.example:9090")]
+    /// The URL cannot be used.
+    #[error("cannot use Prometheus URL `{url}`: {cause}; give one such as https://prometheus.example:9090")]
     Url {
-        /// What was given.
+        /// The given URL.
         url: String,
         /// What is wrong with it.
         cause: String,
     },
-    /// A file with a secret or a certificate cannot be used.
+    /// A file with a secret or certificates cannot be used.
     #[error("cannot use {path}: {cause}; {remedy}")]
     File {
-        /// Which file.
+        /// The file.
         path: String,
-        /// What is wrong.
+        /// What is wrong with it.
         cause: String,
-        /// What it should be.
+        /// What to do.
         remedy: &'static str,
     },
-    /// No answer at all.
-    #[error("cannot ask the Prometheus at {url}: {cause}; {remedy}")]
-    Reach {
-        /// Who was asked.
+    /// A query got no response, or an error.
+    #[error("cannot query Prometheus at {url}: {cause}; {remedy}")]
+    Query {
+        /// Its URL.
         url: String,
         /// What happened.
         cause: String,
-        /// What to try.
+        /// What to do.
         remedy: &'static str,
     },
-    /// An answer that is none.
-    #[error("the Prometheus at {url} refuses a query: {cause}; {remedy}")]
-    Refused {
-        /// Who was asked.
-        url: String,
-        /// What it said.
-        cause: String,
-        /// What to try.
-        remedy: &'static str,
-    },
-    /// Nothing is known of any exporter.
+    /// There are no series of any exporter.
     #[error(
-        "the Prometheus at {url} knows no node with Observer{about}; see that it scrapes `observer export` \
-         (docs/deploy.md)"
+        "cannot find nodes in Prometheus at {url}: it has no series of Observer{filter}; check that it scrapes \
+         `observer export` (docs/deploy.md)"
     )]
-    Nobody {
-        /// Who was asked.
+    NoNodes {
+        /// Its URL.
         url: String,
-        /// The selector, in words.
-        about: String,
+        /// ` with SELECTOR`, or empty.
+        filter: String,
     },
+}
+
+impl FleetError {
+    pub(super) fn file(path: &Path, cause: &dyn Display, remedy: &'static str) -> Self {
+        Self::File { path: path.display().to_string(), cause: cause.to_string(), remedy }
+    }
 }

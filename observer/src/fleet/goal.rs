@@ -1,10 +1,10 @@
-//! How far a switch of the mode is.
+//! Progress of a mode switch.
 
 use std::str::FromStr;
 
 use super::Node;
 
-/// The mode that a switch leads to.
+/// The target mode of a switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Goal {
     label: &'static str,
@@ -12,7 +12,7 @@ pub struct Goal {
     inside: bool,
 }
 
-/// The modes that Calico can be set to, in the words of every view.
+/// The modes that Calico supports, named as in every view.
 const GOALS: [Goal; 5] = [
     Goal { label: "native", tunnel: None, inside: false },
     Goal { label: "ipip-always", tunnel: Some("ipip"), inside: true },
@@ -28,9 +28,9 @@ impl Goal {
         self.label
     }
 
-    /// How a block should be routed; `None` where its scope is not known.
+    /// The encapsulation that a block should have; `None` if its scope is unknown.
     fn encapsulation(self, family: &str, scope: &str) -> Option<&'static str> {
-        // Calico has no IPIP for IPv6: that stays native.
+        // Calico does not support IPIP for IPv6, which stays native.
         let tunnel = self.tunnel.filter(|tunnel| family != "ipv6" || *tunnel != "ipip").unwrap_or("none");
         match scope {
             "cross-subnet" => Some(tunnel),
@@ -47,30 +47,30 @@ impl FromStr for Goal {
     fn from_str(text: &str) -> Result<Self, String> {
         GOALS.into_iter().find(|goal| goal.label == text).ok_or_else(|| {
             let labels: Vec<&str> = GOALS.iter().map(|goal| goal.label).collect();
-            format!("`{text}` is none of {}", labels.join(", "))
+            format!("`{text}` is not one of {}", labels.join(", "))
         })
     }
 }
 
-/// How far.
+/// How much of a switch is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// Where it leads.
+    /// The target mode.
     pub goal: Goal,
-    /// Pod blocks routed as the goal wants them, over all nodes.
+    /// Pod blocks routed as the goal requires, over all nodes.
     pub blocks_done: u64,
     /// Pod blocks whose scope is known.
     pub blocks: u64,
-    /// Nodes all of whose blocks are.
+    /// Nodes whose blocks are all done.
     pub nodes_done: u64,
-    /// Nodes that route any.
+    /// Nodes that route any block.
     pub nodes: u64,
-    /// Nodes that are not there yet, by name.
+    /// Names of nodes that are not done.
     pub left: Vec<String>,
 }
 
 impl Progress {
-    /// Counts over `nodes`.
+    /// The progress of `nodes`.
     #[must_use]
     pub fn of(goal: Goal, nodes: &[Node]) -> Self {
         let mut progress =
@@ -78,9 +78,9 @@ impl Progress {
         for node in nodes {
             let (mut all, mut done) = (0, 0);
             for route in &node.routes {
-                let Some(wanted) = goal.encapsulation(&route.family, &route.scope) else { continue };
+                let Some(target) = goal.encapsulation(&route.family, &route.scope) else { continue };
                 all += route.blocks;
-                done += if route.encapsulation == wanted { route.blocks } else { 0 };
+                done += if route.encapsulation == target { route.blocks } else { 0 };
             }
             progress.blocks += all;
             progress.blocks_done += done;

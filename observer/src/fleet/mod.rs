@@ -1,6 +1,6 @@
-//! The fleet, as a Prometheus that scrapes `observer export` on every node knows it.
+//! The fleet, from a Prometheus that scrapes `observer export` on every node.
 //!
-//! [`Client`] asks, [`Fleet::of`] puts the answers together without asking anybody.
+//! [`Client`] runs the queries; [`Fleet::of`] assembles the responses without I/O.
 
 mod answer;
 mod assemble;
@@ -18,53 +18,53 @@ pub use error::FleetError;
 pub use goal::{Goal, Progress};
 pub use query::{Query, Scope};
 
-/// Answers by question.
+/// Responses by query.
 pub type Answers = BTreeMap<Query, Answer>;
 
-/// Everything that is shown.
+/// The fleet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fleet {
-    /// When, by the server's clock.
+    /// Evaluation time by the server's clock.
     pub taken: Duration,
     /// The time that rates cover.
     pub window: Duration,
-    /// Nodes, those with the largest share of overhead first, unknown ones last.
+    /// Nodes by overhead ratio, the largest first, unknown ones last.
     pub nodes: Vec<Node>,
     /// The sum over nodes.
     pub traffic: Traffic,
-    /// How many nodes are in which mode.
+    /// Number of nodes in each mode.
     pub modes: Vec<ModeCount>,
     /// How pod blocks are routed, over all nodes.
     pub routes: Vec<Route>,
-    /// Paths across subnets with most bytes, as the sender counts them.
+    /// Paths across subnets with the most bytes, as counted by the sender.
     pub pairs: Vec<Pair>,
-    /// How far a switch is.
+    /// Progress of a switch, if requested.
     pub progress: Option<Progress>,
     /// What is incomplete.
     pub notes: Vec<String>,
 }
 
-/// Rates on underlay devices, per second; `None`: not known.
+/// Rates on underlay devices, per second; `None` if unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Traffic {
     /// Link-layer bytes.
     pub wire: Option<f64>,
-    /// Bytes from the outer IP header on.
+    /// Bytes counted from the outer IP header.
     pub l3: Option<f64>,
     /// L3 bytes − inner bytes.
     pub overhead: Option<f64>,
 }
 
 /// A node.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Node {
-    /// Its cluster; empty where series have no such label.
+    /// Label `cluster`, or empty.
     pub cluster: String,
-    /// Label `node`, or the target's address where there is none.
+    /// Label `node`, or the target's address.
     pub name: String,
-    /// Address of the target, without its port.
+    /// Address of the target without its port.
     pub address: String,
-    /// It answered the last scrape.
+    /// It has current samples.
     pub answering: bool,
     /// Observer's version.
     pub version: String,
@@ -72,21 +72,21 @@ pub struct Node {
     pub modes: BTreeMap<String, String>,
     /// Its traffic.
     pub traffic: Traffic,
-    /// Fragments a second among pod packets; unknown where nothing was counted.
+    /// Fragments per second among pod packets; `None` if nothing was counted.
     pub fragments: Option<f64>,
-    /// Packets a second that do not fit into the tunnel.
+    /// Packets per second that do not fit the tunnel.
     pub would_drop: Option<f64>,
-    /// PTB messages a second.
+    /// PTB messages per second.
     pub ptb: Option<f64>,
-    /// Hooks that are lost: figures of their devices are too small. Unknown of a node that is silent.
+    /// Number of lost hooks; `None` for a silent node.
     pub hooks_lost: Option<u64>,
-    /// Packets a second that found no place in the table of paths.
+    /// Packets per second that did not fit the path table.
     pub overflow: Option<f64>,
     /// How its pod blocks are routed.
     pub routes: Vec<Route>,
 }
 
-/// Pod blocks that are routed in one way.
+/// Pod blocks that are routed the same way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// `ipv4` or `ipv6`.
@@ -95,20 +95,20 @@ pub struct Route {
     pub scope: String,
     /// The class's label.
     pub encapsulation: String,
-    /// How many.
+    /// Number of blocks.
     pub blocks: u64,
-    /// Nodes that route any so; 1 for a node's own.
+    /// Number of nodes with such routes; 1 in a node.
     pub nodes: u64,
 }
 
-/// Nodes of one mode.
+/// Number of nodes in a mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModeCount {
     /// `ipv4` or `ipv6`.
     pub family: String,
     /// The mode's label.
     pub mode: String,
-    /// How many.
+    /// Number of nodes.
     pub nodes: u64,
 }
 
@@ -117,22 +117,22 @@ pub struct ModeCount {
 pub struct Pair {
     /// The cluster of the sender.
     pub cluster: String,
-    /// The node that sends.
+    /// The sending node.
     pub from: String,
-    /// The node that receives, by name where its address is a target's, else the address.
+    /// The receiving node: its name if its address is a target's, else the address.
     pub to: String,
-    /// The address.
+    /// The receiver's address.
     pub peer: String,
     /// The class's label.
     pub encapsulation: String,
-    /// L3 bytes a second.
+    /// L3 bytes per second.
     pub l3: f64,
-    /// Overhead bytes a second.
+    /// Overhead bytes per second.
     pub overhead: Option<f64>,
 }
 
 impl Traffic {
-    /// Overhead bytes / L3 bytes; unknown over nothing.
+    /// Overhead bytes / L3 bytes; `None` without traffic.
     #[must_use]
     pub fn overhead_ratio(&self) -> Option<f64> {
         ratio(self.overhead?, self.l3?)
@@ -140,7 +140,7 @@ impl Traffic {
 }
 
 impl Pair {
-    /// Overhead bytes / L3 bytes; unknown over nothing.
+    /// Overhead bytes / L3 bytes; `None` without traffic.
     #[must_use]
     pub fn overhead_ratio(&self) -> Option<f64> {
         ratio(self.overhead?, self.l3)
@@ -151,11 +151,11 @@ fn ratio(part: f64, whole: f64) -> Option<f64> {
     (whole > 0.0).then(|| part / whole)
 }
 
-/// Asks everything, as of one moment: that of the first answer.
+/// Runs all queries, evaluated at the time of the first one.
 ///
 /// # Errors
-/// The first question that got no answer, or that nobody is known.
-pub fn ask(client: &Client, scope: &Scope, goal: Option<Goal>) -> Result<Fleet, FleetError> {
+/// The first query that failed, or that there are no nodes.
+pub fn fetch(client: &Client, scope: &Scope, goal: Option<Goal>) -> Result<Fleet, FleetError> {
     let mut answers = Answers::new();
     let mut at = None;
     for query in Query::ALL {
@@ -163,8 +163,8 @@ pub fn ask(client: &Client, scope: &Scope, goal: Option<Goal>) -> Result<Fleet, 
         at = at.or_else(|| answer.samples.first().map(|sample| sample.time));
         answers.insert(query, answer);
     }
-    Fleet::of(&answers, scope, goal).ok_or_else(|| FleetError::Nobody {
+    Fleet::of(&answers, scope, goal).ok_or_else(|| FleetError::NoNodes {
         url: client.url().to_owned(),
-        about: if scope.selector.is_empty() { String::new() } else { format!(" where {}", scope.selector) },
+        filter: if scope.selector.is_empty() { String::new() } else { format!(" with {}", scope.selector) },
     })
 }

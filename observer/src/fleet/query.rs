@@ -1,61 +1,60 @@
-//! The questions that the fleet's figures come from. Raw series only: the recording rules of `deploy/`
-//! need not be there.
+//! The queries for the fleet's figures. They use raw series, so the recording rules of `deploy/` are not needed.
 
 use std::time::Duration;
 
-/// One question.
+/// A query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Query {
-    /// Exporters that were there within the last hour.
+    /// Exporters with samples within the last hour.
     Known,
-    /// Exporters that answer.
+    /// Exporters with current samples.
     Answering,
     /// The mode of each node and family.
     Modes,
-    /// Wire bytes a second on underlays.
+    /// Wire bytes per second on underlays.
     Wire,
-    /// L3 bytes a second on underlays.
+    /// L3 bytes per second on underlays.
     L3,
-    /// Overhead bytes a second on underlays.
+    /// Overhead bytes per second on underlays.
     Overhead,
-    /// Fragments of pod traffic a second on underlays.
+    /// Fragments of pod traffic per second on underlays.
     Fragments,
-    /// Packets a second that a tunnel would drop.
+    /// Packets per second that a tunnel would drop.
     WouldDrop,
-    /// PTB messages a second at the device that saw most.
+    /// PTB messages per second on the device with the most.
     Ptb,
-    /// Hooks that are lost.
+    /// Lost hooks.
     HooksLost,
-    /// Packets a second that found no place in the table of paths.
+    /// Packets per second that did not fit the path table.
     Overflow,
-    /// Pod blocks of other nodes by how they are routed.
+    /// Pod blocks of other nodes by family, encapsulation and scope.
     Routes,
-    /// L3 bytes a second of the paths across subnets with most of them, as the sender counts them.
+    /// L3 bytes per second of the largest paths across subnets, as counted by the sender.
     PairsL3,
-    /// Their overhead bytes a second.
+    /// Overhead bytes per second of these paths.
     PairsOverhead,
 }
 
-/// What the questions are about.
+/// What the queries cover.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
-    /// Label matchers that every series must fulfil; may be empty.
+    /// Label matchers for every series; may be empty.
     pub selector: String,
-    /// The time that rates are taken over.
+    /// The time that rates cover.
     pub window: Duration,
-    /// How many pairs.
+    /// Number of pairs.
     pub pairs: usize,
 }
 
-/// What makes a node: `node` where the scrape configuration sets it, else the target's address.
+/// Labels that identify a node: `node` if the scrape configuration sets it, else the target's address.
 const NODE: &str = "cluster, node, instance";
-/// What makes a pair.
+/// Labels that identify a pair.
 const PAIR: &str = "cluster, node, instance, peer, encapsulation";
-/// Traffic of pods.
+/// Matcher of pod traffic.
 const PODS: &str = r#"encapsulation!~"external|non_ip|malformed""#;
 
 impl Query {
-    /// Every question, in the order in which they are asked.
+    /// All queries, in the order in which they run.
     pub const ALL: [Self; 14] = [
         Self::Known,
         Self::Answering,
@@ -73,7 +72,7 @@ impl Query {
         Self::PairsOverhead,
     ];
 
-    /// The question in PromQL.
+    /// The query in PromQL.
     #[must_use]
     pub fn promql(self, scope: &Scope) -> String {
         let series = |name: &str, matchers: &str| scope.series(name, matchers);
@@ -101,8 +100,8 @@ impl Query {
             }
             Self::WouldDrop => format!("sum by ({NODE}) ({})", rate("observer_would_drop_packets_total", "")),
             Self::Ptb => {
-                let signals = rate("observer_ptb_messages_total", "");
-                format!("max by ({NODE}) (sum by ({NODE}, device) ({signals}))")
+                let messages = rate("observer_ptb_messages_total", "");
+                format!("max by ({NODE}) (sum by ({NODE}, device) ({messages}))")
             }
             Self::HooksLost => format!("count by ({NODE}) ({} == 0)", series("observer_hook_attached", "")),
             Self::Overflow => {
@@ -141,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn every_series_is_selected() {
+    fn every_series_has_the_selector() {
         let selector = r#"cluster="edge""#;
         for query in Query::ALL {
             let promql = query.promql(&scope(selector));
@@ -151,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_selector_no_braces_are_empty() {
+    fn there_are_no_empty_braces_without_a_selector() {
         for query in Query::ALL {
             assert!(!query.promql(&scope("")).contains("{}"), "{query:?}");
         }

@@ -1,4 +1,4 @@
-//! Where the API is and who we are: from the files of a pod, or from a kubeconfig.
+//! Address and credentials of the API, from a pod's service account or from a kubeconfig.
 
 use std::path::{Path, PathBuf};
 
@@ -7,42 +7,42 @@ use serde_json::Value;
 
 use super::KubernetesError;
 
-/// Where Kubernetes mounts a pod's account.
+/// Mount point of a pod's service account.
 const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// Where the API is, and who we are.
+/// Address and credentials of the API.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Credentials {
-    /// `https://HOST:PORT`, without a slash at the end.
+    /// `https://HOST:PORT` without a trailing slash.
     pub server: String,
-    /// PEM of the certificates that the server is known by.
+    /// Certificates of the server's authorities, PEM.
     pub ca: Option<Vec<u8>>,
     /// A bearer token.
     pub token: Option<String>,
-    /// PEM of our certificate, and of its key.
+    /// Client certificate and its key, PEM.
     pub client: Option<(Vec<u8>, Vec<u8>)>,
-    /// The server's certificate is not looked at, as the kubeconfig asks for.
+    /// The server's certificate is not verified, as set in the kubeconfig.
     pub insecure: bool,
 }
 
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // What is secret does not get into logs.
+        // Secrets must not appear in logs.
         f.debug_struct("Credentials").field("server", &self.server).finish_non_exhaustive()
     }
 }
 
 impl Credentials {
-    /// Nobody, at a server.
+    /// A server without credentials.
     #[must_use]
     pub fn of(server: String) -> Self {
         Self { server, ..Self::default() }
     }
 
-    /// Those of `--kubeconfig`, else of `KUBECONFIG`, else of the pod we are in, else of `~/.kube/config`.
+    /// Reads `--kubeconfig`, else `KUBECONFIG`, else the pod's service account, else `~/.kube/config`.
     ///
     /// # Errors
-    /// There are none, or they cannot be used.
+    /// There are no credentials, or they cannot be used.
     pub fn find(kubeconfig: Option<&Path>) -> Result<Self, KubernetesError> {
         if let Some(path) = kubeconfig {
             return Self::from_file(path);
@@ -62,8 +62,8 @@ impl Credentials {
             None => Err(KubernetesError::new(
                 "find",
                 "credentials for the Kubernetes API",
-                "this is no pod, KUBECONFIG is not set, and there is no ~/.kube/config",
-                "name a file with --kubeconfig",
+                "not running in a pod, KUBECONFIG is not set, and ~/.kube/config does not exist",
+                "give a file with --kubeconfig",
             )),
         }
     }
@@ -85,32 +85,32 @@ impl Credentials {
         Self::parse(&text, folder).map_err(|cause| {
             KubernetesError::new(
                 "use",
-                format!("the kubeconfig {}", path.display()),
+                format!("kubeconfig {}", path.display()),
                 cause,
-                "try `kubectl config view --minify` with it",
+                "check it with `kubectl config view --minify`",
             )
         })
     }
 
-    /// Reads the text of a kubeconfig; files that it names are looked for in `folder`.
+    /// Parses a kubeconfig. Its relative file names are relative to `folder`.
     fn parse(text: &str, folder: &Path) -> Result<Self, String> {
         let config: Value = serde_norway::from_str(text).map_err(|error| error.to_string())?;
         let named = |list: &str, part: &str, name: &str| {
             let entries = config[list].as_array().into_iter().flatten();
             let found = entries.clone().find(|entry| entry["name"] == name).map(|entry| entry[part].clone());
-            found.ok_or_else(|| format!("there is no {part} `{name}`"))
+            found.ok_or_else(|| format!("it has no {part} `{name}`"))
         };
         let current = config["current-context"].as_str().filter(|name| !name.is_empty());
-        let context = named("contexts", "context", current.ok_or("no context is current")?)?;
+        let context = named("contexts", "context", current.ok_or("it has no current context")?)?;
         let cluster = named("clusters", "cluster", context["cluster"].as_str().unwrap_or_default())?;
         let user = match context["user"].as_str() {
             Some(name) => named("users", "user", name)?,
             None => Value::Null,
         };
-        for way in ["exec", "auth-provider"] {
-            if !user[way].is_null() {
+        for method in ["exec", "auth-provider"] {
+            if !user[method].is_null() {
                 return Err(format!(
-                    "its user logs in by `{way}`, which runs another program; use a token: kubectl create token"
+                    "its user logs in with another program (`{method}`), which is not supported; use a token from `kubectl create token`"
                 ));
             }
         }
@@ -139,11 +139,11 @@ impl Credentials {
     }
 }
 
-/// What stands in `FIELD-data` in base64, or in the file that `FIELD` names.
+/// The value of `FIELD-data` in base64, or of the file given by `FIELD`.
 fn pem(object: &Value, field: &str, folder: &Path) -> Result<Option<Vec<u8>>, String> {
     if let Some(data) = object[format!("{field}-data")].as_str() {
         let bytes = base64::engine::general_purpose::STANDARD.decode(data.trim());
-        return bytes.map(Some).map_err(|error| format!("{field}-data is no base64: {error}"));
+        return bytes.map(Some).map_err(|error| format!("{field}-data is not base64: {error}"));
     }
     match object[field].as_str() {
         Some(file) => std::fs::read(folder.join(file)).map(Some).map_err(|error| format!("{file}: {error}")),
@@ -162,7 +162,7 @@ fn read(path: &Path) -> Result<Vec<u8>, KubernetesError> {
             "read",
             path.display().to_string(),
             error,
-            "name a readable kubeconfig with --kubeconfig",
+            "give a readable kubeconfig with --kubeconfig",
         )
     })
 }
@@ -179,7 +179,7 @@ users: [{name: u, user: {client-certificate-data: Y2VydA==, client-key-data: a2V
 ";
 
     #[test]
-    fn the_current_context_is_taken() {
+    fn the_current_context_is_used() {
         let found = Credentials::parse(CONFIG, Path::new(".")).expect("a kubeconfig");
         assert_eq!(found.server, "https://192.0.2.1:6443");
         assert_eq!(found.ca.as_deref(), Some(b"ca".as_slice()));
@@ -188,15 +188,15 @@ users: [{name: u, user: {client-certificate-data: Y2VydA==, client-key-data: a2V
     }
 
     #[test]
-    fn what_cannot_be_used_is_said() {
-        let without = |from: &str, to: &str| {
+    fn unusable_kubeconfigs_have_an_error() {
+        let error = |from: &str, to: &str| {
             Credentials::parse(&CONFIG.replace(from, to), Path::new(".")).expect_err("it is wrong")
         };
-        assert!(without("current-context: lab", "current-context: ''").contains("no context is current"));
-        assert!(without("cluster: c,", "cluster: gone,").contains("no cluster `gone`"));
-        assert!(without("client-key-data: a2V5", "x: y").contains("has no key"));
-        assert!(without("client-certificate-data: Y2VydA==", "exec: {command: aws}").contains("`exec`"));
-        assert!(without("Y2E=", "a?b").contains("no base64"));
+        assert!(error("current-context: lab", "current-context: ''").contains("no current context"));
+        assert!(error("cluster: c,", "cluster: gone,").contains("no cluster `gone`"));
+        assert!(error("client-key-data: a2V5", "x: y").contains("has no key"));
+        assert!(error("client-certificate-data: Y2VydA==", "exec: {command: aws}").contains("`exec`"));
+        assert!(error("Y2E=", "a?b").contains("not base64"));
     }
 
     #[test]

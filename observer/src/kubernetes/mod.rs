@@ -1,5 +1,5 @@
-//! Calico's resources from the Kubernetes API: a few GET requests with the credentials of a pod or of a
-//! kubeconfig file. Nothing is written, nothing is watched.
+//! Reads Calico's resources from the Kubernetes API: a few GET requests with the credentials of a pod or a
+//! kubeconfig. It neither writes nor watches.
 
 mod credentials;
 
@@ -16,20 +16,20 @@ use ureq::tls::{ClientCert, PrivateKey, RootCerts, TlsConfig};
 use crate::calico::{Calico, parse};
 use crate::pem;
 
-/// Longer than this no request may take.
+/// Maximum duration of a request.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// Objects that are asked for at once.
+/// Objects per request.
 const PAGE: u32 = 500;
-/// No answer may be larger.
+/// Maximum size of a response, bytes.
 const LARGEST: u64 = 64 << 20;
 
-/// What could not be had from the API, and why.
+/// A failed access to the API.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot {operation} {object}: {cause}; {remedy}")]
 pub struct KubernetesError {
-    /// What was tried, as a verb.
+    /// What was attempted, as a verb.
     pub operation: &'static str,
-    /// On what.
+    /// Its object.
     pub object: String,
     /// Why it failed.
     pub cause: String,
@@ -48,13 +48,13 @@ impl KubernetesError {
     }
 }
 
-/// A kind of objects: its words, and the paths that it may be found at, the usual one first.
+/// A kind of objects, and the paths where it may be, the most common first.
 struct Kind {
     name: &'static str,
     paths: &'static [&'static str],
 }
 
-/// In the group of Calico's own objects, and in that of its API server or of newer versions.
+/// In the group of Calico's CRDs, and in that of its API server and newer versions.
 const KINDS: [Kind; 4] = [
     Kind {
         name: "IPPool",
@@ -77,14 +77,14 @@ const KINDS: [Kind; 4] = [
     Kind { name: "Node", paths: &["/api/v1/nodes"] },
 ];
 
-/// A connection to the API.
+/// A client of the API.
 pub struct Client {
     agent: Agent,
     credentials: Credentials,
 }
 
 impl Client {
-    /// Prepares a connection; nothing is sent yet.
+    /// Prepares a client; nothing is sent yet.
     ///
     /// # Errors
     /// Certificates or keys cannot be read.
@@ -101,11 +101,10 @@ impl Client {
         Ok(Self { agent, credentials })
     }
 
-    /// All that the doctor wants to know.
+    /// Reads all resources, and returns them with notes about kinds that do not exist or may not be read.
     ///
     /// # Errors
-    /// The first request that failed. A kind that this cluster does not have, or that may not be read, is
-    /// in the list of sentences instead.
+    /// Any other failure of a request.
     pub fn calico(&self) -> Result<(Calico, Vec<String>), KubernetesError> {
         let mut calico = Calico::default();
         let mut notes = Vec::new();
@@ -113,7 +112,7 @@ impl Client {
             match self.kind(kind, &mut calico)? {
                 404 => notes.push(format!("the cluster has no {}", kind.name)),
                 status @ (401 | 403) => notes.push(format!(
-                    "{} objects may not be read (HTTP {status}): allow `list` to this account in its ClusterRole",
+                    "access to {} objects is denied (HTTP {status}); allow `list` in the ClusterRole of this account",
                     kind.name
                 )),
                 _ => {}
@@ -122,7 +121,7 @@ impl Client {
         Ok((calico, notes))
     }
 
-    /// Reads a kind wherever it is; returns the last status.
+    /// Reads a kind from the first path that has it; returns the last status.
     fn kind(&self, kind: &Kind, calico: &mut Calico) -> Result<u16, KubernetesError> {
         let mut last = 404;
         for path in kind.paths {
@@ -146,12 +145,12 @@ impl Client {
                         "read",
                         format!("{}{path}", self.credentials.server),
                         format!("HTTP {status}: {}", text.chars().take(200).collect::<String>()),
-                        "try `kubectl get --raw` with the same credentials",
+                        "compare with `kubectl get --raw` and the same credentials",
                     )),
                 };
             }
             let wrong = |cause: String| {
-                KubernetesError::new("understand", path, cause, "is this the API server's address?")
+                KubernetesError::new("parse", path, cause, "check that the server is a Kubernetes API")
             };
             calico.add(parse(&text).map_err(|error| wrong(error.to_string()))?);
             let value: Value = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
@@ -169,7 +168,7 @@ impl Client {
                 "reach",
                 self.credentials.server.clone(),
                 error,
-                "see that it is reachable from here, and that the credentials are for it",
+                "check that it is reachable from here and that the credentials are for it",
             )
         };
         let mut request = self.agent.get(&url).header("Accept", "application/json");
@@ -183,7 +182,7 @@ impl Client {
     }
 }
 
-/// The token of a page in a query.
+/// Percent-encodes a continuation token.
 fn escape(token: &str) -> String {
     let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     token
@@ -193,7 +192,7 @@ fn escape(token: &str) -> String {
 }
 
 fn tls(credentials: &Credentials) -> Result<TlsConfig, KubernetesError> {
-    let remedy = "it should hold PEM; see the kubeconfig or the mounted service account";
+    let remedy = "provide PEM in the kubeconfig or the mounted service account";
     let wrong = |what: &'static str, error: &dyn Display| KubernetesError::new("use", what, error, remedy);
     let mut config = TlsConfig::builder().disable_verification(credentials.insecure);
     if let Some(ca) = &credentials.ca {
@@ -219,12 +218,12 @@ mod tests {
     use crate::model::Mode;
     use observer_common::kind::Class;
 
-    /// A server that answers as a recorded API server did; returns its address and what it was asked.
-    fn serve(requests: usize, answer: fn(&str) -> (u16, String)) -> (String, JoinHandle<Vec<String>>) {
+    /// A server with recorded responses; returns its address and the requests.
+    fn serve(requests: usize, respond: fn(&str) -> (u16, String)) -> (String, JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = format!("http://{}", listener.local_addr().expect("its address"));
         let server = std::thread::spawn(move || {
-            let mut asked = Vec::new();
+            let mut heads = Vec::new();
             for _ in 0..requests {
                 let (mut stream, _) = listener.accept().expect("a client");
                 let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
@@ -233,16 +232,16 @@ mod tests {
                     assert_ne!(reader.read_line(&mut head).expect("a request"), 0);
                 }
                 let path = head.split(' ').nth(1).expect("a path").to_owned();
-                let (status, body) = answer(&path);
-                asked.push(head);
+                let (status, body) = respond(&path);
+                heads.push(head);
                 write!(
                     stream,
                     "HTTP/1.1 {status} x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
                     body.len()
                 )
-                .expect("an answer");
+                .expect("a response");
             }
-            asked
+            heads
         });
         (address, server)
     }
@@ -266,26 +265,26 @@ mod tests {
     }
 
     #[test]
-    fn what_the_api_has_in_either_group_and_in_pages() {
-        let (server, asked) = serve(8, recorded);
+    fn resources_of_both_groups_are_read_page_by_page() {
+        let (server, requests) = serve(8, recorded);
         let credentials = Credentials { token: Some("secret".into()), ..Credentials::of(server) };
-        let (calico, notes) = Client::new(credentials).expect("a client").calico().expect("answers");
+        let (calico, notes) = Client::new(credentials).expect("a client").calico().expect("responses");
         assert_eq!(calico.mode(false), Some(Mode::CrossSubnet(Class::Vxlan)));
         assert_eq!(calico.nodes.len(), 2);
         assert_eq!(notes.len(), 2, "{notes:?}");
         assert!(notes[0].contains("no FelixConfiguration") && notes[1].contains("HTTP 403"), "{notes:?}");
-        let asked = asked.join().expect("the server");
-        assert!(asked.iter().all(|head| head.to_lowercase().contains("authorization: bearer secret")));
+        let requests = requests.join().expect("the server");
+        assert!(requests.iter().all(|head| head.to_lowercase().contains("authorization: bearer secret")));
     }
 
     #[test]
-    fn an_error_names_the_server_and_the_cause() {
-        let (server, asked) = serve(1, |_| (500, "the database is gone".to_owned()));
+    fn an_error_has_its_cause() {
+        let (server, requests) = serve(1, |_| (500, "the database is gone".to_owned()));
         let error = Client::new(Credentials::of(server)).expect("a client").calico().expect_err("500");
         assert!(error.to_string().contains("HTTP 500: the database is gone"), "{error}");
-        asked.join().expect("the server");
-        let nobody = Credentials::of("http://127.0.0.1:9".into());
-        let error = Client::new(nobody).expect("a client").calico().expect_err("nobody listens");
+        requests.join().expect("the server");
+        let unused = Credentials::of("http://127.0.0.1:9".into());
+        let error = Client::new(unused).expect("a client").calico().expect_err("nothing listens");
         assert_eq!(error.operation, "reach");
     }
 }

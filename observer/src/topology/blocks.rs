@@ -1,5 +1,4 @@
-//! Who the other nodes are and which pod blocks they have, from routes, neighbours and forwarding
-//! entries.
+//! Other nodes and their pod blocks, from routes, neighbours and forwarding entries.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
@@ -14,7 +13,7 @@ use super::{Block, Choice, Device, LinkLayer, Peer, Prefix, Route, RouteKind};
 
 /// The local table (`RT_TABLE_LOCAL`): the node's own addresses.
 const LOCAL: u32 = 255;
-/// BIRD's and Felix's protocol numbers: on an underlay device, the evidence that a route leads to pods.
+/// BIRD's and Felix's protocol numbers, which identify routes to pods on an underlay device.
 const POD_PROTOCOLS: [u8; 2] = [12, 80];
 
 /// The other nodes.
@@ -22,19 +21,19 @@ const POD_PROTOCOLS: [u8; 2] = [12, 80];
 pub(super) struct Far {
     /// Their pod blocks, each once.
     blocks: BTreeMap<Prefix, Block>,
-    /// Their addresses, the UDP tunnel that leads there and its VNI.
+    /// Their addresses, the UDP tunnel to each and its VNI.
     peers: BTreeMap<IpAddr, (Class, u32)>,
-    /// The far ends of each tunnel device, by its interface index.
+    /// The remote endpoints of each tunnel device, by its interface index.
     pub ends: HashMap<u32, BTreeSet<IpAddr>>,
     /// Devices that lead to native pod blocks.
     pub native: BTreeSet<u32>,
-    /// Gateways of other than pod routes.
+    /// Gateways of routes that do not lead to pods.
     gateways: BTreeSet<(u32, IpAddr)>,
-    /// Blocks that WireGuard's own table takes.
+    /// Blocks in WireGuard's routing table.
     encrypted: HashSet<Prefix>,
     /// Blocks with several next hops.
     several: HashSet<Prefix>,
-    /// Blocks behind a tunnel whose far end is not known, by device.
+    /// Blocks whose tunnel endpoint is unknown, by tunnel device.
     unresolved: BTreeMap<String, Vec<Prefix>>,
 }
 
@@ -61,7 +60,7 @@ impl Far {
         self.peers.iter().map(|(&address, &(udp_class, vni))| Peer { address, udp_class, vni }).collect()
     }
 
-    /// Next hops that are no nodes: gateways of other than pod routes, unless a tunnel ends there.
+    /// Gateways of routes that do not lead to pods, unless they are tunnel endpoints.
     pub(super) fn routers(&self) -> Vec<(u32, IpAddr)> {
         let ends: HashSet<&IpAddr> = self.ends.values().flatten().collect();
         self.gateways.iter().filter(|(_, gateway)| !ends.contains(gateway)).copied().collect()
@@ -72,8 +71,8 @@ impl Far {
         for (device, blocks) in &self.unresolved {
             let (address, len) = blocks[0];
             notes.push(format!(
-                "pod blocks behind `{device}` whose node is unknown: {} ({address}/{len} first); their tunnel \
-                 endpoint has no neighbour or forwarding entry",
+                "pod blocks through `{device}` whose node is unknown, as their tunnel endpoint has no neighbour or \
+                 forwarding entry: {} (first: {address}/{len})",
                 blocks.len()
             ));
         }
@@ -96,8 +95,8 @@ impl Far {
             !is_default(route) && !is_link_local(route.destination) && !route.destination.is_multicast();
         match tunnel(device).map(|tunnel| tunnel.class) {
             Some(_) if !for_pods || !device.up => {}
-            // Felix sends encrypted traffic by rule to a table of its own, without a gateway. The main
-            // table keeps the route without encryption, and that one names the node.
+            // A rule sends encrypted traffic to a separate table whose routes have no gateway. The main table
+            // keeps the unencrypted route, which has the node's address.
             Some(Class::Wireguard) => {
                 self.encrypted.insert(prefix);
             }
@@ -140,7 +139,7 @@ impl Far {
         self.add_block(index, prefix, remote, (class, vni));
     }
 
-    /// Far ends that the tunnel devices themselves know.
+    /// Reads remote endpoints from forwarding entries and from the devices.
     fn read_tunnels(&mut self, index: &Index<'_>) {
         let tunnels: HashMap<u32, (&Device, Class)> = index
             .node
@@ -165,7 +164,7 @@ impl Far {
         }
     }
 
-    /// Marks what WireGuard takes.
+    /// Marks the blocks and peers that WireGuard encrypts.
     fn encrypt(&mut self, index: &Index<'_>) {
         let devices: Vec<u32> = index
             .node
@@ -184,7 +183,7 @@ impl Far {
         }
     }
 
-    /// The first UDP tunnel that leads to a peer stays.
+    /// Adds a peer. The first UDP tunnel to it wins.
     fn add_peer(&mut self, index: &Index<'_>, address: IpAddr, udp: (Class, u32)) {
         if !index.may_be_peer(address) {
             return;
@@ -195,7 +194,7 @@ impl Far {
         }
     }
 
-    /// The first route to a block stays: the kernel lists the best metric first.
+    /// Adds a block. The first route to it wins: the kernel lists the best metric first.
     fn add_block(&mut self, index: &Index<'_>, prefix: Prefix, peer: IpAddr, (class, vni): (Class, u32)) {
         if !index.may_be_peer(peer) {
             return;
@@ -215,8 +214,8 @@ fn has_udp(class: Class) -> bool {
     matches!(class, Class::Vxlan | Class::Geneve | Class::Wireguard)
 }
 
-/// Whether a route through an underlay leads to pods. Other routes with a gateway stand in the same
-/// table, so nothing but BIRD's or Felix's protocol number, or the user's word, is evidence.
+/// Whether a route through an underlay leads to pods. The table also has other routes with a gateway, so
+/// this takes BIRD's or Felix's protocol number, or a prefix given by the user.
 fn is_pod(choice: &Choice, route: &Route) -> bool {
     POD_PROTOCOLS.contains(&route.protocol)
         || choice
@@ -225,8 +224,8 @@ fn is_pod(choice: &Choice, route: &Route) -> bool {
             .any(|&(address, len)| len <= route.prefix_len && contains(address, len, route.destination))
 }
 
-/// The UDP tunnel that may lead to any address: a flow-based device (Calico's eBPF data plane) has no
-/// forwarding entries.
+/// The flow-based UDP tunnel, if there is one (Calico's eBPF data plane). It has no forwarding entries, so any
+/// address may be behind it.
 fn flow_based(index: &Index<'_>) -> Option<(Class, u32)> {
     index.node.devices.iter().filter(|device| device.up).find_map(|device| {
         let class = tunnel(device)?.class;

@@ -1,31 +1,31 @@
-//! What is different between two topologies: what to attach, to detach and to write anew.
+//! Differences between two topologies: what to attach, detach and rewrite.
 //!
-//! A device is who its name says: Felix deletes and makes `vxlan.calico` anew, with another interface
-//! index, and its totals go on.
+//! Devices are identified by name. Felix deletes and recreates `vxlan.calico` with another interface index,
+//! and its totals continue.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::{Block, Peer, Topology, Watched};
 
-/// What is different.
+/// The differences.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Devices that are to be watched now.
+    /// Devices to watch from now on.
     pub attach: Vec<Watched>,
-    /// Devices that are to be watched no longer, or are gone.
+    /// Devices that are gone or no longer to be watched.
     pub detach: Vec<Watched>,
-    /// Devices that were deleted and made anew: their hooks are lost.
+    /// Devices that were deleted and recreated: their hooks are lost.
     pub recreated: Vec<Recreated>,
-    /// Devices that stayed, with other facts (MTU, role, underlay).
+    /// Devices with a changed MTU, role, underlay or other property.
     pub update: Vec<Watched>,
-    /// Peers that are new or have other facts.
+    /// New and changed peers.
     pub peers: Vec<Peer>,
-    /// Addresses that are no peer's any more.
+    /// Addresses of removed peers.
     pub peers_gone: Vec<IpAddr>,
-    /// Blocks that are new or have other facts.
+    /// New and changed blocks.
     pub blocks: Vec<Block>,
-    /// Blocks that are gone.
+    /// Removed blocks.
     pub blocks_gone: Vec<Block>,
     /// [`Topology::config`] differs.
     pub config: bool,
@@ -33,18 +33,18 @@ pub struct Changes {
     pub size_bounds: bool,
 }
 
-/// A device that was deleted and made anew.
+/// A device that was deleted and recreated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recreated {
-    /// Its interface index before.
+    /// Its previous interface index.
     pub old_ifindex: u32,
-    /// The device now.
+    /// The new device.
     pub watched: Watched,
 }
 
 impl Changes {
-    /// What is to be done to get from `old` to `new`. Detach first: a renamed device is one to detach
-    /// and one to attach, with the same interface index.
+    /// The changes from `old` to `new`. Apply detachments first: a renamed device is detached and attached
+    /// with the same interface index.
     #[must_use]
     pub fn between(old: &Topology, new: &Topology) -> Self {
         let mut changes = Self {
@@ -74,14 +74,14 @@ impl Changes {
         changes
     }
 
-    /// Whether nothing is to be done.
+    /// Whether nothing has changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// What of `new` is not in `old`, and what of `old` has no successor in `new`.
+/// Entries of `new` that are added or changed, and the ids of entries of `old` that are gone.
 fn differences<T, K, G>(
     old: &[T],
     new: &[T],

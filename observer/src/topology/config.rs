@@ -1,4 +1,4 @@
-//! What the programs must know of a topology, in the form and the bounds of their maps.
+//! The BPF programs' configuration, derived from a topology and limited to what fits their maps.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -12,38 +12,37 @@ use observer_common::path::VNI_NONE;
 use super::convert::bits;
 use super::{Block, Topology};
 
-/// Upper bounds of packet-size classes: powers of two, what tunnels leave of 1,500 and 9,000 bytes, and
-/// those themselves.
+/// Upper bounds of packet-size classes: powers of two, common MTUs, and those minus tunnel overhead.
 const SIZES: [u32; 19] = [
     64, 128, 256, 512, 1024, 1280, 1400, 1420, 1430, 1440, 1450, 1460, 1480, 1500, 2048, 4096, 8950, 8981,
     9000,
 ];
 
-/// Tunnels whose later fragments have no port.
+/// Tunnels over UDP, whose later fragments carry no port.
 const UDP_TUNNELS: [Class; 3] = [Class::Vxlan, Class::Geneve, Class::Wireguard];
 
-/// A configuration, and what did not fit.
+/// A configuration and notes about what did not fit.
 pub(super) struct Fit {
     pub config: Config,
     pub notes: Vec<String>,
 }
 
 impl Topology {
-    /// What the programs must know of the node. What did not fit is in [`Topology::notes`].
+    /// The programs' configuration. What did not fit is in [`Topology::notes`].
     #[must_use]
     pub fn config(&self) -> Config {
         self.fit().config
     }
 
-    /// Upper bounds (inclusive) of the packet-size classes: the usual sizes and the MTUs of the watched
-    /// devices, ascending.
+    /// Upper bounds (inclusive) of the packet-size classes, ascending: common sizes and the MTUs of the
+    /// watched devices.
     #[must_use]
     pub fn size_bounds(&self) -> Vec<u32> {
         let mtus = self.watched.iter().flat_map(|w| [Some(w.device.mtu), w.underlay_mtu]).flatten();
         let mut bounds: Vec<u32> = Vec::new();
-        // The usual sizes first: views depend on them, and they leave room for twelve MTUs.
+        // Common sizes first: views depend on them, and they leave room for twelve MTUs.
         for size in SIZES.into_iter().chain(mtus) {
-            // The last place of the table holds all larger sizes too.
+            // The table's last entry also counts all larger sizes.
             let counted = size > 0 && (size as usize) < SIZE_TABLE - 1;
             if counted && !bounds.contains(&size) && bounds.len() < SIZE_CLASSES - 1 {
                 bounds.push(size);
@@ -53,7 +52,6 @@ impl Topology {
         bounds
     }
 
-    /// The configuration and what did not fit.
     pub(super) fn fit(&self) -> Fit {
         let mut notes = Vec::new();
         let (lengths, left_out) = lengths(&self.blocks);
@@ -61,8 +59,8 @@ impl Topology {
             let blocks: usize = left_out.values().sum();
             let kept: Vec<String> = lengths.iter().map(|&bits| describe(bits)).collect();
             notes.push(format!(
-                "pod blocks left out, whose native packets count as external: {blocks}; only {LENGTHS} different \
-                 prefix lengths fit ({})",
+                "pod blocks whose native packets are counted as external: {blocks}; only {LENGTHS} different prefix \
+                 lengths fit ({})",
                 kept.join(", ")
             ));
         }
@@ -72,10 +70,10 @@ impl Topology {
                 .filter(move |block| block.address.is_ipv6() == six)
                 .filter(|block| lengths.contains(&bits(block.address, block.prefix_len)))
         };
-        let usual = self.watched.iter().find(|w| UDP_TUNNELS.contains(&w.class));
+        let fast = self.watched.iter().find(|w| UDP_TUNNELS.contains(&w.class));
         let mut config = Config {
-            fast_udp_class: usual.map_or(Class::None, |w| w.class) as u32,
-            fast_udp_vni: usual.and_then(|w| w.vni).unwrap_or(VNI_NONE),
+            fast_udp_class: fast.map_or(Class::None, |w| w.class) as u32,
+            fast_udp_vni: fast.and_then(|w| w.vni).unwrap_or(VNI_NONE),
             coarse4: coarse(counted(false).map(word)),
             coarse6: coarse(counted(true).map(word)),
             vnis: bounded(&self.vnis, "VNIs", &mut notes),
@@ -95,8 +93,8 @@ fn describe(bits: u8) -> String {
     if bits >= 96 { format!("/{} or IPv6 /{bits}", bits - 96) } else { format!("IPv6 /{bits}") }
 }
 
-/// The prefix lengths of blocks in wire form, longest first, and how many blocks those have that do not
-/// fit. The lengths with the fewest blocks are left out, of two such the shorter.
+/// The prefix lengths of blocks in wire form, longest first, and the number of blocks of each length that
+/// does not fit. Lengths with the fewest blocks are left out, the shorter one of two equals.
 fn lengths(blocks: &[Block]) -> (Vec<u8>, BTreeMap<u8, usize>) {
     let mut population: BTreeMap<u8, usize> = BTreeMap::new();
     for block in blocks {
@@ -110,7 +108,7 @@ fn lengths(blocks: &[Block]) -> (Vec<u8>, BTreeMap<u8, usize>) {
     (lengths, left_out)
 }
 
-/// The word of a block that the coarse filter looks at, in host order, and how many of its bits count.
+/// The word of a block that the coarse filter compares, in host order, and its number of significant bits.
 fn word(block: &Block) -> (u32, u32) {
     let first = match block.address {
         IpAddr::V4(address) => address.to_bits(),
@@ -124,8 +122,8 @@ fn mask(len: u32) -> u32 {
     u32::MAX.checked_shl(32 - len).unwrap_or(0)
 }
 
-/// At most [`COARSE`] prefixes that cover all of `words`: of the sorted words, neighbours stay together
-/// except where they have the fewest leading bits in common.
+/// At most [`COARSE`] prefixes that cover all of `words`: the sorted words are split where neighbours have the
+/// fewest leading bits in common.
 fn coarse(words: impl Iterator<Item = (u32, u32)>) -> [Coarse; COARSE] {
     let mut words: Vec<(u32, u32)> = words.collect();
     words.sort_unstable();
@@ -151,7 +149,7 @@ fn coarse(words: impl Iterator<Item = (u32, u32)>) -> [Coarse; COARSE] {
 
 fn bounded<T: Copy + Default, const N: usize>(values: &[T], what: &str, notes: &mut Vec<String>) -> [T; N] {
     if values.len() > N {
-        notes.push(format!("the node has {} {what}, and only the first {N} are recognised", values.len()));
+        notes.push(format!("only the first {N} of the node's {} {what} are recognised", values.len()));
     }
     let mut places = [T::default(); N];
     for (place, value) in places.iter_mut().zip(values) {

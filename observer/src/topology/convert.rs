@@ -1,13 +1,13 @@
-//! Between the addresses of the standard library and those that maps hold.
+//! Conversion between the standard library's addresses and those in maps.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use observer_common::abi::{BlockFacts, BlockKey, PeerFacts};
 use observer_common::address::{Address, Mask};
 
-use super::{Block, Peer};
+use super::{Block, Peer, Route};
 
-/// The form that maps hold.
+/// The form used in maps.
 #[must_use]
 pub fn to_wire(address: IpAddr) -> Address {
     match address.to_canonical() {
@@ -16,7 +16,7 @@ pub fn to_wire(address: IpAddr) -> Address {
     }
 }
 
-/// Back from the form that maps hold.
+/// The reverse of [`to_wire`].
 #[must_use]
 pub fn from_wire(address: Address) -> IpAddr {
     match address.to_v4() {
@@ -25,13 +25,13 @@ pub fn from_wire(address: Address) -> IpAddr {
     }
 }
 
-/// The length of a prefix in [`Address`] form: 96 + n for IPv4.
+/// A prefix length in [`Address`] form: 96 + n for IPv4.
 #[must_use]
 pub fn bits(address: IpAddr, prefix_len: u8) -> u8 {
     if address.is_ipv4() { 96 + prefix_len.min(32) } else { prefix_len.min(128) }
 }
 
-/// The address with all bits behind the prefix cleared.
+/// The address with all bits after the prefix cleared.
 #[must_use]
 pub fn network(address: IpAddr, prefix_len: u8) -> IpAddr {
     match address {
@@ -46,7 +46,7 @@ pub fn network(address: IpAddr, prefix_len: u8) -> IpAddr {
     }
 }
 
-/// Whether the prefix contains the address; never across families.
+/// Whether the prefix contains the address. Families are never mixed.
 #[must_use]
 pub fn contains(prefix: IpAddr, prefix_len: u8, address: IpAddr) -> bool {
     prefix.is_ipv4() == address.is_ipv4() && network(prefix, prefix_len) == network(address, prefix_len)
@@ -59,31 +59,40 @@ pub fn block_key(block: &Block) -> BlockKey {
     BlockKey { address: to_wire(block.address).masked(&Mask::of(bits)), bits: u32::from(bits) }
 }
 
-/// What the programs must know of a block.
-#[must_use]
-pub fn block_facts(block: &Block) -> BlockFacts {
-    BlockFacts { peer: to_wire(block.peer), vni: block.vni, class: block.class as u32 }
-}
+impl Route {
+    /// The destination as text: `10.244.0.0/26`.
+    #[must_use]
+    pub fn prefix(&self) -> String {
+        format!("{}/{}", self.destination, self.prefix_len)
+    }
 
-/// What the programs must know of a peer.
-#[must_use]
-pub fn peer_facts(peer: &Peer) -> PeerFacts {
-    PeerFacts { udp_class: peer.udp_class as u32, vni: peer.vni }
+    /// Whether the destination contains the address.
+    #[must_use]
+    pub fn covers(&self, address: IpAddr) -> bool {
+        contains(self.destination, self.prefix_len, address)
+    }
 }
 
 impl Block {
-    /// Its entry in the table of pod blocks.
+    /// The block as text: `10.244.0.0/26`.
+    #[must_use]
+    pub fn prefix(&self) -> String {
+        format!("{}/{}", self.address, self.prefix_len)
+    }
+
+    /// Its entry in the map of pod blocks.
     #[must_use]
     pub fn entry(&self) -> (BlockKey, BlockFacts) {
-        (block_key(self), block_facts(self))
+        let facts = BlockFacts { peer: to_wire(self.peer), vni: self.vni, class: self.class as u32 };
+        (block_key(self), facts)
     }
 }
 
 impl Peer {
-    /// Its entry in the table of peers.
+    /// Its entry in the map of peers.
     #[must_use]
     pub fn entry(&self) -> (Address, PeerFacts) {
-        (to_wire(self.address), peer_facts(self))
+        (to_wire(self.address), PeerFacts { udp_class: self.udp_class as u32, vni: self.vni })
     }
 }
 
@@ -92,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_go_there_and_back() {
+    fn addresses_survive_conversion_in_both_directions() {
         for text in ["0.0.0.0", "10.244.3.127", "255.255.255.255", "::", "fd00:10:244::a:0", "fe80::1"] {
             let ip: IpAddr = text.parse().expect(text);
             assert_eq!(from_wire(to_wire(ip)), ip);
@@ -102,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_contain_what_they_should() {
+    fn a_prefix_contains_only_addresses_of_its_family_and_network() {
         // prefix, length, address, contained
         for (prefix, len, address, expected) in [
             ("10.10.1.11", 24, "10.10.1.255", true),

@@ -1,4 +1,4 @@
-//! From facts to a topology.
+//! Derives a topology from what netlink reported.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -8,20 +8,7 @@ use observer_common::kind::Class;
 use super::blocks::Far;
 use super::index::Index;
 use super::tunnel::{is_workload, tunnel};
-use super::{Device, LinkLayer, Node, Role, Topology, TopologyError, Watched};
-
-/// What the user wants to watch.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Choice {
-    /// Devices by name; none: those that carry pod traffic between nodes.
-    pub devices: Vec<String>,
-    /// Addresses of nodes that routes and forwarding entries do not name.
-    pub extra_peers: Vec<IpAddr>,
-    /// Prefixes whose routes lead to pods, whoever made them.
-    pub pod_cidrs: Vec<(IpAddr, u8)>,
-    /// Watch the pods' devices as well.
-    pub workloads: bool,
-}
+use super::{Choice, Device, LinkLayer, Node, Role, Topology, TopologyError, Watched};
 
 /// VXLAN's port.
 const VXLAN_PORT: u16 = 4789;
@@ -33,10 +20,10 @@ const WIREGUARD_PORTS: [u16; 2] = [51820, 51821];
 const CALICO_VNIS: [u32; 2] = [4096, 0x00ca_11c0];
 
 impl Topology {
-    /// What Observer needs to know of a node.
+    /// Derives the topology.
     ///
     /// # Errors
-    /// A device was named that the node does not have.
+    /// The node does not have one of the chosen devices.
     pub fn derive(node: &Node, choice: &Choice) -> Result<Self, TopologyError> {
         let missing = choice.devices.iter().find(|name| !node.devices.iter().any(|d| d.name == **name));
         match missing {
@@ -47,8 +34,7 @@ impl Topology {
         }
     }
 
-    /// The same, but a named device that is not there is a note: devices come and go while Observer
-    /// runs.
+    /// The same, but a missing device is only noted: devices come and go while Observer runs.
     #[must_use]
     pub fn derive_present(node: &Node, choice: &Choice) -> Self {
         let index = Index::new(node);
@@ -104,8 +90,8 @@ impl Carriers {
             underlays.extend(index.ethernet_with_address().filter(usable));
             if !underlays.is_empty() {
                 notes.push(
-                    "no route leads to another node, and there is no default route: every Ethernet device \
-                     with an address is taken for an underlay"
+                    "there is no route to another node and no default route, so every Ethernet device with an \
+                     address is assumed to be an underlay"
                         .to_owned(),
                 );
             }
@@ -134,7 +120,7 @@ fn tunnels(node: &Node) -> impl Iterator<Item = &Device> {
     node.devices.iter().filter(|device| device.up && tunnel(device).is_some())
 }
 
-/// The devices that carry a tunnel's packets, the one with most far ends first.
+/// The devices that carry a tunnel's packets, the one towards most remote endpoints first.
 fn below(index: &Index<'_>, device: &Device, ends: Option<&BTreeSet<IpAddr>>) -> Vec<u32> {
     if let Some(lower) = device.lower.filter(|lower| index.may_be_underlay(*lower)) {
         return vec![lower];
@@ -154,7 +140,7 @@ fn below(index: &Index<'_>, device: &Device, ends: Option<&BTreeSet<IpAddr>>) ->
     devices.into_iter().map(|(ifindex, _)| ifindex).collect()
 }
 
-/// The devices to watch, in the order of views.
+/// The devices to watch, in display order.
 fn watched(index: &Index<'_>, choice: &Choice, carriers: &Carriers, notes: &mut Vec<String>) -> Vec<Watched> {
     let mut devices: Vec<(&Device, Role)> = Vec::new();
     for device in &index.node.devices {
@@ -182,7 +168,7 @@ fn watched(index: &Index<'_>, choice: &Choice, carriers: &Carriers, notes: &mut 
     }
     for name in &choice.devices {
         if !index.node.devices.iter().any(|device| device.name == *name) {
-            notes.push(format!("`{name}` is not there at the moment"));
+            notes.push(format!("device `{name}` does not exist at the moment"));
         }
     }
     devices.sort_by(|a, b| (a.1, &a.0.name).cmp(&(b.1, &b.0.name)));
@@ -206,19 +192,19 @@ fn watch(index: &Index<'_>, device: &Device, role: Role, carriers: &Carriers) ->
 fn watched_notes(watched: &[Watched]) -> Vec<String> {
     let mut notes = Vec::new();
     if watched.is_empty() {
-        notes.push("there is no device to watch: no underlay and no tunnel device is up".to_owned());
+        notes.push("there is nothing to watch: no underlay or tunnel device is up".to_owned());
     }
     for one in watched {
         let name = &one.device.name;
         if !one.device.up {
-            notes.push(format!("`{name}` is down"));
+            notes.push(format!("device `{name}` is down"));
         }
         if let LinkLayer::Other(kind) = one.device.link {
-            notes.push(format!("the frames of `{name}` (link type {kind}) cannot be parsed"));
+            notes.push(format!("frames of `{name}` cannot be parsed: unsupported link type {kind}"));
         }
         if one.class == Class::Wireguard && one.device.port.is_none() {
             notes.push(format!(
-                "the UDP port of `{name}` was not read: Calico's standard ports {} and {} are assumed",
+                "the UDP port of `{name}` could not be read; assuming Calico's default ports {} and {}",
                 WIREGUARD_PORTS[0], WIREGUARD_PORTS[1]
             ));
         }
@@ -226,7 +212,7 @@ fn watched_notes(watched: &[Watched]) -> Vec<String> {
         for other in watched {
             if other.role == Role::Underlay && below.contains(&Some(other.device.ifindex)) {
                 notes.push(format!(
-                    "`{name}` and `{}` are both watched, and packets that cross both are counted on each",
+                    "`{name}` and `{}` are both watched; packets that cross both are counted on each",
                     other.device.name
                 ));
             }
@@ -235,7 +221,7 @@ fn watched_notes(watched: &[Watched]) -> Vec<String> {
     notes
 }
 
-/// The ports of the node's own devices, then the standard ones.
+/// The ports of the node's devices, then the standard ones.
 fn ports(node: &Node, class: Class, standard: &[u16]) -> Vec<u16> {
     let own = tunnels(node)
         .filter(|device| tunnel(device).is_some_and(|tunnel| tunnel.class == class))
@@ -246,7 +232,7 @@ fn ports(node: &Node, class: Class, standard: &[u16]) -> Vec<u16> {
 fn vnis(node: &Node) -> Vec<u32> {
     let own = tunnels(node).filter_map(|device| device.vxlan?.vni);
     let forwarded = node.fdb.iter().filter_map(|entry| entry.vni);
-    // 0 ends the list in the map, and no VXLAN device of Calico's has it.
+    // 0 ends the list in the map, and Calico does not use it.
     distinct(own.chain(CALICO_VNIS).chain(forwarded).filter(|vni| *vni != 0))
 }
 

@@ -1,5 +1,5 @@
-//! The node as netlink gave it, nothing interpreted. Written as JSON, it is what tests and bug reports
-//! keep of a node.
+//! A node as netlink reported it, without interpretation. As JSON, it describes a node in tests and bug
+//! reports.
 
 use std::net::IpAddr;
 
@@ -16,12 +16,12 @@ pub struct Node {
     pub routes: Vec<Route>,
     /// Neighbours (ARP, ND).
     pub neighbours: Vec<Neighbour>,
-    /// Neighbours that were asked for and did not answer (`FAILED`): the device and the address.
+    /// Neighbours that do not answer (`FAILED`): device and address.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreachable: Vec<(u32, IpAddr)>,
     /// Forwarding entries of VXLAN devices.
     pub fdb: Vec<FdbEntry>,
-    /// Sentences about what could not be read.
+    /// What could not be read, one sentence each.
     pub notes: Vec<String>,
 }
 
@@ -36,21 +36,21 @@ pub struct Device {
     pub kind: DeviceKind,
     /// Link layer.
     pub link: LinkLayer,
-    /// Bytes, L3.
+    /// L3 bytes.
     pub mtu: u32,
     /// Administratively up.
     pub up: bool,
-    /// The device below (of a VLAN, of a VXLAN with a fixed device), same namespace.
+    /// The underlying device of a VLAN, or of a VXLAN bound to a device, in the same namespace.
     pub lower: Option<u32>,
-    /// The bond or bridge that it belongs to.
+    /// The bond or bridge it belongs to.
     pub controller: Option<u32>,
-    /// Of a VXLAN device.
+    /// Properties of a VXLAN device.
     pub vxlan: Option<Vxlan>,
-    /// Of an IPIP, GRE or similar tunnel, or of a VXLAN: its local address.
+    /// Local address of an IP tunnel or VXLAN device.
     pub local: Option<IpAddr>,
-    /// Of a tunnel with one fixed far end: its address; a multicast group counts as none.
+    /// Address of a tunnel's fixed remote endpoint; `None` for a multicast group.
     pub remote: Option<IpAddr>,
-    /// Of a Geneve or WireGuard device: its UDP port.
+    /// UDP port of a Geneve or WireGuard device.
     pub port: Option<u16>,
 }
 
@@ -86,7 +86,7 @@ pub enum DeviceKind {
 }
 
 impl DeviceKind {
-    /// Whether the kernel itself puts IP packets into IP or GRE here, with no Ethernet header between.
+    /// Whether it is a kernel tunnel of IP packets in IP or GRE, without an inner Ethernet header.
     #[must_use]
     pub fn is_ip_tunnel(&self) -> bool {
         match self {
@@ -96,7 +96,7 @@ impl DeviceKind {
         }
     }
 
-    /// The word that the kernel has for it; empty for hardware.
+    /// The kernel's name for it; empty for hardware.
     #[must_use]
     pub fn label(&self) -> &str {
         match self {
@@ -114,7 +114,7 @@ impl DeviceKind {
         }
     }
 
-    /// The kind of that word.
+    /// The reverse of [`Self::label`].
     #[must_use]
     pub fn from_label(label: &str) -> Self {
         match label {
@@ -135,7 +135,7 @@ impl DeviceKind {
     }
 }
 
-/// What stands at the start of a device's frames (`IFLA` link type).
+/// The first header of a device's frames (`IFLA` link type).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LinkLayer {
     /// `ARPHRD_ETHER`.
@@ -144,14 +144,14 @@ pub enum LinkLayer {
     Ip,
     /// `ARPHRD_LOOPBACK`: an Ethernet header of zeros.
     Loopback,
-    /// Another, which cannot be parsed.
+    /// Any other; cannot be parsed.
     Other(u16),
 }
 
-/// What a VXLAN device says of itself.
+/// Properties of a VXLAN device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vxlan {
-    /// VNI; `None` where it is flow-based (`external`).
+    /// VNI; `None` if it is flow-based (`external`).
     pub vni: Option<u32>,
     /// UDP port, host byte order.
     pub port: u16,
@@ -173,7 +173,7 @@ pub struct Address {
 /// The kind of a route (`RTN_*`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RouteKind {
-    /// Leads somewhere.
+    /// Forwards to a next hop or device.
     Unicast,
     /// Drops (Calico's local blocks).
     Blackhole,
@@ -226,6 +226,6 @@ pub struct FdbEntry {
     pub mac: [u8; 6],
     /// Where the packet is sent.
     pub remote: IpAddr,
-    /// VNI, where it differs from the device's.
+    /// VNI, if it differs from the device's.
     pub vni: Option<u32>,
 }

@@ -1,4 +1,4 @@
-//! Look-ups in what netlink gave, each in constant time: nodes may have tens of thousands of routes.
+//! An index of what netlink reported: nodes may have tens of thousands of routes.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -11,7 +11,7 @@ use super::{Device, DeviceKind, FdbEntry, LinkLayer, Node, Route, RouteKind};
 /// The main routing table (`RT_TABLE_MAIN`).
 pub const MAIN: u32 = 254;
 
-/// Prefixes of one family in the main table, longest first, with the devices that they lead to.
+/// Prefixes of one family in the main table, longest first, with the device of each.
 type Prefixes = BTreeMap<Reverse<u8>, HashMap<IpAddr, u32>>;
 
 /// A node, indexed.
@@ -54,7 +54,7 @@ impl<'a> Index<'a> {
         self.devices.get(&ifindex).copied()
     }
 
-    /// Whether the address may be another node's: not the node's own, and one host's.
+    /// Whether the address may be another node's: a single host's, and not one of this node.
     pub(super) fn may_be_peer(&self, address: IpAddr) -> bool {
         !self.own.contains(&address)
             && !address.is_unspecified()
@@ -62,7 +62,7 @@ impl<'a> Index<'a> {
             && !address.is_loopback()
     }
 
-    /// The device that the main table sends packets to that address through.
+    /// The device through which the main table routes packets to the address.
     pub(super) fn towards(&self, address: IpAddr) -> Option<u32> {
         self.prefixes[usize::from(address.is_ipv6())]
             .iter()
@@ -78,20 +78,18 @@ impl<'a> Index<'a> {
         })
     }
 
-    /// The device that holds the address.
+    /// The device that has the address.
     pub(super) fn holder(&self, address: IpAddr) -> Option<u32> {
         self.node.addresses.iter().find(|own| own.address == address).map(|own| own.ifindex)
     }
 
-    /// Where a VXLAN device sends packets for a tunnel endpoint: neighbour → forwarding entry. `None`
-    /// for the address where one of the two is missing.
+    /// The forwarding entry of a VXLAN tunnel endpoint, found by its neighbour entry.
     pub(super) fn behind(&self, ifindex: u32, vtep: IpAddr) -> Option<&'a FdbEntry> {
         let mac = self.neighbours.get(&(ifindex, vtep))?;
         self.forwarding.get(&(ifindex, *mac)).copied()
     }
 
-    /// Up devices that could carry tunnel packets by what they are: Ethernet with a global address, no
-    /// member of another device.
+    /// Ethernet devices that are up, have a global address and belong to no bond or bridge.
     pub(super) fn ethernet_with_address(&self) -> impl Iterator<Item = u32> {
         self.node
             .devices
@@ -105,7 +103,7 @@ impl<'a> Index<'a> {
             .map(|device| device.ifindex)
     }
 
-    /// Whether a device may be an underlay by what it is.
+    /// Whether a device is of a kind that can be an underlay.
     pub(super) fn may_be_underlay(&self, ifindex: u32) -> bool {
         self.device(ifindex).is_some_and(|device| {
             device.link != LinkLayer::Loopback
@@ -116,7 +114,7 @@ impl<'a> Index<'a> {
     }
 }
 
-/// Whether the route leads to everything.
+/// Whether it is a default route.
 pub(super) fn is_default(route: &Route) -> bool {
     route.prefix_len == 0
 }

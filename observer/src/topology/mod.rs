@@ -1,5 +1,5 @@
-//! What the node looks like: from devices, addresses, routes, neighbours and forwarding entries, as
-//! netlink gave them, to roles, peers, pod blocks and scopes. Pure: no I/O, no clock.
+//! Derives device roles, peers, pod blocks and scopes from a node's devices, addresses, routes, neighbours
+//! and forwarding entries. Pure: no I/O, no clock.
 
 mod blocks;
 mod changes;
@@ -15,19 +15,32 @@ mod scope;
 mod tunnel;
 
 pub use changes::{Changes, Recreated};
-pub use convert::{block_facts, block_key, peer_facts};
-pub use derive::Choice;
+pub use convert::block_key;
 pub use error::TopologyError;
 pub use facts::{Address, Device, DeviceKind, FdbEntry, LinkLayer, Neighbour, Node, Route, RouteKind, Vxlan};
 pub use index::MAIN;
 pub use prefix::{Prefix, prefix};
+pub use routing::Routing;
 
 use std::net::IpAddr;
 
 use observer_common::kind::Class;
 use serde::{Deserialize, Serialize};
 
-/// What a device is for.
+/// The user's selection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// Names of devices; if empty, those that carry pod traffic between nodes.
+    pub devices: Vec<String>,
+    /// Addresses of nodes that cannot be discovered from routes and forwarding entries.
+    pub extra_peers: Vec<IpAddr>,
+    /// Prefixes whose routes lead to pods, whatever their protocol.
+    pub pod_cidrs: Vec<(IpAddr, u8)>,
+    /// Also watch pod interfaces.
+    pub workloads: bool,
+}
+
+/// The role of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Role {
     /// Carries encapsulated packets.
@@ -36,7 +49,7 @@ pub enum Role {
     Tunnel,
     /// Leads to a pod.
     Workload,
-    /// Anything else.
+    /// Any other device.
     Other,
 }
 
@@ -44,7 +57,7 @@ impl Role {
     /// Every role.
     pub const ALL: [Self; 4] = [Self::Underlay, Self::Tunnel, Self::Workload, Self::Other];
 
-    /// The word that every view uses.
+    /// The name in every view.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -56,12 +69,12 @@ impl Role {
     }
 }
 
-/// Where a peer is, seen from this node.
+/// Where a peer is, relative to this node. Declared from near to far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Scope {
     /// The node's own prefix on the device contains the peer.
     SameSubnet,
-    /// It does not, or the next hop is a gateway.
+    /// It does not, or the next hop is a router.
     CrossSubnet,
     /// The node has no address of that family on the device.
     Unknown,
@@ -71,7 +84,7 @@ impl Scope {
     /// Every scope.
     pub const ALL: [Self; 3] = [Self::SameSubnet, Self::CrossSubnet, Self::Unknown];
 
-    /// The word that every view uses.
+    /// The name in every view.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -87,17 +100,17 @@ impl Scope {
 pub struct Watched {
     /// The device.
     pub device: Device,
-    /// What it is for.
+    /// Its role.
     pub role: Role,
-    /// Of a tunnel device: its encapsulation; [`Class::None`] otherwise.
+    /// Its encapsulation; [`Class::None`] unless it is a tunnel device.
     pub class: Class,
-    /// Of a tunnel device: bytes that it adds to a packet, L3; 0 otherwise.
+    /// L3 bytes that a tunnel device adds to a packet; otherwise 0.
     pub overhead: u32,
-    /// Of a tunnel device: its VNI, where it has one.
+    /// VNI of a VXLAN device; `None` if it is flow-based.
     pub vni: Option<u32>,
-    /// Of a tunnel device: the interface index of its underlay, where known.
+    /// Interface index of a tunnel device's underlay, if known.
     pub underlay: Option<u32>,
-    /// Of a tunnel device: the MTU of its underlay, where known.
+    /// MTU of a tunnel device's underlay, if known.
     pub underlay_mtu: Option<u32>,
 }
 
@@ -106,8 +119,7 @@ pub struct Watched {
 pub struct Peer {
     /// Its address on the underlay.
     pub address: IpAddr,
-    /// The UDP tunnel that leads there, if one does: later fragments of UDP between here and there
-    /// belong to it.
+    /// The UDP tunnel to it, if any. Later fragments of UDP to and from the peer are attributed to it.
     pub udp_class: Class,
     /// The VNI of that tunnel, or 0.
     pub vni: u32,
@@ -120,24 +132,24 @@ pub struct Block {
     pub address: IpAddr,
     /// Prefix length in its own family.
     pub prefix_len: u8,
-    /// The node that its route leads to (for a native route: the next hop).
+    /// The node that its route leads to; for a native route, the next hop.
     pub peer: IpAddr,
-    /// The tunnel that its route uses; [`Class::None`] for a native route.
+    /// The tunnel of its route; [`Class::None`] for a native route.
     pub class: Class,
     /// The VNI of that tunnel, or 0.
     pub vni: u32,
 }
 
-/// What Observer needs to know of the node.
+/// What Observer needs to know about the node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Topology {
-    /// Devices to watch, in the order of views: underlays, tunnels, workloads, others.
+    /// Devices to watch, in display order: underlays, tunnels, workloads, others.
     pub watched: Vec<Watched>,
     /// Peer nodes.
     pub peers: Vec<Peer>,
     /// Pod blocks of other nodes.
     pub blocks: Vec<Block>,
-    /// VXLAN ports of the node's own devices and the standard one, host byte order.
+    /// VXLAN ports in host byte order: those of the node's devices, then the standard one.
     pub vxlan_ports: Vec<u16>,
     /// The same for Geneve.
     pub geneve_ports: Vec<u16>,
@@ -145,11 +157,10 @@ pub struct Topology {
     pub wireguard_ports: Vec<u16>,
     /// The node's own VNIs.
     pub vnis: Vec<u32>,
-    /// The node's own addresses with their prefixes: what scopes are told from.
+    /// The node's addresses with their prefixes, which determine scopes.
     pub addresses: Vec<Address>,
-    /// Routers: the device and address of next hops that are gateways of other than pod routes, and no
-    /// tunnel's far end.
+    /// Routers by device: gateways of routes that do not lead to pods, unless they are tunnel endpoints.
     pub routers: Vec<(u32, IpAddr)>,
-    /// Sentences about what could not be found out or does not fit.
+    /// What could not be determined or does not fit, one sentence each.
     pub notes: Vec<String>,
 }

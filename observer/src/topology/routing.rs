@@ -1,20 +1,35 @@
-//! Pod blocks by the way that leads to them: what a mode is told from.
+//! Pod blocks of other nodes by the way they are routed. The mode follows from it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use observer_common::kind::Class;
+use serde::{Deserialize, Serialize};
 
-use super::{Block, Scope, Topology};
-use crate::snapshot::Routing;
+use super::{Scope, Topology};
+
+/// Pod blocks of other nodes that are routed the same way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Routing {
+    /// The blocks are IPv6.
+    pub ipv6: bool,
+    /// The tunnel of their routes; [`Class::None`] for native ones.
+    pub class: Class,
+    /// The scope of their next hops.
+    pub scope: Scope,
+    /// Number of blocks.
+    pub blocks: u64,
+    /// Number of nodes (of next hops if native).
+    pub peers: u64,
+}
 
 impl Topology {
-    /// How many pod blocks of other nodes are routed through which encapsulation, by family and scope.
+    /// The pod blocks of other nodes by family, encapsulation and scope.
     #[must_use]
     pub fn routing(&self) -> Vec<Routing> {
         let mut ways: BTreeMap<(bool, Class, Scope), (u64, BTreeSet<IpAddr>)> = BTreeMap::new();
         for block in &self.blocks {
-            let way = (block.address.is_ipv6(), block.class, self.block_scope(block));
+            let way = (block.address.is_ipv6(), block.class, self.scope_of(block.peer));
             let (blocks, peers) = ways.entry(way).or_default();
             *blocks += 1;
             peers.insert(block.peer);
@@ -28,14 +43,5 @@ impl Topology {
                 peers: peers.len() as u64,
             })
             .collect()
-    }
-
-    /// Where the next hop of a block is: told from the underlay that has it in its prefix, if any has.
-    fn block_scope(&self, block: &Block) -> Scope {
-        let underlays = self.watched.iter().filter(|watched| watched.role == super::Role::Underlay);
-        let scopes: BTreeSet<Scope> =
-            underlays.map(|watched| self.scope(watched.device.ifindex, block.peer)).collect();
-        // The order of the enumeration is that of what they say.
-        scopes.first().copied().unwrap_or(Scope::Unknown)
     }
 }

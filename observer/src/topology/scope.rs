@@ -1,22 +1,20 @@
-//! Where a peer is.
+//! The scope of a peer.
 
 use std::net::IpAddr;
 
 use super::convert::contains;
-use super::{Scope, Topology};
+use super::{Role, Scope, Topology};
 
 impl Topology {
-    /// Where `peer` is, seen from the device.
-    ///
-    /// Same-subnet where one of the node's own prefixes on that device contains it; but a next hop that
-    /// is a router is never the node that a packet goes to, so it counts as cross-subnet.
+    /// The scope of `peer` as a next hop on a device: same-subnet if one of the node's prefixes on that
+    /// device contains it. A router is never the packet's destination, so it counts as cross-subnet.
     #[must_use]
     pub fn scope(&self, ifindex: u32, peer: IpAddr) -> Scope {
         if self.routers.contains(&(ifindex, peer)) {
             return Scope::CrossSubnet;
         }
-        // An IPv6 link-local address says nothing about the subnet of a global one, and every device has
-        // one: it must not turn "no address of that family" into "cross-subnet".
+        // Every device has an IPv6 link-local address. It must not turn "no address of that family" into
+        // "cross-subnet" for a global one.
         let mut own = self
             .addresses
             .iter()
@@ -31,9 +29,17 @@ impl Topology {
             Scope::CrossSubnet
         }
     }
+
+    /// The scope of `peer` on the underlay where it is nearest.
+    #[must_use]
+    pub fn scope_of(&self, peer: IpAddr) -> Scope {
+        let underlays = self.watched.iter().filter(|watched| watched.role == Role::Underlay);
+        let scopes = underlays.map(|watched| self.scope(watched.device.ifindex, peer));
+        scopes.min().unwrap_or(Scope::Unknown)
+    }
 }
 
-/// Whether the address is one of a single link, IPv6.
+/// Whether it is an IPv6 link-local unicast address.
 pub(super) fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(six) if six.is_unicast_link_local())
 }

@@ -1,4 +1,4 @@
-//! Which devices encapsulate, as what, and how many bytes they add.
+//! Tunnel devices: their encapsulation and overhead.
 
 use std::net::IpAddr;
 
@@ -6,33 +6,33 @@ use observer_common::kind::Class;
 
 use super::{Device, DeviceKind};
 
-/// What a tunnel device does.
+/// A tunnel device's encapsulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tunnel {
-    /// As what it encapsulates.
+    /// Its kind.
     pub class: Class,
-    /// Bytes that it adds to a packet, L3.
+    /// L3 bytes that it adds to a packet.
     pub overhead: u32,
 }
 
 const IPV4: u32 = 20;
 const IPV6: u32 = 40;
 const UDP: u32 = 8;
-/// VXLAN's and Geneve's own header (Geneve without options).
+/// The VXLAN or Geneve header, without Geneve options.
 const OVERLAY: u32 = 8;
 const ETHERNET: u32 = 14;
 /// GRE without key, checksum and sequence number.
 const GRE: u32 = 4;
-/// Transport message header (16) and tag (16).
+/// Header (16) and authentication tag (16) of a transport message.
 const WIREGUARD: u32 = 32;
-/// The destination option with the tunnel encapsulation limit that ip6tnl and ip6gre send unless told
-/// not to: on 5.10 and 6.12 their MTUs over 1,500 bytes are 1,452 and 1,448.
+/// The tunnel encapsulation limit, a destination option that ip6tnl and ip6gre send by default: on 5.10 and
+/// 6.12 their MTUs over 1,500 bytes are 1,452 and 1,448.
 const ENCAPSULATION_LIMIT: u32 = 8;
 
-/// The tunnel that a device is, if it is one.
+/// The encapsulation of a tunnel device; `None` for other devices.
 ///
-/// Calico's names decide where the kind does not: WireGuard and IPIP may be done in user space, behind
-/// a TUN device.
+/// If the kind does not decide, Calico's device names do: WireGuard and IPIP may run in user space with a TUN
+/// device.
 pub(super) fn tunnel(device: &Device) -> Option<Tunnel> {
     let over_ipv6 = device.local.or(device.remote).is_some_and(|address: IpAddr| address.is_ipv6());
     let outer = |six: bool| if six { IPV6 } else { IPV4 };
@@ -51,7 +51,7 @@ pub(super) fn tunnel(device: &Device) -> Option<Tunnel> {
             (Class::Gre, outer(six) + option + GRE + frame)
         }
         (DeviceKind::OtherIpTunnel(kind), _) if kind == "sit" => (Class::Ip6In4, IPV4),
-        // It carries either family (`mode any`); IPv6 is what it was made for.
+        // With `mode any` it carries both families; IPv6 is the common one.
         (DeviceKind::OtherIpTunnel(_), _) => (Class::Ip6In6, IPV6 + ENCAPSULATION_LIMIT),
         (_, "tunl0") => (Class::Ipip, IPV4),
         (_, "vxlan.calico") => (Class::Vxlan, IPV4 + UDP + OVERLAY + ETHERNET),
@@ -63,20 +63,19 @@ pub(super) fn tunnel(device: &Device) -> Option<Tunnel> {
     Some(Tunnel { class, overhead })
 }
 
-/// Whether it leads to a pod.
+/// Whether it is a pod interface.
 pub(super) fn is_workload(device: &Device) -> bool {
     device.name.starts_with("cali") && tunnel(device).is_none()
 }
 
 impl Device {
-    /// The encapsulation that it makes and the bytes, L3, that it adds to a packet; `None` where it is no
-    /// tunnel.
+    /// The encapsulation and overhead (L3 bytes) of a tunnel device; `None` for other devices.
     #[must_use]
     pub fn encapsulation(&self) -> Option<(Class, u32)> {
         tunnel(self).map(|tunnel| (tunnel.class, tunnel.overhead))
     }
 
-    /// Whether it leads to a pod.
+    /// Whether it is a pod interface.
     #[must_use]
     pub fn is_workload(&self) -> bool {
         is_workload(self)

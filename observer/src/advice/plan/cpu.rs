@@ -1,4 +1,4 @@
-//! CPU time that a switch would save, from what encapsulation was measured to cost.
+//! CPU time that a switch would save, from the measured cost of encapsulation.
 
 use std::collections::BTreeMap;
 
@@ -9,39 +9,39 @@ use observer_common::kind::{Class, Direction};
 use super::carried_then;
 use crate::model::{CostReport, Mode, Report};
 
-/// Fewer measured buffers say nothing of their mean.
+/// Fewer measured buffers do not give a usable mean.
 const FEWEST: u64 = 10;
-/// Half the width of an interval of 95 %, in standard errors.
+/// Half the width of a 95 % confidence interval, in standard errors.
 const NORMAL: f64 = 1.96;
 
 /// Seconds of CPU time per second.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cpu {
-    /// What encapsulation would take less; negative: more. What a native packet takes in the same places
-    /// is not known, so that less is at most this.
+    /// Time that encapsulation would save at most; negative if it would take more. The cost of a native packet
+    /// in the same places is unknown and not subtracted.
     pub less: f64,
-    /// Half the width of its interval of 95 % confidence, from the sample alone.
+    /// Half the width of its 95 % confidence interval, from the sample alone.
     pub margin: f64,
 }
 
-/// What a packet costs, and the standard error of that, in ns.
+/// The mean cost of a packet and its standard error, ns.
 #[derive(Clone, Copy)]
 struct Rate {
     mean: f64,
     error: f64,
 }
 
-/// What would change; why it is not known, where it is not.
+/// The time that a switch would save.
 ///
 /// # Errors
-/// A sentence.
+/// Why it is unknown, a sentence.
 pub(super) fn of(report: &Report, then: &dyn Fn(bool) -> Option<Mode>) -> Result<Cpu, String> {
-    let cost = report.cost.as_ref().ok_or("not measured: --cost measures what encapsulation costs")?;
+    let cost = report.cost.as_ref().ok_or("not measured: --cost measures the cost of encapsulation")?;
     let interval = report.interval.as_secs_f64();
     if interval <= 0.0 {
         return Err("not measured".to_owned());
     }
-    // Packets that are no longer in a tunnel, and, negative, those that come into one.
+    // Packets that leave a tunnel; negative: packets that enter one.
     let mut moved: BTreeMap<(Class, Direction), f64> = BTreeMap::new();
     for path in &report.paths {
         let now = path.id.class;
@@ -50,7 +50,7 @@ pub(super) fn of(report: &Report, then: &dyn Fn(bool) -> Option<Mode>) -> Result
             continue;
         }
         let figures = &path.figures;
-        // A tunnel's fragments went through its device as one packet.
+        // A tunnel's fragments passed its device as one packet.
         let later = figures.get(PathCounter::OuterMiddle) + figures.get(PathCounter::OuterLast);
         let later = if now.is_tunnel() { later } else { 0 };
         #[expect(clippy::cast_precision_loss, reason = "fewer than 2^53 packets")]
@@ -71,7 +71,7 @@ pub(super) fn of(report: &Report, then: &dyn Fn(bool) -> Option<Mode>) -> Result
     Ok(Cpu { less: less * per_second, margin: NORMAL * variance.sqrt() * per_second })
 }
 
-/// The mean of all devices of a class in a direction.
+/// The mean over all devices with an encapsulation, in one direction.
 #[expect(clippy::cast_precision_loss, reason = "fewer than 2^53 packets")]
 fn rate(cost: &CostReport, class: Class, direction: Direction) -> Result<Rate, String> {
     let work = match direction {
@@ -95,13 +95,13 @@ fn rate(cost: &CostReport, class: Class, direction: Direction) -> Result<Rate, S
     }
     if skbs < FEWEST || packets == 0 {
         return Err(format!(
-            "not measured: {skbs} buffers that {} {work} were measured here, and {FEWEST} are needed: --for longer, or \
-             --cost-sample 1",
+            "not measured: only {skbs} buffers that {} {work} were sampled, {FEWEST} are needed; use a longer --for, \
+             or --cost-sample 1",
             class.label()
         ));
     }
     let (mean, count) = (time / packets as f64, skbs as f64);
-    // How much buffers differ, as a share of their mean; packets in them are taken to differ as much.
+    // The deviation of buffers relative to their mean; packets are assumed to deviate by the same share.
     let deviation = (squares / count - (sum / count).powi(2)).max(0.0).sqrt() / (sum / count).max(1.0);
     Ok(Rate { mean, error: mean * deviation / count.sqrt() })
 }
@@ -120,7 +120,7 @@ mod tests {
     const B: &str = "10.10.1.12";
     const C: &str = "10.10.2.13";
 
-    /// Half of the buffers take half of it less, half as much more; each is one packet.
+    /// Buffers of one packet: half take 50 % less than the mean, half 50 % more.
     fn span(direction: Direction, skbs: u64, nanoseconds: u64) -> SpanRow {
         let mut buckets = vec![0; BUCKETS];
         buckets[bucket(nanoseconds / 2) as usize] += skbs / 2;
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_that_leave_the_tunnel_save_what_they_were_measured_to_take() {
+    fn packets_that_leave_a_tunnel_save_their_measured_cost() {
         // Ten seconds: 1,000 packets to b and 500 to c of 1 µs, 2,000 from c of 2 µs.
         let paths = [
             (Egress, Class::Vxlan, B, 1_000),
@@ -171,20 +171,19 @@ mod tests {
         assert!((native.margin / expected - 1.0).abs() < 0.1, "{native:?} {expected}");
         let near = planned("vxlan-always", &paths, spans(), Target::CrossSubnet).expect("measured");
         assert!((near.less - 100e-6).abs() < 1e-9, "b is in this subnet: {near:?}");
-        let same = planned("vxlan-always", &paths, spans(), Target::Vxlan).expect("it is so already");
+        let same = planned("vxlan-always", &paths, spans(), Target::Vxlan).expect("unchanged");
         assert_eq!(same, Cpu { less: 0.0, margin: 0.0 });
     }
 
     #[test]
-    fn what_was_not_measured_is_said_and_why() {
+    fn an_unknown_cost_has_a_reason() {
         let paths = [(Egress, Class::Vxlan, B, 1_000)];
-        let why = |mode, paths: &[_], spans, target| {
-            planned(mode, paths, spans, target).expect_err("it cannot be known")
-        };
+        let why =
+            |mode, paths: &[_], spans, target| planned(mode, paths, spans, target).expect_err("unknown");
         assert!(why("vxlan-always", &paths, None, Target::Native).contains("--cost measures"));
         let few = why("vxlan-always", &paths, Some(vec![span(Egress, 9, 1_000)]), Target::Native);
         assert!(few.contains("9 buffers that vxlan encapsulates"), "{few}");
-        // What another tunnel would take was never seen here.
+        // The other tunnel was never measured here.
         let other = why("vxlan-always", &paths, Some(vec![span(Egress, 400, 1_000)]), Target::Ipip);
         assert!(other.contains("0 buffers that ipip encapsulates"), "{other}");
         let wireguard = [(Egress, Class::Wireguard, B, 1_000)];
@@ -192,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_that_come_into_a_tunnel_cost_more() {
+    fn packets_that_enter_a_tunnel_cost_more() {
         let paths = [(Egress, Class::None, B, 1_000), (Egress, Class::Vxlan, C, 10)];
         let spans = Some(vec![span(Egress, 400, 1_000)]);
         let more = planned("vxlan-crosssubnet", &paths, spans, Target::Vxlan).expect("measured");

@@ -1,41 +1,51 @@
-//! What would fit and what not, and the MTUs that a mode needs.
+//! Packets that would not fit, and the MTUs that a mode needs.
 
 use observer_common::counters::Total;
 use observer_common::kind::{Class, Direction};
 
 use super::super::View;
+use super::super::facts::calico_tunnel;
+use super::super::modes::plural;
+use super::super::rules::felix_patch;
 use super::carried_then;
 use crate::calico::Felix;
 use crate::model::whatif::{Carriage, Share, would_not_fit};
 use crate::model::{Mode, Report};
-use crate::topology::{Role, Scope};
+use crate::topology::Role;
 
-/// Packets by whether they fit, over the measured interval.
+/// Packets that do not fit, over the measured interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fit {
-    /// Packets that tunnels now have to fragment or drop.
+    /// Packets that tunnels have to fragment or drop now.
     pub too_big_now: u64,
-    /// Packets that are sent now and would not fit then, as far as the histogram tells. They are all of
-    /// their class: where only some peers change, this is the most.
+    /// Packets that would newly not fit, by the size histogram. It does not distinguish peers, so this is an
+    /// upper bound if only some peers change.
     pub newly: Share,
 }
 
 /// An MTU to set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewMtu {
-    /// Of what.
+    /// The device, or the number of pods.
     pub what: String,
-    /// Now; `None` where it is not there yet.
+    /// The current MTU; `None` if the device does not exist yet.
     pub now: Option<u32>,
-    /// Then.
+    /// The MTU after the switch.
     pub then: u32,
-    /// How it comes to that.
+    /// How it is derived.
     pub why: String,
-    /// The command that sets it for good; `None` where Felix does so by itself.
+    /// The command that sets it permanently; `None` if Felix sets it, or the pods have to be recreated.
     pub command: Option<String>,
 }
 
-/// The tunnels of a mode: class and family of each.
+impl NewMtu {
+    /// Whether it is the MTU of pods. Names of devices have no spaces.
+    pub(super) fn is_of_pods(&self) -> bool {
+        self.what.contains(' ')
+    }
+}
+
+/// The encapsulation and family of each tunnel that the modes use.
 fn tunnels(then: &dyn Fn(bool) -> Option<Mode>) -> Vec<(Class, bool)> {
     let tunnel = |ipv6: bool| match then(ipv6)? {
         Mode::Always(class) | Mode::CrossSubnet(class) | Mode::Tunnelled(class) => Some((class, ipv6)),
@@ -59,7 +69,7 @@ pub(super) fn mtus(
                 what: device.clone(),
                 now: Some(*mtu),
                 then: underlay,
-                why: "as asked for; the network first".to_owned(),
+                why: "given by --mtu; change the network first".to_owned(),
                 command: Some(format!("ip link set dev {device} mtu {underlay}")),
             });
         }
@@ -69,13 +79,7 @@ pub(super) fn mtus(
         let Some(overhead) = (Carriage { class, over_ipv6: ipv6 }).overhead() else { continue };
         let right = underlay.saturating_sub(overhead);
         least = least.min(right);
-        let device = match (class, ipv6) {
-            (Class::Ipip, _) => "tunl0",
-            (Class::Vxlan, false) => "vxlan.calico",
-            (Class::Vxlan, true) => "vxlan-v6.calico",
-            (_, false) => "wireguard.cali",
-            (_, true) => "wg-v6.cali",
-        };
+        let Some(device) = calico_tunnel(class, ipv6) else { continue };
         let known = view.mtu.tunnels.iter().find(|tunnel| tunnel.device == device);
         let set = view.mtu.felix.mtu_of(class, ipv6).is_some_and(|set| set != right);
         let detects = view.mtu.detected() == Some(underlay);
@@ -84,30 +88,24 @@ pub(super) fn mtus(
             now: known.map(|tunnel| tunnel.mtu),
             then: right,
             why: format!("{underlay} - {overhead} of {}", class.label()),
-            command: Felix::setting(class, ipv6).filter(|_| set || !detects).map(|setting| {
-                format!(
-                    "kubectl patch felixconfiguration default --type merge -p '{{\"spec\":{{\"{setting}\":{right}}}}}'"
-                )
-            }),
+            command: Felix::setting(class, ipv6)
+                .filter(|_| set || !detects)
+                .map(|setting| felix_patch(setting, right)),
         });
     }
-    let mut pods: Vec<u32> = view.mtu.pods.iter().map(|pod| pod.mtu).collect();
-    pods.sort_unstable();
-    pods.dedup();
-    for mtu in pods {
-        let count = view.mtu.pods.iter().filter(|pod| pod.mtu == mtu).count();
+    for (mtu, count) in view.mtu.pods_by_mtu() {
         list.push(NewMtu {
-            what: format!("{count} pods"),
+            what: plural(count as u64, "pod"),
             now: Some(mtu),
             then: least,
-            why: "smallest of all ways, when made anew".to_owned(),
+            why: "smallest of all paths, once recreated".to_owned(),
             command: None,
         });
     }
     list
 }
 
-/// What would fit.
+/// What would not fit.
 pub(super) fn of(report: &Report, then: &dyn Fn(bool) -> Option<Mode>, underlay_mtu: Option<u32>) -> Fit {
     let mut fit = Fit { newly: Share { exact: true, ..Share::default() }, ..Fit::default() };
     for device in &report.devices {
@@ -123,7 +121,7 @@ pub(super) fn of(report: &Report, then: &dyn Fn(bool) -> Option<Mode>, underlay_
             for planned in changes(report, row.class, then) {
                 let now = Carriage { class: row.class, over_ipv6: planned.over_ipv6 };
                 if let Some(share) = would_not_fit(&report.size_bounds, &row.sizes, now, mtu, planned) {
-                    // The worst of the ways: which of them a packet takes, the histogram does not say.
+                    // The worst case: the histogram does not show which path a packet takes.
                     fit.newly = if share.most > fit.newly.most { share } else { fit.newly };
                 }
             }
@@ -132,13 +130,12 @@ pub(super) fn of(report: &Report, then: &dyn Fn(bool) -> Option<Mode>, underlay_
     fit
 }
 
-/// How packets of a class would be carried that are carried otherwise now.
+/// How packets with an encapsulation that changes would be carried.
 fn changes(report: &Report, class: Class, then: &dyn Fn(bool) -> Option<Mode>) -> Vec<Carriage> {
     let mut list: Vec<Carriage> = Vec::new();
     for path in report.paths.iter().filter(|path| path.id.class == class) {
         let ipv6 = path.id.peer.is_ipv6();
-        let scope: Scope = path.scope;
-        let planned = carried_then(then, ipv6, class, scope);
+        let planned = carried_then(then, ipv6, class, path.scope);
         let carriage = Carriage { class: planned, over_ipv6: ipv6 };
         if planned != class && !list.contains(&carriage) {
             list.push(carriage);

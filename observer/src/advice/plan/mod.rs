@@ -1,6 +1,5 @@
-//! What a switch to another mode would change, from what was measured: overhead, fragments, what would
-//! not fit, MTUs to set, peers that need routes first, the steps, and what would gain from being moved.
-//! Pure.
+//! Predicts what a switch to another mode would change: overhead, fragments, packets that would not fit, MTUs
+//! to set, peers that need routes first, and the steps. Pure.
 
 mod cpu;
 mod fit;
@@ -20,10 +19,10 @@ use super::View;
 use crate::model::{Mode, SpanRow};
 use crate::topology::Scope;
 
-/// Where a switch goes.
+/// The target of a switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Native inside a subnet; across subnets the tunnel that is used now.
+    /// Native inside a subnet, the current tunnel across subnets.
     CrossSubnet,
     /// No encapsulation.
     Native,
@@ -34,14 +33,14 @@ pub enum Target {
 }
 
 impl Target {
-    /// The mode that a family would have, if it has one now; `tunnel` is the one that it uses. IPIP
-    /// carries no IPv6: that family stays as it is.
+    /// The new mode of a family that has one and uses `tunnel` now. Calico does not support IPIP for IPv6, so
+    /// that family stays as it is.
     #[must_use]
     pub fn mode(self, now: Option<Mode>, tunnel: Option<Class>, ipv6: bool) -> Option<Mode> {
         let now = now?;
         Some(match (self, tunnel) {
             (Self::CrossSubnet, Some(class)) => Mode::CrossSubnet(class),
-            // No tunnel is there to keep: the one that BGP clusters have at hand.
+            // There is no tunnel to keep: IPIP is the one that BGP clusters can use at once.
             (Self::CrossSubnet, None) if !ipv6 => Mode::CrossSubnet(Class::Ipip),
             (Self::Native, _) => Mode::Native,
             (Self::Vxlan, _) => Mode::Always(Class::Vxlan),
@@ -51,19 +50,19 @@ impl Target {
     }
 }
 
-/// How packets of one class to a peer in one place would be carried.
+/// The encapsulation in a mode of packets that now have `now`, to a peer of a scope.
 #[must_use]
 pub fn carried(mode: Mode, now: Class, scope: Scope) -> Class {
     match (mode, scope) {
         (Mode::Native, _) | (Mode::CrossSubnet(_), Scope::SameSubnet) => Class::None,
         (Mode::Always(class) | Mode::Tunnelled(class), _)
         | (Mode::CrossSubnet(class), Scope::CrossSubnet) => class,
-        // Where a peer is, is not known: it stays as it is.
+        // Unknown scope: no change.
         _ => now,
     }
 }
 
-/// The same by the modes that families would have; one without a mode stays as it is.
+/// The same for the planned modes of the families. A family without a mode does not change.
 fn carried_then(then: &dyn Fn(bool) -> Option<Mode>, ipv6: bool, now: Class, scope: Scope) -> Class {
     then(ipv6).map_or(now, |mode| carried(mode, now, scope))
 }
@@ -71,34 +70,33 @@ fn carried_then(then: &dyn Fn(bool) -> Option<Mode>, ipv6: bool, now: Class, sco
 /// A plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// Where it goes.
+    /// The target.
     pub target: Target,
-    /// By family: IPv6 or not, the mode now and then.
+    /// By family: whether it is IPv6, the mode now and then.
     pub modes: Vec<(bool, Option<Mode>, Option<Mode>)>,
-    /// What the traffic would be; `None` where nothing was measured.
+    /// The traffic, now and then; `None` if nothing was measured.
     pub traffic: Option<Traffic>,
-    /// What would fit and what not; `None` where nothing was measured.
+    /// What would not fit; `None` if nothing was measured.
     pub fit: Option<Fit>,
     /// MTUs to set.
     pub mtus: Vec<NewMtu>,
-    /// Time of the CPUs that encapsulation would no longer take; or why that is not known, a sentence.
+    /// CPU time that encapsulation would save, or why it is unknown.
     pub cpu: Result<Cpu, String>,
-    /// Tunnel devices that traffic would leave, where the kernel did a device's work; nothing where that was not
-    /// measured.
+    /// Tunnel devices that traffic would leave and for which the kernel did a NIC's work; empty if not measured.
     pub in_software: Vec<SpanRow>,
-    /// TCP to each peer as it is now, what would change first; nothing where it was not measured.
+    /// Current TCP measurements by peer, first those that would change; empty if not measured.
     pub tcp: Vec<TcpPath>,
-    /// Peers that would be native and have to be reachable so first, and why.
+    /// Peers that must be reachable without a tunnel first, and what they need.
     pub reach: Vec<String>,
     /// The steps.
     pub steps: Vec<Step>,
-    /// Peers whose traffic would gain most from being in this subnet, the most first.
+    /// Peers whose traffic would gain from being in this subnet, the largest gain first.
     pub placement: Vec<Placement>,
-    /// What was assumed.
+    /// The assumptions.
     pub assumptions: Vec<String>,
 }
 
-/// What a switch would change. `underlay_mtu` is the underlay's then; `None`: as now.
+/// Plans a switch. `underlay_mtu` is the underlay's MTU after it; `None` if unchanged.
 #[must_use]
 pub fn plan(view: &View<'_>, target: Target, underlay_mtu: Option<u32>) -> Plan {
     let modes: Vec<_> = view
@@ -110,31 +108,21 @@ pub fn plan(view: &View<'_>, target: Target, underlay_mtu: Option<u32>) -> Plan 
         })
         .collect();
     let then = |ipv6: bool| modes.iter().find(|mode| mode.0 == ipv6).and_then(|mode| mode.2);
-    let traffic = view.facts.observed.as_ref().map(|report| traffic::of(report, &then));
+    let observed = view.facts.observed.as_ref();
+    let cost = observed.and_then(|report| report.cost.as_ref());
     let mtus = fit::mtus(view, &then, underlay_mtu);
     let reach = steps::reach(view, &then);
-    let cost = view.facts.observed.as_ref().and_then(|report| report.cost.as_ref());
     Plan {
         target,
-        fit: view.facts.observed.as_ref().map(|report| fit::of(report, &then, underlay_mtu)),
-        placement: view
-            .facts
-            .observed
-            .as_ref()
-            .map(|report| traffic::placement(view, report))
-            .unwrap_or_default(),
+        fit: observed.map(|report| fit::of(report, &then, underlay_mtu)),
+        traffic: observed.map(|report| traffic::of(report, &then)),
+        placement: observed.map(|report| traffic::placement(view, report)).unwrap_or_default(),
         steps: steps::of(view, &modes, &mtus, &reach),
-        cpu: view
-            .facts
-            .observed
-            .as_ref()
-            .ok_or_else(|| "not measured".to_owned())
-            .and_then(|report| cpu::of(report, &then)),
+        cpu: observed.ok_or_else(|| "not measured".to_owned()).and_then(|report| cpu::of(report, &then)),
         in_software: cost.map(|cost| paths::in_software(view, cost, &then)).unwrap_or_default(),
         tcp: cost.map(|cost| paths::tcp(view, cost, &then)).unwrap_or_default(),
         assumptions: assumptions(view, target, underlay_mtu),
         modes,
-        traffic,
         mtus,
         reach,
     }
@@ -149,25 +137,25 @@ fn tunnel(view: &View<'_>, ipv6: bool) -> Option<Class> {
 fn assumptions(view: &View<'_>, target: Target, underlay_mtu: Option<u32>) -> Vec<String> {
     let mut lines = Vec::new();
     match &view.facts.observed {
-        None => lines.push("nothing was measured: leave out --no-measurement for figures of the traffic".to_owned()),
+        None => lines.push("nothing was measured; omit --no-measurement to include traffic".to_owned()),
         Some(report) => lines.push(format!(
-            "the traffic stays as it was in the {:.0} s that were measured: as many packets, of the same size inside",
+            "traffic stays as measured over {:.0} s: the same packets with the same inner sizes",
             report.interval.as_secs_f64()
         )),
     }
     if let Some(mtu) = underlay_mtu {
-        lines.push(format!("the underlay takes {mtu} bytes on every node and in the network between"));
+        lines.push(format!("the underlay MTU is {mtu} on every node and in the network between them"));
     }
     if target == Target::CrossSubnet {
         for mode in view.modes.iter().filter(|mode| tunnel(view, mode.ipv6).is_none()) {
             lines.push(match mode.ipv6 {
-                false => "IPv4 uses no tunnel now: IPIP is taken".to_owned(),
+                false => "IPv4 uses no tunnel now: IPIP is assumed".to_owned(),
                 true => "IPv6 uses no tunnel now: it stays native".to_owned(),
             });
         }
     }
     if target == Target::Ipip && view.modes.iter().any(|mode| mode.ipv6) {
-        lines.push("Calico has no IPIP for IPv6: that family stays as it is".to_owned());
+        lines.push("Calico does not support IPIP for IPv6, which stays as it is".to_owned());
     }
     lines
 }
@@ -195,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn overhead_goes_where_the_tunnel_goes() {
+    fn overhead_follows_the_encapsulation() {
         // Each packet has 1,000 bytes and 50 of them are overhead; half goes to b, half to c.
         let both = [(Egress, Class::Vxlan, B, 100), (Ingress, Class::Vxlan, C, 100)];
         for (target, then, share) in [
@@ -213,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn more_encapsulation_costs_more_and_what_does_not_fit_is_counted() {
+    fn more_encapsulation_adds_overhead_and_packets_that_do_not_fit() {
         let mut facts = facts(node("bgp"));
         let router = "10.10.1.1";
         let mut report = observed(&facts, &[(Egress, Class::None, router, 100)]);
@@ -236,11 +224,11 @@ mod tests {
         assert_eq!(vxlan.fit.expect("measured").newly.most, 30, "1,450 fit");
         assert_eq!(of(Target::Ipip, None).fit.expect("measured").newly.most, 20, "1,480 fit");
         assert_eq!(of(Target::Vxlan, Some(1_550)).fit.expect("measured").newly.most, 0, "all fit");
-        assert_eq!(of(Target::Native, None).steps, [], "it is so already");
+        assert_eq!(of(Target::Native, None).steps, [], "unchanged");
     }
 
     #[test]
-    fn mtus_peers_and_steps_of_a_switch() {
+    fn a_plan_without_measurement_has_mtus_peers_and_steps() {
         let facts = facts(node("vxlan-always"));
         let plan = plan(&View::new(&facts), Target::Native, None);
         assert!(plan.traffic.is_none() && plan.fit.is_none() && plan.cpu.is_err(), "nothing was measured");
@@ -254,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tunnel_s_fragments_go_with_it_and_those_of_pods_stay() {
+    fn fragments_of_a_tunnel_end_with_it_and_those_of_pods_stay() {
         use observer_common::counters::PathCounter::{OuterFirst, OuterLast};
         let fragmented = |class, target| {
             let mut facts = facts(node("vxlan-always"));
@@ -273,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn moving_the_far_peer_with_most_overhead_gains_most() {
+    fn placement_lists_peers_across_subnets_by_overhead() {
         let paths =
             [(Egress, Class::Vxlan, C, 100), (Egress, Class::Vxlan, B, 900), (Ingress, Class::Vxlan, C, 50)];
         let plan = planned("vxlan-always", &paths, Target::CrossSubnet);

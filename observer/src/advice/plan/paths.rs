@@ -1,5 +1,5 @@
-//! What the traffic that a switch would carry otherwise is like now: round trips, loss, and work that a device
-//! could do. Measured, not predicted: what it would be then, only a measurement then can tell.
+//! Current round trips, losses and software offload work of the traffic that a switch would change. Only a
+//! measurement after the switch can show the new values.
 
 use observer_common::kind::{Class, Direction};
 
@@ -7,12 +7,12 @@ use super::super::View;
 use super::carried_then;
 use crate::model::{CostReport, Mode, SpanRow, TcpRow};
 
-/// TCP to a peer by its encapsulation, with what else was measured on that path.
+/// TCP to a peer with one encapsulation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TcpPath {
-    /// As it is now.
+    /// The current measurement.
     pub now: TcpRow,
-    /// The encapsulation that it would have.
+    /// The encapsulation after the switch.
     pub then: Class,
 }
 
@@ -24,7 +24,7 @@ impl TcpPath {
     }
 }
 
-/// TCP to all peers, what changes first; that which stays is there to be compared with.
+/// TCP to all peers: first the paths that change, then the others for comparison.
 pub(super) fn tcp(view: &View<'_>, cost: &CostReport, then: &dyn Fn(bool) -> Option<Mode>) -> Vec<TcpPath> {
     let mut paths: Vec<_> =
         cost.tcp.iter().map(|row| TcpPath { now: row.clone(), then: class_then(view, row, then) }).collect();
@@ -34,14 +34,14 @@ pub(super) fn tcp(view: &View<'_>, cost: &CostReport, then: &dyn Fn(bool) -> Opt
 
 fn class_then(view: &View<'_>, row: &TcpRow, then: &dyn Fn(bool) -> Option<Mode>) -> Class {
     let blocks = &view.facts.topology.blocks;
-    // What leads to no pods is the nodes' own, which no mode puts into a tunnel.
+    // Traffic to the node itself is never tunnelled.
     if !blocks.iter().any(|block| block.peer == row.peer && block.class == row.class) {
         return row.class;
     }
-    carried_then(then, row.peer.is_ipv6(), row.class, view.facts.scope_of(row.peer))
+    carried_then(then, row.peer.is_ipv6(), row.class, view.facts.topology.scope_of(row.peer))
 }
 
-/// Tunnel devices that traffic would leave, where the kernel did a device's work for them.
+/// Tunnel devices that traffic would leave and for which the kernel did a NIC's work.
 pub(super) fn in_software(
     view: &View<'_>,
     cost: &CostReport,
@@ -49,7 +49,8 @@ pub(super) fn in_software(
 ) -> Vec<SpanRow> {
     let left = |class: Class| {
         view.facts.topology.blocks.iter().filter(|block| block.class == class).any(|block| {
-            carried_then(then, block.peer.is_ipv6(), class, view.facts.scope_of(block.peer)) == Class::None
+            carried_then(then, block.peer.is_ipv6(), class, view.facts.topology.scope_of(block.peer))
+                == Class::None
         })
     };
     let does = |row: &&SpanRow| {
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_stands_first_and_the_nodes_own_stays() {
+    fn changed_paths_come_first_and_the_nodes_own_stay() {
         let rows = || vec![row(B, Class::None), row(B, Class::Vxlan), row(C, Class::Vxlan)];
         let of = |target| {
             let paths = planned("vxlan-always", rows(), Offload::default(), target).tcp;
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn work_for_a_device_is_told_where_traffic_leaves_the_tunnel() {
+    fn software_offload_is_listed_if_traffic_leaves_the_tunnel() {
         let cut = Offload { cut: 70, segments: 2_873, ..Offload::default() };
         let whole = Offload { whole: 74, left: 3, ..Offload::default() };
         let devices =
@@ -136,6 +137,6 @@ mod tests {
         assert_eq!(devices(cut, Target::Native), 1);
         assert_eq!(devices(cut, Target::CrossSubnet), 1, "b is in this subnet");
         assert_eq!(devices(whole, Target::Native), 0, "the device does it already");
-        assert_eq!(devices(cut, Target::Ipip), 0, "nothing leaves for no tunnel");
+        assert_eq!(devices(cut, Target::Ipip), 0, "nothing becomes native");
     }
 }

@@ -1,4 +1,4 @@
-//! What the measured traffic would cost in another mode.
+//! The measured traffic as it would be in another mode.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,16 +14,16 @@ use crate::model::whatif::Carriage;
 use crate::model::{Mode, PathFigures, Report};
 use crate::topology::Scope;
 
-/// Traffic of one kind, over the measured interval.
+/// Traffic with the same encapsulations, scope and family, over the measured interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// How it is carried now.
+    /// Current encapsulation.
     pub now: Class,
-    /// How it would be.
+    /// Encapsulation after the switch.
     pub then: Class,
-    /// Where its peers are.
+    /// Scope of its peers.
     pub scope: Scope,
-    /// IPv6 between the nodes.
+    /// The nodes' addresses are IPv6.
     pub ipv6: bool,
     /// Packets.
     pub packets: u64,
@@ -33,16 +33,16 @@ pub struct Group {
     pub overhead_now: u64,
     /// Overhead bytes then.
     pub overhead_then: u64,
-    /// Packets that are sent or come as outer fragments, by their first one.
+    /// Packets in outer fragments, counted by the first one.
     pub fragmented: u64,
 }
 
 /// All traffic between nodes' pods.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Traffic {
-    /// What it was measured over.
+    /// The measured interval.
     pub interval: Duration,
-    /// By kind.
+    /// The groups.
     pub groups: Vec<Group>,
 }
 
@@ -65,7 +65,7 @@ impl Traffic {
         (now, now.saturating_sub(before) + after)
     }
 
-    /// The share of L3 bytes that is encapsulated, now and then; `None` where there was no traffic.
+    /// The encapsulated share of L3 bytes, now and then; `None` without traffic.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a share is shown with three digits")]
     pub fn encapsulated(&self) -> Option<(f64, f64)> {
@@ -78,21 +78,20 @@ impl Traffic {
         (now != 0 && then != 0).then(|| (tunnelled as f64 / now as f64, after as f64 / then as f64))
     }
 
-    /// Packets that tunnels would no longer have to carry in fragments.
+    /// Packets that tunnels would no longer fragment.
     #[must_use]
     pub fn no_longer_fragmented(&self) -> u64 {
-        // Fragments of native packets are the pods' own, and stay.
+        // Fragments of native packets come from pods and stay.
         let ends = |group: &Group| group.now.is_tunnel() && group.then == Class::None;
         self.sum(|group| if ends(group) { group.fragmented } else { 0 })
     }
 }
 
-/// The traffic by kind.
+/// Groups the traffic.
 pub(super) fn of(report: &Report, then: &dyn Fn(bool) -> Option<Mode>) -> Traffic {
     let mut groups: BTreeMap<(Class, Class, Scope, bool), Group> = BTreeMap::new();
     for path in &report.paths {
-        let (ipv6, now) = (path.id.peer.is_ipv6(), path.id.class);
-        let scope = path.scope;
+        let (ipv6, now, scope) = (path.id.peer.is_ipv6(), path.id.class, path.scope);
         let after = carried_then(then, ipv6, now, scope);
         let group = groups.entry((now, after, scope, ipv6)).or_insert(Group {
             now,
@@ -115,12 +114,12 @@ fn add(group: &mut Group, figures: &PathFigures) {
     group.l3_bytes += figures.get(PathCounter::L3Bytes);
     group.overhead_now += figures.overhead_bytes();
     group.fragmented += figures.get(PathCounter::OuterFirst);
-    // What stays as it is keeps what was measured, options and inner VLAN tags included.
+    // Unchanged encapsulation keeps its measured overhead, options and inner VLAN tags included.
     group.overhead_then += if group.then == group.now {
         figures.overhead_bytes()
     } else {
-        // A tunnel's later fragments are no packets of their own once they are not made; those of native
-        // packets are the pods' own, and each gets a header.
+        // A tunnel's later fragments are no longer created. Fragments of native packets come from pods, and
+        // each gets a header.
         let later = match group.now.is_tunnel() {
             true => figures.get(PathCounter::OuterMiddle) + figures.get(PathCounter::OuterLast),
             false => 0,
@@ -130,14 +129,14 @@ fn add(group: &mut Group, figures: &PathFigures) {
     };
 }
 
-/// A peer across subnets, and what its traffic costs that would cost nothing inside one.
+/// A peer across subnets, and the overhead that its traffic would not have inside one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placement {
     /// The peer.
     pub peer: IpAddr,
-    /// For people.
+    /// Its name.
     pub name: String,
-    /// The pod blocks that are routed to it.
+    /// The pod blocks routed to it.
     pub blocks: Vec<Prefix>,
     /// Overhead bytes over the interval.
     pub overhead_bytes: u64,
@@ -145,8 +144,7 @@ pub struct Placement {
     pub l3_bytes: u64,
 }
 
-/// Peers whose traffic is encapsulated only because they are in another subnet, or would be in
-/// CrossSubnet mode: the one with most overhead first.
+/// Peers whose traffic is encapsulated and across subnets, the one with the most overhead first.
 pub(super) fn placement(view: &View<'_>, report: &Report) -> Vec<Placement> {
     let mut peers: BTreeMap<IpAddr, Placement> = BTreeMap::new();
     let far =

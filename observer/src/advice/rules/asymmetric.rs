@@ -1,53 +1,37 @@
-//! Packets to a node go one way, and come back another: only one of the two was switched.
+//! Packets to a node and from it use different encapsulation: only one of the two nodes was switched.
 
-use super::super::{Finding, PeerView, Severity, View};
-use super::{is_about, some_of};
+use super::super::{Finding, Observed, PeerView, View};
+use super::{about_peers, affected, check_other};
 
 pub(super) const ID: &str = "asymmetric";
 
 pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
-    let differs = |peer: &&PeerView| {
-        let (out, back) = (peer.egress.as_ref(), peer.ingress.as_ref());
-        let classes = out.and_then(|o| o.class()).zip(back.and_then(|b| b.class()));
-        classes.is_some_and(|(out, back)| out != back) && !is_about(found, &peer.address)
-    };
-    let peers: Vec<&PeerView> = view.peers.iter().filter(differs).collect();
-    if peers.is_empty() {
-        return Vec::new();
-    }
-    let names: Vec<String> = peers.iter().map(|peer| view.facts.peer_name(peer.address)).collect();
-    let labels = |peer: &PeerView| {
-        let observed = |side: &Option<super::super::Observed>| {
+    let peers = affected(view, found, |peer| {
+        let class = |side: &Option<Observed>| side.as_ref().and_then(Observed::class);
+        class(&peer.egress).zip(class(&peer.ingress)).is_some_and(|(sent, received)| sent != received)
+    });
+    let Some(first) = peers.first() else { return Vec::new() };
+    let line = |peer: &PeerView| {
+        let observed = |side: &Option<Observed>| {
             side.as_ref().map_or_else(String::new, |o| format!("{} ({} packets)", o.describe(), o.packets()))
         };
-        format!(
-            "{}, {}: sent {}, received {}",
-            view.facts.peer_name(peer.address),
-            peer.scope.label(),
-            observed(&peer.egress),
-            observed(&peer.ingress)
-        )
+        let (sent, received) = (observed(&peer.egress), observed(&peer.ingress));
+        format!("{}, sent {sent}, received {received}", peer.scope.label())
     };
-    vec![
-        Finding::new(
-            ID,
-            Severity::Warning,
-            format!("packets to and from {} are carried differently", some_of(&names)),
-            "The two nodes have routes of different modes: a switch reached one of them only, or one has a wrong \
-             prefix length and takes the other for a far one. It works as long as nothing on the way filters by \
-             protocol or source, reverse-path filters included, and each direction has its own room for packets.",
-        )
-        .about(peers.iter().map(|peer| peer.address))
-        .seen(peers.iter().map(|peer| labels(peer)))
-        .remedy(
-            "look at the other node too",
-            format!("ssh {} sudo observer doctor", peers[0].address),
-        )
-        .remedy(
-            "see address and prefix length that Calico has for the nodes",
-            "calicoctl get nodes -o custom-columns=NAME,IPV4,IPV6",
-        ),
-    ]
+    let finding = about_peers(
+        view,
+        ID,
+        &peers,
+        |names| format!("Packets to and from {names} use different encapsulation"),
+        "The routes of the two nodes have different modes: a switch reached only one of them, or one has a wrong \
+         prefix length and treats the other as being in another subnet. This works as long as nothing on the path \
+         filters by protocol or source, reverse-path filters included. The usable MTU differs by direction.",
+        line,
+    );
+    vec![check_other(finding, first.address).remedy(
+        "check the nodes' addresses and prefix lengths in Calico",
+        "calicoctl get nodes -o custom-columns=NAME,IPV4,IPV6",
+    )]
 }
 
 #[cfg(test)]
@@ -59,13 +43,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_way_there_and_the_way_back() {
+    fn asymmetric_encapsulation_is_found() {
         let mut facts = facts(node("vxlan-always"));
         let b = "10.10.1.12";
         facts.observed =
             Some(observed(&facts, &[(Egress, Class::Vxlan, b, 50), (Ingress, Class::None, b, 50)]));
         assert_eq!(ids(&facts), [ID]);
-        // A few stragglers of a switch are none.
+        // A few late packets after a switch do not count.
         facts.observed = Some(observed(
             &facts,
             &[(Egress, Class::Vxlan, b, 50), (Ingress, Class::Vxlan, b, 50), (Ingress, Class::None, b, 4)],

@@ -1,59 +1,55 @@
-//! A blackhole route stands for a block that another node has.
+//! A blackhole route drops packets to another node's pod block.
 
 use super::super::{Finding, Severity, View};
-use crate::topology::convert::contains;
 use crate::topology::{Route, RouteKind};
 
 pub(super) const ID: &str = "blackhole-remote";
 
 pub(super) fn check(view: &View<'_>, _: &[Finding]) -> Vec<Finding> {
-    let facts = view.facts;
-    let mut findings = Vec::new();
-    for route in facts.routes().filter(|route| route.kind == RouteKind::Blackhole) {
-        let Some(why) = belongs_elsewhere(view, route) else { continue };
-        let prefix = format!("{}/{}", route.destination, route.prefix_len);
-        findings.push((prefix, why, route.protocol));
-    }
-    if findings.is_empty() {
+    let blackholes = view.facts.routes().filter(|route| route.kind == RouteKind::Blackhole);
+    let wrong: Vec<(&Route, String)> =
+        blackholes.filter_map(|route| Some((route, belongs_elsewhere(view, route)?))).collect();
+    if wrong.is_empty() {
         return Vec::new();
     }
-    let prefixes: Vec<String> = findings.iter().map(|(prefix, ..)| prefix.clone()).collect();
+    let prefixes: Vec<String> = wrong.iter().map(|(route, _)| route.prefix()).collect();
     let finding = Finding::new(
         ID,
         Severity::Error,
-        format!("packets to {} are thrown away here, and other nodes have these pods", prefixes.join(", ")),
-        "Calico writes a blackhole route for the blocks of the node itself, so that packets to addresses without \
-         a pod do not go round in circles. For a block of another node it throws away all that is sent there. It \
-         stays where a block has moved to another node and the old one was not cleaned up.",
+        format!("Packets to {} are dropped here, but the pods are on other nodes", prefixes.join(", ")),
+        "Calico creates blackhole routes for the node's own blocks, so that packets to unused addresses do not \
+         loop. A blackhole route for another node's block drops everything sent to it. It remains if a block moved \
+         to another node and the old one was not cleaned up.",
     )
     .about(prefixes)
-    .seen(findings.iter().map(|(prefix, why, protocol)| format!("blackhole {prefix} proto {protocol}: {why}")));
-    vec![findings.iter().fold(finding, |finding, (prefix, ..)| {
+    .seen(
+        wrong
+            .iter()
+            .map(|(route, why)| format!("blackhole {} proto {}: {why}", route.prefix(), route.protocol)),
+    );
+    vec![wrong.iter().fold(finding, |finding, (route, _)| {
         finding
-            .remedy("see who has the block", format!("calicoctl ipam show --ip={}", first_host(prefix)))
-            .remedy("remove the blackhole", format!("ip route del blackhole {prefix}"))
+            .remedy(
+                "check which node owns the block",
+                format!("calicoctl ipam show --ip={}", route.destination),
+            )
+            .remedy("delete the blackhole route", format!("ip route del blackhole {}", route.prefix()))
     })]
 }
 
-fn first_host(prefix: &str) -> &str {
-    prefix.split('/').next().unwrap_or(prefix)
-}
-
-/// Why a block is another node's, if something says so.
+/// Why a block is another node's; `None` if nothing indicates that.
 fn belongs_elsewhere(view: &View<'_>, route: &Route) -> Option<String> {
     let facts = view.facts;
-    let holds = |address| contains(route.destination, route.prefix_len, address);
-    // Its own tunnel address, or a pod of its own, is in it: it is the node's.
-    let local = facts.unicast().any(|other| {
-        holds(other.destination)
-            && other.ifindex.and_then(|index| facts.device(index)).is_some_and(|d| d.is_workload())
+    // The block is this node's if the node's tunnel address or one of its pods is in it.
+    let pod = facts.unicast().any(|other| {
+        route.covers(other.destination) && facts.device_of(other).is_some_and(|device| device.is_workload())
     });
-    if local || facts.own_addresses().any(holds) {
+    if pod || facts.own_addresses().any(|own| route.covers(own)) {
         return None;
     }
-    if let Some((device, endpoint, node)) = facts.endpoints().into_iter().find(|(_, e, _)| holds(*e)) {
+    if let Some((device, endpoint, node)) = facts.endpoints().into_iter().find(|(_, e, _)| route.covers(*e)) {
         let node = facts.peer_name(node);
-        return Some(format!("{} knows the tunnel endpoint {endpoint} of {node} in it", device.name));
+        return Some(format!("{} has the tunnel endpoint {endpoint} of {node}, in this block", device.name));
     }
     let owner = facts.calico.as_ref()?.owner((route.destination, route.prefix_len))?;
     (owner != facts.name()).then(|| format!("it belongs to {owner}"))
@@ -65,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_block_of_another_node() {
+    fn a_blackhole_for_another_nodes_block_is_found() {
         let mut hole = node("vxlan-always");
         let route =
             hole.routes.iter_mut().find(|route| route.destination == ip("10.244.30.128")).expect("it");
@@ -74,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_block_of_one_s_own_is_none() {
+    fn an_own_block_without_pods_is_not_found_unless_another_node_owns_it() {
         let mut own = node("vxlan-always");
         let hole =
             own.routes.iter().find(|route| route.kind == RouteKind::Blackhole && route.destination.is_ipv4());

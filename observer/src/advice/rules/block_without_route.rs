@@ -1,43 +1,35 @@
-//! Another node has a block, and no route leads there.
+//! No route leads to another node's pod block.
 
 use std::net::IpAddr;
 
 use super::super::{Finding, Severity, View};
-use super::{has, is_about, some_of, tunnel_down};
-use crate::topology::convert::contains;
+use super::{has, is_about, restart, some_of, tunnel_down};
 
 pub(super) const ID: &str = "block-without-route";
 
 pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
-    // A device that is down takes all its routes with it, and that was said.
+    // A device that is down has lost its routes and has its own finding.
     if has(found, tunnel_down::ID) {
         return Vec::new();
     }
     let mut missing: Vec<(String, IpAddr, String)> = Vec::new();
     let facts = view.facts;
     let mut add = |subject: String, address: IpAddr, why: String| {
-        let covered = facts
-            .routes()
-            .any(|route| route.prefix_len != 0 && contains(route.destination, route.prefix_len, address));
+        let covered = facts.routes().any(|route| route.prefix_len != 0 && route.covers(address));
         let known = missing.iter().any(|(_, other, _)| *other == address);
         if !covered && !known && !is_about(found, &subject) {
             missing.push((subject, address, why));
         }
     };
-    for (device, endpoint, node) in facts.endpoints() {
-        if device.up {
-            let node = facts.peer_name(node);
-            add(
-                endpoint.to_string(),
-                endpoint,
-                format!("{} knows the tunnel endpoint {endpoint} of {node}", device.name),
-            );
-        }
+    for (device, endpoint, node) in facts.endpoints().into_iter().filter(|(device, ..)| device.up) {
+        let node = facts.peer_name(node);
+        let why = format!("{} has the tunnel endpoint {endpoint} of {node}", device.name);
+        add(endpoint.to_string(), endpoint, why);
     }
     if let Some(calico) = &facts.calico {
         let own = facts.name();
         for ((address, len), node) in calico.blocks.iter().filter(|(_, node)| node != own) {
-            add(format!("{address}/{len}"), *address, format!("Calico gave {address}/{len} to {node}"));
+            add(format!("{address}/{len}"), *address, format!("Calico assigned {address}/{len} to {node}"));
         }
         for node in calico.nodes.iter().filter(|node| node.name != own) {
             for tunnel in &node.tunnels {
@@ -53,24 +45,17 @@ pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
         Finding::new(
             ID,
             Severity::Error,
-            format!("no route leads to the block of {}", some_of(&subjects)),
-            "Packets from here to pods of that block take the default route and are lost or leave the cluster, \
-             while packets from there may still arrive. Routes of blocks are written by Felix (VXLAN) or BIRD (IPIP, \
-             native).",
+            format!("No route to the pod block of {}", some_of(&subjects)),
+            "Packets to pods in this block take the default route and are lost or leave the cluster, while packets \
+             from these pods may still arrive. Felix (VXLAN) or BIRD (IPIP, native) creates the routes to blocks.",
         )
         .about(subjects)
         .seen(missing.iter().map(|(_, address, why)| format!("{why}; no route covers {address}")))
         .remedy(
-            "see whether BIRD has its neighbours (where it runs)",
+            "check that BIRD has its neighbours (if BIRD is used)",
             "kubectl -n calico-system exec ds/calico-node -c calico-node -- birdcl show protocols",
         )
-        .remedy(
-            "let Felix and BIRD of this node start anew",
-            format!(
-                "kubectl -n calico-system delete pod -l k8s-app=calico-node --field-selector spec.nodeName={}",
-                facts.name()
-            ),
-        ),
+        .remedy("restart Felix and BIRD on this node", restart(view)),
     ]
 }
 
@@ -80,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_endpoint_without_a_route() {
+    fn an_endpoint_without_a_route_is_found() {
         for mode in ["vxlan-always", "vxlan-crosssubnet"] {
             let mut without = node(mode);
             without.routes.retain(|route| route.destination != ip("10.244.20.64"));
@@ -91,12 +76,12 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_calico_has_given() {
+    fn a_block_or_tunnel_address_in_the_resources_without_a_route_is_found() {
         let mut facts = facts(node("bgp"));
         let block = "kind: BlockAffinity\nmetadata: {name: b}\nspec: {cidr: 10.244.77.0/26, node: node-z}";
         facts.calico = Some(crate::calico::parse(block).expect("yaml"));
         assert_eq!(ids(&facts), [ID]);
-        // Nodes that only their tunnel addresses tell of.
+        // A node that is known only by its tunnel address.
         let node = "kind: Node\nmetadata: {name: node-z, annotations: {projectcalico.org/IPv4IPIPTunnelAddr: 10.244.77.1}}";
         facts.calico = Some(crate::calico::parse(node).expect("yaml"));
         assert_eq!(ids(&facts), [ID]);

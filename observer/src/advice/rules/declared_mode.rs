@@ -1,14 +1,13 @@
-//! Routes are of another mode than the IP pool asks for.
+//! Routes do not match the IP pool's mode.
 
 use observer_common::kind::Class;
 
 use super::super::modes::plural;
-use super::super::{Finding, Severity, View};
-use super::is_about;
+use super::super::{Finding, Severity, View, family};
+use super::{REWRITE, is_about, restart};
 use crate::calico::Pool;
 use crate::model::Mode;
 use crate::topology::Block;
-use crate::topology::convert::contains;
 
 pub(super) const ID: &str = "declared-mode";
 
@@ -16,78 +15,56 @@ pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
     let Some(calico) = &view.facts.calico else { return Vec::new() };
     let mut evidence = Vec::new();
     let mut subjects = Vec::new();
-    let mut wrong_pools: Vec<&Pool> = Vec::new();
+    let mut pools: Vec<(&Pool, Option<Mode>)> = Vec::new();
     for pool in &calico.pools {
-        let inside =
-            |b: &&Block| pool.cidr.1 <= b.prefix_len && contains(pool.cidr.0, pool.cidr.1, b.address);
-        let wrong: Vec<(&Block, Class)> = view
-            .facts
-            .topology
-            .blocks
-            .iter()
-            .filter(inside)
+        let blocks = view.facts.topology.blocks.iter().filter(|block| pool.contains(block));
+        let wrong: Vec<(&Block, Class)> = blocks
             .filter_map(|block| Some((block, view.facts.declared_class(block)?.0)))
-            .filter(|(b, asked)| {
-                b.class != *asked && b.class != Class::Wireguard && !is_about(found, &b.peer)
-            })
+            .filter(|(block, declared)| block.class != *declared && block.class != Class::Wireguard)
+            .filter(|(block, _)| !is_about(found, &block.peer))
             .collect();
-        let Some((first, asked)) = wrong.first() else { continue };
+        let Some((first, declared)) = wrong.first() else { continue };
         evidence.push(pool.describe());
         evidence.push(format!(
-            "{} of it otherwise; {}/{} to {} goes {}, the pool asks for {}",
+            "{} routed differently, such as {} to {}: {} instead of {}",
             plural(wrong.len() as u64, "block"),
-            first.address,
-            first.prefix_len,
+            first.prefix(),
             first.peer,
             first.class.label(),
-            asked.label()
+            declared.label()
         ));
-        subjects.push(pool.name.clone());
-        subjects.push(if pool.cidr.0.is_ipv6() { "IPv6".to_owned() } else { "IPv4".to_owned() });
+        let ipv6 = pool.cidr.0.is_ipv6();
+        subjects.extend([pool.name.clone(), family(ipv6).to_owned()]);
         subjects.extend(wrong.iter().map(|(block, _)| block.peer.to_string()));
-        wrong_pools.push(pool);
+        pools.push((pool, view.modes.iter().find(|mode| mode.ipv6 == ipv6).and_then(|mode| mode.routes)));
     }
-    if wrong_pools.is_empty() {
+    if pools.is_empty() {
         return Vec::new();
     }
-    let routed = |pool: &Pool| {
-        let mode = view.modes.iter().find(|mode| mode.ipv6 == pool.cidr.0.is_ipv6())?;
-        mode.routes
+    let label = |(pool, routes): &(&Pool, Option<Mode>)| {
+        let routes = routes.map_or_else(|| "unknown".to_owned(), Mode::label);
+        format!("{} declares {}, but the routes are {routes}", pool.name, pool.mode().label())
     };
-    let labels: Vec<String> = wrong_pools
-        .iter()
-        .map(|pool| {
-            let mode = routed(pool).map_or_else(|| "unknown".to_owned(), Mode::label);
-            format!("{} asks for {}, routes are {mode}", pool.name, pool.mode().label())
-        })
-        .collect();
     let finding = Finding::new(
         ID,
         Severity::Warning,
-        format!("IP pool {}", labels.join("; ")),
-        "What is declared is not what this node does. Felix and BIRD write routes after the pools: either they do \
-         not follow (they do not run, or a switch is half done), or the resources given here are not those of this \
-         cluster.",
+        format!("IP pool {}", pools.iter().map(label).collect::<Vec<_>>().join("; ")),
+        "This node does not use the declared mode. Felix and BIRD create routes according to the pools: either they \
+         do not follow (they are not running, or a switch is incomplete), or the resources are not from this cluster.",
     )
     .about(subjects)
     .seen(evidence)
-    .remedy(
-        "let Felix and BIRD of this node write the routes anew",
-        format!(
-            "kubectl -n calico-system delete pod -l k8s-app=calico-node --field-selector spec.nodeName={}",
-            view.facts.name()
-        ),
-    );
-    vec![wrong_pools.iter().fold(finding, |finding, pool| match routed(pool).and_then(pool_patch) {
+    .remedy(REWRITE, restart(view));
+    vec![pools.iter().fold(finding, |finding, (pool, routes)| match routes.and_then(pool_patch) {
         Some(patch) => finding.remedy(
-            "or declare what is there",
+            "or declare the mode in use",
             format!("kubectl patch ippool {} --type merge -p '{patch}'", pool.name),
         ),
         None => finding,
     })]
 }
 
-/// The patch that asks for a mode.
+/// The patch that sets an IP pool to a mode.
 pub(in crate::advice) fn pool_patch(mode: Mode) -> Option<String> {
     let (ipip, vxlan) = match mode {
         Mode::Always(Class::Ipip) => ("Always", "Never"),
@@ -113,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mode_fits_its_own_pool_and_no_other() {
+    fn every_mode_matches_its_own_pool_and_no_other() {
         let pools = [
             ("ipip-always", "ipipMode: Always"),
             ("ipip-crosssubnet", "ipipMode: CrossSubnet"),
@@ -124,7 +101,7 @@ mod tests {
         for (mode, _) in pools {
             for (declared, spec) in pools {
                 let ids = found(mode, spec);
-                // An Always that should be a CrossSubnet has a finding of its own.
+                // Always instead of CrossSubnet has a separate finding.
                 let special = mode.ends_with("always") && declared == mode.replace("always", "crosssubnet");
                 let missing = declared.starts_with("ipip") && !mode.starts_with("ipip")
                     || declared.starts_with("vxlan") && !mode.starts_with("vxlan");
@@ -142,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_remedy_is_the_patch_of_what_is_there() {
+    fn the_remedy_declares_the_mode_in_use() {
         let mut facts = facts(node("bgp"));
         let pool = "kind: IPPool\nmetadata: {name: p}\nspec: {cidr: 10.244.0.0/16, ipipMode: Always}";
         facts.calico = Some(crate::calico::parse(pool).expect("yaml"));

@@ -1,8 +1,9 @@
-//! Felix finds the MTU by the names of devices. A bond, a bridge or an old name does not match, and Felix
-//! then assumes 1460; a small device that matches makes all others small.
+//! Felix detects the MTU by device name. It ignores bonds, bridges and old names and then assumes 1460; a
+//! matching device with a small MTU reduces the MTU of all tunnels.
 
-use super::super::{Finding, Severity, UNDETECTED, View};
-use crate::advice::DEFAULT_PATTERN;
+use super::super::mtu::{DEFAULT_PATTERN, UNDETECTED};
+use super::super::{Finding, Severity, TunnelMtu, View};
+use super::felix_patch;
 
 pub(super) const ID: &str = "felix-mtu-detection";
 
@@ -12,58 +13,53 @@ pub(super) fn check(view: &View<'_>, _: &[Finding]) -> Vec<Finding> {
     else {
         return Vec::new();
     };
-    let told = |tunnel: &super::super::TunnelMtu| mtu.felix.mtu_of(tunnel.class, tunnel.over_ipv6).is_some();
-    // Where every tunnel's MTU was set, nothing is found out.
-    let set = !mtu.tunnels.is_empty() && mtu.tunnels.iter().all(told);
-    if set || detected == underlay || !runs_here(view) {
+    // Nothing is detected if the MTU of every tunnel is declared.
+    let declared = |tunnel: &TunnelMtu| mtu.felix.mtu_of(tunnel.class, tunnel.over_ipv6).is_some();
+    let all_declared = !mtu.tunnels.is_empty() && mtu.tunnels.iter().all(declared);
+    if all_declared || detected == underlay || !runs_here(view) {
         return Vec::new();
     }
     let names: Vec<&str> = mtu.underlays.iter().map(|(name, _)| name.as_str()).collect();
-    let device = names.first().copied().unwrap_or_default();
     let (title, cause) = match matching.iter().find(|(_, mtu)| *mtu == detected) {
         None => (
-            format!("Felix does not recognise {} and assumes {UNDETECTED}", names.join(", ")),
+            format!("Felix does not recognise {} and assumes an MTU of {UNDETECTED}", names.join(", ")),
             format!("no device that is up matches the pattern, so Felix assumes {UNDETECTED}"),
         ),
         Some((name, mtu)) => (
-            format!("Felix takes {mtu} for the MTU of the network, from {name}"),
-            format!("the smallest MTU of the devices that match is {mtu}, of {name}"),
+            format!("Felix detects an underlay MTU of {mtu}, from {name}"),
+            format!("the smallest MTU of the matching devices is {mtu}, of {name}"),
         ),
     };
-    let declared = if mtu.pattern.1 { "mtuIfacePattern" } else { "Felix's default pattern" };
-    let wanted = format!("{DEFAULT_PATTERN}|^{}$", device.replace('.', "\\."));
-    let wanted = if matching.is_empty() { wanted } else { format!("^{}$", device.replace('.', "\\.")) };
+    let source = if mtu.pattern.1 { "mtuIfacePattern" } else { "Felix's default pattern" };
+    let only = format!("^{}$", names.first().copied().unwrap_or_default().replace('.', "\\."));
+    let pattern = if matching.is_empty() { format!("{DEFAULT_PATTERN}|{only}") } else { only };
     let mut evidence = vec![
         format!("{} has MTU {underlay}", names.join(", ")),
-        format!("{declared}: {}", mtu.pattern.0),
+        format!("{source}: {}", mtu.pattern.0),
         cause,
     ];
     for tunnel in mtu.tunnels.iter().filter(|t| t.mtu == detected.saturating_sub(t.overhead)) {
         evidence.push(format!("{} has {} = {detected} - {}", tunnel.device, tunnel.mtu, tunnel.overhead));
     }
-    let patch = serde_json::json!({ "spec": { "mtuIfacePattern": wanted } });
     vec![
         Finding::new(
             ID,
             Severity::Warning,
             title,
             format!(
-                "Felix takes the smallest MTU of the devices that are up and match its pattern, and {UNDETECTED} \
-                 where none does. With {detected} instead of {underlay}, tunnels and new pods get MTUs that are \
-                 wrong by {} bytes as soon as Felix starts anew.",
+                "Felix uses the smallest MTU of the devices that are up and match its pattern, and {UNDETECTED} if \
+                 none matches. With {detected} instead of {underlay}, tunnels and new pods get an MTU that is wrong \
+                 by {} bytes when Felix next starts.",
                 underlay.abs_diff(detected)
             ),
         )
         .about(names)
         .seen(evidence)
-        .remedy(
-            "make Felix look at the right device",
-            format!("kubectl patch felixconfiguration default --type merge -p '{patch}'"),
-        ),
+        .remedy("make the pattern match the underlay", felix_patch("mtuIfacePattern", pattern)),
     ]
 }
 
-/// There is something of Felix's on this node: tunnels, pods, its file, or its resources.
+/// Whether there is a sign of Felix on this node: tunnels, pods or resources.
 fn runs_here(view: &View<'_>) -> bool {
     !view.mtu.tunnels.is_empty() || !view.mtu.pods.is_empty() || view.facts.calico.is_some()
 }
@@ -80,12 +76,12 @@ mod tests {
         let facts = facts(bond);
         assert_eq!(ids(&facts), [ID]);
         let finding = &findings(&facts)[0];
-        assert!(finding.title.contains("assumes 1460"), "{}", finding.title);
+        assert!(finding.title.contains("assumes an MTU of 1460"), "{}", finding.title);
         assert!(finding.remedies[0].command.contains("^bond0$"), "{:?}", finding.remedies);
     }
 
     #[test]
-    fn what_follows_from_it_is_no_finding_of_its_own() {
+    fn mtus_that_follow_from_detection_get_no_separate_finding() {
         let mut bond = node("vxlan-always");
         device(&mut bond, "eth0").name = "bond0".into();
         device(&mut bond, "vxlan.calico").mtu = 1410;
@@ -97,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_of_one_s_own_and_mtus_of_one_s_own_are_heard() {
+    fn a_declared_pattern_or_declared_mtus_are_respected() {
         let mut bond = node("vxlan-always");
         device(&mut bond, "eth0").name = "bond0".into();
         let mut facts = facts(bond);

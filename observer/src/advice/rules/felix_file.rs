@@ -1,7 +1,7 @@
-//! The file that the CNI plugin takes the MTU of new pods from.
+//! Felix's file with the MTU for new pods, read by the CNI plugin, has a wrong value.
 
 use super::super::{FelixFile, Finding, Severity, View};
-use super::{felix_detection, has, pod_mtu_high, tunnel_down};
+use super::{felix_detection, has, pod_mtu_high, restart, tunnel_down};
 
 pub(super) const ID: &str = "felix-mtu-file";
 
@@ -12,35 +12,25 @@ pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
     if (least..=most).contains(mtu) || has(found, felix_detection::ID) || has(found, tunnel_down::ID) {
         return Vec::new();
     }
-    let right = if *mtu > most { most } else { least };
-    let (severity, comes) = if *mtu > most {
-        (Severity::Error, "new pods send packets that do not fit the way to other nodes")
+    let (severity, right, effect) = if *mtu > most {
+        (Severity::Error, most, "send packets that do not fit the path to other nodes")
     } else {
-        (Severity::Notice, "new pods send more and smaller packets than they have to")
+        (Severity::Notice, least, "send more and smaller packets than necessary")
     };
     vec![
         Finding::new(
             ID,
             severity,
-            format!("Felix's file gives new pods an MTU of {mtu}, {right} fits"),
+            format!("Felix's MTU file gives new pods {mtu}, {right} fits"),
             format!(
-                "Felix writes what it takes for the right MTU of pods into this file, and the CNI plugin gives it \
-                 to pods that are made. With this value {comes}. Felix writes it when it starts: a value that does \
-                 not fit the devices is older than they are."
+                "Felix writes the MTU for pods to this file, and the CNI plugin applies it to new pods. With this \
+                 value, new pods {effect}. Felix writes the file when it starts: a value that does not match the \
+                 devices is older than they are."
             ),
         )
         .about([view.facts.felix_path.clone()])
-        .seen([
-            format!("{} says {mtu}", view.facts.felix_path),
-            pod_mtu_high::way(view, right),
-        ])
-        .remedy(
-            "let Felix write it anew",
-            format!(
-                "kubectl -n calico-system delete pod -l k8s-app=calico-node --field-selector spec.nodeName={}",
-                view.facts.name()
-            ),
-        ),
+        .seen([format!("{} contains {mtu}", view.facts.felix_path), pod_mtu_high::fits(view, right)])
+        .remedy("restart Felix on this node, which rewrites the file", restart(view)),
     ]
 }
 
@@ -50,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_does_not_fit_the_devices() {
+    fn a_file_that_does_not_match_the_devices_is_found() {
         for (mode, value, expected) in
             [("ipip-always", 1480, None), ("vxlan-always", 1430, None), ("bgp", 1500, None)]
                 .into_iter()

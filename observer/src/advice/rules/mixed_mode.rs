@@ -1,4 +1,4 @@
-//! Routes of one family are of several modes at once.
+//! Routes of one family have several modes at once.
 
 use super::super::{Finding, Severity, View};
 use super::is_about;
@@ -17,19 +17,21 @@ pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
         return Vec::new();
     }
     let families: Vec<&str> = mixed.iter().map(|mode| mode.family()).collect();
-    let evidence: Vec<String> = mixed.iter().flat_map(|mode| mode.evidence.clone()).collect();
     vec![
         Finding::new(
             ID,
             Severity::Warning,
-            format!("{} blocks are routed in more than one mode", families.join(" and ")),
-            "Some routes are of one mode and some of another, as in the middle of a switch, or after one that did \
-             not reach every route. Two pools of different modes look the same: give the resources to tell.",
+            format!("{} blocks are routed in several modes at once", families.join(" and ")),
+            "Some routes have one mode and some another, as during a switch, or after a switch that did not reach \
+             every route. Two pools with different modes look the same; the resources distinguish them.",
         )
         .about(families)
-        .seen(evidence)
-        .remedy("look at the pools", "calicoctl get ippools -o wide")
-        .remedy("tell the doctor of them", "calicoctl get ippools -o yaml > pools.yaml; observer doctor --resources pools.yaml"),
+        .seen(mixed.iter().flat_map(|mode| mode.evidence.clone()))
+        .remedy("check the pools", "calicoctl get ippools -o wide")
+        .remedy(
+            "run the doctor with the pools",
+            "calicoctl get ippools -o yaml > pools.yaml; observer doctor --resources pools.yaml",
+        ),
     ]
 }
 
@@ -39,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_far_node_that_is_native_among_tunnelled_ones() {
+    fn a_native_node_of_another_subnet_among_tunnelled_ones_is_found() {
         let mut mixed = node("vxlan-always");
         let eth0 = mixed.devices.iter().find(|device| device.name == "eth0").expect("eth0").ifindex;
         let route =

@@ -1,4 +1,4 @@
-//! The rules, one file each. Their order matters: what an earlier one explains, a later one leaves out.
+//! The rules, one file each. Their order matters: a rule leaves out what an earlier one explains.
 
 mod asymmetric;
 mod blackhole_remote;
@@ -22,7 +22,9 @@ mod tunnel_mtu_low;
 mod unknown_sender;
 mod unknown_vni;
 
-use super::{Finding, View};
+use std::net::IpAddr;
+
+use super::{Finding, PeerView, Severity, View};
 
 pub(super) use declared_mode::pool_patch;
 
@@ -31,44 +33,66 @@ pub(super) use declared_mode::pool_patch;
 pub struct Rule {
     /// The id of its findings.
     pub id: &'static str,
-    /// What it looks for, for people.
-    pub what: &'static str,
-    /// Looks for it; sees what earlier rules found.
+    /// Returns its findings, given those of earlier rules.
     pub check: fn(&View<'_>, &[Finding]) -> Vec<Finding>,
 }
 
 macro_rules! rules {
-    ($($module:ident: $what:literal),* $(,)?) => {
-        /// Every rule, in the order in which they are applied.
-        pub const RULES: &[Rule] = &[$(Rule { id: $module::ID, what: $what, check: $module::check }),*];
+    ($($module:ident),* $(,)?) => {
+        /// All rules, in the order of application.
+        pub const RULES: &[Rule] = &[$(Rule { id: $module::ID, check: $module::check }),*];
     };
 }
 
 rules! {
-    tunnel_down: "a tunnel device is down or missing",
-    felix_detection: "Felix takes a wrong MTU for that of the underlay",
-    tunnel_mtu_high: "a tunnel's packets do not fit the underlay",
-    tunnel_mtu_low: "a tunnel device gives room away",
-    pod_mtu_high: "pods send more than fits the way to other nodes",
-    pod_mtu_low: "pods send less than fits",
-    route_mtu: "a route has an MTU of its own that is wrong",
-    felix_file: "Felix's file has another MTU than pods need",
-    path_mtu: "the network takes less than the underlay device",
-    blackhole_remote: "a pod block of another node is a blackhole here",
-    stale_route: "a route leads to a node that is not there",
-    block_without_route: "a pod block of another node has no route",
-    same_subnet_tunnelled: "nodes of the same subnet are tunnelled in CrossSubnet mode",
-    declared_mode: "routes are not what the IP pool asks for",
-    mixed_mode: "routes are of several modes at once",
-    asymmetric: "packets to a node and from it are carried differently",
-    observed_differs: "packets are not carried as the routes say",
-    no_answer: "nothing comes back from a node",
-    unknown_sender: "tunnel packets of somebody who is no node",
-    unknown_vni: "VXLAN packets of another network",
-    tunnel_fragments: "tunnel packets are fragmented",
+    tunnel_down,
+    felix_detection,
+    tunnel_mtu_high,
+    tunnel_mtu_low,
+    pod_mtu_high,
+    pod_mtu_low,
+    route_mtu,
+    felix_file,
+    path_mtu,
+    blackhole_remote,
+    stale_route,
+    block_without_route,
+    same_subnet_tunnelled,
+    declared_mode,
+    mixed_mode,
+    asymmetric,
+    observed_differs,
+    no_answer,
+    unknown_sender,
+    unknown_vni,
+    tunnel_fragments,
 }
 
-/// Whether an earlier rule has found something.
+// Remedies of several rules.
+const CALICO_NODES: &str = "check which nodes Calico has";
+const REWRITE: &str = "restart Felix and BIRD on this node, which rewrites the routes";
+const SMALLEST_HOP: &str = "find the hop with the smaller MTU";
+
+/// The command that restarts Felix and BIRD on this node.
+fn restart(view: &View<'_>) -> String {
+    format!(
+        "kubectl -n calico-system delete pod -l k8s-app=calico-node --field-selector spec.nodeName={}",
+        view.facts.name()
+    )
+}
+
+/// The command that changes Felix's configuration on all nodes.
+pub(super) fn felix_patch(setting: &str, value: impl Into<serde_json::Value>) -> String {
+    let patch = serde_json::json!({ "spec": { setting: value.into() } });
+    format!("kubectl patch felixconfiguration default --type merge -p '{patch}'")
+}
+
+/// Adds a check of the other node.
+fn check_other(finding: Finding, node: IpAddr) -> Finding {
+    finding.remedy("run the doctor on the other node", format!("ssh {node} sudo observer doctor"))
+}
+
+/// Whether an earlier rule has a finding.
 fn has(found: &[Finding], id: &str) -> bool {
     found.iter().any(|finding| finding.id == id)
 }
@@ -79,7 +103,31 @@ fn is_about(found: &[Finding], subject: &impl ToString) -> bool {
     found.iter().any(|finding| finding.subjects.contains(&subject))
 }
 
-/// A list for a sentence: at most three, and how many more there are.
+/// The peers to which a rule applies, except those of earlier findings.
+fn affected<'a>(
+    view: &'a View<'_>,
+    found: &[Finding],
+    applies: impl Fn(&PeerView) -> bool,
+) -> Vec<&'a PeerView> {
+    view.peers.iter().filter(|peer| applies(peer) && !is_about(found, &peer.address)).collect()
+}
+
+/// A warning about peers, with a line of evidence for each.
+fn about_peers(
+    view: &View<'_>,
+    id: &'static str,
+    peers: &[&PeerView],
+    title: impl FnOnce(String) -> String,
+    explanation: &str,
+    line: impl Fn(&PeerView) -> String,
+) -> Finding {
+    let names: Vec<String> = peers.iter().map(|peer| view.facts.peer_name(peer.address)).collect();
+    Finding::new(id, Severity::Warning, title(some_of(&names)), explanation)
+        .about(peers.iter().map(|peer| peer.address))
+        .seen(peers.iter().zip(&names).map(|(peer, name)| format!("{name}: {}", line(peer))))
+}
+
+/// The first three entries of a list, and the number of the others.
 fn some_of(list: &[String]) -> String {
     const SHOWN: usize = 3;
     let shown = list.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
@@ -95,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_words_and_differ_and_are_documented() {
+    fn ids_are_unique_and_documented() {
         let path = format!("{}/../docs/doctor.md", env!("CARGO_MANIFEST_DIR"));
         let page = std::fs::read_to_string(&path).expect(&path);
         for (nth, rule) in RULES.iter().enumerate() {
@@ -113,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_cut() {
+    fn long_lists_are_shortened() {
         let list: Vec<String> = ["a", "b", "c", "d", "e"].map(str::to_owned).to_vec();
         assert_eq!(some_of(&list), "a, b, c and 2 more");
         assert_eq!(some_of(&list[..2]), "a, b");

@@ -1,45 +1,41 @@
 //! Packets go to a node and none comes back.
 
-use super::super::{Finding, PeerView, Severity, View};
-use super::{is_about, some_of};
+use super::super::{Finding, Observed, PeerView, View};
+use super::{about_peers, affected, check_other};
+use crate::model::Report;
 
 pub(super) const ID: &str = "no-answer";
 
-/// A few packets without an answer are nothing.
+/// Fewer packets may be unanswered by chance.
 const MANY: u64 = 100;
 
 pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
-    let silent = |peer: &&PeerView| {
-        let sent = peer.egress.as_ref().map_or(0, super::super::Observed::packets);
-        let came = peer.ingress.as_ref().map_or(0, super::super::Observed::packets);
-        sent >= MANY && came == 0 && !is_about(found, &peer.address)
-    };
-    // Where ingress was not watched all the time, nothing can be said of it.
-    let watched =
-        view.facts.observed.as_ref().and_then(crate::model::Report::underlay).is_some_and(|u| u.complete);
-    let peers: Vec<&PeerView> = view.peers.iter().filter(silent).filter(|_| watched).collect();
-    if peers.is_empty() {
+    // An ingress that was not watched all the time may have missed the answers.
+    if !view.facts.observed.as_ref().and_then(Report::underlay).is_some_and(|underlay| underlay.complete) {
         return Vec::new();
     }
-    let names: Vec<String> = peers.iter().map(|peer| view.facts.peer_name(peer.address)).collect();
-    let labels = |peer: &PeerView| {
-        let (sent, way) = peer.egress.as_ref().map_or((0, String::new()), |o| (o.packets(), o.describe()));
-        format!("{}: {sent} packets sent ({way}), 0 received", view.facts.peer_name(peer.address))
+    let peers = affected(view, found, |peer| {
+        let packets = |side: &Option<Observed>| side.as_ref().map_or(0, Observed::packets);
+        packets(&peer.egress) >= MANY && packets(&peer.ingress) == 0
+    });
+    let Some(first) = peers.first() else { return Vec::new() };
+    let line = |peer: &PeerView| {
+        let (sent, how) = peer.egress.as_ref().map_or((0, String::new()), |o| (o.packets(), o.describe()));
+        format!("{sent} packets sent ({how}), 0 received")
     };
+    let finding = about_peers(
+        view,
+        ID,
+        &peers,
+        |names| format!("Nothing comes back from {names}"),
+        "The other node or the network drops these packets: a firewall that blocks the tunnel's protocol (IP \
+         protocol 4, UDP 4789), a fabric without routes to pods, a block that is a blackhole on the other node \
+         because the pod has moved, or a node that is gone. Traffic that needs no answer looks the same.",
+        line,
+    );
     vec![
-        Finding::new(
-            ID,
-            Severity::Warning,
-            format!("nothing comes back from {}", some_of(&names)),
-            "The node or the network throws these packets away: a firewall that does not let the tunnel's protocol \
-             through (IP protocol 4, UDP 4789), a fabric without routes to pods, a block that is a blackhole at the \
-             other node because the pod has moved, or a node that is gone. Traffic that needs no answer looks the \
-             same.",
-        )
-        .about(peers.iter().map(|peer| peer.address))
-        .seen(peers.iter().map(|peer| labels(peer)))
-        .remedy("look at the other node too", format!("ssh {} sudo observer doctor", peers[0].address))
-        .remedy("see whether it answers at all", format!("ping -c 3 {}", peers[0].address)),
+        check_other(finding, first.address)
+            .remedy("check whether it answers at all", format!("ping -c 3 {}", first.address)),
     ]
 }
 
@@ -52,7 +48,7 @@ mod tests {
     use crate::model::DeviceRow;
 
     #[test]
-    fn many_packets_and_no_answer() {
+    fn many_unanswered_packets_are_found() {
         let mut facts = facts(node("vxlan-always"));
         let measured = |facts: &super::super::super::Facts, paths: &[_]| {
             let mut report = observed(facts, paths);

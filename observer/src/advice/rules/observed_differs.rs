@@ -1,46 +1,35 @@
-//! Packets go another way than the main table's routes say.
+//! Observed packets do not match the main table's routes.
 
-use super::super::{Finding, PeerView, Severity, View};
-use super::{is_about, some_of};
+use super::super::{Finding, Observed, PeerView, View};
+use super::{about_peers, affected};
 
 pub(super) const ID: &str = "observed-differs";
 
 pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
-    let differs = |peer: &&PeerView| {
-        let sent = peer.egress.as_ref().and_then(super::super::Observed::class);
-        peer.route().zip(sent).is_some_and(|(route, sent)| route != sent) && !is_about(found, &peer.address)
+    let peers = affected(view, found, |peer| {
+        let sent = peer.egress.as_ref().and_then(Observed::class);
+        peer.route().zip(sent).is_some_and(|(route, sent)| route != sent)
+    });
+    let Some(first) = peers.first() else { return Vec::new() };
+    let line = |peer: &PeerView| {
+        let routed = peer.route().map_or("", |class| class.label());
+        format!("routed {routed}, sent {}", peer.egress.as_ref().map(Observed::describe).unwrap_or_default())
     };
-    let peers: Vec<&PeerView> = view.peers.iter().filter(differs).collect();
-    if peers.is_empty() {
-        return Vec::new();
-    }
-    let names: Vec<String> = peers.iter().map(|peer| view.facts.peer_name(peer.address)).collect();
-    let labels = |peer: &PeerView| {
-        format!(
-            "{}: routed {}, sent {}",
-            view.facts.peer_name(peer.address),
-            peer.route().map_or("", |class| class.label()),
-            peer.egress.as_ref().map(super::super::Observed::describe).unwrap_or_default()
-        )
-    };
+    let finding = about_peers(
+        view,
+        ID,
+        &peers,
+        |names| format!("Packets to {names} do not match the routes"),
+        "Something other than the main table decides: a rule with a separate table, an eBPF program, an XFRM \
+         policy, or routes that changed during the measurement.",
+        line,
+    );
+    let target = first.blocks.first().map_or(first.address, |(address, _)| *address);
     vec![
-        Finding::new(
-            ID,
-            Severity::Warning,
-            format!("packets to {} are not carried as the routes say", some_of(&names)),
-            "Something else than the main table decides: a rule with a table of its own, an eBPF program, an XFRM \
-             policy, or routes that changed while this was measured.",
-        )
-        .about(peers.iter().map(|peer| peer.address))
-        .seen(peers.iter().map(|peer| labels(peer)))
-        .remedy("look at the rules", "ip rule")
-        .remedy("ask the kernel which way it takes", format!("ip route get {}", first_pod(peers[0]))),
+        finding
+            .remedy("check the rules", "ip rule")
+            .remedy("show the route that the kernel chooses", format!("ip route get {target}")),
     ]
-}
-
-/// An address in a block of the peer.
-fn first_pod(peer: &PeerView) -> String {
-    peer.blocks.first().map_or_else(|| peer.address.to_string(), |(address, _)| address.to_string())
 }
 
 #[cfg(test)]
@@ -52,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_directions_agree_but_not_with_the_routes() {
+    fn packets_that_differ_from_the_routes_are_found() {
         let mut facts = facts(node("vxlan-crosssubnet"));
         let c = "10.10.2.13";
         facts.observed =

@@ -1,22 +1,22 @@
-//! Somebody on the way says that packets which fit our device are too big.
+//! PTB messages report a smaller MTU in the network than that of the underlay device.
 
 use observer_common::counters::PathCounter;
 use observer_common::kind::Direction;
 
 use super::super::{Finding, Severity, View};
-use super::{has, is_about, some_of, tunnel_mtu_high};
+use super::{SMALLEST_HOP, has, is_about, some_of, tunnel_mtu_high};
 use crate::model::PathRow;
 
 pub(super) const ID: &str = "path-mtu";
 
 pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
     let Some(report) = &view.facts.observed else { return Vec::new() };
-    // Where a tunnel does not fit its own underlay, this node sends such messages itself.
+    // If a tunnel does not fit its underlay, this node sends such messages itself.
     if has(found, tunnel_mtu_high::ID) {
         return Vec::new();
     }
     let mtu_of = |name: &str| view.mtu.underlays.iter().find(|(own, _)| own == name).map(|(_, mtu)| *mtu);
-    let told: Vec<(&PathRow, u64, u32)> = report
+    let reported: Vec<(&PathRow, u64, u32)> = report
         .paths
         .iter()
         .filter(|path| path.id.direction == Direction::Egress && !is_about(found, &path.id.peer))
@@ -26,9 +26,9 @@ pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
             (path.figures.get(PathCounter::Ptb) != 0 && mtu < u64::from(own)).then_some((path, mtu, own))
         })
         .collect();
-    let Some((first, mtu, own)) = told.first() else { return Vec::new() };
-    let peers: Vec<String> = told.iter().map(|(path, ..)| view.facts.peer_name(path.id.peer)).collect();
-    let lines = told.iter().map(|(path, mtu, own)| {
+    let Some((first, mtu, own)) = reported.first() else { return Vec::new() };
+    let peers: Vec<String> = reported.iter().map(|(path, ..)| view.facts.peer_name(path.id.peer)).collect();
+    let lines = reported.iter().map(|(path, mtu, own)| {
         format!(
             "{} PTB messages about packets to {} ({}): MTU {mtu}, {} has {own}; largest packet {}",
             path.figures.get(PathCounter::Ptb),
@@ -42,19 +42,16 @@ pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
         Finding::new(
             ID,
             Severity::Error,
-            format!("the way to {} takes {mtu} bytes, {} has {own}", some_of(&peers), first.id.device),
-            "A router on the way, or the far node, takes less than this node's underlay device. Each packet above \
-             that is dropped and answered with ICMP; where a firewall eats the ICMP, connections hang. All nodes and \
-             the network between them need one MTU.",
+            format!("The MTU of the path to {} is {mtu}, {} has {own}", some_of(&peers), first.id.device),
+            "A router on the path, or the remote node, has a smaller MTU than this node's underlay device. Every \
+             larger packet is dropped and answered with a PTB message; if a firewall blocks these, connections hang. \
+             All nodes and the network between them need the same MTU.",
         )
-        .about(told.iter().map(|(path, ..)| path.id.peer))
+        .about(reported.iter().map(|(path, ..)| path.id.peer))
         .seen(lines)
+        .remedy(SMALLEST_HOP, format!("tracepath -n {}", first.id.peer))
         .remedy(
-            "find the hop that takes less",
-            format!("tracepath -n {}", first.id.peer),
-        )
-        .remedy(
-            "until it is mended: what fits, on this node",
+            "until the network is fixed, set the smaller MTU on this node",
             format!("ip link set dev {} mtu {mtu}", first.id.device),
         ),
     ]
@@ -68,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_router_that_takes_less() {
+    fn a_router_with_a_smaller_mtu_is_found() {
         let mut facts = facts(node("bgp"));
         let both = [Direction::Egress, Direction::Ingress].map(|d| (d, Class::None, "10.10.1.1", 200));
         let mut report = observed(&facts, &both);

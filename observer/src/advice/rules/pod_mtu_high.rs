@@ -1,4 +1,4 @@
-//! Pods have a larger MTU than fits the ways to other nodes: pods from before a switch, mostly.
+//! Pods have a larger MTU than fits the path to other nodes: usually pods created before a switch.
 
 use observer_common::counters::Total;
 use observer_common::kind::Direction;
@@ -15,73 +15,71 @@ pub(super) fn check(view: &View<'_>, _: &[Finding]) -> Vec<Finding> {
     if high.is_empty() {
         return Vec::new();
     }
-    let list: Vec<String> = high.iter().map(|pod| format!("{} has {}", pod.device, pod.mtu)).collect();
     let finding = Finding::new(
         ID,
         Severity::Error,
-        format!("MTU of pods too high, {most} fits: {}", some_of(&list)),
-        "What these pods send at full size does not fit the way to pods of other nodes. It is fragmented before \
-         the tunnel, or refused with ICMP where DF is set, as TCP does; where that ICMP is lost, connections \
-         hang. A pod keeps the MTU that it was made with: it has to be made anew.",
+        format!("Pod MTU too high, {most} fits: {}", devices(&high)),
+        "Full-size packets of these pods do not fit the path to pods on other nodes. They are fragmented ahead of \
+         the tunnel, or refused with ICMP if DF is set, as TCP does; if that ICMP message is lost, connections hang. \
+         A pod keeps the MTU it was created with, so it has to be recreated.",
     )
     .about(high.iter().map(|pod| &pod.device))
-    .seen(evidence(view, most, &high));
-    vec![remedy(finding, &high)]
+    .seen([fits(view, most)])
+    .seen(high.iter().map(|pod| describe(pod)))
+    .seen(observed(view));
+    vec![recreate(finding, &high)]
 }
 
-fn evidence(view: &View<'_>, most: u32, pods: &[&PodMtu]) -> Vec<String> {
-    let mut lines = vec![way(view, most)];
-    for pod in pods {
-        let addresses: Vec<String> = pod.addresses.iter().map(ToString::to_string).collect();
-        lines.push(format!("{} ({}): MTU {}", pod.device, addresses.join(", "), pod.mtu));
-    }
-    lines.extend(observed(view));
-    lines
+/// Pods and their MTUs, for a title.
+pub(super) fn devices(pods: &[&PodMtu]) -> String {
+    some_of(&pods.iter().map(|pod| format!("{} has {}", pod.device, pod.mtu)).collect::<Vec<_>>())
 }
 
-/// Which way allows that much.
-pub(super) fn way(view: &View<'_>, room: u32) -> String {
+/// A pod and its MTU, for evidence.
+pub(super) fn describe(pod: &PodMtu) -> String {
+    let addresses: Vec<String> = pod.addresses.iter().map(ToString::to_string).collect();
+    format!("{} ({}): MTU {}", pod.device, addresses.join(", "), pod.mtu)
+}
+
+/// The device that limits packets to this size.
+pub(super) fn fits(view: &View<'_>, room: u32) -> String {
     match view.mtu.tunnels.iter().find(|t| t.mtu == room || t.right() == Some(room)) {
         Some(tunnel) => format!("{room} fits through {} ({})", tunnel.device, tunnel.sum()),
         None => format!("{room} fits through {}", view.mtu.underlays.first().map_or("", |(name, _)| name)),
     }
 }
 
-/// What was seen at the tunnels that did not fit.
+/// Measured packets that did not fit a tunnel.
 pub(super) fn observed(view: &View<'_>) -> Vec<String> {
     let Some(report) = &view.facts.observed else { return Vec::new() };
     let mut lines = Vec::new();
     for device in report.devices.iter().filter(|row| row.device.role == Role::Tunnel) {
-        let rows = report
-            .rows
-            .iter()
-            .filter(|row| row.device == device.device.name && row.direction == Direction::Egress);
+        let name = &device.device.name;
         let (mut fragment, mut drop) = (0, 0);
-        for row in rows {
+        for row in report.rows.iter().filter(|row| row.device == *name && row.direction == Direction::Egress)
+        {
             fragment += row.figures.get(Total::WouldFragment);
             drop += row.figures.get(Total::WouldDrop);
         }
         if fragment + drop != 0 {
             lines.push(format!(
-                "measured at {}: {fragment} packets that the underlay has to fragment, {drop} that it has to drop",
-                device.device.name
+                "measured on {name}: {fragment} packets that the underlay has to fragment, {drop} that it has to drop"
             ));
         }
     }
     lines
 }
 
-/// How to make pods anew.
-pub(super) fn remedy(finding: Finding, pods: &[&PodMtu]) -> Finding {
-    let address = pods.iter().flat_map(|pod| &pod.addresses).next();
-    let finding = match address {
+/// Adds how to recreate pods.
+pub(super) fn recreate(finding: Finding, pods: &[&PodMtu]) -> Finding {
+    let finding = match pods.iter().flat_map(|pod| &pod.addresses).next() {
         Some(address) => finding.remedy(
-            "find the pod of an address",
+            "find a pod by its address",
             format!("kubectl get pods -A -o wide --field-selector status.podIP={address}"),
         ),
         None => finding,
     };
-    finding.remedy("make it anew by its owner", "kubectl -n NAMESPACE rollout restart deployment/NAME")
+    finding.remedy("recreate it through its owner", "kubectl -n NAMESPACE rollout restart deployment/NAME")
 }
 
 #[cfg(test)]
@@ -97,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_from_before_the_tunnel() {
+    fn a_pod_older_than_the_tunnel_is_found() {
         for (mode, fits) in [("ipip-always", 1480), ("vxlan-always", 1430), ("vxlan-crosssubnet", 1430)] {
             let facts = facts(with_pod(mode, 1500));
             assert_eq!(ids(&facts), [ID], "{mode}");

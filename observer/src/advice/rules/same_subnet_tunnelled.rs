@@ -1,94 +1,71 @@
-//! CrossSubnet means native inside the subnet; here it is not.
+//! Nodes of the same subnet are tunnelled although the mode is CrossSubnet.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use observer_common::kind::Class;
 
-use super::super::{Finding, Severity, View};
-use super::some_of;
+use super::super::{Finding, Severity, View, family};
+use super::{REWRITE, restart, some_of};
 use crate::topology::{Block, Scope};
 
 pub(super) const ID: &str = "same-subnet-tunnelled";
 
 pub(super) fn check(view: &View<'_>, _: &[Finding]) -> Vec<Finding> {
-    let tunnelled: Vec<(&Block, String)> = view
-        .facts
-        .topology
+    let topology = &view.facts.topology;
+    let tunnelled: Vec<(&Block, String)> = topology
         .blocks
         .iter()
         .filter(|b| b.class.is_tunnel() && b.class != Class::Wireguard)
-        .filter(|b| view.facts.scope_of(b.peer) == Scope::SameSubnet)
-        .filter_map(|block| Some((block, why(view, block)?)))
+        .filter(|b| topology.scope_of(b.peer) == Scope::SameSubnet)
+        .filter_map(|block| Some((block, should_be_native(view, block)?)))
         .collect();
     if tunnelled.is_empty() {
         return Vec::new();
     }
-    let mut peers: Vec<IpAddr> = tunnelled.iter().map(|(block, _)| block.peer).collect();
-    peers.sort_unstable();
-    peers.dedup();
-    let names: Vec<String> = peers.iter().map(|peer| view.facts.peer_name(*peer)).collect();
-    let families: Vec<&str> = view
-        .modes
+    let peers: BTreeMap<IpAddr, String> =
+        tunnelled.iter().map(|(block, _)| (block.peer, view.facts.peer_name(block.peer))).collect();
+    let names: Vec<String> = peers.values().cloned().collect();
+    let families: BTreeSet<bool> = tunnelled.iter().map(|(block, _)| block.address.is_ipv6()).collect();
+    let lines: BTreeSet<String> = tunnelled
         .iter()
-        .filter(|mode| tunnelled.iter().any(|(block, _)| block.address.is_ipv6() == mode.ipv6))
-        .map(super::super::ModeView::family)
+        .map(|(b, why)| format!("{} goes to {} through {}: {why}", b.prefix(), b.peer, b.class.label()))
         .collect();
-    let mut lines: Vec<String> = tunnelled
-        .iter()
-        .map(|(block, why)| {
-            format!(
-                "{}/{} goes to {} through {}: {why}",
-                block.address,
-                block.prefix_len,
-                block.peer,
-                block.class.label()
-            )
-        })
-        .collect();
-    lines.sort();
-    lines.dedup();
     vec![
         Finding::new(
             ID,
             Severity::Warning,
-            format!("in the same subnet and tunnelled all the same: {}", some_of(&names)),
-            "In CrossSubnet mode packets between nodes of one subnet need no tunnel. These have its overhead and its \
-             CPU for nothing. Calico compares the node's own address and prefix length with the peer's address: an \
-             address with /32, or an autodetection that chose another device, makes every peer a far one.",
+            format!("In the same subnet, but tunnelled: {}", some_of(&names)),
+            "In CrossSubnet mode, packets between nodes of one subnet need no tunnel; here they have its overhead and \
+             CPU cost for nothing. Calico compares the node's own address and prefix length with the peer's address: \
+             with a /32, or if autodetection chose another device, every peer is in another subnet.",
         )
-        .about(peers.iter().map(ToString::to_string).chain(families.iter().map(|family| (*family).to_owned())))
+        .about(peers.keys())
+        .about(families.iter().map(|ipv6| family(*ipv6)))
         .seen(lines)
         .remedy(
-            "see address and prefix length that Calico has for the nodes",
+            "check the nodes' addresses and prefix lengths in Calico",
             "calicoctl get nodes -o custom-columns=NAME,IPV4,IPV6",
         )
-        .remedy(
-            "let Felix and BIRD of this node write the routes anew",
-            format!(
-                "kubectl -n calico-system delete pod -l k8s-app=calico-node --field-selector spec.nodeName={}",
-                view.facts.name()
-            ),
-        ),
+        .remedy(REWRITE, restart(view)),
     ]
 }
 
-/// Why a block inside the subnet should be native.
-fn why(view: &View<'_>, block: &Block) -> Option<String> {
-    if view
-        .facts
-        .calico
-        .as_ref()
-        .is_some_and(|calico| calico.pools_of(block.address.is_ipv6()).next().is_some())
-    {
+/// Why a block inside the subnet should be native; `None` if nothing indicates that.
+fn should_be_native(view: &View<'_>, block: &Block) -> Option<String> {
+    let ipv6 = block.address.is_ipv6();
+    if view.facts.calico.as_ref().is_some_and(|calico| calico.pools_of(ipv6).next().is_some()) {
         let (class, pool) = view.facts.declared_class(block)?;
         return (class == Class::None && pool.contains("CrossSubnet")).then_some(pool);
     }
-    // Without pools: other nodes of the subnet are native, and far ones tunnelled.
-    let family =
-        || view.facts.topology.blocks.iter().filter(|b| b.address.is_ipv6() == block.address.is_ipv6());
-    let native =
-        family().find(|b| b.class == Class::None && view.facts.scope_of(b.peer) == Scope::SameSubnet)?;
-    family().find(|b| b.class == block.class && view.facts.scope_of(b.peer) == Scope::CrossSubnet)?;
+    // Without pools: another node of the subnet is native, and one of another subnet is tunnelled.
+    let topology = &view.facts.topology;
+    let routed = |class: Class, scope: Scope| {
+        let family = topology.blocks.iter().filter(|b| b.address.is_ipv6() == ipv6);
+        family.filter(|b| b.class == class).find(|b| topology.scope_of(b.peer) == scope)
+    };
+    let native = routed(Class::None, Scope::SameSubnet)?;
+    routed(block.class, Scope::CrossSubnet)?;
     Some(format!("{} in the same subnet is native", native.peer))
 }
 
@@ -107,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn by_the_pool() {
+    fn a_tunnelled_neighbour_is_found_by_the_pool() {
         let mut facts = facts(with_tunnelled_neighbour());
         assert!(ids(&facts).is_empty(), "it looks like VXLAN Always");
         let pool = "kind: IPPool\nmetadata: {name: p}\nspec: {cidr: 10.244.0.0/16, vxlanMode: CrossSubnet}";
@@ -117,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn by_the_neighbours() {
+    fn a_tunnelled_neighbour_is_found_by_other_routes() {
         let mut node = with_tunnelled_neighbour();
         let mut native =
             *node.routes.iter().find(|route| route.destination == ip("10.244.20.64")).expect("to b");

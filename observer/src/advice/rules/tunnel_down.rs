@@ -1,8 +1,8 @@
-//! A tunnel device of Calico's is down, or the pools need one that is not there.
+//! A tunnel device of Calico is down, or the pools need one that does not exist.
 
-use observer_common::kind::Class;
-
-use super::super::{CALICO_TUNNELS, Finding, Severity, View};
+use super::super::facts::{CALICO_TUNNELS, calico_tunnel};
+use super::super::{Finding, Severity, View};
+use super::restart;
 use crate::model::Mode;
 
 pub(super) const ID: &str = "tunnel-down";
@@ -12,14 +12,9 @@ pub(super) fn check(view: &View<'_>, _: &[Finding]) -> Vec<Finding> {
     let mut names = Vec::new();
     let mut evidence = Vec::new();
     for device in facts.node.devices.iter().filter(|d| !d.up && CALICO_TUNNELS.contains(&d.name.as_str())) {
-        let addresses: Vec<String> = facts
-            .node
-            .addresses
-            .iter()
-            .filter(|own| own.ifindex == device.ifindex)
-            .map(|own| own.address.to_string())
-            .collect();
-        // The kernel makes a tunl0 in every namespace; Felix gives an address to the one that it uses.
+        let own = facts.node.addresses.iter().filter(|own| own.ifindex == device.ifindex);
+        let addresses: Vec<String> = own.map(|own| own.address.to_string()).collect();
+        // The kernel creates a tunl0 in every namespace; Felix assigns an address to the one it uses.
         if device.name == "tunl0" && addresses.is_empty() {
             continue;
         }
@@ -30,55 +25,40 @@ pub(super) fn check(view: &View<'_>, _: &[Finding]) -> Vec<Finding> {
         names.push(device.name.clone());
     }
     for mode in &view.modes {
-        let Some(Mode::Always(class) | Mode::CrossSubnet(class)) = mode.declared else { continue };
-        let name = match (class, mode.ipv6) {
-            (Class::Ipip, false) => "tunl0",
-            (Class::Vxlan, false) => "vxlan.calico",
-            (Class::Vxlan, true) => "vxlan-v6.calico",
-            _ => continue,
+        let Some(declared @ (Mode::Always(class) | Mode::CrossSubnet(class))) = mode.declared else {
+            continue;
         };
+        let Some(name) = calico_tunnel(class, mode.ipv6) else { continue };
         if !facts.node.devices.iter().any(|device| device.name == name) {
-            evidence.push(format!(
-                "the IP pools ask for {} ({}), and there is no {name}",
-                mode_words(mode.declared),
-                mode.family()
-            ));
+            let (declared, family) = (declared.label(), mode.family());
+            evidence.push(format!("the IP pools declare {declared} ({family}), but {name} does not exist"));
             names.push(name.to_owned());
         }
     }
     if names.is_empty() {
         return Vec::new();
     }
-    let node = facts.name();
     vec![
         Finding::new(
             ID,
             Severity::Error,
-            format!("{} cannot carry packets", names.join(" and ")),
-            "When a tunnel device goes down, the kernel removes its routes, neighbours and forwarding entries: \
-             pods of other nodes that are reached through it are unreachable. Felix brings it up again and \
-             writes the rest anew; that it has not means that Felix does not run or fails.",
+            format!("Tunnel device down or missing: {}", names.join(", ")),
+            "When a tunnel device goes down, the kernel removes its routes, neighbours and forwarding entries, so \
+             pods reached through it on other nodes are unreachable. Felix normally brings the device up and restores \
+             the entries; if it has not, it is not running or it fails.",
         )
         .about(names)
         .seen(evidence)
         .remedy(
-            "see what Felix says",
+            "read Felix's log",
             format!(
                 "kubectl -n calico-system logs --since 10m -c calico-node $(kubectl -n calico-system get pod -l \
-                 k8s-app=calico-node --field-selector spec.nodeName={node} -o name)"
+                 k8s-app=calico-node --field-selector spec.nodeName={} -o name)",
+                facts.name()
             ),
         )
-        .remedy(
-            "let it make the device anew",
-            format!(
-                "kubectl -n calico-system delete pod -l k8s-app=calico-node --field-selector spec.nodeName={node}"
-            ),
-        ),
+        .remedy("restart Felix on this node, which recreates the device", restart(view)),
     ]
-}
-
-fn mode_words(mode: Option<Mode>) -> String {
-    mode.map(Mode::label).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -87,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_that_is_down_is_named_and_nothing_else() {
+    fn a_device_that_is_down_is_the_only_finding() {
         let mut down = node("vxlan-always");
         let gone = device(&mut down, "vxlan.calico");
         gone.up = false;
@@ -101,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_pods_have_is_then_no_finding() {
+    fn pod_mtus_are_not_judged_while_the_tunnel_is_down() {
         let mut down = node("ipip-always");
         let tunl0 = device(&mut down, "tunl0");
         tunl0.up = false;
@@ -113,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_s_own_tunl0_is_none_of_calico_s() {
+    fn the_kernels_own_tunl0_is_ignored() {
         let mut other = node("bgp");
         let mut tunl0 = device(&mut node("ipip-always"), "tunl0").clone();
         (tunl0.up, tunl0.ifindex) = (false, 9_999);
@@ -122,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_the_pools_need_is_missed() {
+    fn a_missing_device_that_the_pools_need_is_found() {
         let mut facts = facts(node("bgp"));
         let pool = "kind: IPPool\nmetadata: {name: p}\nspec: {cidr: 10.9.0.0/16, vxlanMode: Always}";
         facts.calico = Some(crate::calico::parse(pool).expect("yaml"));

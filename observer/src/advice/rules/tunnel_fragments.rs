@@ -1,20 +1,21 @@
-//! Tunnel packets arrive or leave in fragments, and no MTU of this node explains it.
+//! Tunnel packets are fragmented, and no MTU of this node explains it.
 
 use observer_common::counters::PathCounter;
 
 use super::super::{Finding, Severity, View};
-use super::{is_about, path_mtu, pod_mtu_high, some_of, tunnel_mtu_high, tunnel_mtu_low};
+use super::{SMALLEST_HOP, check_other, has, is_about, some_of};
+use super::{path_mtu, pod_mtu_high, tunnel_mtu_high, tunnel_mtu_low};
 use crate::model::PathRow;
 
 pub(super) const ID: &str = "tunnel-fragments";
 
 pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
-    let explained = [tunnel_mtu_high::ID, tunnel_mtu_low::ID, pod_mtu_high::ID, path_mtu::ID];
-    if explained.iter().any(|id| super::has(found, id)) {
+    let causes = [tunnel_mtu_high::ID, tunnel_mtu_low::ID, pod_mtu_high::ID, path_mtu::ID];
+    let Some(report) = view.facts.observed.as_ref().filter(|_| !causes.iter().any(|id| has(found, id)))
+    else {
         return Vec::new();
-    }
-    let Some(report) = &view.facts.observed else { return Vec::new() };
-    let outer = |path: &PathRow| {
+    };
+    let fragments = |path: &PathRow| {
         [PathCounter::OuterFirst, PathCounter::OuterMiddle, PathCounter::OuterLast]
             .iter()
             .map(|counter| path.figures.get(*counter))
@@ -23,35 +24,28 @@ pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
     let paths: Vec<&PathRow> = report
         .paths
         .iter()
-        .filter(|path| path.id.class.is_tunnel() && outer(path) != 0 && !is_about(found, &path.id.peer))
+        .filter(|path| path.id.class.is_tunnel() && fragments(path) != 0 && !is_about(found, &path.id.peer))
         .collect();
-    if paths.is_empty() {
-        return Vec::new();
-    }
+    let Some(first) = paths.first().map(|path| path.id.peer) else { return Vec::new() };
     let names: Vec<String> = paths.iter().map(|path| view.facts.peer_name(path.id.peer)).collect();
-    let lines = paths.iter().map(|path| {
+    let lines = paths.iter().zip(&names).map(|(path, name)| {
+        let (device, direction) = (&path.id.device, path.id.direction.label());
         format!(
-            "{} {} {}: {} fragments of {} packets",
-            path.id.device,
-            path.id.direction.label(),
-            view.facts.peer_name(path.id.peer),
-            outer(path),
+            "{device} {direction} {name}: {} fragments among {} packets",
+            fragments(path),
             path.figures.packets()
         )
     });
-    vec![
-        Finding::new(
-            ID,
-            Severity::Warning,
-            format!("tunnel packets in fragments: {}", some_of(&names)),
-            "Each such packet costs two, is joined by one CPU, and is lost if either half is. The MTUs of this node \
-             do not explain it: the sender's are wrong, or a router on the way takes less.",
-        )
-        .about(paths.iter().map(|path| path.id.peer))
-        .seen(lines)
-        .remedy("look at the other node too", format!("ssh {} sudo observer doctor", paths[0].id.peer))
-        .remedy("find the hop that takes less", format!("tracepath -n {}", paths[0].id.peer)),
-    ]
+    let finding = Finding::new(
+        ID,
+        Severity::Warning,
+        format!("Tunnel packets are fragmented: {}", some_of(&names)),
+        "Each such packet costs as much as two, is reassembled on one CPU, and is lost if either fragment is lost. \
+         No MTU of this node explains it: the sender has a wrong MTU, or a router on the path has a smaller one.",
+    )
+    .about(paths.iter().map(|path| path.id.peer))
+    .seen(lines);
+    vec![check_other(finding, first).remedy(SMALLEST_HOP, format!("tracepath -n {first}"))]
 }
 
 #[cfg(test)]
@@ -63,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fragments_that_no_mtu_of_ours_explains() {
+    fn fragments_without_an_explanation_are_found() {
         let mut facts = facts(node("vxlan-always"));
         let b = "10.10.1.12";
         let mut report = observed(&facts, &[(Ingress, Class::Vxlan, b, 50), (Egress, Class::Vxlan, b, 50)]);

@@ -1,63 +1,53 @@
-//! A tunnel device has less than fits: room is given away, or pods' packets do not fit it.
+//! A tunnel's MTU is smaller than necessary: capacity is wasted, or pods' packets do not fit it.
 
-use super::super::{Finding, Severity, TunnelMtu, View};
-use super::{felix_detection, has, tunnel_mtu_high};
+use super::super::{Finding, Severity, View};
+use super::tunnel_mtu_high::{describe, devices, set_mtu, tunnels};
+use super::{felix_detection, has, some_of};
 
 pub(super) const ID: &str = "tunnel-mtu-low";
 
 pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
     let detected = view.mtu.detected().filter(|_| has(found, felix_detection::ID));
-    let explained = |t: &TunnelMtu| detected.is_some_and(|mtu| t.mtu == mtu.saturating_sub(t.overhead));
-    let low: Vec<&TunnelMtu> = view
-        .mtu
-        .tunnels
-        .iter()
-        .filter(|t| t.right().is_some_and(|right| t.mtu < right) && !explained(t))
-        .collect();
+    let mut low = tunnels(view, |mtu, right| mtu < right);
+    low.retain(|(t, _)| detected.is_none_or(|mtu| t.mtu != mtu.saturating_sub(t.overhead)));
     if low.is_empty() {
         return Vec::new();
     }
-    let beyond: Vec<String> = view
+    let larger: Vec<String> = view
         .mtu
         .pods
         .iter()
-        .filter(|pod| low.iter().any(|tunnel| pod.mtu > tunnel.mtu))
+        .filter(|pod| low.iter().any(|(tunnel, _)| pod.mtu > tunnel.mtu))
         .map(|pod| format!("{} ({})", pod.device, pod.mtu))
         .collect();
-    let labels: Vec<String> =
-        low.iter().map(|t| format!("{} has {}, {} fits", t.device, t.mtu, t.right().unwrap_or(0))).collect();
-    let (severity, explanation) = if beyond.is_empty() {
+    let (severity, explanation) = if larger.is_empty() {
         (
             Severity::Notice,
-            "More packets than necessary carry the same data, each with the tunnel's overhead and its share of \
-             the CPU.",
+            "The same data takes more packets than necessary, each with the tunnel's overhead and CPU cost.",
         )
     } else {
         (
             Severity::Error,
-            "Pods send packets that this tunnel does not take though the underlay would: they are fragmented \
-             before the tunnel, or refused with ICMP where DF is set.",
+            "Pods send packets that exceed this tunnel's MTU although they would fit the underlay. They are \
+             fragmented ahead of the tunnel, or refused with ICMP if DF is set.",
         )
     };
-    let mut finding = Finding::new(ID, severity, format!("MTU too low: {}", labels.join("; ")), explanation)
-        .about(low.iter().map(|t| &t.device));
-    for tunnel in &low {
-        let right = tunnel.right().unwrap_or(0);
-        finding.evidence.push(format!(
-            "{}: MTU {}, right is {right} = {}: {} bytes of each packet are given away",
-            tunnel.device,
-            tunnel.mtu,
-            tunnel.sum(),
-            right - tunnel.mtu
-        ));
+    let title = format!("Tunnel MTU too low: {}", devices(&low));
+    let mut finding =
+        Finding::new(ID, severity, title, explanation).about(low.iter().map(|(tunnel, _)| &tunnel.device));
+    for (tunnel, right) in &low {
+        let wasted = right - tunnel.mtu;
+        finding
+            .evidence
+            .push(format!("{}: {wasted} bytes of each packet are wasted", describe(tunnel, *right)));
         if view.mtu.felix.mtu_of(tunnel.class, tunnel.over_ipv6) == Some(tunnel.mtu) {
-            finding.evidence.push(format!("FelixConfiguration sets {} for it", tunnel.mtu));
+            finding.evidence.push(format!("FelixConfiguration sets it to {}", tunnel.mtu));
         }
     }
-    if !beyond.is_empty() {
-        finding.evidence.push(format!("pods with more: {}", super::some_of(&beyond)));
+    if !larger.is_empty() {
+        finding.evidence.push(format!("pods with a larger MTU: {}", some_of(&larger)));
     }
-    vec![low.iter().fold(finding, |finding, tunnel| tunnel_mtu_high::with_remedy(finding, tunnel))]
+    vec![low.iter().fold(finding, set_mtu)]
 }
 
 #[cfg(test)]
@@ -66,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn room_that_is_given_away_is_a_notice_and_too_little_for_pods_an_error() {
+    fn a_low_tunnel_mtu_is_a_notice_or_an_error_if_pods_exceed_it() {
         let mut low = node("ipip-always");
         device(&mut low, "tunl0").mtu = 1440;
         let tight = facts(low.clone());

@@ -1,9 +1,9 @@
-//! Tunnel packets from or to an address that is no node.
+//! Tunnel packets to or from an address that is not a known node.
 
 use observer_common::counters::Total;
 
 use super::super::{Finding, Severity, View};
-use super::{has, is_about, some_of, tunnel_down};
+use super::{CALICO_NODES, has, is_about, some_of, tunnel_down};
 use crate::snapshot::{UnknownPeer, Vni};
 use crate::topology::Role;
 
@@ -12,63 +12,49 @@ pub(super) const ID: &str = "unknown-sender";
 pub(super) fn check(view: &View<'_>, found: &[Finding]) -> Vec<Finding> {
     let Some(report) = &view.facts.observed else { return Vec::new() };
     let packets = count(view, Total::UnknownPeer);
-    // Without its tunnel device the node does not know who its peers are.
+    // Without its tunnel device, the node cannot know its peers.
     if packets == 0 || has(found, tunnel_down::ID) {
         return Vec::new();
     }
-    let unknown_peers: Vec<&UnknownPeer> = report
+    let mut unknown: Vec<&UnknownPeer> = report
         .unknown_peers
         .iter()
-        .filter(|s| s.id.vni != Vni::Unknown && !is_about(found, &s.id.peer))
+        .filter(|peer| peer.id.vni != Vni::Unknown && !is_about(found, &peer.id.peer))
         .collect();
-    if unknown_peers.is_empty() && !report.unknown_peers.is_empty() {
+    if unknown.is_empty() && !report.unknown_peers.is_empty() {
         return Vec::new();
     }
-    let (nodes, others): (Vec<&UnknownPeer>, Vec<&UnknownPeer>) =
-        unknown_peers.iter().partition(|unknown_peer| {
-            view.facts.calico.as_ref().is_some_and(|calico| calico.node_at(unknown_peer.id.peer).is_some())
-        });
-    let mut names: Vec<String> =
-        nodes.iter().chain(&others).map(|unknown_peer| view.facts.peer_name(unknown_peer.id.peer)).collect();
-    names.dedup();
-    let lines = unknown_peers.iter().map(|s| {
-        format!(
-            "{} {} packets {} {}: {}",
-            s.packets,
-            s.id.class.label(),
-            s.id.direction.label(),
-            s.id.device,
-            view.facts.peer_name(s.id.peer)
-        )
+    // Nodes in Calico first.
+    let calico = view.facts.calico.as_ref();
+    unknown.sort_by_key(|peer| calico.is_none_or(|calico| calico.node_at(peer.id.peer).is_none()));
+    let mut names: Vec<String> = unknown.iter().map(|peer| view.facts.peer_name(peer.id.peer)).collect();
+    let lines = unknown.iter().zip(&names).map(|(peer, name)| {
+        let (class, direction) = (peer.id.class.label(), peer.id.direction.label());
+        format!("{} {class} packets {direction} {}: {name}", peer.packets, peer.id.device)
     });
+    let lines: Vec<String> = lines.collect();
+    names.dedup();
+    let (device, host) = unknown
+        .first()
+        .map_or_else(|| ("any", "ADDRESS".to_owned()), |peer| (&*peer.id.device, peer.id.peer.to_string()));
     vec![
         Finding::new(
             ID,
             Severity::Warning,
-            format!("tunnel packets of somebody whom no route knows: {}", some_of(&names)),
-            "These addresses are in no route, neighbour or forwarding entry of this node. A new node whose routes \
-             have not come, a node that is gone from here but still sends, or somebody who sends tunnel packets to \
-             get at pods: the kernel's tunnel devices do not ask who sends, only Felix's rules do.",
+            format!("Tunnel packets to or from unknown addresses: {}", some_of(&names)),
+            "No route, neighbour or forwarding entry of this node has these addresses. They may belong to a new node \
+             whose routes have not arrived, to a removed node that still sends, or to someone who injects tunnel \
+             packets to reach pods: the kernel's tunnel devices do not check the sender, only Felix's rules do.",
         )
-        .about(unknown_peers.iter().map(|unknown_peer| unknown_peer.id.peer))
-        .seen([format!("{packets} tunnel packets of no known node")])
+        .about(unknown.iter().map(|peer| peer.id.peer))
+        .seen([format!("{packets} tunnel packets of unknown peers")])
         .seen(lines)
-        .remedy("see which nodes Calico knows", "calicoctl get nodes -o wide")
+        .remedy(CALICO_NODES, "calicoctl get nodes -o wide")
         .remedy(
-            "look at the packets",
-            format!("tcpdump -c 20 -vni {} '(ip proto 4 or udp port 4789) and host {}'", first_device(&unknown_peers), first(&unknown_peers)),
+            "inspect the packets",
+            format!("tcpdump -c 20 -vni {device} '(ip proto 4 or udp port 4789) and host {host}'"),
         ),
     ]
-}
-
-fn first(unknown_peers: &[&UnknownPeer]) -> String {
-    unknown_peers
-        .first()
-        .map_or_else(|| "ADDRESS".to_owned(), |unknown_peer| unknown_peer.id.peer.to_string())
-}
-
-fn first_device<'a>(unknown_peers: &[&'a UnknownPeer]) -> &'a str {
-    unknown_peers.first().map_or("any", |unknown_peer| &*unknown_peer.id.device)
 }
 
 /// A counter over the underlay devices.
@@ -105,14 +91,14 @@ mod tests {
     }
 
     #[test]
-    fn somebody_whom_no_route_knows() {
+    fn an_unknown_sender_is_found() {
         let mut facts = facts(node("vxlan-always"));
         facts.observed = Some(counted(&facts, Total::UnknownPeer, Vni::Own(4096)));
         assert_eq!(ids(&facts), [ID]);
     }
 
     #[test]
-    fn another_network_has_a_rule_of_its_own() {
+    fn an_unknown_vni_is_not_reported_as_an_unknown_sender() {
         let mut facts = facts(node("vxlan-always"));
         facts.observed = Some(counted(&facts, Total::UnknownVni, Vni::Own(99)));
         assert_eq!(ids(&facts), [super::super::unknown_vni::ID]);

@@ -1,4 +1,4 @@
-//! The nodes of a fleet as CSV, a line each. Empty fields are unknown.
+//! The nodes of a fleet as CSV, one line each. An empty field is unknown.
 
 use crate::fleet::{Fleet, Node};
 use crate::view::csv::{join, optional};

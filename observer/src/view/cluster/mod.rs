@@ -1,4 +1,4 @@
-//! The fleet: for people, for programs, and as rows.
+//! The fleet as a table, JSON and CSV.
 
 pub mod csv;
 pub mod json;

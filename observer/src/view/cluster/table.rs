@@ -1,4 +1,4 @@
-//! The fleet for people.
+//! The fleet as a table.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use crate::view::grid::{Cell, Column, Form, Tone};
 use crate::view::text::{TableOptions, number, paint, plain, section, strong};
 use crate::view::units;
 
-/// Names of nodes that are listed at most where a switch is not done.
+/// Maximum number of listed nodes that are not done.
 const LEFT: usize = 8;
 
 /// The fleet as text, with a final newline.
@@ -27,7 +27,7 @@ pub fn report(fleet: &Fleet, options: &TableOptions) -> String {
         switch(&mut text, progress, options);
     }
     let pairs: Vec<&Pair> = fleet.pairs.iter().collect();
-    let title = "Paths across subnets with most bytes, as their senders count them";
+    let title = "Largest paths across subnets, as counted by the sender";
     section(&mut text, options, title, &pair_columns(clusters), &pairs, &form);
     if !fleet.notes.is_empty() {
         text.push('\n');
@@ -44,7 +44,7 @@ fn header(fleet: &Fleet, options: &TableOptions, form: &Form) -> String {
     let silent = if silent == 0 { String::new() } else { format!(", {silent} silent") };
     let plural = if fleet.nodes.len() == 1 { "" } else { "s" };
     format!(
-        "{}{silent}  rates over {} to {}\n{} on the underlays, overhead {}\n",
+        "{}{silent}  rates over {} to {}\n{} on underlays, overhead {}\n",
         strong(&format!("{} node{plural}", fleet.nodes.len()), options.colour),
         units::duration(fleet.window),
         units::time_of_day(fleet.taken),
@@ -62,7 +62,7 @@ fn switch(text: &mut String, progress: &Progress, options: &TableOptions) {
     let done = (progress.blocks != 0).then(|| progress.blocks_done as f64 / progress.blocks as f64);
     let _ = writeln!(
         text,
-        "  {} of {} blocks are routed so ({}), on {} of {} nodes all",
+        "  {} of {} blocks done ({}); {} of {} nodes done",
         progress.blocks_done,
         progress.blocks,
         units::ratio(done),
@@ -73,7 +73,7 @@ fn switch(text: &mut String, progress: &Progress, options: &TableOptions) {
         let more = progress.left.len().saturating_sub(LEFT);
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
         let names = progress.left[..progress.left.len().min(LEFT)].join(", ");
-        let _ = writeln!(text, "  not yet: {}{more}", units::printable(&names));
+        let _ = writeln!(text, "  not done: {}{more}", units::printable(&names));
     }
 }
 
@@ -128,7 +128,7 @@ fn state(node: &Node) -> Cell {
     }
 }
 
-/// Behind the text columns of every table: `rank` as in [`Column`].
+/// A number with a unit; `rank` as in [`Column`].
 fn figure<T>(
     title: &'static str,
     unit: fn(&Form) -> &'static str,

@@ -1,4 +1,4 @@
-//! The JSON of `observer doctor`; every field stands in `docs/doctor-json.md`.
+//! The JSON of `observer doctor`, documented in `docs/doctor-json.md`.
 
 use serde_json::{Value, json};
 
@@ -8,10 +8,10 @@ use crate::calico::Prefix;
 use crate::model::{Mode, per_second};
 use crate::view::cost;
 
-/// The version of the form; a change that breaks readers gets a new number.
+/// The schema's name and version, which increases with incompatible changes.
 pub const SCHEMA: &str = "observer-doctor/2";
 
-/// A diagnosis, and a plan where one was asked for, as a JSON value.
+/// A diagnosis, and a plan if requested, as a JSON value.
 #[must_use]
 pub fn diagnosis(diagnosis: &Diagnosis<'_>, of: Option<&Plan>) -> Value {
     let (view, facts) = (&diagnosis.view, diagnosis.view.facts);

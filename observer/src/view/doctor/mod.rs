@@ -1,4 +1,4 @@
-//! What `observer doctor` says: as text, as JSON, and as metrics for a text file collector.
+//! The output of `observer doctor`: text, JSON, and metrics for node_exporter's textfile collector.
 
 pub mod json;
 pub mod metrics;
@@ -30,7 +30,7 @@ mod tests {
     }
 
     #[test]
-    fn eighty_columns_hold_all_but_commands() {
+    fn only_commands_exceed_the_width() {
         let facts = broken();
         let (diagnosis, plan) = (diagnose(&facts), plan(&View::new(&facts), Target::CrossSubnet, None));
         for width in [60, 80, 120] {
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_has_the_cost_where_it_was_measured() {
+    fn a_plan_has_the_cost_if_it_was_measured() {
         let mut facts = broken();
         let mut cost = Report::between(&with_cost(120), &with_cost(130)).cost.expect("it is measured");
         for (row, peer) in cost.tcp.iter_mut().zip(["10.10.1.12", "10.10.2.13", "10.10.1.12"]) {
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn json_says_what_is_not_known() {
+    fn json_has_null_for_unknown_values() {
         let facts = facts(node("bgp"));
         let value = json::diagnosis(&diagnose(&facts), None);
         assert_eq!(value["schema"], "observer-doctor/2");

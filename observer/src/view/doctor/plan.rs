@@ -4,15 +4,16 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::text::{Options, labelled};
+use crate::advice::family;
 use crate::advice::plan::{Cpu, Group, NewMtu, Placement, Plan, TcpPath, Traffic};
 use crate::model::{Mode, per_second};
 use crate::view::grid::{Cell, Column, Form};
 use crate::view::text::{TableOptions, number, plain, section, strong};
 use crate::view::{cost, units};
 
-/// Peers that are worth naming.
+/// Maximum number of listed peers with the largest gain.
 const PLACES: usize = 5;
-/// The same with what TCP to them is like.
+/// Maximum number of listed peers with TCP measurements.
 const PEERS: usize = 10;
 
 /// Writes a plan.
@@ -22,9 +23,7 @@ pub(super) fn show(text: &mut String, plan: &Plan, options: Options) {
     let labels: Vec<String> = plan
         .modes
         .iter()
-        .map(|(ipv6, now, then)| {
-            format!("{} {} → {}", if *ipv6 { "IPv6" } else { "IPv4" }, label(*now), label(*then))
-        })
+        .map(|(ipv6, now, then)| format!("{} {} → {}", family(*ipv6), label(*now), label(*then)))
         .collect();
     let _ = writeln!(text, "\n{}", strong("Plan", options.colour));
     labelled(text, "", &labels.join(", "), 2, options.width);
@@ -42,13 +41,13 @@ pub(super) fn show(text: &mut String, plan: &Plan, options: Options) {
         let paths: Vec<&TcpPath> = plan.tcp.iter().take(PEERS).collect();
         section(text, &table, "TCP to these peers now", &tcp_columns(), &paths, &form);
         if let Some(more) = plan.tcp.len().checked_sub(PEERS).filter(|more| *more != 0) {
-            labelled(text, "", &format!("and {more} more: --format json has all"), 2, options.width);
+            labelled(text, "", &format!("and {more} more (see --format json)"), 2, options.width);
         }
     }
     let mtus: Vec<&NewMtu> = plan.mtus.iter().collect();
     section(text, &table, "MTUs to set", &mtu_columns(), &mtus, &form);
     if !plan.reach.is_empty() {
-        let _ = writeln!(text, "\n{}", strong("Reachable without a tunnel first", options.colour));
+        let _ = writeln!(text, "\n{}", strong("Must be reachable without a tunnel first", options.colour));
         for line in &plan.reach {
             labelled(text, "", line, 2, options.width);
         }
@@ -76,41 +75,42 @@ fn figures(text: &mut String, plan: &Plan, options: Options) {
     line("overhead", overhead(traffic));
     if let Some(fit) = &plan.fit {
         line(
-            "fragments of tunnels",
+            "tunnel fragments",
             format!("{} packets would no longer be fragmented", traffic.no_longer_fragmented()),
         );
-        line("too big for them now", format!("{} packets", fit.too_big_now));
+        line("too big for tunnels", format!("{} packets", fit.too_big_now));
         let newly = match (fit.newly.exact, fit.newly.packets) {
             (_, 0) => "0 packets".to_owned(),
             (true, all) => format!("{} of {all} packets", fit.newly.most),
             (false, all) => format!("{} to {} of {all} packets", fit.newly.least, fit.newly.most),
         };
-        line("newly not fitting", newly);
+        line("would newly not fit", newly);
     }
-    line("CPU of encapsulation", plan.cpu.as_ref().map_or_else(Clone::clone, cpu));
+    line("CPU saved", plan.cpu.as_ref().map_or_else(Clone::clone, cpu));
     for row in &plan.in_software {
         for labels in cost::software_offload_notes(row) {
             line(
                 "work for hardware",
-                format!("{labels}; native packets leave it to the underlay, if that can"),
+                format!("{labels}; for native packets, the underlay can do this if it supports it"),
             );
         }
     }
 }
 
-/// In milliseconds a second, and as a share of one CPU, which is a tenth of that in percent.
+/// In milliseconds per second, and as a share of one CPU.
 fn cpu(cpu: &Cpu) -> String {
     let (size, margin) = (cpu.less.abs() * 1e3, cpu.margin * 1e3);
     let share = units::ratio(Some(cpu.less.abs()));
     match cpu.less {
         less if less > 0.0 => format!(
-            "at most {size:.2} ± {margin:.2} ms a second less, {share} of one CPU: what a native packet takes in \
-             the same places is not taken off; ± is the sample's alone, of 95 % confidence"
+            "at most {size:.2} ± {margin:.2} ms per second, {share} of one CPU; the cost of native packets in the \
+             same places is not subtracted; ± is the sample's 95 % confidence interval"
         ),
         less if less < 0.0 => format!(
-            "{size:.2} ± {margin:.2} ms a second more, {share} of one CPU; ± is the sample's alone, of 95 % confidence"
+            "none: {size:.2} ± {margin:.2} ms per second more, {share} of one CPU; ± is the sample's 95 % confidence \
+             interval"
         ),
-        _ => "as now".to_owned(),
+        _ => "nothing".to_owned(),
     }
 }
 
@@ -123,7 +123,7 @@ fn shares(traffic: &Traffic) -> String {
                 units::ratio(Some(then))
             )
         }
-        None => "no traffic between nodes' pods was seen".to_owned(),
+        None => "no traffic between nodes' pods was observed".to_owned(),
     }
 }
 
@@ -140,7 +140,7 @@ fn overhead(traffic: &Traffic) -> String {
 fn group_columns<'a>() -> Vec<Column<&'a Group>> {
     use crate::model::State::Measured;
     vec![
-        plain("FAMILY", |g, _| Cell::text(if g.ipv6 { "IPv6" } else { "IPv4" })),
+        plain("FAMILY", |g, _| Cell::text(family(g.ipv6))),
         plain("SCOPE", |g, _| Cell::text(g.scope.label())),
         plain("NOW", |g, _| Cell::text(g.now.label())),
         plain("THEN", |g, _| Cell::text(g.then.label())),
@@ -200,7 +200,7 @@ fn place_columns<'a>() -> Vec<Column<&'a Placement>> {
 fn steps(text: &mut String, plan: &Plan, options: Options) {
     let _ = writeln!(text, "\n{}", strong("Steps", options.colour));
     if plan.steps.is_empty() {
-        text.push_str("  none: it is so already\n");
+        text.push_str("  none: nothing would change\n");
         return;
     }
     for (nth, step) in plan.steps.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The text of `observer doctor`: made to be read at 80 columns.
+//! The text of `observer doctor`, readable at 80 columns.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::plan;
 use super::text::labelled;
 use crate::advice::plan::Plan;
-use crate::advice::{Diagnosis, Finding, ModeView, Observed, PeerView, Seen, Severity};
+use crate::advice::{Diagnosis, FelixFile, Finding, ModeView, Observed, PeerView, Seen, Severity};
 use crate::model::Mode;
 use crate::view::grid::{Cell, Column, Form, Tone};
 use crate::view::text::{TableOptions, number, paint, plain, section, strong};
@@ -14,7 +14,7 @@ use crate::view::units;
 
 pub use super::text::Options;
 
-/// Width where nobody says another.
+/// Default width.
 pub const WIDTH: usize = 80;
 
 /// A diagnosis as text, with a final newline.
@@ -54,7 +54,7 @@ fn header(diagnosis: &Diagnosis<'_>, options: Options) -> String {
     let facts = diagnosis.view.facts;
     let measured = match &facts.observed {
         Some(report) => format!("measured {}", units::duration(report.interval)),
-        None => "wire not measured".to_owned(),
+        None => "traffic not measured".to_owned(),
     };
     format!(
         "{}  {}  {measured}\n",
@@ -65,7 +65,7 @@ fn header(diagnosis: &Diagnosis<'_>, options: Options) -> String {
 
 fn verdict(findings: &[Finding], colour: bool) -> String {
     if findings.is_empty() {
-        return "nothing found".to_owned();
+        return "no findings".to_owned();
     }
     let count = |severity: Severity| findings.iter().filter(|f| f.severity == severity).count();
     let labels: Vec<String> = [Severity::Error, Severity::Warning, Severity::Notice]
@@ -99,7 +99,7 @@ fn show(text: &mut String, finding: &Finding, options: Options) {
     labelled(text, "why ", &finding.explanation, 4, options.width);
     for remedy in &finding.remedies {
         labelled(text, "do  ", &format!("{}:", remedy.what), 4, options.width);
-        // Never wrapped: it is there to be copied.
+        // Not wrapped, so that it can be copied.
         let _ = writeln!(text, "           {}", units::printable(&remedy.command));
     }
     labelled(text, "see ", &finding.anchor(), 4, options.width);
@@ -138,7 +138,7 @@ fn classes(classes: &[observer_common::kind::Class]) -> Cell {
     Cell::text(labels.join("+"))
 }
 
-/// Nothing measured is unknown; measured and nothing seen is said.
+/// Unknown if nothing was measured, idle if there were no packets.
 fn observed(observed: Option<&Observed>) -> Cell {
     match observed {
         None => Cell::unknown(),
@@ -147,14 +147,14 @@ fn observed(observed: Option<&Observed>) -> Cell {
     }
 }
 
-/// One line of the table of MTUs.
+/// One line of the MTU table.
 struct MtuLine {
     name: String,
     role: &'static str,
     mtu: u32,
     right: Option<u32>,
     why: String,
-    /// What was measured at it, where it is a device.
+    /// The measurement, if it is a device.
     seen: Option<Seen>,
 }
 
@@ -181,22 +181,18 @@ fn mtus(diagnosis: &Diagnosis<'_>) -> Vec<MtuLine> {
             seen: mtu.seen.get(&tunnel.device).copied(),
         });
     }
-    let mut pods: Vec<u32> = mtu.pods.iter().map(|pod| pod.mtu).collect();
-    pods.sort_unstable();
-    pods.dedup();
-    for value in pods {
-        let count = mtu.pods.iter().filter(|pod| pod.mtu == value).count();
+    for (value, count) in mtu.pods_by_mtu() {
         let plural = if count == 1 { "" } else { "s" };
         lines.push(MtuLine {
             name: format!("{count} pod{plural}"),
             role: "workload",
             mtu: value,
             right: mtu.right_room,
-            why: "the smallest of all ways".to_owned(),
+            why: "smallest of all paths".to_owned(),
             seen: None,
         });
     }
-    if let crate::advice::FelixFile::Mtu(value) = mtu.file {
+    if let FelixFile::Mtu(value) = mtu.file {
         lines.push(MtuLine {
             name: diagnosis.view.facts.felix_path.clone(),
             role: "file",
@@ -256,10 +252,13 @@ fn notes(text: &mut String, diagnosis: &Diagnosis<'_>, options: Options) {
     let mut lines: Vec<String> = facts.topology.notes.clone();
     lines.extend(facts.observed.iter().flat_map(|report| report.notes.clone()));
     if facts.calico.is_none() {
-        lines.push("nothing is known of what was declared: give --resources or --kubernetes".to_owned());
+        lines.push("the declared mode is unknown; give --resources or --kubernetes".to_owned());
     }
     if diagnosis.view.mtu.matching.is_none() {
-        lines.push(format!("Felix's pattern `{}` cannot be read", diagnosis.view.mtu.pattern.0));
+        lines.push(format!(
+            "Felix's pattern `{}` is not a valid regular expression",
+            diagnosis.view.mtu.pattern.0
+        ));
     }
     lines.dedup();
     if lines.is_empty() {
