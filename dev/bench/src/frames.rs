@@ -57,7 +57,7 @@ impl Pair {
         let netns = Netns::new()?;
         netns.ip(&format!("link add {NEAR} type veth peer name {FAR}"))?;
         for end in [NEAR, FAR] {
-            // Without link-local addresses, the kernel sends no packets of its own here.
+            // Without link-local addresses, only the benchmark sends packets here.
             netns.ip(&format!("link set {end} addrgenmode none"))?;
             netns.ip(&format!("link set {end} up"))?;
         }
