@@ -1,5 +1,5 @@
-//! What `cargo xtask oracle` needs of this package: the packet table as captures, and captures through
-//! the programs in the kernel.
+//! For `cargo xtask oracle`: writes the packet table as captures, and runs captures through the programs in
+//! the kernel.
 //!
 //! `oracle make DIR` writes the captures. `oracle replay FILE…` (as root) runs every whole Ethernet frame
 //! through XDP and TC by `BPF_PROG_TEST_RUN` and through user space, and prints a line for each frame
@@ -27,7 +27,7 @@ type Failure = Box<dyn Error>;
 
 const ETHERNET: u32 = 1;
 const RAW: u32 = 101;
-/// Frames beyond are left out of the captures that are kept in the repository.
+/// Longer frames are left out of the captures in the repository.
 const SHORT: usize = 2_000;
 
 fn main() -> Result<ExitCode, Failure> {
@@ -39,8 +39,7 @@ fn main() -> Result<ExitCode, Failure> {
     }
 }
 
-/// Writes the packet table as captures: what has an Ethernet header, what has none, and frames cut off by
-/// a snap length.
+/// Writes the packet table as captures: with Ethernet headers, without, and truncated by a snap length.
 fn make(dir: &Path) -> Result<(), Failure> {
     let inputs: Vec<Input> = table::all().into_iter().map(|case| case.input).collect();
     let short = |input: &&Input| input.bytes.len() <= SHORT && input.frame.length < (1 << 18);
@@ -77,7 +76,7 @@ fn write(path: &Path, link_type: u32, frames: &[(&[u8], u32)]) -> Result<(), Fai
     Ok(file.flush()?)
 }
 
-/// The programs, and the tables that they fill.
+/// The programs and their tables.
 struct Kernel {
     programs: Programs,
     tables: Tables,
@@ -137,7 +136,7 @@ fn replay(files: &[&str]) -> Result<ExitCode, Failure> {
             different += replay_file(hook, file, &mut frames, &mut skipped)?;
         }
         println!(
-            "{hook:?}: {frames} frames, {skipped} that cannot be given to it, {different} differences so far"
+            "{hook:?}: {frames} frames compared, {skipped} not applicable, {different} differences so far"
         );
     }
     Ok(if different == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
@@ -150,7 +149,7 @@ fn replay_file(hook: Hook, file: &str, frames: &mut u64, skipped: &mut u64) -> R
     let (source, _) = open(Path::new(file))?;
     let mut records = Records::new(source);
     let (mut number, mut different) = (0_u64, 0);
-    // What is wrong with the file is the first comparison's business.
+    // The comparison with tshark reports problems of the file.
     while let Ok(Some((record, interface))) = records.next_record() {
         number += 1;
         let mut input = Input::new(node.clone(), record.bytes.to_vec());
@@ -172,7 +171,7 @@ fn replay_file(hook: Hook, file: &str, frames: &mut u64, skipped: &mut u64) -> R
         if !difference.is_empty() {
             println!("{file} frame {number} at {hook:?}:\n{difference}");
             different += 1;
-            // Both start anew, so that one difference is told once.
+            // Reset both, so that a difference is reported only once.
             kernel.tables.reset(&[UNDERLAY_SLOT])?;
             tables = MemoryTables::new(&node, MAX_PATHS);
         }

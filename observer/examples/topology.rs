@@ -1,5 +1,5 @@
-//! Prints what Observer takes this network namespace for: `topology [--node | --watch] [DEVICE…]`.
-//! With `--node`, the facts that it was told from, as the tests' data has them.
+//! Prints the topology that Observer derives in this network namespace: `topology [--node | --watch] [DEVICE…]`.
+//! With `--node`, prints the underlying facts in the format of the test data.
 
 use observer::kernel::netlink::{Watcher, read_node};
 use observer::topology::{Choice, Node, Topology};
@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 }
 
-/// JSON with one fact a line, as the tests' data has it.
+/// JSON with one fact per line, in the format of the test data.
 fn json(node: &Node) -> Result<String, serde_json::Error> {
     fn list<T: serde::Serialize>(values: &[T]) -> Result<String, serde_json::Error> {
         let lines = values.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what Observer costs (docs/performance.md).
+//! `cargo xtask bench`: measures the cost of Observer (docs/performance.md).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,11 +12,11 @@ use crate::{setup, shell};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask bench                          everything: twenty minutes on a quiet machine
-  cargo xtask bench --quick --only program   what the programs cost, in seconds
-  cargo xtask bench --against results.json   do the ratios of two runs agree?
-  cargo xtask bench --check                  against the ceilings in dev/testing/ceilings.toml")]
+  cargo xtask bench --quick --only program   a rough result in seconds
+  cargo xtask bench --diff results.json      compare the ratios with an earlier run
+  cargo xtask bench --check                  compare with the ceilings in dev/testing/ceilings.toml")]
 pub struct Args {
-    /// What to pass on: `--help` there says more
+    /// Options of the benchmark; list them with `cargo xtask bench -- --help`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]
     options: Vec<String>,
 }

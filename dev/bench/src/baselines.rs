@@ -1,4 +1,4 @@
-//! What Observer's programs are held against, and what brings packets before them
+//! Baseline programs to compare Observer's with, and the driver that varies the sender
 //! (observer-ebpf/src/bin/observer-bench.rs).
 
 use anyhow::{Context as _, Result, bail};
@@ -9,22 +9,22 @@ use aya::{Ebpf, Pod};
 
 use crate::bench::Hook;
 
-/// The object that `build.rs` made.
+/// The object built by `build.rs`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer-bench"));
 
 /// An empty program at a raw tracepoint.
 pub const FLOOR_RAW: &str = "floor_raw";
-/// The redirect's name.
+/// The program that redirects frames into a veth.
 pub const REDIRECT: &str = "redirect";
 
-/// The programs of the object, one a hook.
+/// The programs of the object; each exists for both hooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Baseline {
     /// An empty program.
     Floor,
-    /// Parse to the ports, one update of a per-CPU hash.
+    /// Parses to the ports and updates a per-CPU hash.
     Reference,
-    /// Gives the packet the next sender, then goes on to a target.
+    /// Sets the next sender, then calls a target.
     Driver,
 }
 
@@ -42,7 +42,7 @@ impl Baseline {
     }
 }
 
-/// The senders that packets get: `base + n × stride` for n below `count`, each once before any again.
+/// Senders of the packets: `base + n × stride` for n below `count`, each once before the first repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Senders {
@@ -58,29 +58,29 @@ pub struct Senders {
 unsafe impl Pod for Senders {}
 
 impl Senders {
-    /// `count` senders from `base` on.
+    /// `count` senders, starting with `base`.
     pub fn new(base: [u8; 4], stride: u32, count: u32) -> Self {
         Self { base: u32::from_be_bytes(base), stride, count, step: step(count), next: 0, target: 0 }
     }
 
-    /// The same, going on to a target.
+    /// With a target of the driver.
     pub fn towards(self, target: u32) -> Self {
         Self { target, ..self }
     }
 
-    /// The same, one after the other.
+    /// In ascending order.
     pub fn in_order(self) -> Self {
         Self { step: u32::from(self.count > 1), ..self }
     }
 
-    /// How many they are.
+    /// Number of senders.
     pub fn count(self) -> u32 {
         self.count
     }
 }
 
-/// A step that visits each of `count` once before any again, and none near the one before: near the
-/// golden section, without a common divisor.
+/// A step that visits each of `count` once before repeating, with consecutive ones far apart: coprime to
+/// `count` and near its golden section.
 fn step(count: u32) -> u32 {
     let golden = (u64::from(count) * 618_034 / 1_000_000) as u32;
     (golden..count).find(|step| divisor(*step, count) == 1).unwrap_or(0)
@@ -90,7 +90,7 @@ fn divisor(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { divisor(b, a % b) }
 }
 
-/// The yardsticks, loaded.
+/// The baselines, loaded.
 pub struct Baselines {
     /// The programs.
     pub ebpf: Ebpf,
@@ -106,15 +106,15 @@ impl Baselines {
     /// # Errors
     /// What the kernel refused.
     pub fn load() -> Result<Self> {
-        let mut ebpf = Ebpf::load(OBJECT).context("cannot create the yardsticks' maps")?;
+        let mut ebpf = Ebpf::load(OBJECT).context("cannot create the baselines' maps")?;
         for (name, program) in ebpf.programs_mut() {
             match program {
                 Program::SchedClassifier(program) => program.load(),
                 Program::Xdp(program) => program.load(),
                 Program::RawTracePoint(program) => program.load(),
-                _ => bail!("the yardstick {name} is for no hook that is known"),
+                _ => bail!("the baseline {name} has an unknown program type"),
             }
-            .with_context(|| format!("cannot load the yardstick {name}"))?;
+            .with_context(|| format!("cannot load the baseline {name}"))?;
         }
         let mut take = |name: &str| ebpf.take_map(name).with_context(|| format!("there is no map {name}"));
         Ok(Self {
@@ -139,7 +139,7 @@ impl Baselines {
     /// # Errors
     /// There is none.
     pub fn named(&self, name: &str) -> Result<&Program> {
-        self.ebpf.program(name).with_context(|| format!("there is no yardstick {name}"))
+        self.ebpf.program(name).with_context(|| format!("there is no baseline {name}"))
     }
 
     /// Sets the senders.
@@ -152,7 +152,7 @@ impl Baselines {
         self.senders.set(0, values, 0).context("cannot set the senders")
     }
 
-    /// Sets a target of the drivers at a hook.
+    /// Sets a target of the driver at a hook.
     ///
     /// # Errors
     /// The map cannot be written.
@@ -164,7 +164,7 @@ impl Baselines {
         targets.set(target, program, 0).context("cannot set a target of the driver")
     }
 
-    /// Sets the device that `redirect` sends into, of the namespace that this thread is in.
+    /// Sets the device that `redirect` sends into, in this thread's namespace.
     ///
     /// # Errors
     /// The map cannot be written.
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_sender_comes_once_before_any_again() {
+    fn every_sender_occurs_once_before_the_first_repeats() {
         for count in [1, 2, 16, 1_000, 1_024, 16_000, 1_000_000] {
             let senders = Senders::new([1, 0, 0, 0], 1, count);
             let (mut seen, mut next) = (vec![false; count as usize], 0);

@@ -1,4 +1,4 @@
-//! What is measured, and how: Observer's programs, run by `BPF_PROG_TEST_RUN`, by turns with others.
+//! Runs Observer's programs with `BPF_PROG_TEST_RUN`, interleaved with baselines.
 
 use anyhow::{Context as _, Result, bail};
 use aya::programs::{Program, TestRun as _, TestRunOptions};
@@ -10,12 +10,12 @@ use observer_testing::node::{Node, OTHER_SLOT, TUNNEL_SLOT, UNDERLAY_SLOT};
 use crate::clock::{median, thread_time};
 use crate::noise;
 
-/// Runs before anything is measured.
+/// Runs before the first measurement.
 pub const WARM_UP: u32 = 20_000;
-/// Runs in one piece: some tenths of a millisecond.
-const PIECE: u32 = 5_000;
+/// Runs per sample: a few tenths of a millisecond.
+const SAMPLE_RUNS: u32 = 5_000;
 
-/// `struct __sk_buff` where the fields stand that a run may set (include/uapi/linux/bpf.h).
+/// Size of `struct __sk_buff` and offsets of fields that a run may set (include/uapi/linux/bpf.h).
 const SK_BUFF: usize = 192;
 const GSO_SEGS: usize = 164;
 const GSO_SIZE: usize = 176;
@@ -60,12 +60,12 @@ pub struct Packet {
 }
 
 impl Packet {
-    /// A plain one.
+    /// A packet without GSO.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self { bytes, context: None }
     }
 
-    /// As a super-packet: `gso_segs` and `gso_size`, which only TC knows.
+    /// As a super-packet with `gso_segs` and `gso_size`, which only TC has.
     pub fn segments(mut self, segs: u32, size: u32) -> Self {
         let mut context = vec![0; SK_BUFF];
         context[GSO_SEGS..][..4].copy_from_slice(&segs.to_ne_bytes());
@@ -75,33 +75,33 @@ impl Packet {
     }
 }
 
-/// Nanoseconds a packet.
+/// Nanoseconds per packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
     /// By this thread's CPU time around the call.
     pub cpu: f64,
     /// By the kernel's own clock inside.
     pub kernel: f64,
-    /// How often the program ran for that, pieces that were thrown away included.
+    /// Runs of the program, including those of discarded samples.
     pub runs: u64,
 }
 
-/// Medians of what several programs cost.
+/// Cost of several programs over several rounds.
 pub struct Costs {
     rounds: Vec<Vec<Cost>>,
     runs: Vec<u64>,
 }
 
 impl Costs {
-    /// Nothing measured yet of `count` programs.
+    /// No rounds yet, of `count` programs.
     pub fn of(count: usize) -> Self {
         Self { rounds: vec![Vec::new(); count], runs: vec![0; count] }
     }
 
-    /// Runs each once more, in an order that is the round's.
+    /// Runs each program once more, in an order that depends on the round.
     ///
     /// # Errors
-    /// What `run`, which is given an index and how often to repeat, says.
+    /// Those of `run`, which gets an index and the number of runs.
     pub fn add_round(
         &mut self,
         round: usize,
@@ -118,29 +118,29 @@ impl Costs {
         Ok(())
     }
 
-    /// How often the program at `index` ran in all.
+    /// Total runs of the program at `index`.
     pub fn runs(&self, index: usize) -> u64 {
         self.runs[index]
     }
 
-    /// Of the program at `index`.
+    /// Median cost of the program at `index`.
     pub fn median(&self, index: usize) -> Cost {
         let of = |value: fn(&Cost) -> f64| median(&self.rounds[index].iter().map(value).collect::<Vec<_>>());
         Cost { cpu: of(|cost| cost.cpu), kernel: of(|cost| cost.kernel), runs: self.runs[index] }
     }
 
-    /// What one program costs above another, by CPU time.
+    /// Median CPU time of one program above another.
     pub fn above(&self, index: usize, floor: usize) -> f64 {
         self.median(index).cpu - self.median(floor).cpu
     }
 }
 
-/// How much is measured.
+/// Number of measurements.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
     /// Rounds.
     pub rounds: usize,
-    /// Runs of each program a round.
+    /// Runs of each program per round.
     pub repeat: u32,
 }
 
@@ -168,7 +168,7 @@ impl Ours {
         Ok(Self { programs, tables })
     }
 
-    /// Makes the maps fit a node, and forgets what was counted.
+    /// Fills the maps for a node and clears all counters.
     ///
     /// # Errors
     /// A map cannot be written.
@@ -183,12 +183,12 @@ impl Ours {
     /// One of the programs.
     ///
     /// # Errors
-    /// There is none of that name.
+    /// There is no program of that name.
     pub fn program(&self, name: &str) -> Result<&Program> {
         self.programs.ebpf.program(name).with_context(|| format!("Observer has no program {name}"))
     }
 
-    /// Packets that were counted in `slot`, `direction` and `class`.
+    /// Packets counted in `slot`, `direction` and `class`.
     ///
     /// # Errors
     /// The map cannot be read.
@@ -198,23 +198,23 @@ impl Ours {
     }
 }
 
-/// Runs a program on a packet `repeat` times, and again where the processor was not ours ([`quiet`]).
+/// Runs a program on a packet `repeat` times, and repeats samples that were disturbed ([`noise`]).
 ///
 /// # Errors
 /// The kernel refused.
 pub fn run(program: &Program, packet: &Packet, repeat: u32) -> Result<Cost> {
-    in_pieces(repeat, PIECE, |repeat| once(program, packet, repeat))
+    in_samples(repeat, SAMPLE_RUNS, |repeat| once(program, packet, repeat))
 }
 
-/// Runs something `repeat` times, `piece` at once, and pieces again where the processor was not ours.
+/// Runs something `repeat` times in samples of `size`, and repeats samples that were disturbed.
 ///
 /// # Errors
-/// Those of `once`, which is given how often to repeat.
-pub fn in_pieces(repeat: u32, piece: u32, once: impl Fn(u32) -> Result<Cost>) -> Result<Cost> {
+/// Those of `once`, which gets the number of runs.
+pub fn in_samples(repeat: u32, size: u32, once: impl Fn(u32) -> Result<Cost>) -> Result<Cost> {
     let mut sum = Cost { cpu: 0.0, kernel: 0.0, runs: 0 };
     let mut left = repeat;
     while left > 0 {
-        let now = left.min(piece);
+        let now = left.min(size);
         let mut dropped = 0;
         let cost = noise::measure(|| once(now), |cost| dropped += cost.runs)?;
         let share = f64::from(now) / f64::from(repeat);
@@ -226,7 +226,7 @@ pub fn in_pieces(repeat: u32, piece: u32, once: impl Fn(u32) -> Result<Cost>) ->
     Ok(sum)
 }
 
-/// Runs a program on a packet `repeat` times, whatever else the processor does.
+/// Runs a program on a packet `repeat` times, without checking for disturbances.
 ///
 /// # Errors
 /// The kernel refused.
@@ -239,20 +239,20 @@ pub fn once(program: &Program, packet: &Packet, repeat: u32) -> Result<Cost> {
     let result = match program {
         Program::SchedClassifier(program) => program.test_run(options),
         Program::Xdp(program) => program.test_run(options),
-        _ => bail!("only programs for TC and XDP can be run"),
+        _ => bail!("cannot run a program that is neither for TC nor for XDP"),
     };
     let time = thread_time() - start;
-    let result = result.context("the kernel cannot run the program on the packet")?;
+    let result = result.context("cannot run the program on the packet")?;
     let (cpu, kernel) = (time as f64 / f64::from(repeat), result.duration.as_nanos() as f64);
     Ok(Cost { cpu, kernel, runs: u64::from(repeat) })
 }
 
-/// Warms each of `count` programs up, then runs them by turns in an order that rotates from round to
-/// round, so that whatever the machine does meanwhile befalls all of them.
+/// Warms up `count` programs, then runs them interleaved in an order that rotates from round to round, so
+/// that other load on the machine affects all of them equally.
 ///
 /// # Errors
-/// What `run`, which is given an index and how often to repeat, says.
-pub fn by_turns(
+/// Those of `run`, which gets an index and the number of runs.
+pub fn interleaved(
     count: usize,
     effort: Effort,
     mut run: impl FnMut(usize, u32) -> Result<Cost>,

@@ -1,4 +1,4 @@
-//! The chart in docs/performance.svg: R of every class, and how far the budget goes.
+//! The chart docs/performance.svg: R and budget of each class.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ const ROW: f64 = 22.0;
 const TOP: f64 = 44.0;
 const BOTTOM: f64 = 16.0;
 
-/// Bars side by side; a line across each shows its budget.
+/// Draws horizontal bars; a line across each shows its budget.
 pub fn svg(title: &str, bars: &[Bar]) -> String {
     let longest = bars.iter().flat_map(|bar| [bar.value, bar.budget]).fold(1.0, f64::max);
     let scale = BARS / longest;
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bars_end_where_their_values_are() {
+    fn bar_lengths_are_proportional_to_values() {
         let bar = |label: &str, value| Bar { label: label.to_owned(), value, budget: 2.0 };
         let svg = svg("R < budget", &[bar("a", 1.0), bar("b", 4.0)]);
         assert!(svg.contains("R &lt; budget") && svg.ends_with("</svg>\n"));

@@ -1,4 +1,4 @@
-//! Ratios and sizes held against their ceilings.
+//! Compares ratios and program sizes with their ceilings.
 
 use anyhow::{Context as _, Result};
 use observer::kernel::{Capacities, Programs, entry, sys};
@@ -8,23 +8,23 @@ use serde_json::json;
 use crate::program::Measured;
 use crate::report::{Section, grouped};
 
-/// Sentences about ratios above their ceilings.
+/// One line for each ratio above its ceiling.
 pub fn exceeded_ratios(ceilings: &Ceilings, measured: &[Measured]) -> Vec<String> {
-    let judge = |m: &Measured| match ceilings.ratio.get(&m.label()) {
-        None => Some(format!("{}: R is {:.2}, and there is no ceiling for it", m.label(), m.ratio)),
+    let compare = |m: &Measured| match ceilings.ratio.get(&m.label()) {
+        None => Some(format!("{}: R is {:.2}, and it has no ceiling", m.label(), m.ratio)),
         Some(ceiling) if m.ratio <= *ceiling => None,
-        Some(ceiling) => Some(format!("{}: R is {:.2}, the ceiling {ceiling:.2}", m.label(), m.ratio)),
+        Some(ceiling) => Some(format!("{}: R is {:.2}, its ceiling is {ceiling:.2}", m.label(), m.ratio)),
     };
-    measured.iter().filter_map(judge).collect()
+    measured.iter().filter_map(compare).collect()
 }
 
-/// Instructions and sizes on this kernel, and sentences about those above their ceilings.
+/// Verified instructions and sizes on this kernel, and one line for each program above its ceiling.
 ///
 /// # Errors
 /// A program cannot be loaded.
 pub fn sizes(ceilings: &Ceilings) -> Result<(Section, Vec<String>)> {
     let mut programs = Programs::load(Capacities::default())?;
-    let (major, minor) = sys::version().context("the kernel does not say its version")?;
+    let (major, minor) = sys::version().context("cannot read the kernel version")?;
     let kernel = format!("{major}.{minor}");
     let (mut rows, mut data, mut missing, mut exceeded) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for name in entry::ALL {
@@ -33,10 +33,10 @@ pub fn sizes(ceilings: &Ceilings) -> Result<(Section, Vec<String>)> {
             continue;
         };
         let (verified, translated) = (size.verified.unwrap_or(0), size.translated.unwrap_or(0));
-        let said = match ceilings.of(&kernel, name) {
+        let verdict = match ceilings.of(&kernel, name) {
             None => "no ceiling".to_owned(),
             Some(ceiling) if ceiling.is_exceeded(verified, translated, size.jitted) => {
-                exceeded.push(format!("{name} on Linux {kernel} takes {size}, the ceiling is {ceiling:?}"));
+                exceeded.push(format!("{name} on Linux {kernel} needs {size}, its ceiling is {ceiling:?}"));
                 "above the ceiling".to_owned()
             }
             Some(_) => "within".to_owned(),
@@ -48,16 +48,16 @@ pub fn sizes(ceilings: &Ceilings) -> Result<(Section, Vec<String>)> {
             number(verified),
             format!("{} B", number(translated)),
             format!("{} B", number(size.jitted)),
-            said,
+            verdict,
         ]);
         data.push(json!({
             "kernel": kernel, "program": name, "verified_instructions": size.verified,
             "translated_bytes": size.translated, "jitted_bytes": size.jitted,
         }));
     }
-    let about = "What the verifier walked and the sizes of the loaded programs, on the kernel that runs. \
-        `dev/testing/ceilings.toml` holds them down, a line a kernel and program: `bench --check` fails \
-        above, and so does a privileged test on every kernel of CI."
+    let about = "Instructions walked by the verifier and sizes of the loaded programs, on the running kernel. \
+        `dev/testing/ceilings.toml` contains a ceiling for each kernel and program: `bench --check` fails above \
+        it, and so does a privileged test on every kernel of CI."
         .to_owned();
     let section = Section {
         name: "size",
@@ -78,7 +78,7 @@ mod tests {
     use crate::classes;
 
     #[test]
-    fn every_class_has_a_ceiling_and_no_ceiling_is_without_a_class() {
+    fn classes_and_ceilings_match() {
         let mut ceilings = Ceilings::read();
         for class in classes::all() {
             for hook in class.hooks {
@@ -86,6 +86,6 @@ mod tests {
                 assert!(ceilings.ratio.remove(&label).is_some(), "{label} has no ceiling");
             }
         }
-        assert!(ceilings.ratio.is_empty(), "{:?} are no classes", ceilings.ratio);
+        assert!(ceilings.ratio.is_empty(), "{:?} are not classes", ceilings.ratio);
     }
 }

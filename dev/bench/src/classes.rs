@@ -1,4 +1,4 @@
-//! The packets: one of each class that the budget speaks of (DESIGN §7: a to d, and those besides).
+//! One packet of each class that has a budget.
 
 use observer_common::kind::{Class, Direction};
 use observer_testing::node::{
@@ -14,15 +14,15 @@ const UDP: u8 = 17;
 const IPIP: u8 = 4;
 /// TCP options that most connections send (timestamps).
 const OPTIONS: usize = 12;
-/// Ethernet, IPv4, UDP, VXLAN: what stands before the inner frame.
-const BEFORE: usize = 14 + 20 + 8 + 8;
+/// Headers ahead of the inner frame: Ethernet, IPv4, UDP, VXLAN.
+const OUTER: usize = 14 + 20 + 8 + 8;
 /// Ethernet, IPv4, TCP with options.
 const HEADERS: usize = 14 + 20 + 20 + OPTIONS;
 
-/// Most that it may cost, as R.
+/// Highest allowed R.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Budget {
-    /// Every class.
+    /// All other classes.
     Every,
     /// External traffic.
     External,
@@ -43,21 +43,21 @@ impl Budget {
 pub struct PacketClass {
     /// Letter of the budget.
     pub letter: &'static str,
-    /// What it is.
+    /// Its name.
     pub name: &'static str,
     /// The packet.
     pub packet: Packet,
-    /// The way that it goes.
+    /// Its direction.
     pub direction: Direction,
-    /// The node that sees it.
+    /// The node that observes it.
     pub node: Node,
-    /// What it must be counted as, so that nobody measures a program that gives up early.
+    /// Slot and class it must be counted in, so that a program that returns early is not measured.
     pub counted: (u16, Class),
-    /// Packets that each run counts.
+    /// Packets counted per run.
     pub segments: u32,
-    /// Hooks that it can be given to.
+    /// Hooks that can process it.
     pub hooks: &'static [Hook],
-    /// Most that it may cost.
+    /// Its budget.
     pub budget: Budget,
 }
 
@@ -97,7 +97,7 @@ impl PacketClass {
     }
 }
 
-/// A TCP packet of pods, IPv4, of `length` bytes with its IP header.
+/// An IPv4 TCP packet between pods of `length` bytes, including its IP header.
 fn of_pods(source: [u8; 4], destination: [u8; 4], length: usize) -> Vec<u8> {
     let inside = tcp(OPTIONS, &payload(length - (HEADERS - 14)));
     Ip4::new(source, destination, TCP).dont_fragment().around(&inside)
@@ -107,42 +107,42 @@ fn of_pods6(length: usize) -> Vec<u8> {
     Ip6::new(FAR_POD6, POD6, TCP).around(&tcp(OPTIONS, &payload(length - (HEADERS + 6))))
 }
 
-/// A native TCP packet between pods, from this one: class a.
+/// A native TCP packet from a pod: class a.
 pub fn native(from: [u8; 4]) -> Vec<u8> {
     ethernet_ip(&of_pods(from, POD, HEADERS - 14))
 }
 
-/// An IPIP packet of 1,514 bytes from this node: class b.
+/// An IPIP packet of 1,514 bytes from a node: class b.
 pub fn ipip(from: [u8; 4]) -> Vec<u8> {
     ethernet_ip(&Ip4::new(from, NODE, IPIP).around(&of_pods(FAR_POD, POD, 1480)))
 }
 
-/// A VXLAN packet of `length` bytes from this node: class c.
+/// A VXLAN packet of `length` bytes from a node: class c.
 pub fn vxlan4(from: [u8; 4], length: usize) -> Vec<u8> {
-    let inner = of_pods(FAR_POD, POD, length - BEFORE - 14);
+    let inner = of_pods(FAR_POD, POD, length - OUTER - 14);
     ethernet_ip(&Ip4::new(from, NODE, UDP).around(&vxlan(VNI, &ethernet_ip(&inner))))
 }
 
-/// A TCP packet of 66 bytes from somewhere: class f.
+/// An external TCP packet of 66 bytes: class f.
 pub fn external(from: [u8; 4]) -> Vec<u8> {
     ethernet_ip(&of_pods(from, NODE, HEADERS - 14))
 }
 
-/// A TCP packet of 64 bytes, Ethernet header included.
+/// A TCP packet of 64 bytes, including the Ethernet header.
 pub fn small(source: [u8; 4], destination: [u8; 4]) -> Vec<u8> {
     ethernet_ip(&Ip4::new(source, destination, TCP).dont_fragment().around(&tcp(8, &payload(2))))
 }
 
-/// All of them.
+/// All classes.
 pub fn all() -> Vec<PacketClass> {
     let mut classes = encapsulated();
     classes.extend(others());
     classes
 }
 
-/// A node whose usual UDP tunnel is VXLAN, as routes through `vxlan.calico` make it; the others here have
-/// none, so that a later fragment costs them one look-up more.
-fn usual() -> Node {
+/// A node with VXLAN as its default UDP tunnel, as with routes through `vxlan.calico`. The other nodes have no
+/// default, so a later fragment needs one more lookup.
+fn with_default_tunnel() -> Node {
     let mut node = Node::underlay(Class::Vxlan);
     (node.config.fast_udp_class, node.config.fast_udp_vni) = (Class::Vxlan as u32, VNI);
     node
@@ -157,7 +157,7 @@ fn encapsulated() -> Vec<PacketClass> {
         PacketClass::new("a", "native TCP 66 B", underlay(Class::None), native(FAR_POD), Class::None),
         PacketClass::new("b", "IPIP TCP 1514 B", underlay(Class::Ipip), ipip(PEER), Class::Ipip),
         PacketClass::new("c", "VXLAN TCP 1514 B", underlay(Class::Vxlan), vxlan4(PEER, 1514), Class::Vxlan),
-        PacketClass::new("d", "later fragment 1514 B", usual(), fragment.clone(), Class::Vxlan),
+        PacketClass::new("d", "later fragment 1514 B", with_default_tunnel(), fragment.clone(), Class::Vxlan),
         PacketClass::new(
             "d",
             "later fragment, unusual tunnel 1514 B",
@@ -221,7 +221,7 @@ mod tests {
     use observer_testing::Input;
 
     #[test]
-    fn every_packet_has_the_class_that_its_name_says() {
+    fn packets_are_classified_as_named() {
         for class in all() {
             let mut input = Input::new(class.node.clone(), class.packet.bytes.clone());
             input.direction = class.direction;
@@ -237,11 +237,11 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_those_of_the_names() {
+    fn packets_have_the_size_in_their_name() {
         for class in all() {
-            let said = class.name.split(' ').rev().nth(1).and_then(|word| word.parse::<usize>().ok());
+            let size = class.name.split(' ').rev().nth(1).and_then(|word| word.parse::<usize>().ok());
             if class.name.ends_with(" B") {
-                assert_eq!(said, Some(class.packet.bytes.len()), "{}", class.name);
+                assert_eq!(size, Some(class.packet.bytes.len()), "{}", class.name);
             }
         }
     }

@@ -1,11 +1,11 @@
-//! Time, the CPU that it is spent on, and what becomes of many values.
+//! CPU time, CPU affinity and statistics.
 
 use std::io;
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, bail};
 
-/// CPU time of this thread in nanoseconds: what other processes do meanwhile is not in it.
+/// CPU time of this thread in nanoseconds, without other processes.
 pub fn thread_time() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the struct is valid for the duration of the call.
@@ -13,7 +13,7 @@ pub fn thread_time() -> u64 {
     time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
 }
 
-/// The CPUs that this process could use when it started.
+/// The CPUs that this process may use.
 pub fn all_cpus() -> &'static [usize] {
     static CPUS: OnceLock<Vec<usize>> = OnceLock::new();
     CPUS.get_or_init(|| allowed().unwrap_or_else(|_| vec![0]))
@@ -24,7 +24,7 @@ fn allowed() -> Result<Vec<usize>> {
     let set = unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
         if libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) != 0 {
-            return Err(io::Error::last_os_error()).context("cannot ask for the CPUs of this process");
+            return Err(io::Error::last_os_error()).context("cannot read the CPU affinity of this process");
         }
         set
     };
@@ -33,12 +33,12 @@ fn allowed() -> Result<Vec<usize>> {
     Ok((0..most).filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &set) }).collect())
 }
 
-/// Keeps this thread on these CPUs.
+/// Pins this thread to these CPUs.
 ///
 /// # Errors
 /// The kernel refused.
 pub fn pin(cpus: &[usize]) -> Result<()> {
-    // SAFETY: all zeros is an empty set; `CPU_SET` takes numbers below its size, which `cpus` gave.
+    // SAFETY: all zeros is an empty set; `CPU_SET` takes numbers below its size, which `all_cpus` returned.
     let result = unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
         for cpu in cpus {
@@ -47,13 +47,12 @@ pub fn pin(cpus: &[usize]) -> Result<()> {
         libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set)
     };
     if result != 0 {
-        bail!("cannot stay on CPU {cpus:?}: {}", io::Error::last_os_error());
+        bail!("cannot pin to CPU {cpus:?}: {}", io::Error::last_os_error());
     }
     Ok(())
 }
 
-/// Keeps this thread on one CPU: the last, because interrupts and other people's work tend to the
-/// first.
+/// Pins this thread to the last CPU, because interrupts and other processes tend to use the first.
 ///
 /// # Errors
 /// The kernel refused.
@@ -62,7 +61,7 @@ pub fn pin_to_one() -> Result<()> {
     pin(&cpus[cpus.len() - 1..])
 }
 
-/// The middle one of the values; of an even number the mean of the two in the middle.
+/// The median of the values.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -73,8 +72,7 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// The median and the interval that holds it with 95 %: order statistics, without a thought about how the
-/// values are distributed (sign test).
+/// The median and its 95 % confidence interval (sign test, for any distribution).
 pub fn interval(values: &[f64]) -> (f64, f64, f64) {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -84,8 +82,8 @@ pub fn interval(values: &[f64]) -> (f64, f64, f64) {
     (at(rank), median(values), at(sorted.len().saturating_sub(rank + 1)))
 }
 
-/// The same of what each value is to the one of the same round: whatever slows a machine down for longer than a round
-/// slows both.
+/// The same of the ratios within each round. Anything that slows the machine down for longer than a round
+/// affects both values of a ratio.
 pub fn paired(values: &[f64], to: &[f64]) -> (f64, f64, f64) {
     interval(&values.iter().zip(to).map(|(value, to)| value / to).collect::<Vec<_>>())
 }
@@ -95,17 +93,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_is_in_the_middle() {
+    fn median_of_odd_even_and_no_values() {
         assert!((median(&[3.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
         assert!((median(&[4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < f64::EPSILON);
         assert!(median(&[]).is_nan());
     }
 
     #[test]
-    fn values_are_held_against_those_of_their_round() {
+    fn ratios_are_taken_within_each_round() {
         let (to, values) = ([1.0, 2.0, 4.0, 8.0, 16.0], [0.5, 1.0, 2.0, 4.0, 16.0]);
         let (low, middle, high) = paired(&values, &to);
         assert!((middle - 0.5).abs() < f64::EPSILON && low <= middle && middle <= high);
-        assert!((high - 1.0).abs() < f64::EPSILON, "five values tell little: {high}");
+        assert!((high - 1.0).abs() < f64::EPSILON, "five values give a wide interval: {high}");
     }
 }

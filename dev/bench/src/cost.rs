@@ -1,5 +1,5 @@
-//! (f) What the measurement of the cost of encapsulation costs: throughput through VXLAN while it is
-//! switched on and off in pairs, the counting programs attached all the time.
+//! Overhead of the cost measurement (`--cost`): throughput through VXLAN while it is turned on and off in
+//! pairs, with the counting programs attached all the time.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -15,34 +15,33 @@ use crate::clock::{self, interval, median};
 use crate::iperf::{Nodes, TUNNEL, UNDERLAY};
 use crate::report::{Section, verdict_at_least};
 
-/// Least that must be left of the throughput without it, by what windows cost.
+/// Lowest allowed share of the throughput without it, by the cost of windows.
 const BUDGET: f64 = 0.99;
-/// It is measured during one of so many parts of the time, unless somebody says otherwise.
+/// Measuring windows cover one of this many parts of the time: the default.
 const SAMPLE: u32 = 64;
-/// The same, for what windows cost to stand out of a machine's own noise.
+/// The same with many windows, so that their cost exceeds the machine's noise.
 const DENSE: u32 = 4;
-/// How many times as many windows that makes: of 10 ms each, 1 ms each to attach and to detach, and pauses of 63
-/// or 3 times as long as they were open.
-const MORE: f64 = (10.0 + 2.0 + 63.0 * 10.0) / (10.0 + 2.0 + 3.0 * 10.0);
-/// How long after switching nothing is measured: programs are freed behind the switch.
-const SETTLES: Duration = Duration::from_millis(40);
+/// How many times more windows that gives: 10 ms each, 1 ms each to attach and detach, and pauses 63 or 3 times
+/// as long as the window.
+const WINDOW_FACTOR: f64 = (10.0 + 2.0 + 63.0 * 10.0) / (10.0 + 2.0 + 3.0 * 10.0);
+/// Pause after turning it on or off: programs are freed in the background.
+const SETTLE_TIME: Duration = Duration::from_millis(40);
 /// The receiver's address inside the tunnel.
 const FAR: &str = "10.78.0.2";
-/// How long a receiver that has emptied its socket waits.
+/// How long a receiver with an empty socket waits.
 ///
-/// It does not sleep until something comes: to wake it is the sender's work, so that a sender that anything slows
-/// down lets the receiver sleep more often, and is slowed down by a third more, for 20 ms after each window of the
-/// measurement. That would be measured instead.
+/// A blocking receiver would be woken up by the sender. A slower sender then wakes it more often and slows down by
+/// another third, for 20 ms after each window, and that effect would be measured instead.
 const RECEIVER_WAITS: Duration = Duration::from_micros(20);
-/// Bytes of a datagram: with its headers it fits the tunnel, and nothing is fragmented.
+/// Bytes of a datagram, which fits into the tunnel without fragmentation.
 const DATAGRAM: usize = 1_000;
 
-/// How much is measured.
+/// Number of measurements.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
     /// Pairs of on and off.
     pub pairs: usize,
-    /// Of each half of a pair: longer than the pause between two windows of the measurement.
+    /// Length of each half of a pair, longer than the pause between two windows.
     pub window: Duration,
 }
 
@@ -63,24 +62,24 @@ impl Traffic {
     }
 }
 
-/// What arrived in the two halves of each pair: off, on.
+/// Rate of arrival in the halves of each pair: off, on.
 type Pairs = Vec<[f64; 2]>;
 
-/// One kind of traffic, with as much measured as usual and with many windows.
+/// One kind of traffic, with the default number of windows and with many.
 struct Measured {
     traffic: Traffic,
-    usual: Pairs,
+    sparse: Pairs,
     dense: Pairs,
 }
 
-/// Measures.
+/// Measures both kinds of traffic.
 ///
 /// # Errors
-/// The kernel refused, or what was switched on measured nothing.
+/// The kernel refused, or the cost measurement had no result.
 pub fn measure(effort: Effort) -> Result<Section> {
     let nodes = Nodes::new()?;
     clock::pin(clock::all_cpus())?;
-    // Hooks and tracepoints belong to the namespace of the thread that asks for them.
+    // Hooks are attached in the namespace of the calling thread.
     let measured = nodes.receiver.run(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let devices = [UNDERLAY, TUNNEL].map(str::to_owned).to_vec();
@@ -89,7 +88,7 @@ pub fn measure(effort: Effort) -> Result<Section> {
         let mut live = executor.run(Live::start(Options { choice, ..Options::default() }))?;
         let measured = Traffic::ALL
             .into_iter()
-            .map(|traffic| under(&nodes, &executor, &mut live, traffic, effort))
+            .map(|traffic| with_traffic(&nodes, &executor, &mut live, traffic, effort))
             .collect::<Result<Vec<_>>>();
         executor.run(live.stop());
         measured
@@ -98,7 +97,7 @@ pub fn measure(effort: Effort) -> Result<Section> {
     Ok(section(&measured?, effort))
 }
 
-/// What waits for a source.
+/// Runs the futures of a source.
 struct Executor {
     runtime: tokio::runtime::Runtime,
     tasks: tokio::task::LocalSet,
@@ -110,8 +109,8 @@ impl Executor {
     }
 }
 
-/// One kind of traffic, and pairs of on and off under it.
-fn under(
+/// Measures pairs of on and off with one kind of traffic.
+fn with_traffic(
     nodes: &Nodes,
     executor: &Executor,
     live: &mut Live,
@@ -121,11 +120,11 @@ fn under(
     let (arrived, over) = (AtomicU64::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
         let flow = scope.spawn(|| flow(nodes, traffic, &arrived, &over));
-        let usual = executor.run(pairs(live, &arrived, SAMPLE, effort));
-        let dense = usual.is_ok().then(|| executor.run(pairs(live, &arrived, DENSE, effort)));
+        let sparse = executor.run(pairs(live, &arrived, SAMPLE, effort));
+        let dense = sparse.is_ok().then(|| executor.run(pairs(live, &arrived, DENSE, effort)));
         over.store(true, Ordering::Relaxed);
         flow.join().ok().context("a thread of the benchmark panicked")??;
-        Ok(Measured { traffic, usual: usual?, dense: dense.transpose()?.unwrap_or_default() })
+        Ok(Measured { traffic, sparse: sparse?, dense: dense.transpose()?.unwrap_or_default() })
     })
 }
 
@@ -135,24 +134,24 @@ async fn pairs(live: &mut Live, arrived: &AtomicU64, sample: u32, effort: Effort
         if begun.elapsed() > Duration::from_secs(5) {
             bail!("nothing arrives through the tunnel");
         }
-        std::thread::sleep(SETTLES);
+        std::thread::sleep(SETTLE_TIME);
     }
     let mut pairs = Vec::new();
     for pair in 0..effort.pairs {
         let mut rates = [0.0; 2];
-        // Off and on, on and off: what changes slowly falls on both.
+        // Alternate the order, so that slow changes affect both.
         let order = if pair % 2 == 0 { [false, true] } else { [true, false] };
         for on in order {
             live.measure_cost(on.then_some(Measure { sample, hooks: false })).await?;
-            std::thread::sleep(SETTLES);
+            std::thread::sleep(SETTLE_TIME);
             let (start, before) = (Instant::now(), arrived.load(Ordering::Relaxed));
             std::thread::sleep(effort.window);
             let count = arrived.load(Ordering::Relaxed) - before;
             rates[usize::from(on)] = count as f64 / start.elapsed().as_secs_f64();
             if on {
-                let cost = live.read()?.cost.context("the cost was switched on")?;
+                let cost = live.read()?.cost.context("the cost measurement is on but has no result")?;
                 if cost.spans.iter().map(|span| span.packets).sum::<u64>() == 0 {
-                    bail!("the cost was switched on, and nothing was measured: {}", cost.missing.join("; "));
+                    bail!("the cost measurement is on but measured no packets: {}", cost.missing.join("; "));
                 }
             }
         }
@@ -165,15 +164,15 @@ async fn pairs(live: &mut Live, arrived: &AtomicU64, sample: u32, effort: Effort
     Ok(pairs)
 }
 
-/// Sends as fast as it can on the last CPU, where the kernel encapsulates and takes out of the tunnel too.
+/// Sends as fast as possible on the last CPU, which also encapsulates and decapsulates.
 ///
-/// TCP is received there too: on two CPUs its throughput is one of several, by which of them has how much of the
-/// protocol's work, and changes by half from second to second. UDP is received on the first, because nothing makes its
-/// sender wait for a receiver.
+/// TCP is received there too: on two CPUs, its throughput depends on how the protocol's work is distributed, and
+/// changes by half from second to second. UDP is received on the first CPU, because its sender never waits for the
+/// receiver.
 fn flow(nodes: &Nodes, traffic: Traffic, arrived: &AtomicU64, over: &AtomicBool) -> Result<()> {
     let (first, last) = match clock::all_cpus() {
         [first, .., last] => (*first, *last),
-        _ => bail!("two CPUs are needed"),
+        _ => bail!("the part `cost` needs two CPUs"),
     };
     match traffic {
         Traffic::Tcp => {
@@ -224,7 +223,7 @@ fn flow(nodes: &Nodes, traffic: Traffic, arrived: &AtomicU64, over: &AtomicBool)
                 clock::pin(&[last])?;
                 let data = [0x5a; DATAGRAM];
                 while !over.load(Ordering::Relaxed) {
-                    // A full queue loses it; what arrives counts.
+                    // A full queue drops it; only arrivals are counted.
                     let _ = sender.send(&data);
                 }
                 Ok(())
@@ -233,7 +232,7 @@ fn flow(nodes: &Nodes, traffic: Traffic, arrived: &AtomicU64, over: &AtomicBool)
     }
 }
 
-/// `None` where there is nothing yet.
+/// `None` if there is no data yet.
 fn ready(read: std::io::Result<usize>) -> Result<Option<usize>> {
     match read {
         Ok(read) => Ok(Some(read)),
@@ -242,18 +241,18 @@ fn ready(read: std::io::Result<usize>) -> Result<Option<usize>> {
     }
 }
 
-/// The interval of on by off.
+/// Median and confidence interval of on / off.
 fn ratio(pairs: &Pairs) -> (f64, f64, f64) {
     interval(&pairs.iter().map(|[off, on]| on / off).collect::<Vec<_>>())
 }
 
 fn section(measured: &[Measured], effort: Effort) -> Section {
     let (mut rows, mut data) = (Vec::new(), Vec::<Value>::new());
-    for Measured { traffic, usual, dense } in measured {
-        let (low, on, high) = ratio(usual);
+    for Measured { traffic, sparse, dense } in measured {
+        let (low, on, high) = ratio(sparse);
         let (dense_low, dense_on, dense_high) = ratio(dense);
-        let windows = |ratio: f64| (1.0 - ratio) / MORE;
-        let off = median(&usual.iter().map(|[off, _]| *off).collect::<Vec<_>>());
+        let windows = |ratio: f64| (1.0 - ratio) / WINDOW_FACTOR;
+        let off = median(&sparse.iter().map(|[off, _]| *off).collect::<Vec<_>>());
         rows.push(vec![
             traffic.label().to_owned(),
             match traffic {
@@ -269,38 +268,37 @@ fn section(measured: &[Measured], effort: Effort) -> Section {
             verdict_at_least(1.0 - windows(dense_on), BUDGET),
         ]);
         data.push(json!({
-            "traffic": traffic.label(), "off": off, "ratio": on, "low": low, "high": high, "pairs": usual,
+            "traffic": traffic.label(), "off": off, "ratio": on, "low": low, "high": high, "pairs": sparse,
             "dense": {
                 "sample": DENSE, "ratio": dense_on, "low": dense_low, "high": dense_high, "pairs": dense,
-                "times_as_many_windows": MORE, "cost_of_windows_ratio": windows(dense_on),
+                "times_as_many_windows": WINDOW_FACTOR, "cost_of_windows_ratio": windows(dense_on),
             },
             "budget": BUDGET,
         }));
     }
     let about = format!(
-        "Traffic through VXLAN between two namespaces, Observer's counting programs attached all the time. One CPU \
-         sends, encapsulates and takes out of the tunnel; TCP is received on it too, UDP on the other one by a \
-         receiver that is never woken. The measurement of the cost (one of {SAMPLE}) is switched on and off in {} \
-         pairs of {} ms each, off and on, on and off. Ratio: the median of on by off in a pair, and the interval that \
-         holds it with 95 % (sign test). Windows: the same with one of {DENSE}, and what is lost with it \
-         divided by {MORE:.1}, as many times more windows as that makes; the verdict is of that, because all that is \
-         there for packets that are neither dropped nor sent again is there in windows only, and a busy machine's \
-         own ups and downs are larger than a percent. The tracepoints see both namespaces, so each \
-         packet passes them twice as often as on a node.",
+        "Traffic through VXLAN between two namespaces, with Observer's counting programs attached all the time. One CPU \
+         sends, encapsulates and decapsulates; TCP is received on it too, UDP on the other one by a receiver that is \
+         never woken up. The cost measurement (one of {SAMPLE}) is turned on and off in {} pairs of {} ms each, \
+         alternately off and on, on and off. Ratio: the median of on / off within a pair, with its 95 % confidence \
+         interval (sign test). Windows: the same with one of {DENSE}, with the loss divided by {WINDOW_FACTOR:.1}, which is how \
+         many times more windows there are. The verdict is based on this value: for packets that are neither dropped \
+         nor retransmitted, all of the cost occurs in windows, and the normal variation of a busy machine is larger than \
+         one percent. The tracepoints see both namespaces, so each packet passes them twice as often as on a node.",
         effort.pairs,
         effort.window.as_millis(),
     );
     Section {
         name: "cost",
-        title: "The measurement of the cost",
+        title: "The cost measurement",
         about,
         columns: &[
             "traffic",
             "off",
-            "on by off",
+            "on / off",
             "95 %",
-            "one of 4 by off",
-            "windows cost",
+            "one of 4 / off",
+            "cost of windows",
             "95 %",
             "budget",
             "verdict",
@@ -317,7 +315,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_interval_is_of_the_sign_test() {
+    fn confidence_interval_matches_the_sign_test() {
         let values: Vec<f64> = (1..=40).map(f64::from).collect();
         // Binomial(40, 1/2): the 14th and the 27th.
         assert_eq!(interval(&values), (14.0, 20.5, 27.0));

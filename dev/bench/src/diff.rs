@@ -1,30 +1,30 @@
-//! Two runs of the benchmark against each other: do their ratios agree?
+//! Compares the ratios of two runs of the benchmark.
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-/// How far two ratios may be apart, of the larger one.
+/// Allowed difference of two ratios, as a share of the larger one.
 const TOLERANCE: f64 = 0.1;
-/// What is less than this is less than a nanosecond, and no ratio of it means anything.
+/// Smaller differences are less than a nanosecond and are ignored.
 const NEGLIGIBLE: f64 = 0.05;
-/// The fields of a row that are ratios.
+/// Fields of a row that contain ratios.
 const RATIOS: [&str; 2] = ["ratio", "growth"];
 
-/// What came out.
+/// Result of a comparison.
 pub struct Agreement {
-    /// Ratios that both runs have.
+    /// Number of ratios that both runs have.
     pub compared: usize,
-    /// Those that do not agree, a sentence each.
-    pub apart: Vec<String>,
+    /// One line for each ratio that differs.
+    pub different: Vec<String>,
 }
 
 impl Agreement {
-    /// Holds the results of this run against those of an earlier one, both as `--json` writes them.
+    /// Compares the results of this run with those of an earlier one, both as written by `--json`.
     ///
     /// # Errors
-    /// The earlier ones have no part in common with these.
+    /// The runs have no ratio in common.
     pub fn of(earlier: &Value, later: &Value) -> Result<Self> {
-        let mut agreement = Self { compared: 0, apart: Vec::new() };
+        let mut agreement = Self { compared: 0, different: Vec::new() };
         for (name, part) in later["parts"].as_object().into_iter().flatten() {
             let rows = part["results"].as_array().into_iter().flatten();
             let before = earlier["parts"][name]["results"].as_array();
@@ -38,7 +38,7 @@ impl Agreement {
             }
         }
         if agreement.compared == 0 {
-            bail!("it has no ratio in common with this run: write it with --json, and of the same parts");
+            bail!("it has no ratio in common with this run; write it with --json and the same parts");
         }
         Ok(agreement)
     }
@@ -52,17 +52,17 @@ impl Agreement {
             let difference = (before - now).abs();
             if difference > TOLERANCE * before.abs().max(now.abs()) && difference > NEGLIGIBLE {
                 let label = label(later).join(" ");
-                self.apart.push(format!("{part}: {label}: {field} {before:.2}, now {now:.2}"));
+                self.different.push(format!("{part}: {label}: {field} {before:.2}, now {now:.2}"));
             }
         }
     }
 }
 
-/// What a row is of: its words, and the number of what grows.
+/// Identifies a row by its texts and, in growth tables, its number.
 fn label(row: &Value) -> Vec<String> {
     let number = row["number"].as_u64().map(|number| number.to_string());
-    let words = row.as_object().into_iter().flat_map(|row| row.values()).filter_map(Value::as_str);
-    words.map(str::to_owned).chain(number).collect()
+    let texts = row.as_object().into_iter().flat_map(|row| row.values()).filter_map(Value::as_str);
+    texts.map(str::to_owned).chain(number).collect()
 }
 
 /// Reads the results of an earlier run.
@@ -72,7 +72,7 @@ fn label(row: &Value) -> Vec<String> {
 pub fn read(path: &std::path::Path) -> Result<Value> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_str(&text)
-        .with_context(|| format!("{} holds no results of the benchmark", path.display()))
+        .with_context(|| format!("{} does not contain benchmark results", path.display()))
 }
 
 #[cfg(test)]
@@ -89,12 +89,12 @@ mod tests {
     }
 
     #[test]
-    fn ratios_agree_within_a_tenth() {
+    fn ratios_agree_within_ten_percent() {
         let earlier = run(&[("a", 1, 2.0), ("a", 2, 1.0), ("b", 1, 0.01), ("c", 1, 3.0)]);
         let agreement = Agreement::of(&earlier, &run(&[("a", 2, 1.09), ("a", 1, 1.7), ("b", 1, -0.03)]));
         let agreement = agreement.expect("they have rows in common");
         assert_eq!(agreement.compared, 3);
-        assert_eq!(agreement.apart, ["scale: a 1: ratio 2.00, now 1.70"]);
+        assert_eq!(agreement.different, ["scale: a 1: ratio 2.00, now 1.70"]);
         assert!(Agreement::of(&earlier, &json!({ "parts": {} })).is_err());
     }
 }

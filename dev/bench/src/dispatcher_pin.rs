@@ -1,9 +1,8 @@
-//! XDP programs where no packet ever comes.
+//! Keeps XDP programs in the kernel's dispatcher by attaching them where no packet arrives.
 //!
-//! The kernel calls XDP programs by a dispatcher, which it rewrites when a program is attached for the first
-//! time or, for the time of the call, by `BPF_PROG_TEST_RUN` (kernel/bpf/dispatcher.c). Each time it waits for a grace
-//! period, so that short runs would take a hundred times as long as what they measure. A program that is
-//! attached somewhere has its place there already.
+//! The kernel calls XDP programs through a dispatcher. `BPF_PROG_TEST_RUN` rewrites it before and after each
+//! call, unless the program is attached somewhere (kernel/bpf/dispatcher.c). Each rewrite waits for a grace
+//! period, which takes about a hundred times as long as a short run.
 
 use std::os::fd::OwnedFd;
 
@@ -13,14 +12,14 @@ use aya::programs::Program;
 use crate::frames::attach_xdp;
 use crate::netns::Netns;
 
-/// Programs that are attached to devices in a network namespace of their own.
-pub struct Parked {
+/// Programs attached to devices in a separate network namespace.
+pub struct DispatcherPin {
     _links: Vec<OwnedFd>,
     _netns: Netns,
 }
 
-impl Parked {
-    /// Attaches those among them that are for XDP.
+impl DispatcherPin {
+    /// Attaches the XDP programs among `programs`.
     ///
     /// # Errors
     /// The kernel refused.
@@ -29,7 +28,7 @@ impl Parked {
         let mut links = Vec::new();
         let programs = programs.into_iter().filter(|program| matches!(program, Program::Xdp(_)));
         for (n, program) in programs.enumerate() {
-            let device = format!("parked{n}");
+            let device = format!("pin{n}");
             netns.ip(&format!("link add {device} type veth"))?;
             let ifindex = netns.ifindex(&device)?;
             links.push(netns.run(|| attach_xdp(program, ifindex))?);

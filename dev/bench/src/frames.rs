@@ -1,4 +1,4 @@
-//! A veth pair, live frames into one end, and programs on the other.
+//! A veth pair with live frames sent into one end and programs on the other.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
@@ -11,36 +11,36 @@ use observer::kernel::sys;
 use crate::baselines::{Baselines, REDIRECT};
 use crate::netns::Netns;
 
-/// Frames that the kernel makes at once.
+/// Frames per batch.
 const BATCH: u32 = 64;
-/// How long nothing may arrive until the rest is given up.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Time without arrivals after which the remaining frames count as lost.
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// The end that frames are sent into.
 pub const NEAR: &str = "near";
 /// The end that they arrive at.
 pub const FAR: &str = "far";
 
-/// What became of frames.
+/// Result of sending frames.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
-    /// Frames that were to be sent.
+    /// Frames sent.
     pub sent: u64,
-    /// Frames that arrived.
+    /// Frames received.
     pub received: u64,
-    /// From the first call until the last one arrived.
+    /// Time from the call until the last frame arrived.
     pub took: Duration,
-    /// Nanoseconds a frame by the kernel's clock.
+    /// Nanoseconds per frame by the kernel's clock.
     pub kernel: f64,
 }
 
 impl Sent {
-    /// Arrived a second.
+    /// Frames received per second.
     pub fn rate(&self) -> f64 {
         self.received as f64 / self.took.as_secs_f64()
     }
 }
 
-/// A veth pair in a namespace of its own.
+/// A veth pair in a separate namespace.
 pub struct Pair {
     /// The namespace.
     pub netns: Netns,
@@ -49,7 +49,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Makes it, and points the redirect at it. [`FAR`] needs an XDP program to take frames.
+    /// Creates it and directs the redirect into it. [`FAR`] needs an XDP program to accept frames.
     ///
     /// # Errors
     /// What the kernel refused.
@@ -57,7 +57,7 @@ impl Pair {
         let netns = Netns::new()?;
         netns.ip(&format!("link add {NEAR} type veth peer name {FAR}"))?;
         for end in [NEAR, FAR] {
-            // Without addresses of its own the kernel sends nothing itself.
+            // Without link-local addresses, only the benchmark sends packets here.
             netns.ip(&format!("link set {end} addrgenmode none"))?;
             netns.ip(&format!("link set {end} up"))?;
         }
@@ -66,13 +66,13 @@ impl Pair {
         Ok(Self { netns, far })
     }
 
-    /// Sends frames and waits for them.
+    /// Sends frames and waits for their arrival.
     ///
     /// # Errors
-    /// The kernel has no live frames (before 5.18), or refused.
+    /// The kernel does not support live frames (before 5.18) or refused.
     pub fn send(&self, baselines: &Baselines, frame: &[u8], count: u32) -> Result<Sent> {
         let Program::Xdp(redirect) = baselines.named(REDIRECT)? else {
-            bail!("{REDIRECT} is no program for XDP");
+            bail!("{REDIRECT} is not an XDP program");
         };
         self.netns.run(|| {
             let mut options = TestRunOptions::new();
@@ -81,9 +81,9 @@ impl Pair {
             options.attrs = TestRunAttrs::new().xdp_live_frames(BATCH);
             let before = received()?;
             let start = Instant::now();
-            let result = redirect.test_run(options).context("the kernel cannot send live frames")?;
+            let result = redirect.test_run(options).context("cannot send live frames")?;
             let (mut arrived, mut last) = (received()? - before, Instant::now());
-            while arrived < u64::from(count) && last.elapsed() < PATIENCE {
+            while arrived < u64::from(count) && last.elapsed() < TIMEOUT {
                 std::thread::sleep(Duration::from_millis(1));
                 let now = received()? - before;
                 if now > arrived {
@@ -107,7 +107,7 @@ fn received() -> Result<u64> {
         .lines()
         .find_map(|line| line.trim_start().strip_prefix(FAR)?.strip_prefix(':'))
         .and_then(|counters| counters.split_whitespace().nth(1)?.parse().ok())
-        .with_context(|| format!("/proc/net/dev does not know {FAR}"))
+        .with_context(|| format!("/proc/net/dev does not list {FAR}"))
 }
 
 /// Attaches a program for TC to a device of this thread's namespace.
@@ -117,7 +117,7 @@ fn received() -> Result<u64> {
 pub fn attach_tc(program: &mut Program, device: &str, at: TcAttachType) -> Result<SchedClassifierLink> {
     let Program::SchedClassifier(program) = program else { bail!("the program is not for TC") };
     if sys::version().is_some_and(|version| version < (6, 6)) {
-        // It may be there already.
+        // It may already exist.
         let _ = qdisc_add_clsact(device);
     }
     let id = program.attach(device, at).with_context(|| format!("cannot attach to {device}"))?;

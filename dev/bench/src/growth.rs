@@ -1,4 +1,4 @@
-//! (b) What the programs cost as things grow: live paths, senders of a flood, devices, CPUs.
+//! Growth of the programs' cost with live paths, senders of a flood, devices and CPUs.
 
 use std::sync::Barrier;
 
@@ -11,40 +11,40 @@ use observer_testing::node::{FAR_POD, Node, PEER, UNDERLAY_SLOT, UNKNOWN_PEER};
 use serde_json::{Value, json};
 
 use crate::baselines::{Baseline, Baselines, Senders, fd};
-use crate::bench::{Effort, Hook, Ours, Packet, by_turns, once, run};
+use crate::bench::{Effort, Hook, Ours, Packet, interleaved, once, run};
 use crate::classes;
 use crate::clock::{self, median};
-use crate::dispatcher_pin::Parked;
+use crate::dispatcher_pin::DispatcherPin;
 use crate::noise;
 use crate::report::{Section, grouped, ns, verdict};
 
 /// Live paths.
 const PATHS: [u32; 5] = [1, 1_024, 2_048, 4_096, 16_000];
-/// Paths that are live before a flood.
+/// Peers that the node knows in a flood.
 const KNOWN: u32 = 1_024;
 /// Distinct senders of a flood.
 const FLOOD: u32 = 1_000_000;
-/// Most that the cost may grow by, from one path to 16,000.
+/// Highest allowed growth from one path to 16,000.
 const PATHS_BUDGET: f64 = 1.5;
-/// The same, from one sender to a flood.
+/// Highest allowed growth from one sender to a flood.
 const FLOOD_BUDGET: f64 = 1.1;
 
-/// Where the nodes of a crowd begin.
+/// First of many node addresses.
 const NODES: [u8; 4] = [172, 16, 0, 0];
-/// Where the pods of a crowd begin.
+/// First of many pod addresses.
 const PODS: [u8; 4] = [10, 0, 0, 0];
 /// Addresses of a pod block.
 const BLOCK: u32 = 64;
 
-/// Room for a crowd.
+/// Map sizes for many nodes.
 const CAPACITIES: fn() -> Capacities =
     || Capacities { paths: 16_384, peers: 32_768, blocks: 32_768, ..Capacities::default() };
 
-/// What ours and the reference cost above the floor.
+/// Cost of ours and the reference above the floor.
 #[derive(Clone, Copy)]
 struct Above {
     ours: f64,
-    /// NaN where it was not measured.
+    /// NaN if it was not measured.
     reference: f64,
 }
 
@@ -59,8 +59,8 @@ struct Row {
     budget: Option<f64>,
 }
 
-/// A node with so many peers, each with one pod block.
-fn crowd(class: Class, peers: u32) -> Node {
+/// A node with this many peers, each with one pod block.
+fn with_peers(class: Class, peers: u32) -> Node {
     let mut node = Node::underlay(class);
     node.config.coarse4[0] =
         Coarse { net: u32::from_ne_bytes([10, 0, 0, 0]), mask: u32::from_ne_bytes([255, 0, 0, 0]) };
@@ -78,11 +78,10 @@ fn crowd(class: Class, peers: u32) -> Node {
     node
 }
 
-/// What runs behind the driver for each set of senders.
+/// Programs that run after the driver for each set of senders: floor, reference, ours.
 const KINDS: usize = 3;
 
-/// What ours and the reference cost above the floor for each of several sets of senders, all of them
-/// behind the same driver.
+/// Cost of ours and the reference above the floor for several sets of senders, all after the same driver.
 fn above_floor(
     ours: &[Ours],
     hook: Hook,
@@ -90,9 +89,9 @@ fn above_floor(
     senders: &[Senders],
     effort: Effort,
 ) -> Result<Vec<Above>> {
-    // Loaded anew, so that the reference knows no flows yet.
+    // Load it again, so that the reference has no flows yet.
     let mut baselines = Baselines::load()?;
-    let _parked = Parked::new([baselines.program(hook, Baseline::Driver)?])?;
+    let _pin = DispatcherPin::new([baselines.program(hook, Baseline::Driver)?])?;
     for (target, baseline) in [(0, Baseline::Floor), (1, Baseline::Reference)] {
         let program = fd(baselines.program(hook, baseline)?)?;
         baselines.set_target(hook, target, &program)?;
@@ -105,13 +104,13 @@ fn above_floor(
         2 => (index / KINDS) as u32 + 2,
         kind => kind as u32,
     };
-    noise::settle()?;
-    // Every sender is seen once before anything is measured, and in another order than afterwards.
+    noise::pin_to_quietest()?;
+    // Run every sender once ahead of measuring, in a different order.
     for index in 0..KINDS * senders.len() {
         baselines.set_senders(senders[index / KINDS].in_order().towards(target(index)))?;
         once(baselines.program(hook, Baseline::Driver)?, packet, senders[index / KINDS].count())?;
     }
-    let costs = by_turns(KINDS * senders.len(), effort, |index, repeat| {
+    let costs = interleaved(KINDS * senders.len(), effort, |index, repeat| {
         baselines.set_senders(senders[index / KINDS].towards(target(index)))?;
         run(baselines.program(hook, Baseline::Driver)?, packet, repeat)
     })?;
@@ -125,19 +124,19 @@ fn above_floor(
     Ok((0..senders.len()).map(above).collect())
 }
 
-/// Every packet must have been counted, as whatever it is.
+/// Every packet must have been counted, in any class.
 fn check(ours: &Ours, should: u64) -> Result<()> {
     let mut is = 0;
     for class in Class::ALL {
         is += ours.packets(UNDERLAY_SLOT, Direction::Ingress, class)?;
     }
     if is != should {
-        bail!("{is} packets were counted behind the driver, {should} were run");
+        bail!("{should} packets were run after the driver, but {is} were counted");
     }
     Ok(())
 }
 
-/// From 1 live path to 16,000; and devices and CPUs.
+/// Growth from 1 live path to 16,000, and with devices and CPUs.
 ///
 /// # Errors
 /// The kernel refused, or something was not counted.
@@ -153,14 +152,14 @@ pub fn scale(effort: Effort) -> Result<Section> {
         let senders = PATHS.map(|count| Senders::new(base, stride, count));
         for hook in Hook::ALL {
             for (ours, count) in ours.iter_mut().zip(PATHS) {
-                ours.prepare(&crowd(class, count))?;
+                ours.prepare(&with_peers(class, count))?;
             }
             let packet = Packet::new(bytes.clone());
             let above = above_floor(&ours, hook, &packet, &senders, effort)?;
             for (ours, count) in ours.iter().zip(PATHS) {
                 let paths = ours.tables.paths()?.len();
                 if paths != count as usize {
-                    bail!("{name}: there should be {count} paths, and {paths} are");
+                    bail!("{name}: expected {count} paths, found {paths}");
                 }
             }
             rows.extend(grown(hook, name, "paths", &PATHS, &above, Some(PATHS_BUDGET)));
@@ -169,16 +168,16 @@ pub fn scale(effort: Effort) -> Result<Section> {
     rows.extend(devices(&mut ours, effort)?);
     rows.extend(cpus(&mut ours[0], effort)?);
     let about = format!(
-        "A driver gives each run another sender, in an order that caches cannot foresee, and goes on \
-        by a tail call; floor and REF run behind the same driver, so REF + says what as many flows cost a \
-        program with one hash. Growth: nanoseconds above the floor, against the first row. Devices: ours stands at the last place that a look-up probes. CPUs: the same path on \
-        all of them at once. {}",
-        noise::sentence(),
+        "A driver program gives each run another sender, in an order that caches cannot foresee, and continues with a \
+         tail call. Floor and REF run after the same driver, so REF + shows what the same number of flows costs a \
+         program with one hash. Growth: nanoseconds above the floor relative to the first row. Devices: the measured \
+         device is in the last slot that a lookup probes. CPUs: the same path on all of them at once. {}",
+        noise::describe(),
     );
-    Ok(section("scale", "Growth: paths, devices, CPUs", about, &rows))
+    Ok(section("scale", "Growth", about, &rows))
 }
 
-/// From one sender to a million, in front of a node that knows others.
+/// Growth from one spoofed sender to a million, on a node that knows other peers.
 ///
 /// # Errors
 /// The kernel refused, or something was not counted.
@@ -192,7 +191,7 @@ pub fn flood(effort: Effort) -> Result<Section> {
         ("IPIP 1514 B", Class::Ipip, classes::ipip(UNKNOWN_PEER), anywhere),
         ("VXLAN 1514 B", Class::Vxlan, classes::vxlan4(UNKNOWN_PEER, 1514), anywhere),
     ] {
-        let node = crowd(class, KNOWN);
+        let node = with_peers(class, KNOWN);
         let counts = [1, FLOOD];
         let senders = counts.map(|count| Senders::new(base, 1, count));
         for hook in Hook::ALL {
@@ -204,31 +203,31 @@ pub fn flood(effort: Effort) -> Result<Section> {
             for ours in &ours {
                 let paths = ours.tables.paths()?.len();
                 if paths != 0 {
-                    bail!("{name}: spoofed senders made {paths} paths");
+                    bail!("{name}: spoofed senders created {paths} paths");
                 }
             }
             rows.extend(grown(hook, name, "senders", &counts, &above, Some(FLOOD_BUDGET)));
         }
     }
     let about = format!(
-        "{} distinct spoofed senders against one, at a node that knows {} peers; by the driver of the growth \
-         above. None of them may become a path. {}",
+        "{} distinct spoofed senders compared with one, on a node that knows {} peers; with the driver of the previous \
+         section. None of the senders may become a path. {}",
         grouped(u64::from(FLOOD)),
         grouped(u64::from(KNOWN)),
-        noise::sentence(),
+        noise::describe(),
     );
-    Ok(section("flood", "Flood of spoofed senders", about, &rows))
+    Ok(section("flood", "Flood", about, &rows))
 }
 
-/// One watched device, against places of the table that others hold.
+/// One device, compared with a device whose lookup probes occupied slots first.
 fn devices(ours: &mut [Ours], effort: Effort) -> Result<Vec<Row>> {
-    let node = crowd(Class::Vxlan, 1);
+    let node = with_peers(Class::Vxlan, 1);
     let ours = &mut ours[..2];
     for ours in ours.iter_mut() {
         ours.prepare(&node)?;
     }
     let tables = &mut ours[1].tables;
-    // The loopback device has index 1: places 1 to 3 go to devices whose indices lie a table further.
+    // The loopback device has index 1; slots 1 to 3 are filled with devices whose indices collide.
     tables.remove_device(1)?;
     let others = [1, 2, 3].into_iter().chain(5..13);
     for index in others {
@@ -248,7 +247,7 @@ fn devices(ours: &mut [Ours], effort: Effort) -> Result<Vec<Row>> {
     Ok(grown(Hook::Tc, "c VXLAN TCP 1514 B", "devices", &[1, 12], &above, None))
 }
 
-/// One CPU, against all of them at once.
+/// One CPU, compared with all of them at once.
 fn cpus(ours: &mut Ours, effort: Effort) -> Result<Vec<Row>> {
     let baselines = Baselines::load()?;
     ours.prepare(&Node::underlay(Class::Vxlan))?;
@@ -269,7 +268,8 @@ fn cpus(ours: &mut Ours, effort: Effort) -> Result<Vec<Row>> {
                         clock::pin(&[*cpu])?;
                         barrier.wait();
                         let what = [floor, program];
-                        let costs = by_turns(2, effort, |index, repeat| run(what[index], &packet, repeat))?;
+                        let costs =
+                            interleaved(2, effort, |index, repeat| run(what[index], &packet, repeat))?;
                         Ok(costs.above(1, 0))
                     })
                 })
@@ -290,7 +290,7 @@ impl Row {
     }
 }
 
-/// A cell, or the mark of what was not measured.
+/// A cell, or a dash if the value was not measured.
 fn measured(cell: String, value: f64) -> String {
     if value.is_nan() { "–".to_owned() } else { cell }
 }

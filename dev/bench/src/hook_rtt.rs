@@ -1,4 +1,4 @@
-//! What the programs cost that time round trips at the hooks, while the cost is measured.
+//! Cost of the programs that time round trips at the hooks.
 
 use anyhow::{Context as _, Result, bail};
 use aya::maps::lpm_trie::Key;
@@ -17,18 +17,18 @@ use observer_testing::packets::{Ip4, ethernet_ip};
 use serde_json::{Value, json};
 
 use crate::baselines::{Baseline, Baselines};
-use crate::bench::{Effort, Hook, Packet, by_turns, run};
+use crate::bench::{Effort, Hook, Packet, interleaved, run};
 use crate::classes;
 use crate::noise;
 use crate::report::{Section, grouped, ns};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer-cost"));
 
-/// One of so many segments is chosen, as where nothing else is said.
+/// One of this many segments is selected: the default.
 const SAMPLE: u32 = 64;
-/// The device of test runs.
+/// Index of the device in test runs.
 const LOOPBACK: u32 = 1;
-const PLACE: u32 = 0;
+const PATH_INDEX: u32 = 0;
 /// Ports of the flow.
 const PORTS: (u16, u16) = (40_000, 80);
 /// NOP, NOP, timestamps.
@@ -41,17 +41,17 @@ struct Shared<T>(T);
 // SAFETY: the shared structs hold integers only, with explicit padding.
 unsafe impl<T: Copy + 'static> Pod for Shared<T> {}
 
-/// What the flow's slot holds before each run.
+/// State of the flow's slot ahead of each run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Slot {
     Free,
-    /// Chosen, and the packet has no later timestamp.
+    /// Selected, and the packet has no later timestamp.
     Armed,
-    /// The clock runs, and the packet does not stop it.
+    /// Being timed, and the packet does not stop the clock.
     Running,
 }
 
-/// A packet, where it crosses, and what it finds there.
+/// A packet, the program that handles it, and the slot's state.
 struct Case {
     what: &'static str,
     program: &'static str,
@@ -71,60 +71,70 @@ fn segment(from: [u8; 4], to: [u8; 4], ports: (u16, u16), (stamp, echo): (u32, u
 
 fn cases() -> Vec<Case> {
     let sent = || segment(POD, FAR_POD, PORTS, (100, 7), 1_000);
-    let answer = || segment(FAR_POD, POD, (PORTS.1, PORTS.0), (7, 99), 0);
+    let acknowledgement = || segment(FAR_POD, POD, (PORTS.1, PORTS.0), (7, 99), 0);
     let case = |what, program, packet, slot| Case { what, program, packet, slot };
     vec![
         case("a VXLAN packet leaves", entry::COST_EGRESS, classes::vxlan4(PEER, 1_514), Slot::Free),
         case("an IPIP packet enters", entry::COST_INGRESS, classes::ipip(PEER), Slot::Free),
-        case("a segment leaves, one of 64 is chosen in vain", entry::COST_EGRESS, external(), Slot::Free),
         case(
-            "a segment of a chosen flow leaves, its clock starts later",
+            "a segment leaves, one of 64 is selected without effect",
+            entry::COST_EGRESS,
+            external(),
+            Slot::Free,
+        ),
+        case(
+            "a segment of a selected flow leaves, its clock starts later",
             entry::COST_EGRESS,
             sent(),
             Slot::Armed,
         ),
         case("a segment of a flow that is timed leaves", entry::COST_EGRESS, sent(), Slot::Running),
-        case("an answer enters, nothing is timed", entry::COST_INGRESS, answer(), Slot::Free),
         case(
-            "an earlier answer of a flow that is timed enters",
+            "an acknowledgement enters, nothing is timed",
             entry::COST_INGRESS,
-            answer(),
+            acknowledgement(),
+            Slot::Free,
+        ),
+        case(
+            "an earlier acknowledgement of a flow that is timed enters",
+            entry::COST_INGRESS,
+            acknowledgement(),
             Slot::Running,
         ),
     ]
 }
 
-/// To nobody who is known.
+/// To an address that is not a peer's.
 fn external() -> Vec<u8> {
     segment(POD, [203, 0, 113, 9], PORTS, (100, 7), 1_000)
 }
 
-struct Wire(Ebpf);
+struct Timers(Ebpf);
 
-impl Wire {
+impl Timers {
     fn load() -> Result<Self> {
-        let mut wire = Self(Ebpf::load(OBJECT)?);
+        let mut timers = Self(Ebpf::load(OBJECT)?);
         for name in [entry::COST_INGRESS, entry::COST_EGRESS] {
-            let Some(Program::SchedClassifier(program)) = wire.0.program_mut(name) else {
+            let Some(Program::SchedClassifier(program)) = timers.0.program_mut(name) else {
                 bail!("the object has no {name}");
             };
             program.load()?;
         }
-        wire.array("COST_CONFIG")?.set(
+        timers.array("COST_CONFIG")?.set(
             0,
             Shared(CostConfig { sample: SAMPLE, ..CostConfig::default() }),
             0,
         )?;
         let (ingress_link, egress_link) = (link::ETHERNET, link::ETHERNET);
         let device = RttDevice { ifindex: LOOPBACK, ingress_link, egress_link, reserved: 0 };
-        wire.array("RTT_DEVICES")?.set(LOOPBACK, Shared(device), 0)?;
-        let map = wire.0.map_mut("REMOTES").context("no map REMOTES")?;
+        timers.array("RTT_DEVICES")?.set(LOOPBACK, Shared(device), 0)?;
+        let map = timers.0.map_mut("REMOTES").context("no map REMOTES")?;
         let remote = Key::new(128, Address::from_v4(FAR_POD).0);
-        LpmTrie::<_, [u32; 4], u32>::try_from(map)?.insert(&remote, PLACE, 0)?;
+        LpmTrie::<_, [u32; 4], u32>::try_from(map)?.insert(&remote, PATH_INDEX, 0)?;
         let mut filter = [0; PEER_WORDS];
         remotes::enter(&mut filter, Address::from_v4(FAR_POD), 128);
-        wire.array("REMOTE_FILTER")?.set(0, Shared(filter), 0)?;
-        Ok(wire)
+        timers.array("REMOTE_FILTER")?.set(0, Shared(filter), 0)?;
+        Ok(timers)
     }
 
     fn array<T: Copy + 'static>(&mut self, name: &str) -> Result<Array<&mut MapData, Shared<T>>> {
@@ -135,51 +145,52 @@ impl Wire {
         let (local, remote) = (Address::from_v4(POD), Address::from_v4(FAR_POD));
         let ports = u32::from(PORTS.0.to_be()) | u32::from(PORTS.1.to_be()) << 16;
         let flow = RttFlow { local, remote, ports };
-        // On the programs' clock.
+        // The clock that the programs use.
         let now = u64::try_from(observer::kernel::sys::monotonic().as_nanos())?;
-        let held = match slot {
+        let state = match slot {
             Slot::Free => RttSlot::default(),
-            Slot::Armed => RttSlot::armed(flow, PLACE, 100, now),
-            Slot::Running => RttSlot::armed(flow, PLACE, 99, now).moved(100, true, now),
+            Slot::Armed => RttSlot::armed(flow, PATH_INDEX, 100, now),
+            Slot::Running => RttSlot::armed(flow, PATH_INDEX, 99, now).moved(100, true, now),
         };
         let mut slots = self.array("RTT_SLOTS_TABLE")?;
         for index in 0..RTT_SLOTS {
             slots.set(index, Shared(RttSlot::default()), 0)?;
         }
-        slots.set(flow.slot(), Shared(held), 0)?;
+        slots.set(flow.slot(), Shared(state), 0)?;
         Ok(())
     }
 
     fn samples(&mut self) -> Result<u64> {
-        let Shared(stats) = self.array::<RttStats>("RTT_PATHS")?.get(&PLACE, 0)?;
+        let Shared(stats) = self.array::<RttStats>("RTT_PATHS")?.get(&PATH_INDEX, 0)?;
         Ok(stats.samples)
     }
 }
 
-/// Measures them.
+/// Measures each case.
 ///
 /// # Errors
-/// The kernel refused, or something was timed that was not to be.
+/// The kernel refused, or a round trip was timed unexpectedly.
 pub fn measure(effort: Effort) -> Result<Section> {
     let baselines = Baselines::load()?;
-    let mut wire = Wire::load()?;
+    let mut timers = Timers::load()?;
     let reference = Packet::new(classes::native(FAR_POD));
     let (mut rows, mut data) = (Vec::new(), Vec::<Value>::new());
     for case in cases() {
-        wire.prepare(case.slot)?;
+        timers.prepare(case.slot)?;
         let floor = baselines.program(Hook::Tc, Baseline::Floor)?;
         let packet = Packet::new(case.packet);
-        let ours = wire.0.program(case.program).with_context(|| format!("no {}", case.program))?;
+        let ours = timers.0.program(case.program).with_context(|| format!("no {}", case.program))?;
         let what = [
             (floor, &packet),
             (ours, &packet),
             (floor, &reference),
             (baselines.program(Hook::Tc, Baseline::Reference)?, &reference),
         ];
-        noise::settle()?;
-        let costs = by_turns(what.len(), effort, |index, repeat| run(what[index].0, what[index].1, repeat))?;
-        if wire.samples()? != 0 {
-            bail!("{}: something was timed", case.what);
+        noise::pin_to_quietest()?;
+        let costs =
+            interleaved(what.len(), effort, |index, repeat| run(what[index].0, what[index].1, repeat))?;
+        if timers.samples()? != 0 {
+            bail!("{}: a round trip was timed", case.what);
         }
         let (floor, ours, reference) = (costs.median(0).cpu, costs.above(1, 0), costs.above(3, 2));
         let ratio = ours / reference;
@@ -201,15 +212,15 @@ pub fn measure(effort: Effort) -> Result<Section> {
         }));
     }
     let about = format!(
-        "The two programs that time round trips at the hooks, attached only while the cost is measured, beside those \
-         that count; as above, {} rounds of {} runs. {} One of {SAMPLE} segments is chosen. What starts and stops a clock \
-         is left out: it happens at most three times in a round trip of a chosen flow.",
+        "The two programs that time round trips at the hooks. They are attached only with `--cost-rtt-at-hooks`, in \
+         addition to those that count; measured as above, {} rounds of {} runs. {} One of {SAMPLE} segments is selected. \
+         Starting and stopping a clock is excluded: it happens at most three times in a round trip of a selected flow.",
         effort.rounds,
         grouped(u64::from(effort.repeat)),
-        noise::sentence(),
+        noise::describe(),
     );
     Ok(Section {
-        name: "wire",
+        name: "hook-rtt",
         title: "Round trips at the hooks",
         about,
         columns: &["program", "packet", "floor", "REF +", "ours +", "R"],

@@ -1,4 +1,4 @@
-//! (c) End to end, throughput: iperf3 between two namespaces, the receiving one observed.
+//! Throughput: iperf3 between two namespaces, with Observer on the receiver.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -20,12 +20,12 @@ use crate::frames::attach_tc;
 use crate::netns::{Netns, Running};
 use crate::report::{Section, verdict_at_least};
 
-/// Least that must be left of the throughput without programs.
+/// Lowest allowed share of the throughput without programs.
 const BUDGET: f64 = 0.97;
-/// Of each run. As short as iperf3 can: what slows the machine down for longer slows all runs of a round.
+/// Length of each run, the shortest of iperf3: anything that slows the machine down for longer affects a whole round.
 const SECONDS: u32 = 1;
 const SENDER: [u8; 4] = [10, 77, 0, 1];
-/// The underlay device of both nodes.
+/// Underlay device of both nodes.
 pub const UNDERLAY: &str = "underlay";
 /// Their VXLAN device.
 pub const TUNNEL: &str = "tunnel";
@@ -53,15 +53,15 @@ impl Traffic {
         match self {
             Self::Tcp => "-c 10.77.0.2",
             Self::Vxlan => "-c 10.78.0.2",
-            // The payload that makes a frame of 64 bytes.
+            // Payload of a frame of 64 bytes.
             Self::Udp => "-c 10.77.0.2 -u -b 0 -l 22",
         }
     }
 }
 
-const VARIANTS: [&str; 3] = ["no program", "empty ones", "Observer"];
+const VARIANTS: [&str; 3] = ["no program", "empty programs", "Observer"];
 
-/// How much is measured.
+/// Number of measurements.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
     /// Rounds.
@@ -77,7 +77,7 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    /// Makes them.
+    /// Creates them.
     ///
     /// # Errors
     /// The kernel refused.
@@ -98,8 +98,8 @@ impl Nodes {
         Ok(Self { sender, receiver })
     }
 
-    /// Lets Observer's maps know the receiver.
-    fn teach(&self, ours: &mut Ours) -> Result<()> {
+    /// Fills Observer's maps for the receiver.
+    fn fill_maps(&self, ours: &mut Ours) -> Result<()> {
         let mut node = Node::underlay(Class::Vxlan);
         let peer = Address::from_v4(SENDER);
         node.config.coarse4[0] =
@@ -127,7 +127,7 @@ impl Nodes {
         Ok(())
     }
 
-    /// One run: bits a second, or of UDP packets a second that arrived.
+    /// One run: bits per second, or for UDP packets per second, that arrived.
     fn run(&self, traffic: Traffic) -> Result<f64> {
         let mut client = self.sender.command("iperf3");
         client.args(traffic.options().split(' ')).args(["-J", "-t", &SECONDS.to_string()]);
@@ -135,11 +135,12 @@ impl Nodes {
             client.arg("-A").arg(format!("{last},{first}"));
         }
         let output = client.stdin(Stdio::null()).output().context("cannot start iperf3")?;
-        let said: Value = serde_json::from_slice(&output.stdout).context("cannot read what iperf3 says")?;
-        if let Some(error) = said["error"].as_str() {
+        let report: Value =
+            serde_json::from_slice(&output.stdout).context("cannot parse the output of iperf3")?;
+        if let Some(error) = report["error"].as_str() {
             bail!("iperf3: {error}");
         }
-        let end = &said["end"];
+        let end = &report["end"];
         let rate = if traffic == Traffic::Udp {
             let sum = &end["sum"];
             let (all, lost) = (sum["packets"].as_f64(), sum["lost_packets"].as_f64());
@@ -147,19 +148,19 @@ impl Nodes {
         } else {
             end["sum_received"]["bits_per_second"].as_f64()
         };
-        rate.context("iperf3 does not say what arrived")
+        rate.context("iperf3 reports no throughput")
     }
 }
 
-/// Measures all of them by turns.
+/// Measures all variants, interleaved.
 ///
 /// # Errors
 /// iperf3 is missing, the kernel refused, or nothing was counted.
 pub fn measure(effort: Effort) -> Result<Section> {
     let (mut baselines, mut ours) = (Baselines::load()?, Ours::load(Capacities::default())?);
     let nodes = Nodes::new()?;
-    nodes.teach(&mut ours)?;
-    // iperf3 places itself.
+    nodes.fill_maps(&mut ours)?;
+    // iperf3 sets its own CPU affinity.
     clock::pin(clock::all_cpus())?;
     let server = nodes
         .receiver
@@ -183,7 +184,7 @@ pub fn measure(effort: Effort) -> Result<Section> {
                     Ok(())
                 })?;
                 let rate = rate?;
-                eprintln!("bench: {:<18} {:<11} {:.3e}/s", traffic.label(), VARIANTS[variant], rate);
+                eprintln!("bench: {:<18} {:<15} {:.3e}/s", traffic.label(), VARIANTS[variant], rate);
                 rates[variant].push(rate);
             }
         }
@@ -191,7 +192,7 @@ pub fn measure(effort: Effort) -> Result<Section> {
     clock::pin_to_one()?;
     for class in [Class::None, Class::Vxlan] {
         if ours.packets(UNDERLAY_SLOT, Direction::Ingress, class)? == 0 {
-            bail!("Observer has seen no packet of class {}", class.label());
+            bail!("Observer counted no packet of class {}", class.label());
         }
     }
     Ok(section(&rates, effort))
@@ -225,8 +226,8 @@ fn section(rates: &[Vec<Vec<f64>>], effort: Effort) -> Section {
     for (traffic, rates) in Traffic::ALL.into_iter().zip(rates) {
         for (index, variant) in VARIANTS.into_iter().enumerate() {
             let (rate, (low, ratio, high)) = (median(&rates[index]), paired(&rates[index], &rates[0]));
-            let judged = index == 2;
-            let said = if traffic == Traffic::Udp {
+            let rated = index == 2;
+            let throughput = if traffic == Traffic::Udp {
                 format!("{:.0} k packets/s", rate / 1e3)
             } else {
                 format!("{:.2} Gbit/s", rate / 1e9)
@@ -235,29 +236,29 @@ fn section(rates: &[Vec<Vec<f64>>], effort: Effort) -> Section {
             rows.push(vec![
                 traffic.label().to_owned(),
                 variant.to_owned(),
-                said,
+                throughput,
                 format!("{ratio:.3}"),
                 if index == 0 { dash() } else { format!("{low:.3} to {high:.3}") },
-                if judged { format!("≥ {BUDGET:.2}") } else { dash() },
-                if judged { verdict_at_least(ratio, BUDGET) } else { dash() },
+                if rated { format!("≥ {BUDGET:.2}") } else { dash() },
+                if rated { verdict_at_least(ratio, BUDGET) } else { dash() },
             ]);
             let unit = if traffic == Traffic::Udp { "packets_per_second" } else { "bits_per_second" };
             data.push(json!({
                 "traffic": traffic.label(), "variant": variant, unit: rate, "ratio": ratio, "low": low, "high": high,
-                "rounds": rates[index], "budget": judged.then_some(BUDGET),
+                "rounds": rates[index], "budget": rated.then_some(BUDGET),
             }));
         }
     }
     let about = format!(
-        "iperf3 over a veth pair between two namespaces, offloads as they are; programs at ingress and egress \
-         of the receiver's underlay and VXLAN device. {} rounds of {} s by turns, medians of what arrives. \
-         Ratio: the median of the rounds' own, and the interval that holds it with 95 %. Address {}.{}.{}.{} is \
-         a pod's to Observer, so plain TCP is accounted to a path.",
+        "iperf3 over a veth pair between two namespaces, with default offloads; programs at ingress and egress of the \
+         receiver's underlay and VXLAN device. {} interleaved rounds of {} s; medians of the data that arrives. Ratio: \
+         the median of the ratios within each round, with its 95 % confidence interval. To Observer, address \
+         {}.{}.{}.{} is a pod's, so plain TCP is accounted to a path.",
         effort.rounds, SECONDS, SENDER[0], SENDER[1], SENDER[2], SENDER[3],
     );
     Section {
         name: "iperf",
-        title: "End to end: throughput",
+        title: "Throughput",
         about,
         columns: &["traffic", "at the receiver", "throughput", "ratio", "95 %", "budget", "verdict"],
         rows,

@@ -1,4 +1,4 @@
-//! Measures what Observer costs: programs, growth, end to end, user space (docs/performance.md).
+//! Measures the cost of Observer: programs, growth, throughput, user space (docs/performance.md).
 //!
 //! `cargo xtask bench` builds and runs it.
 
@@ -39,73 +39,73 @@ use diff::Agreement;
 use observer_testing::ceilings::Ceilings;
 use report::{Machine, Section};
 
-/// A ceiling was exceeded, or two runs do not agree.
+/// Exit code if a ceiling was exceeded or two runs do not agree.
 const EXCEEDED: u8 = 1;
-/// Something could not be measured.
-const COULD_NOT: u8 = 2;
-/// How often the programs are measured before a ceiling counts as exceeded.
+/// Exit code if something could not be measured.
+const FAILED: u8 = 2;
+/// Attempts before a ceiling counts as exceeded.
 const CHECKS: usize = 3;
-/// How long a part may wait for a quiet processor.
-const PATIENCE: Duration = Duration::from_secs(10 * 60);
-/// The same where seconds count.
-const HASTE: Duration = Duration::from_secs(60);
+/// How long a part may wait for an undisturbed core.
+const WAIT: Duration = Duration::from_secs(10 * 60);
+/// The same with `--quick` and `--check`.
+const WAIT_QUICK: Duration = Duration::from_secs(60);
 const PAGE: &str = "docs/performance.md";
 const CHART: &str = "docs/performance.svg";
 
 /// Parts of the benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// Cost of the programs, for every class of packets
+    /// CPU time per packet of the counting programs, for every class of packets
     Program,
-    /// Cost of the programs of `observer trace`
+    /// CPU time per packet of the programs of `observer trace`
     Trace,
-    /// Growth: paths, devices, CPUs
+    /// Growth of the cost with paths, devices and CPUs
     Scale,
-    /// A million spoofed senders
+    /// Growth of the cost in a flood from a million spoofed senders
     Flood,
-    /// Packets a second over a veth
+    /// Packets per second over a veth
     Veth,
-    /// Throughput by iperf3
+    /// Throughput of iperf3
     Iperf,
-    /// What the measurement of the cost of encapsulation costs
+    /// Throughput with and without the cost measurement (`--cost`)
     Cost,
-    /// CPU and memory of the program
+    /// CPU, memory and latency of the user-space program
     User,
-    /// Capture files
+    /// Speed of `observer pcap` compared with other programs
     Pcap,
     /// Verified instructions and sizes of the programs
     Size,
-    /// Cost of the programs that time round trips at the hooks
-    Wire,
+    /// CPU time per packet of the programs that time round trips at the hooks
+    HookRtt,
 }
 
-/// Measures what Observer costs
+/// Measure the cost of Observer
 #[derive(Parser)]
 #[command(name = "observer-bench", disable_version_flag = true)]
 struct Cli {
-    /// Fewer and shorter rounds: minutes become seconds, and figures rough
+    /// Run fewer and shorter rounds: rough results in seconds
     #[arg(long)]
     quick: bool,
-    /// Hold programs and sizes against dev/testing/ceilings.toml; exit code 1 where one is exceeded
+    /// Compare R and program sizes with dev/testing/ceilings.toml; exit with 1 if a ceiling is exceeded
     #[arg(long)]
     check: bool,
-    /// Only these classes of packets, by their letters, in the part `program`: for a look, not for the page
+    /// Measure only these classes of packets in the part `program`, by letter (a to i)
     #[arg(long, value_delimiter = ',', value_name = "LETTER", conflicts_with_all = ["docs", "check"])]
     class: Vec<String>,
-    /// Only these parts
+    /// Run only these parts (default: all)
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PART")]
     only: Vec<Part>,
-    /// Write the results as JSON
+    /// Write the results to FILE as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Hold the ratios against those of an earlier run, as `--json` wrote them; exit code 1 where one is more than a
-    /// tenth off
+    /// Compare the ratios with FILE, which an earlier run wrote with `--json`; exit with 1 if one differs by more
+    /// than 10 %
     #[arg(long, value_name = "FILE")]
-    against: Option<PathBuf>,
-    /// Write what was measured into docs/performance.md and its chart, as a full run does
+    diff: Option<PathBuf>,
+    /// Update docs/performance.md and its chart with the measured parts (default for a full run)
     #[arg(long)]
     docs: bool,
-    /// The program `observer` that the parts about user space start
+    /// Path of the `observer` program for the parts `user` and `pcap`
     #[arg(long, value_name = "PROGRAM", default_value = "observer")]
     observer: PathBuf,
 }
@@ -134,22 +134,22 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(COULD_NOT)
+            ExitCode::from(FAILED)
         }
     }
 }
 
 fn run(cli: &Cli) -> Result<ExitCode> {
-    let place = Machine::here(cli.quick || cli.check);
-    let earlier = cli.against.as_deref().map(diff::read).transpose()?;
+    let machine = Machine::current(cli.quick || cli.check);
+    let earlier = cli.diff.as_deref().map(diff::read).transpose()?;
     clock::pin_to_one()?;
-    noise::be_patient(if cli.quick || cli.check { HASTE } else { PATIENCE });
+    noise::limit_waiting(if cli.quick || cli.check { WAIT_QUICK } else { WAIT });
     let (mut sections, mut exceeded, mut failed) = (Vec::new(), Vec::new(), false);
     for part in cli.parts() {
         match measure(part, cli, &mut exceeded) {
             Ok(section) => sections.push(section),
             Err(error) => {
-                // The others can be measured all the same; this one is not passed over in silence.
+                // Measure the remaining parts, but report this one as failed.
                 let name =
                     part.to_possible_value().map_or("part", |value| value.get_name().to_owned().leak());
                 eprintln!("error: {name}: {error:#}");
@@ -159,32 +159,35 @@ fn run(cli: &Cli) -> Result<ExitCode> {
             }
         }
     }
-    print!("{}", report::text(&place, &sections));
-    let results = report::json(&place, &sections);
+    print!("{}", report::text(&machine, &sections));
+    let results = report::json(&machine, &sections);
     if let Some(path) = &cli.json {
         write(path, &format!("{results:#}\n"))?;
     }
-    let mut disagree = false;
-    if let (Some(earlier), Some(path)) = (earlier, &cli.against) {
+    let mut differs = false;
+    if let (Some(earlier), Some(path)) = (earlier, &cli.diff) {
         let failed = || format!("cannot compare with {}", path.display());
         let agreement = Agreement::of(&earlier, &results).with_context(failed)?;
-        let (apart, compared) = (agreement.apart.len(), agreement.compared);
-        println!("\n{} of {compared} ratios agree with {} within 10 %", compared - apart, path.display());
-        agreement.apart.iter().for_each(|sentence| println!("{sentence}"));
-        disagree = apart != 0;
+        let (different, compared) = (agreement.different.len(), agreement.compared);
+        println!("\n{} of {compared} ratios agree with {} within 10 %", compared - different, path.display());
+        agreement.different.iter().for_each(|line| println!("{line}"));
+        differs = different != 0;
     }
     if cli.writes_docs() {
-        report::write_page(Path::new(PAGE), &place, &sections)?;
+        report::write_page(Path::new(PAGE), &machine, &sections)?;
         for section in sections.iter().filter(|section| !section.bars.is_empty()) {
-            write(Path::new(CHART), &chart::svg("R of each class; the line is its budget", &section.bars))?;
+            write(
+                Path::new(CHART),
+                &chart::svg("R of each class of packets; the line is its budget", &section.bars),
+            )?;
         }
     }
-    for sentence in &exceeded {
-        eprintln!("above the ceiling: {sentence}");
+    for line in &exceeded {
+        eprintln!("above the ceiling: {line}");
     }
     Ok(if failed {
-        ExitCode::from(COULD_NOT)
-    } else if disagree || cli.check && !exceeded.is_empty() {
+        ExitCode::from(FAILED)
+    } else if differs || cli.check && !exceeded.is_empty() {
         ExitCode::from(EXCEEDED)
     } else {
         ExitCode::SUCCESS
@@ -203,12 +206,12 @@ fn measure(part: Part, cli: &Cli, exceeded: &mut Vec<String>) -> Result<Section>
             let mut measured = program::measure(effort, &cli.class)?;
             let ceilings = Ceilings::read();
             let mut above = check::exceeded_ratios(&ceilings, &measured);
-            // What else the machine does makes programs look dearer, never cheaper.
+            // Other load only increases the measured cost, so the lowest attempt counts.
             for _ in 1..CHECKS {
                 if above.is_empty() || !cli.check {
                     break;
                 }
-                eprintln!("bench: above a ceiling, which a busy machine can be the reason of: once more");
+                eprintln!("bench: above a ceiling, possibly because the machine is busy; measuring again");
                 program::keep_lowest(&mut measured, program::measure(effort, &cli.class)?);
                 above = check::exceeded_ratios(&ceilings, &measured);
             }
@@ -216,7 +219,7 @@ fn measure(part: Part, cli: &Cli, exceeded: &mut Vec<String>) -> Result<Section>
             Ok(program::section(&measured, effort))
         }
         Part::Trace => trace::measure(effort),
-        Part::Wire => hook_rtt::measure(effort),
+        Part::HookRtt => hook_rtt::measure(effort),
         Part::Scale => growth::scale(effort),
         Part::Flood => growth::flood(effort),
         Part::Veth => {

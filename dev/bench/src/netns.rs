@@ -1,5 +1,5 @@
-//! Network namespaces of the benchmark's own. They have no name, so the kernel removes them with all
-//! that is in them when this process ends, however it ends.
+//! Network namespaces of the benchmark. They have no name, so the kernel removes them and their devices when
+//! this process ends for any reason.
 
 use std::fs::File;
 use std::io;
@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 /// A namespace.
 pub struct Netns(File);
 
-/// Moves this thread into another namespace. Calls nothing but the kernel.
+/// Moves this thread into another namespace. Makes a single system call, so it is safe between fork and exec.
 fn enter(namespace: RawFd) -> io::Result<()> {
     // SAFETY: the descriptor is open.
     if unsafe { libc::setns(namespace, libc::CLONE_NEWNET) } == 0 {
@@ -23,20 +23,20 @@ fn enter(namespace: RawFd) -> io::Result<()> {
 }
 
 impl Netns {
-    /// A new one.
+    /// Creates a namespace.
     ///
     /// # Errors
     /// The kernel refused.
     pub fn new() -> Result<Self> {
-        let made = std::thread::spawn(|| {
-            // SAFETY: concerns this thread only.
+        let thread = std::thread::spawn(|| {
+            // SAFETY: affects this thread only.
             if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
                 return Err(io::Error::last_os_error());
             }
             File::open("/proc/thread-self/ns/net")
         });
-        let file = made.join().ok().context("a thread of the benchmark panicked")?;
-        let new = Self(file.context("cannot make a network namespace")?);
+        let file = thread.join().ok().context("a thread of the benchmark panicked")?;
+        let new = Self(file.context("cannot create a network namespace")?);
         new.ip("link set lo up")?;
         Ok(new)
     }
@@ -44,7 +44,7 @@ impl Netns {
     /// Runs a function in it.
     ///
     /// # Errors
-    /// The function's own.
+    /// Those of the function.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         std::thread::scope(|scope| {
             let inside = || {
@@ -55,7 +55,7 @@ impl Netns {
         })
     }
 
-    /// A command that will run in it, and end with this thread.
+    /// A command that runs in it and is killed when this thread ends.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let namespace = self.0.as_raw_fd();
         let mut command = Command::new(program);
@@ -69,24 +69,24 @@ impl Netns {
         command
     }
 
-    /// Runs `ip` with these words in it.
+    /// Runs `ip` with these arguments in it.
     ///
     /// # Errors
-    /// What `ip` says.
-    pub fn ip(&self, words: &str) -> Result<String> {
+    /// `ip` failed.
+    pub fn ip(&self, arguments: &str) -> Result<String> {
         let output = self
             .command("ip")
-            .args(words.split_whitespace())
+            .args(arguments.split_whitespace())
             .stdin(Stdio::null())
             .output()
             .context("cannot start `ip`; install iproute2")?;
         if !output.status.success() {
-            bail!("`ip {words}` failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+            bail!("`ip {arguments}` failed: {}", String::from_utf8_lossy(&output.stderr).trim());
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// How `ip link set … netns` may call it.
+    /// A path for `ip link set … netns`.
     pub fn path(&self) -> String {
         format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
     }
@@ -94,21 +94,21 @@ impl Netns {
     /// The index of a device in it.
     ///
     /// # Errors
-    /// There is none of that name.
+    /// There is no device of that name.
     pub fn ifindex(&self, device: &str) -> Result<u32> {
-        let said: serde_json::Value = serde_json::from_str(&self.ip(&format!("-j link show dev {device}"))?)
-            .context("cannot read what `ip` says")?;
-        let index = said[0]["ifindex"].as_u64().and_then(|index| u32::try_from(index).ok());
-        index.with_context(|| format!("`ip` does not say the index of {device}"))
+        let links: serde_json::Value = serde_json::from_str(&self.ip(&format!("-j link show dev {device}"))?)
+            .context("cannot parse the output of `ip`")?;
+        let index = links[0]["ifindex"].as_u64().and_then(|index| u32::try_from(index).ok());
+        index.with_context(|| format!("`ip` prints no index of {device}"))
     }
 }
 
-/// A program that is killed when it is no longer needed.
+/// A program that is killed on drop.
 pub struct Running(pub Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Either fails only where it has ended already.
+        // Both fail only if it has already ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -1,9 +1,9 @@
-//! Whether the processor is ours alone.
+//! Detects a busy sibling thread of the core, and discards samples taken meanwhile.
 //!
-//! A virtual CPU is often one of two threads of a core, and somebody else's machine is the other. For some
-//! milliseconds, and again some milliseconds later, everything then takes up to twice as long: not everything by the
-//! same factor, so that ratios move too, and nothing in the machine tells. A loop of additions does, which
-//! fills the core: what was measured between two such loops that took their time is measured again.
+//! A virtual CPU is often one of two threads of a core whose other thread belongs to another virtual machine.
+//! Everything then takes up to twice as long, for milliseconds at a time. The factor varies, so ratios change
+//! too, and nothing inside the machine indicates it. A calibration loop of additions, which uses the whole core,
+//! detects it: samples next to a slow loop are measured again.
 
 use std::arch::asm;
 use std::cell::Cell;
@@ -14,34 +14,35 @@ use anyhow::Result;
 
 use crate::clock;
 
-/// Turns of the loop: about ten microseconds.
-const TURNS: u32 = 4_000;
-/// How much longer than at its fastest the loop may take.
+/// Iterations of the calibration loop: about ten microseconds.
+const ITERATIONS: u32 = 4_000;
+/// How much longer than its fastest time the loop may take.
 const TOLERANCE: f64 = 1.25;
-/// Loops that find out how fast it can be.
-const FIRST: u32 = 5_000;
-/// Loops that find out which CPU is quieter.
-const LOOK: u32 = 1_000;
-/// How long something is measured again before it is taken as it is.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Loops to find the fastest time.
+const CALIBRATION: u32 = 5_000;
+/// Loops to find the quieter CPU.
+const COMPARISON: u32 = 1_000;
+/// How long a sample is repeated before a disturbed one is used.
+const SAMPLE_WAIT: Duration = Duration::from_secs(2);
 
-static TAKEN: AtomicU64 = AtomicU64::new(0);
-static AGAIN: AtomicU64 = AtomicU64::new(0);
-static SHARED: AtomicU64 = AtomicU64::new(0);
-/// Nanoseconds that were waited for a quiet processor, and how many may be in one part of the benchmark.
+/// Samples used, samples discarded, and disturbed samples used because waiting took too long.
+static USED: AtomicU64 = AtomicU64::new(0);
+static DISCARDED: AtomicU64 = AtomicU64::new(0);
+static DISTURBED: AtomicU64 = AtomicU64::new(0);
+/// Nanoseconds waited in this part of the benchmark, and their limit.
 static WAITED: AtomicU64 = AtomicU64::new(0);
-static PATIENCE_IN_ALL: AtomicU64 = AtomicU64::new(0);
+static WAIT_LIMIT: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
-    /// The fastest loop, nanoseconds.
+    /// Fastest time of the loop, in nanoseconds.
     static FASTEST: Cell<f64> = const { Cell::new(f64::INFINITY) };
 }
 
-/// How long the loop takes now, in nanoseconds.
+/// Time that the loop takes now, in nanoseconds.
 fn probe() -> f64 {
     let (mut a, mut b, mut c, mut d, mut e, mut f) = (0_u64, 1_u64, 2_u64, 3_u64, 4_u64, 5_u64);
     let start = Instant::now();
-    for _ in 0..TURNS {
+    for _ in 0..ITERATIONS {
         for step in [1, 3] {
             a = a.wrapping_add(step);
             b = b.wrapping_add(step);
@@ -49,7 +50,7 @@ fn probe() -> f64 {
             d = d.wrapping_add(step);
             e = e.wrapping_add(step);
             f = f.wrapping_add(step);
-            // SAFETY: nothing; it keeps the six in registers, and the additions from becoming one.
+            // SAFETY: an empty statement; it stops the compiler from merging the additions.
             unsafe {
                 asm!("/* {0} {1} {2} {3} {4} {5} */", inout(reg) a, inout(reg) b, inout(reg) c,
                     inout(reg) d, inout(reg) e, inout(reg) f, options(nomem, nostack, pure));
@@ -61,12 +62,12 @@ fn probe() -> f64 {
     time
 }
 
-/// How long one part of the benchmark may wait for a quiet processor; then it takes what it can have.
-pub fn be_patient(time: Duration) {
-    PATIENCE_IN_ALL.store(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+/// Limits the time that one part of the benchmark may wait; after that, disturbed samples are used.
+pub fn limit_waiting(time: Duration) {
+    WAIT_LIMIT.store(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Relaxed);
 }
 
-/// Whether the processor is ours now.
+/// Whether the core is undisturbed now.
 fn is_quiet() -> bool {
     let time = probe();
     let fastest = FASTEST.get().min(time);
@@ -74,23 +75,23 @@ fn is_quiet() -> bool {
     time <= fastest * TOLERANCE
 }
 
-/// Finds out how fast the loop can be, if that is not known.
+/// Finds the fastest time of the loop, if it is not known yet.
 fn find_fastest() {
     if FASTEST.get().is_infinite() {
-        (0..FIRST).for_each(|_| _ = is_quiet());
+        (0..CALIBRATION).for_each(|_| _ = is_quiet());
     }
 }
 
-/// Keeps this thread on the CPU that is quieter now.
+/// Pins this thread to the CPU that is quieter now.
 ///
 /// # Errors
 /// The kernel refused.
-pub fn settle() -> Result<()> {
+pub fn pin_to_quietest() -> Result<()> {
     let (mut best, mut most) = (None, 0);
     for cpu in clock::all_cpus() {
         clock::pin(&[*cpu])?;
         find_fastest();
-        let quiet = (0..LOOK).filter(|_| is_quiet()).count();
+        let quiet = (0..COMPARISON).filter(|_| is_quiet()).count();
         if quiet >= most {
             (best, most) = (Some(*cpu), quiet);
         }
@@ -98,17 +99,17 @@ pub fn settle() -> Result<()> {
     best.map_or(Ok(()), |cpu| clock::pin(&[cpu]))
 }
 
-/// Measures something short, as often as it takes until the processor was ours before and behind it; `dropped` is
-/// given what is not taken.
+/// Measures something short, and repeats it until the core was undisturbed ahead of it and after it. `dropped`
+/// gets the discarded results.
 ///
 /// # Errors
 /// Those of `measure`.
 pub fn measure<T>(mut measure: impl FnMut() -> Result<T>, mut dropped: impl FnMut(T)) -> Result<T> {
     find_fastest();
     let start = Instant::now();
-    let patient = || start.elapsed() < PATIENCE && WAITED.load(Relaxed) < PATIENCE_IN_ALL.load(Relaxed);
+    let patient = || start.elapsed() < SAMPLE_WAIT && WAITED.load(Relaxed) < WAIT_LIMIT.load(Relaxed);
     let mut last;
-    TAKEN.fetch_add(1, Relaxed);
+    USED.fetch_add(1, Relaxed);
     let result = loop {
         while !is_quiet() && patient() {}
         let one = Instant::now();
@@ -118,10 +119,10 @@ pub fn measure<T>(mut measure: impl FnMut() -> Result<T>, mut dropped: impl FnMu
             break result;
         }
         if !patient() {
-            SHARED.fetch_add(1, Relaxed);
+            DISTURBED.fetch_add(1, Relaxed);
             break result;
         }
-        AGAIN.fetch_add(1, Relaxed);
+        DISCARDED.fetch_add(1, Relaxed);
         dropped(result);
     };
     let waited = start.elapsed().saturating_sub(last);
@@ -129,23 +130,23 @@ pub fn measure<T>(mut measure: impl FnMut() -> Result<T>, mut dropped: impl FnMu
     Ok(result)
 }
 
-/// What was taken, measured again, and taken though the processor was shared, since this was last asked.
+/// Samples used, discarded, and disturbed but used, since the last call.
 fn tally() -> (u64, u64, u64) {
     WAITED.store(0, Relaxed);
-    (TAKEN.swap(0, Relaxed), AGAIN.swap(0, Relaxed), SHARED.swap(0, Relaxed))
+    (USED.swap(0, Relaxed), DISCARDED.swap(0, Relaxed), DISTURBED.swap(0, Relaxed))
 }
 
-/// A sentence about it.
-pub fn sentence() -> String {
-    let (taken, again, shared) = tally();
-    let percent = 100.0 * again as f64 / (taken + again).max(1) as f64;
-    let others = if shared == 0 {
+/// A note about the discarded samples since the last call.
+pub fn describe() -> String {
+    let (used, discarded, disturbed) = tally();
+    let percent = 100.0 * discarded as f64 / (used + discarded).max(1) as f64;
+    let rest = if disturbed == 0 {
         String::new()
     } else {
-        format!(" {:.1} % could not be had otherwise.", 100.0 * shared as f64 / taken.max(1) as f64)
+        format!(" {:.1} % of the samples used were disturbed.", 100.0 * disturbed as f64 / used.max(1) as f64)
     };
     format!(
-        "Measured in pieces, each again until a loop of additions before and behind it says that the core was not \
-         shared with somebody else's machine: {percent:.0} % were thrown away.{others}"
+        "Samples taken while a calibration loop detected a busy sibling thread were discarded and measured again \
+         ({percent:.0} %).{rest}"
     )
 }

@@ -1,4 +1,4 @@
-//! (e) Capture files: `observer pcap` beside others that read the same file.
+//! Capture files: `observer pcap` compared with other programs that read the same file.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -15,7 +15,7 @@ use crate::process::{Run, run};
 use crate::report::{Section, grouped};
 use crate::scratch::Scratch;
 
-/// How much is measured.
+/// Number of measurements.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
     /// Rounds.
@@ -24,19 +24,19 @@ pub struct Effort {
     pub packets: u32,
 }
 
-/// Programs and their words; `FILE` stands for the file.
+/// Programs and their arguments; `FILE` is replaced by the file.
 fn programs(observer: &Path) -> Vec<(&'static str, Command, &'static str)> {
     let observer = Command::new(observer);
     vec![
         ("observer pcap", observer, "pcap FILE"),
         ("capinfos", Command::new("capinfos"), "FILE"),
-        // Otherwise it gives its rights away, and may not read the file any more.
+        // Without -Z root, it drops its privileges and cannot read the file.
         ("tcpdump -nn", Command::new("tcpdump"), "-nn -Z root -r FILE"),
         ("tshark -z io,phs", Command::new("tshark"), "-n -q -z io,phs -r FILE"),
     ]
 }
 
-/// Measures all that are there, by turns.
+/// Measures all installed programs, interleaved.
 ///
 /// # Errors
 /// The file cannot be written.
@@ -44,30 +44,30 @@ pub fn measure(observer: &Path, effort: Effort) -> Result<Section> {
     let file = Scratch::new()?;
     let bytes = write(&file.0, effort.packets)?;
     let mut missing = Vec::new();
-    let mut there = Vec::new();
-    for (name, mut command, words) in programs(observer) {
-        for word in words.split(' ') {
-            if word == "FILE" {
+    let mut installed = Vec::new();
+    for (name, mut command, arguments) in programs(observer) {
+        for argument in arguments.split(' ') {
+            if argument == "FILE" {
                 command.arg(file.path())
             } else {
-                command.arg(word)
+                command.arg(argument)
             };
         }
-        // The first reading warms the page cache too.
+        // The first run also warms up the page cache.
         match run(&mut command) {
-            Ok(_) => there.push((name, command, Vec::<Run>::new())),
+            Ok(_) => installed.push((name, command, Vec::<Run>::new())),
             Err(error) => missing.push(format!("{name}: {error:#}")),
         }
     }
     for round in 0..effort.rounds {
-        for turn in 0..there.len() {
-            let index = (round + turn) % there.len();
-            let one = run(&mut there[index].1)?;
-            there[index].2.push(one);
+        for turn in 0..installed.len() {
+            let index = (round + turn) % installed.len();
+            let one = run(&mut installed[index].1)?;
+            installed[index].2.push(one);
         }
     }
     let (mut rows, mut data) = (Vec::new(), Vec::new());
-    for (name, _, runs) in &there {
+    for (name, _, runs) in &installed {
         let of = |value: fn(&Run) -> f64| median(&runs.iter().map(value).collect::<Vec<_>>());
         let (wall, cpu) = (of(|run| run.wall.as_secs_f64()), of(|run| run.cpu.as_secs_f64()));
         let rate = f64::from(effort.packets) / wall;
@@ -82,9 +82,8 @@ pub fn measure(observer: &Path, effort: Effort) -> Result<Section> {
         }));
     }
     let about = format!(
-        "One pcap file of {} packets, {} MB, of all classes above, in the page cache; whole runs by turns, \
-         medians of {}. capinfos only counts; tcpdump prints a line a packet; tshark makes its table of \
-         protocols.",
+        "One pcap file of {} packets, {} MB, of all classes above, in the page cache; interleaved complete runs, medians \
+         of {}. capinfos only counts; tcpdump prints one line per packet; tshark builds its protocol table.",
         grouped(u64::from(effort.packets)),
         bytes / 1_000_000,
         effort.rounds,
@@ -101,7 +100,7 @@ pub fn measure(observer: &Path, effort: Effort) -> Result<Section> {
     })
 }
 
-/// Writes a capture file; its length.
+/// Writes a capture file and returns its length.
 fn write(file: &File, packets: u32) -> Result<u64> {
     let mut to = BufWriter::new(file);
     let mut length = 24;

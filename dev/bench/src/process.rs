@@ -1,21 +1,21 @@
-//! What other programs cost: time, memory.
+//! CPU time and memory of other processes.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-/// What a whole run of a program cost.
+/// Cost of a complete run of a program.
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
     /// From start to end.
     pub wall: Duration,
-    /// CPU time, user and system. (Its peak of memory is not to be had so: the kernel starts it from
-    /// the parent's.)
+    /// CPU time, user and system. (Peak memory is not available this way: the kernel starts it from the
+    /// parent's.)
     pub cpu: Duration,
 }
 
-/// Runs a program to its end; what it prints is thrown away.
+/// Runs a program to its end and discards its output.
 ///
 /// # Errors
 /// It does not start, or fails.
@@ -25,8 +25,8 @@ pub fn run(command: &mut Command) -> Result<Run> {
     let child = silent.spawn().with_context(|| format!("cannot start {:?}", silent.get_program()))?;
     let id = libc::pid_t::try_from(child.id()).context("a process id is too large")?;
     let mut status = 0;
-    // SAFETY: all zeros is a value of the struct; both pointers are valid for the duration of the call,
-    // and nobody else waits for this child.
+    // SAFETY: all zeros is a value of the struct; both pointers are valid for the duration of the call, and
+    // no other code waits for this child.
     let (waited, usage) = unsafe {
         let mut usage: libc::rusage = std::mem::zeroed();
         (libc::wait4(id, &raw mut status, 0, &raw mut usage), usage)
@@ -41,10 +41,10 @@ pub fn run(command: &mut Command) -> Result<Run> {
     Ok(Run { wall, cpu: time(usage.ru_utime) + time(usage.ru_stime) })
 }
 
-/// CPU time of a running process, all its threads.
+/// CPU time of all threads of a running process.
 ///
 /// # Errors
-/// It has ended, or the kernel keeps no such account.
+/// It has ended, or the kernel does not provide `schedstat`.
 pub fn cpu_time(id: u32) -> Result<Duration> {
     let mut sum = 0;
     for thread in std::fs::read_dir(format!("/proc/{id}/task")).context("the process has ended")? {
@@ -56,7 +56,7 @@ pub fn cpu_time(id: u32) -> Result<Duration> {
     Ok(Duration::from_nanos(sum))
 }
 
-/// Memory of a running process in bytes: now, and at most so far.
+/// Memory of a running process in bytes: current and peak.
 ///
 /// # Errors
 /// It has ended.

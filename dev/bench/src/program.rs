@@ -1,4 +1,4 @@
-//! (a) What the programs cost: R = (ours − floor) / (REF − floor), for every class of packets.
+//! Cost of the programs for every class of packets: R = (ours − floor) / (REF − floor).
 
 use anyhow::{Result, bail};
 use observer::kernel::{Capacities, entry};
@@ -7,11 +7,11 @@ use serde_json::json;
 use crate::baselines::{Baseline, Baselines};
 use crate::bench::{Costs, Effort, Hook, Ours, Packet, WARM_UP, once, run};
 use crate::classes::{self, PacketClass};
-use crate::dispatcher_pin::Parked;
+use crate::dispatcher_pin::DispatcherPin;
 use crate::noise;
 use crate::report::{Bar, Section, grouped, ns, verdict};
 
-/// What one class costs at one hook, in nanoseconds above the floor.
+/// Cost of one class at one hook, in nanoseconds above the floor.
 #[derive(Clone, Debug)]
 pub struct Measured {
     /// Letter of the budget.
@@ -30,7 +30,7 @@ pub struct Measured {
     pub ratio: f64,
     /// R by the kernel's clock.
     pub ratio_kernel: f64,
-    /// Most that R may be.
+    /// Highest allowed R.
     pub budget: f64,
 }
 
@@ -50,29 +50,29 @@ impl Measured {
         }
     }
 
-    /// What it is called in ceilings and charts.
+    /// Its name in ceilings and charts.
     pub fn label(&self) -> String {
         format!("{} {} {}", self.hook.label(), self.letter, self.name)
     }
 }
 
-/// Programs that are run by turns: a floor and ours, a floor and the reference.
+/// Programs that are run interleaved: floor and ours, floor and reference.
 const PROGRAMS: usize = 4;
-/// Which of them is ours.
+/// Index of ours.
 const OURS: usize = 1;
 
-/// Measures every class at every hook that it can be given to.
+/// Measures every class at every hook that can process it.
 ///
-/// All of them in each round: a machine that does something else for seconds spoils one round of many
-/// classes, which their medians pass over, and not most rounds of one.
+/// Each round covers all classes. If the machine is busy for seconds, that affects one round of many classes,
+/// which the medians ignore, and not most rounds of one class.
 ///
 /// # Errors
-/// The kernel refused, or a program did not count what it was run on.
+/// The kernel refused, or a program did not count every packet.
 pub fn measure(effort: Effort, only: &[String]) -> Result<Vec<Measured>> {
     let (baselines, mut ours) = (Baselines::load()?, Ours::load(Capacities::default())?);
     let xdp = [Baseline::Floor, Baseline::Reference].map(|it| baselines.program(Hook::Xdp, it));
     let [floor, reference] = xdp;
-    let _parked = Parked::new([floor?, reference?, ours.program(entry::XDP)?])?;
+    let _pin = DispatcherPin::new([floor?, reference?, ours.program(entry::XDP)?])?;
     let reference = Packet::new(classes::native(observer_testing::node::FAR_POD));
     let mut classes = classes::all();
     classes.retain(|class| only.is_empty() || only.iter().any(|letter| letter == class.letter));
@@ -87,7 +87,7 @@ pub fn measure(effort: Effort, only: &[String]) -> Result<Vec<Measured>> {
     Ok(all.iter().map(|(class, hook, costs)| Measured::of(class, *hook, costs)).collect())
 }
 
-/// Of each class the measurement with the lower R.
+/// Keeps the measurement with the lower R of each class.
 pub fn keep_lowest(measured: &mut [Measured], again: Vec<Measured>) {
     for (one, other) in measured.iter_mut().zip(again) {
         if other.ratio < one.ratio {
@@ -96,7 +96,7 @@ pub fn keep_lowest(measured: &mut [Measured], again: Vec<Measured>) {
     }
 }
 
-/// Runs each program once more on a class, and sees that ours counted what it was run on.
+/// Runs each program once more on a class, and checks that ours counted every packet.
 fn add_round(
     baselines: &Baselines,
     ours: &mut Ours,
@@ -107,7 +107,7 @@ fn add_round(
     costs: &mut Costs,
 ) -> Result<()> {
     ours.prepare(&class.node)?;
-    noise::settle()?;
+    noise::pin_to_quietest()?;
     let floor = baselines.program(hook, Baseline::Floor)?;
     let what: [_; PROGRAMS] = [
         (floor, &class.packet),
@@ -125,7 +125,7 @@ fn add_round(
     let (is, should) = (ours.packets(slot, class.direction, counted)?, runs * u64::from(class.segments));
     if is != should {
         bail!(
-            "{} at {}: {should} packets of class {} should have been counted, {is} were",
+            "{} at {}: {should} packets of class {} were run, but {is} were counted",
             class.name,
             hook.label(),
             counted.label()
@@ -134,16 +134,17 @@ fn add_round(
     Ok(())
 }
 
-/// The table of them.
+/// Their table.
 pub fn section(measured: &[Measured], effort: Effort) -> Section {
     let about = format!(
-        "`BPF_PROG_TEST_RUN` on one CPU, {} rounds of {} runs by turns after {WARM_UP} of warm-up, each round over all classes; medians of \
-         the thread's CPU time. {} Floor: an empty program. REF: parse to the ports and one update of a per-CPU \
-         hash with a 16-byte key, always on the packet of class a. R = (ours − floor) / (REF − floor). In the \
-         last column R by the kernel's own clock, which counts whole nanoseconds only.",
+        "`BPF_PROG_TEST_RUN` on one CPU: {} interleaved rounds of {} runs each, after a warm-up of {WARM_UP}, each round \
+         over all classes; medians of the thread's CPU time. {} Floor: an empty program. REF: parse to the ports and \
+         one update of a per-CPU hash with a 16-byte key, always on the packet of class a. \
+         R = (ours − floor) / (REF − floor). The last column is R by the kernel's own clock, which has a resolution \
+         of one nanosecond.",
         effort.rounds,
         grouped(u64::from(effort.repeat)),
-        noise::sentence(),
+        noise::describe(),
     );
     let rows = measured
         .iter()
@@ -175,7 +176,7 @@ pub fn section(measured: &[Measured], effort: Effort) -> Section {
     let bars = measured.iter().map(|m| Bar { label: m.label(), value: m.ratio, budget: m.budget }).collect();
     Section {
         name: "program",
-        title: "Cost of the programs",
+        title: "Programs",
         about,
         columns: &[
             "hook",

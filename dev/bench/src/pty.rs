@@ -1,4 +1,4 @@
-//! A terminal for `observer top`: takes what it draws, and presses keys.
+//! A terminal for `observer top`: reads what it draws, and presses keys.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -14,21 +14,21 @@ use crate::netns::Running;
 
 /// A terminal of 160 columns and 50 lines, and the program on it.
 pub struct Terminal {
-    /// The program; dropping it ends it.
+    /// The program, which is killed on drop.
     pub running: Running,
     keys: File,
-    /// What was drawn, and when it was read.
+    /// Output, and when it was read.
     drawn: Receiver<(Instant, Vec<u8>)>,
-    /// What was read last and not looked at, and when that was.
+    /// Output that was read but not searched yet, and when it was read.
     last: Vec<u8>,
     read: Instant,
 }
 
 impl Terminal {
-    /// Starts a program on a terminal of its own, and reads what it draws.
+    /// Starts a program on a new terminal, and reads what it draws.
     ///
     /// # Errors
-    /// There is no terminal, or the program does not start.
+    /// The terminal cannot be opened, or the program does not start.
     pub fn spawn(command: &mut Command) -> Result<Self> {
         let (mut ours, mut theirs) = (-1, -1);
         let size = libc::winsize { ws_row: 50, ws_col: 160, ws_xpixel: 0, ws_ypixel: 0 };
@@ -45,7 +45,7 @@ impl Terminal {
         let clone = || theirs.try_clone().context("cannot clone a descriptor").map(Stdio::from);
         command.stdin(clone()?).stdout(clone()?).stderr(Stdio::null()).env("TERM", "xterm-256color");
         let child = command.spawn().with_context(|| format!("cannot start {:?}", command.get_program()))?;
-        // The command keeps descriptors of the other end until it is given others.
+        // Replace the command's descriptors, which would keep the other end open.
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let (screen, drawn) = channel();
         std::thread::spawn(move || {
@@ -60,32 +60,32 @@ impl Terminal {
         Ok(Self { running: Running(child), keys, drawn, last: Vec::new(), read: Instant::now() })
     }
 
-    /// Waits until a mark is drawn; when that was.
+    /// Waits until a text is drawn and returns when that was.
     ///
     /// # Errors
-    /// It is not within `patience`.
-    pub fn wait_for(&mut self, mark: &str, patience: Duration) -> Result<Instant> {
-        let until = Instant::now() + patience;
+    /// It is not drawn within `timeout`.
+    pub fn wait_for(&mut self, text: &str, timeout: Duration) -> Result<Instant> {
+        let until = Instant::now() + timeout;
         loop {
-            if let Some(place) = self.last.windows(mark.len()).position(|part| part == mark.as_bytes()) {
-                self.last.drain(..place + mark.len());
+            if let Some(place) = self.last.windows(text.len()).position(|part| part == text.as_bytes()) {
+                self.last.drain(..place + text.len());
                 return Ok(self.read);
             }
             let left = until.saturating_duration_since(Instant::now());
             let Ok((when, bytes)) = self.drawn.recv_timeout(left) else {
-                bail!("{mark:?} was not drawn within {patience:?}");
+                bail!("{text:?} was not drawn within {timeout:?}");
             };
-            // A mark may lie across two reads, and it is there with the second.
-            self.last.drain(..self.last.len().saturating_sub(mark.len()));
+            // A text may be split across two reads; it counts as drawn with the second.
+            self.last.drain(..self.last.len().saturating_sub(text.len()));
             self.last.extend(bytes);
             self.read = when;
         }
     }
 
-    /// Presses a key, after which only what is drawn from now on counts; when that was.
+    /// Presses a key, discards earlier output, and returns when that was.
     ///
     /// # Errors
-    /// The terminal is gone.
+    /// The terminal is closed.
     pub fn press(&mut self, key: &str) -> Result<Instant> {
         while self.drawn.try_recv().is_ok() {}
         self.last.clear();

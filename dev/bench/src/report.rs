@@ -8,9 +8,9 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 /// Version of the JSON.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
-/// Where the page's generated part of that name begins and ends.
+/// Marks around a generated part of the page.
 fn marks(name: &str) -> [String; 2] {
     ["begin", "end"].map(|mark| format!("<!-- cargo xtask bench: {name} {mark} -->"))
 }
@@ -18,37 +18,37 @@ fn marks(name: &str) -> [String; 2] {
 /// One bar of the chart.
 #[derive(Clone, Debug)]
 pub struct Bar {
-    /// What it is.
+    /// Its name.
     pub label: String,
-    /// How long it is.
+    /// Its length.
     pub value: f64,
-    /// How long it may be.
+    /// Its budget.
     pub budget: f64,
 }
 
 /// One part of the results.
 #[derive(Clone, Debug)]
 pub struct Section {
-    /// The name of the part.
+    /// Name of the part.
     pub name: &'static str,
-    /// Its heading.
+    /// Heading.
     pub title: &'static str,
     /// How it was measured.
     pub about: String,
-    /// Headings of the columns.
+    /// Column names.
     pub columns: &'static [&'static str],
     /// Rows.
     pub rows: Vec<Vec<String>>,
-    /// The same for machines.
+    /// The rows as JSON.
     pub data: Value,
     /// Bars of the chart.
     pub bars: Vec<Bar>,
-    /// What was not measured, and why.
+    /// What was not measured and why.
     pub missing: Vec<String>,
 }
 
 impl Section {
-    /// A part that could not be measured at all.
+    /// A part that could not be measured.
     pub fn failed(name: &'static str, title: &'static str, error: &anyhow::Error) -> Self {
         Self {
             name,
@@ -74,15 +74,15 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Here and now.
-    pub fn here(quick: bool) -> Self {
+    /// This machine, today.
+    pub fn current(quick: bool) -> Self {
         let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let machine = model.map_or("unknown", |(_, model)| model).to_owned();
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let date = Command::new("date").args(["--utc", "+%Y-%m-%d"]).output();
         let date = date.map(|it| String::from_utf8_lossy(&it.stdout).trim().to_owned());
-        // A release may name its builder: the version is what counts.
+        // The complete release string may name its builder.
         let (major, minor) = observer::kernel::sys::version().unwrap_or_default();
         Self {
             machine,
@@ -93,8 +93,8 @@ impl Machine {
         }
     }
 
-    fn sentence(&self) -> String {
-        let quick = if self.quick { " A quick run: good for a first look only." } else { "" };
+    fn describe(&self) -> String {
+        let quick = if self.quick { " Quick run: rough figures." } else { "" };
         format!("{}, {} CPUs, {}, {}.{quick}", self.machine, self.cpus, self.kernel, self.date)
     }
 }
@@ -117,7 +117,7 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
-/// Whether a value keeps to its budget, and if not by how much.
+/// Whether a value is within its budget, or by how much it exceeds it.
 pub fn verdict(value: f64, budget: f64) -> String {
     if value <= budget {
         "within".to_owned()
@@ -128,7 +128,7 @@ pub fn verdict(value: f64, budget: f64) -> String {
     }
 }
 
-/// The same for a value that should be large.
+/// The same for a lower limit.
 pub fn verdict_at_least(value: f64, budget: f64) -> String {
     if value >= budget {
         "within".to_owned()
@@ -139,9 +139,9 @@ pub fn verdict_at_least(value: f64, budget: f64) -> String {
     }
 }
 
-/// The tables for a terminal.
-pub fn text(place: &Machine, sections: &[Section]) -> String {
-    let mut text = format!("{}\n", place.sentence());
+/// Tables for a terminal.
+pub fn text(machine: &Machine, sections: &[Section]) -> String {
+    let mut text = format!("{}\n", machine.describe());
     for section in sections {
         let _ = write!(text, "\n{}\n", section.title);
         text += &aligned(section);
@@ -172,24 +172,24 @@ fn aligned(section: &Section) -> String {
     text
 }
 
-/// The results for machines.
-pub fn json(place: &Machine, sections: &[Section]) -> Value {
+/// The results as JSON.
+pub fn json(machine: &Machine, sections: &[Section]) -> Value {
     let parts: serde_json::Map<String, Value> = sections
         .iter()
         .map(|s| (s.name.to_owned(), json!({ "results": s.data, "not_measured": s.missing })))
         .collect();
     json!({
         "schema": SCHEMA,
-        "machine": place.machine, "cpus": place.cpus, "kernel": place.kernel, "date": place.date,
-        "quick": place.quick, "parts": parts,
+        "machine": machine.machine, "cpus": machine.cpus, "kernel": machine.kernel, "date": machine.date,
+        "quick": machine.quick, "parts": parts,
     })
 }
 
-/// Writes the generated parts of the page that were measured, and leaves the rest as it is.
+/// Replaces the generated parts of the page that were measured.
 ///
 /// # Errors
 /// The page has no such part, or cannot be read or written.
-pub fn write_page(path: &Path, place: &Machine, sections: &[Section]) -> Result<()> {
+pub fn write_page(path: &Path, machine: &Machine, sections: &[Section]) -> Result<()> {
     let mut page =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     for section in sections {
@@ -197,13 +197,13 @@ pub fn write_page(path: &Path, place: &Machine, sections: &[Section]) -> Result<
         let (Some(from), Some(to)) = (page.find(&begin), page.find(&end)) else {
             bail!("{} has no part between `{begin}` and `{end}`", path.display());
         };
-        page.replace_range(from + begin.len()..to, &format!("\n{}", markdown(place, section)));
+        page.replace_range(from + begin.len()..to, &format!("\n{}", markdown(machine, section)));
     }
     std::fs::write(path, page).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn markdown(place: &Machine, section: &Section) -> String {
-    let mut text = format!("{}\n\nMeasured on: {}\n\n", section.about, place.sentence());
+fn markdown(machine: &Machine, section: &Section) -> String {
+    let mut text = format!("{}\n\nMeasured on: {}\n\n", section.about, machine.describe());
     if !section.rows.is_empty() {
         let row = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
         let header: Vec<String> = section.columns.iter().map(|&column| column.to_owned()).collect();
@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_verdicts() {
+    fn numbers_are_grouped_and_verdicts_show_the_excess() {
         assert_eq!(grouped(1_000_000), "1,000,000");
         assert_eq!(grouped(16), "16");
         assert_eq!(verdict(2.5, 2.5), "within");
@@ -249,7 +249,7 @@ mod tests {
             bars: Vec::new(),
             missing: vec!["y: no y here".to_owned()],
         };
-        write_page(page.path(), &Machine::here(true), &[section]).expect("write the page");
+        write_page(page.path(), &Machine::current(true), &[section]).expect("write the page");
         let written = std::fs::read_to_string(page.path()).expect("read");
         assert!(written.starts_with("# Before\n") && written.ends_with(&format!("{end}\nafter\n")));
         assert!(written.contains("| 1 | 2 |\n") && written.contains("Not measured: y: no y here."));

@@ -1,4 +1,4 @@
-//! Files without a name: they are gone with this process, however it ends.
+//! Files without a name, which disappear when this process ends for any reason.
 
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
@@ -10,15 +10,15 @@ use anyhow::{Context as _, Result};
 pub struct Scratch(pub File);
 
 impl Scratch {
-    /// A new one.
+    /// Creates a file.
     ///
     /// # Errors
-    /// The folder for such files cannot be written.
+    /// The folder for temporary files is not writable.
     pub fn new() -> Result<Self> {
         tempfile::tempfile().map(Self).context("cannot create a temporary file")
     }
 
-    /// How others may open it.
+    /// A path that other processes can open.
     pub fn path(&self) -> PathBuf {
         format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd()).into()
     }
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_by_the_path_can_be_read_by_it() {
+    fn path_can_be_written_and_read() {
         let scratch = Scratch::new().expect("a file");
         for text in ["a longer text", "a text"] {
             std::fs::write(scratch.path(), text).expect("write");

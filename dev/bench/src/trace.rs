@@ -1,4 +1,4 @@
-//! What the programs of `observer trace` cost while nothing is sent, and at the rate limit.
+//! Cost of the programs of `observer trace`, without packets to report and at the rate limit.
 
 use anyhow::{Context as _, Result, bail};
 use aya::programs::{Program, RawTracePointRunOptions, TestRun as _};
@@ -11,24 +11,24 @@ use observer_common::kind::Direction;
 use serde_json::json;
 
 use crate::baselines::{Baseline, Baselines, FLOOR_RAW};
-use crate::bench::{Cost, Effort, Hook, Ours, Packet, by_turns, in_pieces, run};
+use crate::bench::{Cost, Effort, Hook, Ours, Packet, in_samples, interleaved, run};
 use crate::classes::{self, Budget, PacketClass};
 use crate::clock::thread_time;
 use crate::noise;
 use crate::report::{Section, grouped, ns, verdict};
 
-/// Packets a second of each reason, as `observer trace` sends them where nothing else is said.
+/// Packets per second of each reason: the default of `observer trace`.
 const RATE: u32 = 100;
-/// Room for what is sent meanwhile, and nobody reads.
+/// Size of the ring buffer, which is not read here.
 const RING: u32 = 1 << 20;
-/// A reason that drops have every day, and that is not told of.
-const EVERYDAY: &str = "NO_SOCKET";
-/// The reason that is none.
-const VAGUE: &str = "NOT_SPECIFIED";
-/// An address that is in no function.
+/// A common drop reason, which is not reported.
+const COMMON: &str = "NO_SOCKET";
+/// A drop without a reason.
+const UNSPECIFIED: &str = "NOT_SPECIFIED";
+/// An address outside every function.
 const NOWHERE: u64 = 1;
-/// Runs of a program at a tracepoint in one piece: each is a system call.
-const RAW_PIECE: u32 = 500;
+/// Runs per sample at a tracepoint, where each run is a system call.
+const RAW_SAMPLE_RUNS: u32 = 500;
 
 /// One row.
 struct Measured {
@@ -37,7 +37,7 @@ struct Measured {
     floor: f64,
     ours: f64,
     reference: f64,
-    /// Most that R may be; `None` where packets are told of.
+    /// Highest allowed R; `None` if packets of the class are reported.
     budget: Option<f64>,
     tally: Tally,
 }
@@ -48,10 +48,11 @@ impl Measured {
     }
 }
 
-/// Measures them on every class of packets, and the program at `kfree_skb` on reasons that are not told of.
+/// Measures the TC programs on every class of packets, and the one at `kfree_skb` on reasons that are not
+/// reported.
 ///
 /// # Errors
-/// The kernel refused, or a program sent what nobody wants.
+/// The kernel refused, or a program reported an unexpected packet.
 pub fn measure(effort: Effort) -> Result<Section> {
     let baselines = Baselines::load()?;
     let mut ours = Ours::load(Capacities { trace: RING, ..Capacities::default() })?;
@@ -64,7 +65,7 @@ pub fn measure(effort: Effort) -> Result<Section> {
     configure(&mut ours.programs.ebpf, wanted, &[])?;
     let reference = Packet::new(classes::native(observer_testing::node::FAR_POD));
     let mut all = Vec::new();
-    let mut told = |one: Measured| {
+    let mut add = |one: Measured| {
         eprintln!(
             "bench: {:<10} {:<40} {:>6.1} ns above the floor, R {:.2}",
             one.program,
@@ -75,13 +76,13 @@ pub fn measure(effort: Effort) -> Result<Section> {
         all.push(one);
     };
     for class in classes::all().into_iter().filter(|class| class.hooks.contains(&Hook::Tc)) {
-        told(at_tc(&baselines, &mut ours, &class, &reference, effort)?);
+        add(at_tc(&baselines, &mut ours, &class, &reference, effort)?);
     }
     let mut missing = Vec::new();
     match load_drop(&mut ours) {
         Ok((name, drops)) => {
             for (what, reason) in reasons(&drops) {
-                told(at_drop(&baselines, &ours, (name, what, reason), &reference, effort)?);
+                add(at_drop(&baselines, &ours, (name, what, reason), &reference, effort)?);
             }
         }
         Err(error) => missing.push(format!("kfree_skb: {error:#}")),
@@ -97,7 +98,7 @@ fn at_tc(
     effort: Effort,
 ) -> Result<Measured> {
     ours.prepare(&class.node)?;
-    noise::settle()?;
+    noise::pin_to_quietest()?;
     let name = match class.direction {
         Direction::Ingress => entry::TRACE_INGRESS,
         Direction::Egress => entry::TRACE_EGRESS,
@@ -110,12 +111,12 @@ fn at_tc(
         (baselines.program(Hook::Tc, Baseline::Reference)?, reference),
     ];
     let before = tallied(ours)?;
-    let costs = by_turns(what.len(), effort, |index, repeat| run(what[index].0, what[index].1, repeat))?;
+    let costs = interleaved(what.len(), effort, |index, repeat| run(what[index].0, what[index].1, repeat))?;
     let tally = since(before, tallied(ours)?);
     let runs = costs.runs(1);
-    let told = tally.sent + tally.suppressed + tally.lost;
-    if told != 0 && told != runs {
-        bail!("{}: {runs} packets ran, {told} of them were to be told of: some or all should", class.name);
+    let reported = tally.sent + tally.suppressed + tally.lost;
+    if reported != 0 && reported != runs {
+        bail!("{}: {reported} of {runs} packets were reported, expected none or all", class.name);
     }
     Ok(Measured {
         program: name,
@@ -123,7 +124,7 @@ fn at_tc(
         floor: costs.median(0).cpu,
         ours: costs.above(1, 0),
         reference: costs.above(3, 2),
-        budget: (told == 0).then_some(class.budget.at(Hook::Tc)),
+        budget: (reported == 0).then_some(class.budget.at(Hook::Tc)),
         tally,
     })
 }
@@ -134,18 +135,18 @@ fn load_drop(ours: &mut Ours) -> Result<(&'static str, Drops)> {
     Ok((name, drops))
 }
 
-/// Reasons that are not told of, and what they are called.
+/// Names and numbers of reasons that are not reported.
 fn reasons(drops: &Drops) -> Vec<(String, u64)> {
     let number = |name: &str| (0..REASONS as u32).find(|number| drops.reason(*number) == Some(name));
-    let named: Vec<(String, u64)> = [EVERYDAY, VAGUE]
+    let named: Vec<(String, u64)> = [COMMON, UNSPECIFIED]
         .into_iter()
         .filter_map(|name| Some((format!("a drop, {name}"), u64::from(number(name)?))))
         .collect();
-    // A kernel without reasons has one case only.
+    // Kernels without drop reasons have a single case.
     if named.is_empty() { vec![("a drop elsewhere".to_owned(), 0)] } else { named }
 }
 
-/// The kernel runs programs at tracepoints once a call, so that the floor holds a system call too.
+/// The kernel runs programs at tracepoints once per call, so the floor includes a system call.
 fn at_drop(
     baselines: &Baselines,
     ours: &Ours,
@@ -158,17 +159,17 @@ fn at_drop(
     let [floor_tc, reference_tc] = tc;
     let (floor_tc, reference_tc) = (floor_tc?, reference_tc?);
     let arguments = [0, NOWHERE, reason];
-    noise::settle()?;
+    noise::pin_to_quietest()?;
     let before = tallied(ours)?;
-    let costs = by_turns(4, effort, |index, repeat| match index {
-        0 => in_pieces(repeat, RAW_PIECE, |repeat| run_raw(floor, arguments, repeat)),
-        1 => in_pieces(repeat, RAW_PIECE, |repeat| run_raw(program, arguments, repeat)),
+    let costs = interleaved(4, effort, |index, repeat| match index {
+        0 => in_samples(repeat, RAW_SAMPLE_RUNS, |repeat| run_raw(floor, arguments, repeat)),
+        1 => in_samples(repeat, RAW_SAMPLE_RUNS, |repeat| run_raw(program, arguments, repeat)),
         2 => run(floor_tc, reference, repeat),
         _ => run(reference_tc, reference, repeat),
     })?;
     let tally = since(before, tallied(ours)?);
     if tally != Tally::default() {
-        bail!("{what}: nothing was to be told of, {tally:?}");
+        bail!("{what}: expected no reported packets: {tally:?}");
     }
     Ok(Measured {
         program: name,
@@ -182,12 +183,12 @@ fn at_drop(
 }
 
 fn run_raw(program: &Program, arguments: [u64; 3], repeat: u32) -> Result<Cost> {
-    let Program::RawTracePoint(program) = program else { bail!("the program is for no tracepoint") };
+    let Program::RawTracePoint(program) = program else { bail!("the program is not for a raw tracepoint") };
     let start = thread_time();
     for _ in 0..repeat {
         let mut options = RawTracePointRunOptions::new();
         options.args[..arguments.len()].copy_from_slice(&arguments);
-        program.test_run(options).context("the kernel cannot run the program")?;
+        program.test_run(options).context("cannot run the program")?;
     }
     let time = (thread_time() - start) as f64 / f64::from(repeat);
     Ok(Cost { cpu: time, kernel: f64::NAN, runs: u64::from(repeat) })
@@ -209,18 +210,18 @@ fn since(before: [(Why, Tally); WHYS], after: [(Why, Tally); WHYS]) -> Tally {
 
 fn section(measured: &[Measured], missing: Vec<String>, effort: Effort) -> Section {
     let about = format!(
-        "The programs of `observer trace`, which are loaded only while it runs, with all reasons wanted and {RATE} \
-         packets a second; measured and judged as above, {} rounds of {} runs. {} A class without a budget is told of: \
-         all but {RATE} a second are kept back. At `kfree_skb` a run is a system call, which the floor holds too; \
-         the budget is that of external traffic.",
+        "The programs of `observer trace`, which are loaded only while it runs, with all reasons selected and {RATE} \
+         packets a second; measured and rated as above, {} rounds of {} runs. {} Packets of a class without a budget \
+         are reported: all but {RATE} a second are suppressed. At `kfree_skb`, a run is a system call, which is \
+         included in the floor; the budget is that of external traffic.",
         effort.rounds,
         grouped(u64::from(effort.repeat)),
-        noise::sentence(),
+        noise::describe(),
     );
     let rows = measured
         .iter()
         .map(|m| {
-            let told = m.tally.sent + m.tally.suppressed + m.tally.lost != 0;
+            let reported = m.tally.sent + m.tally.suppressed + m.tally.lost != 0;
             vec![
                 m.program.to_owned(),
                 m.what.clone(),
@@ -230,8 +231,8 @@ fn section(measured: &[Measured], missing: Vec<String>, effort: Effort) -> Secti
                 format!("{:.2}", m.ratio()),
                 m.budget.map_or_else(|| "–".to_owned(), |budget| format!("≤ {budget:.1}")),
                 m.budget.map_or_else(|| "–".to_owned(), |budget| verdict(m.ratio(), budget)),
-                if told {
-                    format!("{}, {} kept back", grouped(m.tally.sent), grouped(m.tally.suppressed))
+                if reported {
+                    format!("{}, {} suppressed", grouped(m.tally.sent), grouped(m.tally.suppressed))
                 } else {
                     "none".to_owned()
                 },
@@ -250,7 +251,7 @@ fn section(measured: &[Measured], missing: Vec<String>, effort: Effort) -> Secti
         .collect();
     Section {
         name: "trace",
-        title: "The programs of trace",
+        title: "Single packets",
         about,
         columns: &["program", "packet", "floor", "REF +", "ours +", "R", "budget", "verdict", "sent"],
         rows,

@@ -1,4 +1,4 @@
-//! (c) End to end, packets: live frames over a veth pair.
+//! Packets over a veth: live frames.
 
 use anyhow::{Context as _, Result, bail};
 use aya::programs::TcAttachType;
@@ -15,19 +15,19 @@ use crate::clock::{median, paired};
 use crate::frames::{FAR, Pair, Sent, attach_tc, attach_xdp};
 use crate::report::{Section, grouped, verdict_at_least};
 
-/// Least that must be left of the rate without programs.
+/// Lowest allowed share of the rate without programs.
 const BUDGET: f64 = 0.70;
 
-/// What stands at the far end.
+/// Programs at the far end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Variant {
-    /// Only the XDP program that makes a veth poll.
+    /// Only the empty XDP program that makes a veth poll.
     None,
-    /// An empty program at TC besides.
+    /// Also an empty program at TC.
     Empty,
-    /// Observer at TC besides.
+    /// Also Observer at TC.
     Tc,
-    /// Observer at XDP in place of the empty program.
+    /// Observer at XDP instead of the empty program.
     Xdp,
 }
 
@@ -37,26 +37,26 @@ impl Variant {
     const fn label(self) -> &'static str {
         match self {
             Self::None => "no program",
-            Self::Empty => "an empty one at TC",
+            Self::Empty => "an empty program at TC",
             Self::Tc => "Observer at TC",
             Self::Xdp => "Observer at XDP",
         }
     }
 }
 
-/// How much is sent.
+/// Number of measurements.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
     /// Rounds.
     pub rounds: usize,
-    /// Frames a call.
+    /// Frames per call.
     pub frames: u32,
 }
 
-/// Measures all of them by turns.
+/// Measures all variants, interleaved.
 ///
 /// # Errors
-/// What the kernel refused, or packets that were not counted.
+/// The kernel refused, or packets were not counted.
 pub fn measure(effort: Effort) -> Result<Section> {
     let (mut baselines, mut ours) = (Baselines::load()?, Ours::load(Capacities::default())?);
     let pair = Pair::new(&mut baselines)?;
@@ -80,7 +80,10 @@ pub fn measure(effort: Effort) -> Result<Section> {
                 let counted = ours.packets(UNDERLAY_SLOT, Direction::Ingress, class)? - before;
                 let expected = if index < 2 { 0 } else { one.received };
                 if counted != expected {
-                    bail!("{}: {expected} packets arrived, {counted} were counted", VARIANTS[index].label());
+                    bail!(
+                        "{}: expected {expected} counted packets, found {counted}",
+                        VARIANTS[index].label()
+                    );
                 }
                 // The first round warms up.
                 if round != 0 {
@@ -98,7 +101,7 @@ pub fn measure(effort: Effort) -> Result<Section> {
             let (_, by_kernel, _) = paired(&kernels[0], &kernels[index]);
             let count = |of: fn(&Sent) -> u64| sent[index].iter().map(of).sum::<u64>();
             let (all, arrived) = (count(|sent| sent.sent), count(|sent| sent.received));
-            let judged = matches!(variant, Variant::Tc | Variant::Xdp);
+            let rated = matches!(variant, Variant::Tc | Variant::Xdp);
             let dash = || "–".to_owned();
             rows.push(vec![
                 name.to_owned(),
@@ -107,15 +110,15 @@ pub fn measure(effort: Effort) -> Result<Section> {
                 format!("{kernel:.0} ns"),
                 format!("{ratio:.3}"),
                 if index == 0 { dash() } else { format!("{low:.3} to {high:.3}") },
-                if judged { format!("≥ {BUDGET:.2}") } else { dash() },
-                if judged { verdict_at_least(ratio, BUDGET) } else { dash() },
+                if rated { format!("≥ {BUDGET:.2}") } else { dash() },
+                if rated { verdict_at_least(ratio, BUDGET) } else { dash() },
                 format!("{by_kernel:.3}"),
                 grouped(all - arrived),
             ]);
             data.push(json!({
                 "frames": name, "variant": variant.label(), "packets_per_second": rate, "low": low, "high": high,
                 "kernel_ns": kernel, "ratio": ratio, "ratio_kernel_clock": by_kernel, "sent": all, "received": arrived,
-                "budget": judged.then_some(BUDGET),
+                "budget": rated.then_some(BUDGET),
             }));
         }
     }
@@ -124,24 +127,24 @@ pub fn measure(effort: Effort) -> Result<Section> {
 
 fn section(rows: Vec<Vec<String>>, data: serde_json::Value, effort: Effort) -> Section {
     let about = format!(
-        "Live frames (`BPF_F_TEST_XDP_LIVE_FRAMES`, batches of 64) that an XDP program redirects into a veth; \
-         its other end has an XDP program, so that it polls, and passes the frames to the stack. {} rounds of \
-         {} frames by turns after one of warm-up; medians of what arrives a second. Ratio: the median of the \
-         rounds' own, and the interval that holds it with 95 %. Sender and receiver share one CPU. Every frame that \
-         arrives must have been counted. The kernel's clock stops while others have the CPU, and does not see what \
-         ksoftirqd does.",
+        "Live frames (`BPF_F_TEST_XDP_LIVE_FRAMES`, batches of 64) that an XDP program redirects into a veth. Its other \
+         end has an XDP program, which makes it poll, and passes the frames to the stack. {} interleaved rounds of {} \
+         frames after one of warm-up; medians of the frames that arrive per second. Ratio: the median of the ratios \
+         within each round, with its 95 % confidence interval. Sender and receiver share one CPU. Every frame that \
+         arrives must have been counted. The kernel's clock stops while other tasks use the CPU and does not include \
+         the work of ksoftirqd.",
         effort.rounds,
         grouped(u64::from(effort.frames)),
     );
     Section {
         name: "veth",
-        title: "End to end: packets",
+        title: "Packets over a veth",
         about,
         columns: &[
             "frames",
             "at the far end",
             "rate",
-            "a frame",
+            "per frame",
             "ratio",
             "95 %",
             "budget",
@@ -156,7 +159,7 @@ fn section(rows: Vec<Vec<String>>, data: serde_json::Value, effort: Effort) -> S
     }
 }
 
-/// Sends frames to the far end with a variant there.
+/// Sends frames to the far end with a variant attached.
 fn pass(
     pair: &Pair,
     baselines: &mut Baselines,

@@ -1,5 +1,4 @@
-//! What no schema knows: that the exporter gets what it needs and no more, that kinds of the Prometheus
-//! operator have the right form, and that names agree.
+//! Checks beyond the schemas: least privilege, the Prometheus operator's resources, matching names.
 
 use std::collections::BTreeSet;
 
@@ -8,16 +7,16 @@ use serde_json::{Value, json};
 
 use super::{Rendered, container, text};
 
-/// What the exporter and the inspection may do.
+/// Capabilities of the exporter and the inspection.
 const CAPABILITIES: [&str; 3] = ["BPF", "NET_ADMIN", "PERFMON"];
 
 /// Checks every rendered folder.
 ///
 /// # Errors
-/// What is not as it should be, and where.
+/// The first failed check.
 pub fn check(all: &[Rendered]) -> Result<()> {
     for rendered in all {
-        one(rendered).with_context(|| format!("{} is not as it should be", rendered.name))?;
+        one(rendered).with_context(|| format!("the check of {} failed", rendered.name))?;
     }
     Ok(())
 }
@@ -26,36 +25,36 @@ fn one(rendered: &Rendered) -> Result<()> {
     let exporter = rendered.one("DaemonSet")?;
     let inspection = rendered.one("CronJob")?;
     for object in [exporter, inspection] {
-        let own = rendered.name == "components/seccomp";
-        privileges(container(object)?, own)
+        let own_profile = rendered.name == "components/seccomp";
+        privileges(container(object)?, own_profile)
             .with_context(|| text(object, "/kind").unwrap_or("?").to_owned())?;
     }
     daemon(exporter)?;
     namespaces(rendered)?;
     rights(rendered)?;
     if rendered.name == "components/without-operator" {
-        ensure!(rendered.of_kind("PodMonitor").count() == 0, "a PodMonitor is left");
-        ensure!(rendered.of_kind("PrometheusRule").count() == 0, "a PrometheusRule is left");
+        ensure!(rendered.of_kind("PodMonitor").count() == 0, "it still has a PodMonitor");
+        ensure!(rendered.of_kind("PrometheusRule").count() == 0, "it still has a PrometheusRule");
         return Ok(());
     }
     monitor(rendered.one("PodMonitor")?, exporter)?;
     let expected = if rendered.name.starts_with("overlays/") { 2 } else { 1 };
-    ensure!(rendered.of_kind("PrometheusRule").count() == expected, "not {expected} PrometheusRule");
+    ensure!(rendered.of_kind("PrometheusRule").count() == expected, "expected {expected} PrometheusRule");
     rendered.of_kind("PrometheusRule").try_for_each(rule)?;
     if rendered.name == "grafana" {
         let data = rendered.one("ConfigMap")?["data"].as_object().context("no data")?;
-        ensure!(data.len() == 2, "not two dashboards in the ConfigMap");
+        ensure!(data.len() == 2, "expected two dashboards in the ConfigMap");
     }
     Ok(())
 }
 
-/// The security settings, to the letter.
+/// Compares the complete `securityContext`.
 fn privileges(container: &Value, own_profile: bool) -> Result<()> {
     let profile = match own_profile {
         true => json!({"type": "Localhost", "localhostProfile": "observer.json"}),
         false => json!({"type": "RuntimeDefault"}),
     };
-    let wanted = json!({
+    let expected = json!({
         "runAsUser": 0,
         "runAsGroup": 0,
         "privileged": false,
@@ -65,7 +64,7 @@ fn privileges(container: &Value, own_profile: bool) -> Result<()> {
         "seccompProfile": profile,
     });
     let found = &container["securityContext"];
-    ensure!(*found == wanted, "securityContext is {found}, wanted is {wanted}");
+    ensure!(*found == expected, "securityContext is {found}, expected {expected}");
     for limit in ["/resources/limits/memory", "/resources/limits/cpu", "/resources/requests/memory"] {
         text(container, limit)?;
     }
@@ -76,35 +75,45 @@ fn privileges(container: &Value, own_profile: bool) -> Result<()> {
         .filter(|mount| mount["readOnly"] != true)
         .filter_map(|mount| mount["mountPath"].as_str())
         .collect();
-    ensure!(mounts == ["/sys/fs/bpf"], "what can be written is {mounts:?}");
+    ensure!(mounts == ["/sys/fs/bpf"], "writable mounts are {mounts:?}");
     Ok(())
 }
 
 fn daemon(exporter: &Value) -> Result<()> {
     let pod = &exporter["spec"]["template"]["spec"];
-    ensure!(pod["hostNetwork"] == true, "the exporter is not in the host's network");
+    ensure!(pod["hostNetwork"] == true, "the exporter does not use the host network");
     ensure!(pod["automountServiceAccountToken"] == false, "the exporter has a token");
-    ensure!(pod["tolerations"] == json!([{"operator": "Exists"}]), "some nodes are left out");
-    ensure!(pod["hostPID"].is_null() && pod["hostIPC"].is_null(), "the exporter sees the host's processes");
+    ensure!(
+        pod["tolerations"] == json!([{"operator": "Exists"}]),
+        "the DaemonSet does not tolerate all taints"
+    );
+    ensure!(
+        pod["hostPID"].is_null() && pod["hostIPC"].is_null(),
+        "the exporter shares the host's PID or IPC namespace"
+    );
     for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
         let port = text(container(exporter)?, &format!("/{probe}/httpGet/port"))?;
-        ensure!(port == "metrics", "{probe} asks port {port}");
+        ensure!(port == "metrics", "{probe} uses port {port}");
     }
     ensure!(exporter["spec"]["updateStrategy"]["type"] == "RollingUpdate", "no rolling update");
     Ok(())
 }
 
-/// Everything that has a namespace is in the one that is made, and accounts are those that exist.
+/// Namespaced objects are in the created namespace, and every service account in use exists.
 fn namespaces(rendered: &Rendered) -> Result<()> {
     const CLUSTER: [&str; 4] = ["Namespace", "PriorityClass", "ClusterRole", "ClusterRoleBinding"];
     let namespace = text(rendered.one("Namespace")?, "/metadata/name")?;
     for object in
         rendered.objects.iter().filter(|object| !CLUSTER.contains(&object["kind"].as_str().unwrap_or("")))
     {
-        ensure!(object["metadata"]["namespace"] == namespace, "{} is outside of {namespace}", object["kind"]);
+        ensure!(
+            object["metadata"]["namespace"] == namespace,
+            "{} is not in namespace {namespace}",
+            object["kind"]
+        );
     }
     let subject = text(rendered.one("ClusterRoleBinding")?, "/subjects/0/namespace")?;
-    ensure!(subject == namespace, "rights go to an account in {subject}");
+    ensure!(subject == namespace, "the ClusterRoleBinding names an account in {subject}");
     let accounts: BTreeSet<&str> = rendered
         .of_kind("ServiceAccount")
         .filter_map(|account| account["metadata"]["name"].as_str())
@@ -113,11 +122,11 @@ fn namespaces(rendered: &Rendered) -> Result<()> {
         text(rendered.one("DaemonSet")?, "/spec/template/spec/serviceAccountName")?,
         text(rendered.one("CronJob")?, "/spec/jobTemplate/spec/template/spec/serviceAccountName")?,
     ];
-    ensure!(accounts == BTreeSet::from(used), "accounts {accounts:?}, used are {used:?}");
+    ensure!(accounts == BTreeSet::from(used), "service accounts are {accounts:?}, used are {used:?}");
     Ok(())
 }
 
-/// Only reading, and only of what `observer doctor` looks at.
+/// Read-only access to the resources that `observer doctor` reads.
 fn rights(rendered: &Rendered) -> Result<()> {
     let rules = rendered.one("ClusterRole")?["rules"].as_array().context("no rules")?.clone();
     for rule in &rules {
@@ -126,19 +135,19 @@ fn rights(rendered: &Rendered) -> Result<()> {
         let known = ["nodes", "ippools", "felixconfigurations", "blockaffinities"];
         ensure!(
             resources.iter().all(|name| known.iter().any(|known| name == known)),
-            "resources {resources:?}"
+            "resources are {resources:?}"
         );
     }
     Ok(())
 }
 
-/// The form of a PodMonitor, and that it finds the exporter.
+/// The fields of a PodMonitor, and that it selects the exporter.
 fn monitor(monitor: &Value, exporter: &Value) -> Result<()> {
     ensure!(monitor["apiVersion"] == "monitoring.coreos.com/v1", "apiVersion {}", monitor["apiVersion"]);
     keys(&monitor["spec"], &["jobLabel", "selector", "podMetricsEndpoints"])?;
     let labels = &exporter["spec"]["template"]["metadata"]["labels"];
-    let wanted = monitor["spec"]["selector"]["matchLabels"].as_object().context("no selector")?;
-    ensure!(wanted.iter().all(|(name, value)| labels[name] == *value), "it does not select {labels}");
+    let selector = monitor["spec"]["selector"]["matchLabels"].as_object().context("no selector")?;
+    ensure!(selector.iter().all(|(name, value)| labels[name] == *value), "it does not select {labels}");
     let job = text(monitor, "/spec/jobLabel")?;
     ensure!(labels[job] == "observer", "the job is not called observer, as the alerts expect");
     let endpoint = &monitor["spec"]["podMetricsEndpoints"][0];
@@ -155,7 +164,7 @@ fn monitor(monitor: &Value, exporter: &Value) -> Result<()> {
     Ok(())
 }
 
-/// The form of a PrometheusRule; promtool has read what is in it.
+/// The fields of a PrometheusRule; promtool checks its content.
 fn rule(rule: &Value) -> Result<()> {
     ensure!(rule["apiVersion"] == "monitoring.coreos.com/v1", "apiVersion {}", rule["apiVersion"]);
     keys(&rule["spec"], &["groups"])?;
@@ -168,9 +177,9 @@ fn rule(rule: &Value) -> Result<()> {
             }
             let name = text(rule, "/alert")?;
             keys(rule, &["alert", "expr", "for", "labels", "annotations"])?;
-            text(rule, "/for").with_context(|| format!("{name} does not wait"))?;
+            text(rule, "/for").with_context(|| format!("{name} has no `for`"))?;
             let severity = text(rule, "/labels/severity")?;
-            ensure!(["info", "warning", "critical"].contains(&severity), "{name} is {severity}");
+            ensure!(["info", "warning", "critical"].contains(&severity), "severity of {name} is {severity}");
             for annotation in ["summary", "description", "runbook"] {
                 text(rule, &format!("/annotations/{annotation}")).with_context(|| name.to_owned())?;
             }
@@ -179,7 +188,7 @@ fn rule(rule: &Value) -> Result<()> {
     Ok(())
 }
 
-/// An object has no other keys than these.
+/// Rejects keys other than these.
 fn keys(object: &Value, known: &[&str]) -> Result<()> {
     let object = object.as_object().context("not an object")?;
     for key in object.keys() {

@@ -1,7 +1,7 @@
-//! `cargo xtask deploy`: what `deploy/` holds, made and checked.
+//! `cargo xtask deploy`: generates and checks the files in `deploy/`.
 //!
-//! Dashboards are made from a list of panels; the operator's PrometheusRule from the plain rule file,
-//! which is the source. Both stand in the repository, so that using them needs nothing of this.
+//! Dashboards are generated from a list of panels, the operator's PrometheusRule from the plain rule
+//! file. Both are committed, so that they can be used without building anything.
 
 pub mod dashboards;
 mod manifests;
@@ -22,38 +22,38 @@ use crate::{setup, shell};
 /// Options of `cargo xtask deploy`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Complain about files that are not what they would be made to, instead of writing them
+    /// Fail if a generated file is out of date, instead of writing it
     #[arg(long)]
     check: bool,
-    /// Only the files: no kubectl, no promtool
+    /// Generate files only; do not run kubectl and promtool
     #[arg(long)]
     files_only: bool,
 }
 
-/// The folder that all of it is in.
+/// The folder `deploy`.
 pub fn folder() -> PathBuf {
     shell::root().join("deploy")
 }
 
-/// Rule files, and where their PrometheusRule goes.
+/// Rule file, generated PrometheusRule, and its name.
 const RULES: [(&str, &str, &str); 3] = [
     ("observer.rules.yaml", "base/prometheusrule.yaml", "observer"),
     ("observer-ipip.rules.yaml", "overlays/ipip/prometheusrule.yaml", "observer-ipip"),
     ("observer-vxlan.rules.yaml", "overlays/vxlan/prometheusrule.yaml", "observer-vxlan"),
 ];
 
-/// Folders that `kubectl apply --kustomize` takes.
+/// Folders for `kubectl apply --kustomize`.
 pub const OVERLAYS: [&str; 3] = ["base", "overlays/ipip", "overlays/vxlan"];
 
 /// Runs the command.
 ///
 /// # Errors
-/// A file that is not as it would be made, or the first check that fails.
+/// A file that is out of date, or the first failed check.
 pub fn run(args: &Args) -> Result<()> {
     let mut stale = Vec::new();
     for (path, text) in generated()? {
-        let now = fs::read_to_string(&path).unwrap_or_default();
-        if now == text {
+        let current = fs::read_to_string(&path).unwrap_or_default();
+        if current == text {
             continue;
         }
         if args.check {
@@ -64,7 +64,7 @@ pub fn run(args: &Args) -> Result<()> {
         }
     }
     if !stale.is_empty() {
-        bail!("not as `cargo xtask deploy` makes them: {}", stale.join(", "));
+        bail!("out of date: {}; run `cargo xtask deploy`", stale.join(", "));
     }
     if args.files_only {
         return Ok(());
@@ -73,11 +73,11 @@ pub fn run(args: &Args) -> Result<()> {
     render::dashboards()?;
     let rendered = render::all()?;
     manifests::check(&rendered)?;
-    shell::step("deploy", &format!("{} rendered, all as they should be", OVERLAYS.join(", ")));
+    shell::step("deploy", &format!("{} rendered, all checks passed", OVERLAYS.join(", ")));
     Ok(())
 }
 
-/// Every file that is made, and what it holds.
+/// Path and content of each generated file.
 fn generated() -> Result<Vec<(PathBuf, String)>> {
     let mut files = Vec::new();
     for (name, dashboard) in dashboards::all() {
@@ -91,11 +91,11 @@ fn generated() -> Result<Vec<(PathBuf, String)>> {
     Ok(files)
 }
 
-/// The rule file inside the resource that the Prometheus operator reads.
+/// Wraps a rule file in the Prometheus operator's resource.
 fn prometheus_rule(source: &str, name: &str, rules: &str) -> Result<String> {
     let start = rules.find("groups:\n").with_context(|| format!("{source} has no groups"))?;
     let mut text = format!(
-        "# Made from ../prometheus/{source} by `cargo xtask deploy`: edit that file.\n\
+        "# Generated from ../prometheus/{source} by `cargo xtask deploy`; edit that file instead.\n\
          apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: {name}\n  \
          labels:\n    app.kubernetes.io/name: observer\nspec:\n"
     );
@@ -105,7 +105,7 @@ fn prometheus_rule(source: &str, name: &str, rules: &str) -> Result<String> {
     Ok(text)
 }
 
-/// What promtool says of the rules and of their tests.
+/// Runs promtool on the rules and their tests.
 fn rules() -> Result<()> {
     setup::ensure(&[setup::Group::Fleet])?;
     let folder = folder().join("prometheus");
@@ -120,13 +120,13 @@ fn rules() -> Result<()> {
         paths.sort();
         Ok(paths)
     };
-    shell::step("deploy", "promtool: rules, and their tests for firing and silence");
+    shell::step("deploy", "promtool: rules and their tests");
     shell::output(Command::new("promtool").args(["check", "rules"]).args(files(".rules.yaml")?))?;
     shell::output(Command::new("promtool").args(["test", "rules"]).args(files(".rules.test.yaml")?))?;
     every_alert_is_tested(&folder)
 }
 
-/// Each alert fires in a test, and has a heading in docs/alerts.md.
+/// Each alert fires in a test, has a heading in docs/alerts.md and links to it.
 fn every_alert_is_tested(folder: &Path) -> Result<()> {
     let docs = fs::read_to_string(shell::root().join("docs/alerts.md")).context("docs/alerts.md")?;
     for (source, _, _) in RULES {
@@ -138,20 +138,23 @@ fn every_alert_is_tested(folder: &Path) -> Result<()> {
             let fires = tests.contains(&format!("alertname=\"{alert}\""))
                 || tests.contains(&format!("alertname: {alert}\n"));
             if !fires {
-                bail!("no test of {source} lets {alert} fire");
+                bail!("no test of {source} fires {alert}");
             }
             if !docs.lines().any(|line| line == format!("## {alert}")) {
                 bail!("docs/alerts.md has no heading for {alert}");
             }
             if !rules.contains(&format!("docs/alerts.md#{}\n", alert.to_lowercase())) {
-                bail!("{alert} in {source} does not lead to its heading in docs/alerts.md");
+                bail!("the runbook of {alert} in {source} is not its heading in docs/alerts.md");
             }
         }
     }
     Ok(())
 }
 
-/// The text at a path of keys and indices; an error that names the path where there is none.
+/// The text at a JSON pointer.
+///
+/// # Errors
+/// There is no text at that path.
 pub fn text<'a>(value: &'a Value, path: &str) -> Result<&'a str> {
     value.pointer(path).and_then(Value::as_str).with_context(|| format!("no text at {path}"))
 }
@@ -161,16 +164,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_as_they_are_made() {
-        for (path, text) in generated().expect("made") {
-            let now = fs::read_to_string(&path).unwrap_or_default();
-            assert!(now == text, "{} is not as `cargo xtask deploy` makes it", path.display());
+    fn generated_files_are_up_to_date() {
+        for (path, text) in generated().expect("generate") {
+            let current = fs::read_to_string(&path).unwrap_or_default();
+            assert!(current == text, "{} is out of date; run `cargo xtask deploy`", path.display());
         }
     }
 
     #[test]
-    fn a_rule_is_the_file_moved_to_the_right() {
-        let made = prometheus_rule("x", "n", "# a comment\ngroups:\n  - name: g\n\n").expect("made");
-        assert!(made.ends_with("spec:\n  groups:\n    - name: g\n\n"), "{made}");
+    fn prometheus_rule_indents_the_rule_file() {
+        let rule = prometheus_rule("x", "n", "# a comment\ngroups:\n  - name: g\n\n").expect("generate");
+        assert!(rule.ends_with("spec:\n  groups:\n    - name: g\n\n"), "{rule}");
+    }
+
+    #[test]
+    fn panels_named_in_the_alert_guide_exist() {
+        let docs = fs::read_to_string(shell::root().join("docs/alerts.md")).expect("docs/alerts.md");
+        let dashboards = dashboards::all();
+        let titles: Vec<&str> = dashboards
+            .iter()
+            .flat_map(|(_, dashboard)| dashboard["panels"].as_array().expect("panels"))
+            .filter_map(|panel| panel["title"].as_str())
+            .collect();
+        let quoted: Vec<&str> = docs.lines().flat_map(|line| line.split('"').skip(1).step_by(2)).collect();
+        assert!(!quoted.is_empty(), "docs/alerts.md names no panel");
+        for name in quoted {
+            assert!(titles.contains(&name), "docs/alerts.md names {name}, which is not a panel");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Manifests as `kubectl kustomize` gives them, held against the schemas of Kubernetes.
+//! Renders manifests with `kubectl kustomize` and validates them against the schemas of Kubernetes.
 
 use std::fs;
 use std::path::Path;
@@ -10,11 +10,10 @@ use serde_json::Value;
 use super::{OVERLAYS, folder, tools};
 use crate::shell;
 
-/// The schemas of these versions: the oldest that the manifests promise, and the newest known.
+/// Kubernetes versions to validate for: the oldest supported and the newest known.
 const VERSIONS: [&str; 2] = ["1.29", "1.37"];
 
-/// Reads all documents of a YAML file, validates those of Kubernetes' own kinds strictly, and prints
-/// all of them as JSON.
+/// Python: validate the built-in kinds of a YAML file strictly, and print all its documents as JSON.
 const VALIDATE: &str = r#"
 import json, sys, yaml, kubernetes_validate
 documents = [d for d in yaml.safe_load_all(open(sys.argv[1])) if d]
@@ -29,8 +28,8 @@ for d in documents:
 json.dump(documents, sys.stdout)
 "#;
 
-/// Reads a dashboard into Grafana's own model and writes it again: what is not the same afterwards is a
-/// field that Grafana does not know, or a value of another type.
+/// Python: read a dashboard into Grafana's own model and write it again. A difference is an unknown field
+/// or a wrong type.
 const MODEL: &str = r#"
 import json, sys
 from grafana_foundation_sdk.cog import plugins
@@ -41,7 +40,7 @@ def differ(ours, theirs, path):
     if isinstance(ours, dict) and isinstance(theirs, dict):
         for key in ours:
             if key not in theirs:
-                yield f"{path}.{key} is not known"
+                yield f"{path}.{key} is unknown"
             else:
                 yield from differ(ours[key], theirs[key], f"{path}.{key}")
     elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
@@ -57,21 +56,21 @@ for name in sys.argv[1:]:
         sys.exit("; ".join(found[:5]))
 "#;
 
-/// Holds the dashboards against Grafana's model of them.
+/// Checks the dashboards with Grafana's own model.
 ///
 /// # Errors
-/// What the model does not know.
+/// An unknown field or a wrong type.
 pub fn dashboards() -> Result<()> {
     let files = super::dashboards::all().map(|(name, _)| folder().join("grafana").join(name));
     shell::output(Command::new(tools::python()?).arg("-c").arg(MODEL).args(&files))
-        .context("a dashboard is none by Grafana's own model")?;
-    shell::step("deploy", "dashboards: as Grafana's own model has them");
+        .context("a dashboard does not match Grafana's model")?;
+    shell::step("deploy", "dashboards match Grafana's model");
     Ok(())
 }
 
-/// One folder, rendered.
+/// A rendered folder.
 pub struct Rendered {
-    /// Which.
+    /// Its path in `deploy`.
     pub name: String,
     /// Its objects.
     pub objects: Vec<Value>,
@@ -84,10 +83,10 @@ impl Rendered {
         self.objects.iter().filter(move |object| object["kind"] == *kind)
     }
 
-    /// The one object of a kind.
+    /// The only object of a kind.
     ///
     /// # Errors
-    /// There is none, or more than one.
+    /// There is none or more than one.
     pub fn one(&self, kind: &str) -> Result<&Value> {
         let mut found = self.of_kind(kind);
         match (found.next(), found.next()) {
@@ -98,7 +97,7 @@ impl Rendered {
     }
 }
 
-/// The container of a DaemonSet or of a CronJob.
+/// The container of a DaemonSet or CronJob.
 ///
 /// # Errors
 /// It has none.
@@ -113,7 +112,7 @@ pub fn container(object: &Value) -> Result<&Value> {
 /// Every folder, and the base with each component.
 ///
 /// # Errors
-/// What does not render or is not valid.
+/// The first folder that does not render or is not valid.
 pub fn all() -> Result<Vec<Rendered>> {
     let mut rendered = Vec::new();
     for overlay in OVERLAYS {
@@ -125,7 +124,7 @@ pub fn all() -> Result<Vec<Rendered>> {
     Ok(rendered)
 }
 
-/// The base alone.
+/// The base without components.
 ///
 /// # Errors
 /// It does not render or is not valid.
@@ -138,7 +137,7 @@ pub fn base() -> Result<Rendered> {
 /// # Errors
 /// It does not render or is not valid.
 pub fn with_component(component: &str) -> Result<Rendered> {
-    // Beside the others, because kustomize takes relative paths only.
+    // Inside `deploy`, because kustomize accepts relative paths only.
     let scratch = folder().join(format!(".check-{}", std::process::id()));
     let _cleanup = crate::vm::kernels::RemoveOnDrop(scratch.clone());
     fs::create_dir_all(&scratch)?;
@@ -149,7 +148,7 @@ pub fn with_component(component: &str) -> Result<Rendered> {
 
 fn one(name: &str, path: &Path) -> Result<Rendered> {
     let yaml = shell::output(Command::new(tools::kubectl()?).arg("kustomize").arg(path))
-        .with_context(|| format!("{name} does not render"))?;
+        .with_context(|| format!("cannot render {name}"))?;
     let file = std::env::temp_dir().join(format!("observer-{}.yaml", std::process::id()));
     let _cleanup = crate::vm::kernels::RemoveOnDrop(file.clone());
     fs::write(&file, yaml)?;

@@ -1,4 +1,4 @@
-//! kubectl, and a Python with the schemas of Kubernetes: both in the cache, neither installed.
+//! kubectl and a Python environment with the Kubernetes schemas, both in the cache instead of installed.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,14 +9,14 @@ use anyhow::{Context as _, Result};
 use crate::vm::kernels::{Apt, RemoveOnDrop, cache_of};
 use crate::{setup, shell};
 
-/// The suite whose kubectl is new enough for `kustomize` components, and runs on Debian 12.
+/// Debian suite with a kubectl that supports `kustomize` components and runs on Debian 12.
 const SUITE: &str = "trixie";
-/// The schemas, and a reader of YAML that they bring along.
+/// The schemas; depends on a YAML parser, which is used too.
 const SCHEMAS: &str = "kubernetes-validate==1.37.0";
 /// Grafana's own model of dashboards.
 const GRAFANA: &str = "grafana-foundation-sdk==1769699998!10.1.0";
 
-/// kubectl, fetched first where it is not in the cache.
+/// Path of kubectl, which is downloaded if it is not in the cache.
 pub fn kubectl() -> Result<PathBuf> {
     let goal = cache_of("deploy").join("kubectl");
     if goal.is_file() {
@@ -28,7 +28,7 @@ pub fn kubectl() -> Result<PathBuf> {
     fs::create_dir_all(&work).with_context(|| format!("cannot create {}", work.display()))?;
     let apt = Apt::new(&work.join("apt"), &[SUITE])?;
     apt.update()?;
-    // By suite: the system may have a kubectl of somebody else's with a higher version.
+    // Name the suite: another configured repository may have a kubectl with a higher version.
     for archive in apt.download(&[format!("kubectl/{SUITE}")])? {
         shell::run(Command::new("dpkg-deb").arg("-x").arg(&archive).arg(work.join("root")))?;
     }
@@ -39,7 +39,7 @@ pub fn kubectl() -> Result<PathBuf> {
     Ok(goal)
 }
 
-/// Python with the schemas, in an environment of its own.
+/// Path of Python in a virtual environment with the schemas and Grafana's model.
 pub fn python() -> Result<PathBuf> {
     Ok(setup::environment("deploy", &[SCHEMAS, GRAFANA])?.join("python"))
 }

@@ -1,4 +1,4 @@
-//! All nodes.
+//! The dashboard of all nodes.
 
 use serde_json::Value;
 
@@ -20,43 +20,43 @@ fn series(name: &str) -> String {
     format!("{name}{{{AT}}}")
 }
 
-/// Blocks or nodes as a share of those of the same family and scope.
+/// Groups blocks by encapsulation within a family and scope.
 const ROUTED: &str = "sum by (family, scope, encapsulation)";
 
 fn now() -> Vec<Panel> {
     let (l3, overhead) = (underlay("observer_l3_bytes_total"), underlay("observer_overhead_bytes_total"));
     vec![
         Panel::row("Now"),
-        Panel::new(Kind::Stat, "Nodes", "none", "Exporters that answer.")
+        Panel::new(Kind::Stat, "Nodes", "none", "Exporters that Prometheus can scrape.")
             .query("nodes", format!("count({})", series("observer_build_info"))),
-        Panel::new(Kind::Stat, "Silent", "none", "Exporters that do not answer.")
-            .query("silent", format!("sum(1 - up{{job=\"observer\",{AT}}})")),
+        Panel::new(Kind::Stat, "Down", "none", "Exporters that Prometheus cannot scrape.")
+            .query("down", format!("sum(1 - up{{job=\"observer\",{AT}}})")),
         Panel::new(
             Kind::Stat,
             "Overhead",
             "percentunit",
-            "Overhead bytes / L3 bytes on all underlay devices.",
+            "Overhead bytes as a share of L3 bytes on all underlay devices.",
         )
         .query("share", format!("sum({overhead}) / sum({l3})")),
         Panel::new(
             Kind::Stat,
-            "Spent on encapsulation",
+            "Overhead rate",
             "bps",
-            "Overhead bits on all underlay devices, sender and receiver both counted.",
+            "Overhead bits per second on all underlay devices, counted at sender and receiver.",
         )
         .query("overhead", format!("8 * sum({overhead})")),
         Panel::new(
             Kind::Stat,
             "Would drop",
             "pps",
-            "Packets that do not fit into a tunnel and may not be fragmented.",
+            "Packets per second that are too large for a tunnel and may not be fragmented; they are lost.",
         )
         .query("packets", format!("sum({})", rate("observer_would_drop_packets_total", ""))),
         Panel::new(
             Kind::Stat,
             "Lost hooks",
             "none",
-            "Directions of devices that should be watched and are not.",
+            "Device directions that should be counted but have no program attached.",
         )
         .query("lost", format!("sum(1 - {})", series("observer_hook_attached"))),
     ]
@@ -74,29 +74,34 @@ fn nodes() -> Vec<Panel> {
         underlay("observer_packets_total")
     );
     vec![
-        Panel::row("Which node runs which mode, and what it pays"),
+        Panel::row("Mode and overhead of each node"),
         Panel::new(
             Kind::Table,
             "Nodes, modes and overhead",
             "short",
-            "Rates of now; a node of the fleet in the mode `mixed` has routes of two modes.",
+            "Current rates of each node; a node in mode `mixed` has routes of more than one mode.",
         )
         .column("IPv4 mode", "none", mode("ipv4"))
         .column("Overhead", "percentunit", format!("{by} ({overhead}) / ({by} ({l3}) > 0)"))
-        .column("Wire", "bps", format!("8 * {by} ({})", underlay("observer_wire_bytes_total")))
+        .column("Wire rate", "bps", format!("8 * {by} ({})", underlay("observer_wire_bytes_total")))
         .column("Fragments", "pps", fragments)
         .column(
             "Would drop",
             "pps",
             format!("{by} ({})", rate("observer_would_drop_packets_total", "")),
         ),
-        Panel::new(Kind::Lines, "Worst overhead", "percentunit", "The ten nodes with the largest share.")
-            .query("{{node}}", format!("topk(10, {by} ({overhead}) / ({by} ({l3}) > 0))")),
+        Panel::new(
+            Kind::Lines,
+            "Highest overhead",
+            "percentunit",
+            "The ten nodes with the largest overhead share of L3 bytes on underlay devices.",
+        )
+        .query("{{node}}", format!("topk(10, {by} ({overhead}) / ({by} ({l3}) > 0))")),
         Panel::new(
             Kind::Stack,
             "Overhead share by encapsulation",
             "percentunit",
-            "Of all L3 bytes on underlay devices.",
+            "Overhead of each encapsulation as a share of all L3 bytes on underlay devices.",
         )
         .query(
             "{{encapsulation}}",
@@ -115,23 +120,23 @@ fn switch() -> Vec<Panel> {
     };
     let native = format!(r#"sum by (node) (observer_routed_blocks{{{AT},encapsulation="none"}})"#);
     vec![
-        Panel::row("A switch of the mode"),
-        Panel::new(Kind::Stack, "Nodes by mode", "none", "By address family.")
+        Panel::row("Mode switch"),
+        Panel::new(Kind::Stack, "Nodes by mode", "none", "Number of nodes in each mode, by address family.")
             .query("{{family}} {{mode}}", format!("count by (family, mode) ({} == 1)", series("observer_mode_info"))),
-        Panel::new(Kind::Lines, "Routes to pod blocks", "percentunit", "The share of each encapsulation among the blocks of the same family and scope.").query(
+        Panel::new(Kind::Lines, "Routes to pod blocks", "percentunit", "Share of pod blocks routed through each encapsulation, by address family and scope.").query(
             "{{family}} {{scope}} {{encapsulation}}",
             format!("{ROUTED} ({blocks}) / ignoring (encapsulation) group_left () sum by (family, scope) ({blocks})"),
         ),
-        Panel::new(Kind::Bars, "Blocks routed natively, by node", "percentunit", "Of all blocks of other nodes: where a switch away from encapsulation has come to.")
+        Panel::new(Kind::Bars, "Blocks routed natively, by node", "percentunit", "Share of other nodes' pod blocks that are routed natively: progress of a switch away from encapsulation.")
             .query("{{node}}", format!("({native} or 0 * sum by (node) ({blocks})) / (sum by (node) ({blocks}) > 0)")),
-        Panel::new(Kind::Lines, "Encapsulated inside subnets", "percentunit", "The share of tunnel packets in what nodes exchange inside their own subnet: 0 after a switch to CrossSubnet.").query(
+        Panel::new(Kind::Lines, "Encapsulated inside subnets", "percentunit", "Share of the L3 bytes between nodes of the same subnet that is encapsulated: 0 after a switch to CrossSubnet.").query(
             "{{node}}",
             format!("({} or 0 * {}) / ({} > 0)", near(",encapsulation!=\"none\""), near(""), near("")),
         ),
     ]
 }
 
-/// Names in place of addresses, where a target has that address.
+/// Replaces a peer's address with its node name if an exporter has that address.
 fn named(pairs: &str) -> String {
     let names = format!(
         r#"label_replace(label_replace({}, "peer", "$1", "instance", "\\[?([^\\]]+)\\]?:\\d+"), "to", "$1", "node", "(.+)")"#,
@@ -149,48 +154,59 @@ fn pairs() -> Vec<Panel> {
         format!("sum by (node, peer) ({rate})")
     };
     vec![
-        Panel::row("Across subnets"),
+        Panel::row("Traffic across subnets"),
         Panel::new(
             Kind::Matrix,
-            "Who sends how much to whom",
+            "Traffic between nodes",
             "bps",
-            "L3 bits across subnets, as the sender counts them. A native path ends at the router.",
+            "L3 bits per second across subnets, counted by the sender. A native path ends at the router.",
         )
         .query("node/to", format!("8 * {}", named(&far("observer_path_l3_bytes_total")))),
-        Panel::new(Kind::Lines, "Largest pairs", "bps", "L3 bits of the ten largest.").query(
+        Panel::new(
+            Kind::Lines,
+            "Largest pairs",
+            "bps",
+            "L3 bits per second of the ten node pairs with most traffic across subnets.",
+        )
+        .query(
             "{{node}} to {{to}}",
             format!("topk(10, 8 * {})", named(&far("observer_path_l3_bytes_total"))),
         ),
-        Panel::new(Kind::Lines, "Their overhead", "bps", "Overhead bits of the ten pairs that pay most.")
-            .query(
-                "{{node}} to {{to}}",
-                format!("topk(10, 8 * {})", named(&far("observer_path_overhead_bytes_total"))),
-            ),
+        Panel::new(
+            Kind::Lines,
+            "Pairs with most overhead",
+            "bps",
+            "Overhead bits per second of the ten node pairs with most overhead across subnets.",
+        )
+        .query(
+            "{{node}} to {{to}}",
+            format!("topk(10, 8 * {})", named(&far("observer_path_overhead_bytes_total"))),
+        ),
     ]
 }
 
 fn trouble() -> Vec<Panel> {
     vec![
-        Panel::row("Trouble, and what Observer costs"),
+        Panel::row("Problems, and the cost of Observer"),
         Panel::new(
             Kind::Lines,
-            "Packets that do not fit",
+            "Packets too large",
             "pps",
-            "Would be dropped at a tunnel; PTB messages at the device that saw most.",
+            "Packets per second that are dropped because a tunnel cannot carry them, and PTB messages per second at the busiest device.",
         )
         .query(
             "{{node}} would drop",
             format!("sum by (node) ({})", rate("observer_would_drop_packets_total", "")),
         )
         .query(
-            "{{node}} too big",
+            "{{node}} PTB",
             format!("max by (node) (sum by (node, device) ({}))", rate("observer_ptb_messages_total", "")),
         ),
         Panel::new(
             Kind::Table,
             "MTUs of tunnels",
             "bytes",
-            "A tunnel's MTU should be the underlay's less what the tunnel adds, on every node.",
+            "A tunnel's MTU should be the underlay's MTU minus the tunnel's overhead, on every node.",
         )
         .column(
             "MTU",
@@ -198,7 +214,7 @@ fn trouble() -> Vec<Panel> {
             format!(r#"max by (node, device) (observer_device_mtu_bytes{{{AT},role="tunnel"}})"#),
         )
         .column(
-            "Tunnel adds",
+            "Tunnel overhead",
             "bytes",
             format!("max by (node, device) ({})", series("observer_tunnel_overhead_bytes")),
         )
@@ -207,13 +223,13 @@ fn trouble() -> Vec<Panel> {
             "bytes",
             format!("max by (node, device) ({})", series("observer_tunnel_underlay_mtu_bytes")),
         ),
-        Panel::new(Kind::Lines, "CPU of exporters", "percentunit", "Of one CPU.").query(
+        Panel::new(Kind::Lines, "CPU of exporters", "percentunit", "CPU time of each exporter, as a share of one CPU.").query(
             "{{node}}",
             format!(
                 r#"sum by (node) (rate(process_cpu_seconds_total{{job="observer",{AT}}}[$__rate_interval]))"#
             ),
         ),
-        Panel::new(Kind::Lines, "Memory of exporters", "bytes", "Resident.").query(
+        Panel::new(Kind::Lines, "Memory of exporters", "bytes", "Resident memory of each exporter, without BPF maps.").query(
             "{{node}}",
             format!(r#"sum by (node) (process_resident_memory_bytes{{job="observer",{AT}}})"#),
         ),

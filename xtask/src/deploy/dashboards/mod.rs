@@ -1,12 +1,11 @@
-//! Grafana dashboards, made from a list of panels, so that units, variables and layout are the same
-//! everywhere.
+//! Grafana dashboards, generated from a list of panels for consistent units, variables and layout.
 
 mod fleet;
 mod node;
 
 use serde_json::{Value, json};
 
-/// Name of the variable that the data source is chosen by.
+/// The variable that selects the data source.
 const SOURCE: &str = "${datasource}";
 /// Columns of Grafana's grid.
 const GRID: u64 = 24;
@@ -14,31 +13,31 @@ const GRID: u64 = 24;
 /// How a panel shows its queries.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// One number each.
+    /// One number per series.
     Stat,
     /// Lines over time.
     Lines,
     /// Areas on top of each other over time.
     Stack,
-    /// The distribution over time; the query gives buckets.
+    /// Distribution over time; the query returns buckets.
     Heatmap,
-    /// Queries of now side by side, joined by their labels.
+    /// Current values, one column per query, joined by their labels.
     Table,
-    /// The first query of now: its first label down, its second across.
+    /// Current values of the first query, with its first label as rows and its second as columns.
     Matrix,
-    /// Bars of now.
+    /// Current values as bars.
     Bars,
 }
 
-/// A query and what its series are called.
+/// A query and the names of its series.
 pub struct Target {
     expr: String,
     legend: String,
-    /// Unit of its column in a table, where that is another than the panel's.
+    /// Unit of its column in a table, if not the panel's.
     unit: Option<&'static str>,
 }
 
-/// A panel, or a row of panels (no target).
+/// A panel, or a row heading (no targets).
 pub struct Panel {
     title: &'static str,
     about: &'static str,
@@ -79,12 +78,12 @@ impl Panel {
     }
 }
 
-/// A dashboard's file name and content.
+/// File name and content of each dashboard.
 pub fn all() -> [(&'static str, Value); 2] {
     [("node.json", node::dashboard()), ("fleet.json", fleet::dashboard())]
 }
 
-/// A variable whose values are those of a label.
+/// A variable with the values of a label.
 fn variable(name: &str, query: &str, several: bool) -> Value {
     let mut variable = json!({
         "name": name,
@@ -100,14 +99,14 @@ fn variable(name: &str, query: &str, several: bool) -> Value {
         "hide": 0,
     });
     if several {
-        // Series without the label are among "all" too: a single cluster often has no such label.
+        // "All" includes series without the label: a single cluster often has no such label.
         variable["allValue"] = ".*".into();
         variable["current"] = json!({"text": ["All"], "value": ["$__all"], "selected": true});
     }
     variable
 }
 
-/// Puts panels into rows of the grid, one after the other, and numbers them.
+/// Numbers panels and places them in the grid from left to right.
 fn dashboard(uid: &str, title: &str, variables: Vec<Value>, panels: &[Panel]) -> Value {
     let (mut x, mut y, mut height) = (0, 0, 0);
     let mut placed = Vec::new();
@@ -162,7 +161,7 @@ fn render(panel: &Panel, id: usize, place: &Value) -> Value {
             "id": id, "type": "row", "title": panel.title, "collapsed": false, "gridPos": place, "panels": [],
         });
     }
-    let now = matches!(panel.kind, Kind::Table | Kind::Matrix | Kind::Bars | Kind::Stat);
+    let instant = matches!(panel.kind, Kind::Table | Kind::Matrix | Kind::Bars | Kind::Stat);
     let format = match panel.kind {
         Kind::Table | Kind::Matrix => "table",
         Kind::Heatmap => "heatmap",
@@ -176,8 +175,8 @@ fn render(panel: &Panel, id: usize, place: &Value) -> Value {
             "expr": target.expr,
             "legendFormat": target.legend,
             "format": format,
-            "instant": now,
-            "range": !now,
+            "instant": instant,
+            "range": !instant,
         })
     };
     let (kind, options, custom) = appearance(panel);
@@ -202,7 +201,7 @@ fn refid(index: usize) -> String {
     char::from(b'A' + u8::try_from(index).unwrap_or(25)).to_string()
 }
 
-/// Grafana's name of the panel's type, its options, and what fields look like.
+/// Grafana's panel type, its options and its field settings.
 fn appearance(panel: &Panel) -> (&'static str, Value, Value) {
     let legend =
         json!({"displayMode": "table", "placement": "bottom", "showLegend": true, "calcs": ["mean", "max"]});
@@ -255,13 +254,13 @@ fn appearance(panel: &Panel) -> (&'static str, Value, Value) {
     }
 }
 
-/// Units and names of the columns of a table.
+/// Names and units of a table's columns.
 fn overrides(panel: &Panel) -> Vec<Value> {
     if panel.kind != Kind::Table {
         return Vec::new();
     }
     let column = |(index, target): (usize, &Target)| {
-        // One query alone is not joined: its column has no letter.
+        // The column of a single query is not joined and has no letter.
         let name =
             if panel.targets.len() == 1 { "Value".to_owned() } else { format!("Value #{}", refid(index)) };
         json!({
@@ -302,25 +301,22 @@ mod tests {
     }
 
     #[test]
-    fn every_panel_has_what_it_needs() {
+    fn every_panel_is_complete() {
         for (name, dashboard) in all() {
             let mut ids = BTreeSet::new();
             let mut titles = BTreeSet::new();
             for panel in panels(&dashboard) {
                 let title = panel["title"].as_str().expect("a title");
-                assert!(
-                    ids.insert(panel["id"].as_u64().expect("a number")),
-                    "{name}: {title}: its id is taken"
-                );
-                assert!(titles.insert(title), "{name}: {title} is there twice");
+                assert!(ids.insert(panel["id"].as_u64().expect("a number")), "{name}: {title}: duplicate id");
+                assert!(titles.insert(title), "{name}: duplicate title {title}");
                 if panel["type"] == "row" {
                     continue;
                 }
                 assert_eq!(panel["datasource"]["uid"], SOURCE, "{name}: {title}");
                 assert_ne!(panel["fieldConfig"]["defaults"]["unit"], "", "{name}: {title} has no unit");
-                assert_ne!(panel["description"], "", "{name}: {title} is not explained");
+                assert_ne!(panel["description"], "", "{name}: {title} has no description");
                 let targets = panel["targets"].as_array().expect("targets");
-                assert!(!targets.is_empty(), "{name}: {title} asks nothing");
+                assert!(!targets.is_empty(), "{name}: {title} has no query");
                 for target in targets {
                     let expr = target["expr"].as_str().expect("a query");
                     assert!(expr.contains("observer"), "{name}: {title}: {expr}");
@@ -330,14 +326,14 @@ mod tests {
                         "{name}: {title}: {expr}"
                     );
                     assert_eq!(target["datasource"]["uid"], SOURCE, "{name}: {title}");
-                    assert_ne!(target["legendFormat"], "", "{name}: {title} has series without names");
+                    assert_ne!(target["legendFormat"], "", "{name}: {title} has unnamed series");
                 }
             }
         }
     }
 
     #[test]
-    fn every_series_is_selected_by_the_variables() {
+    fn every_selector_uses_the_variables() {
         for (name, dashboard) in all() {
             for panel in panels(&dashboard) {
                 for target in panel["targets"].as_array().into_iter().flatten() {
@@ -354,15 +350,15 @@ mod tests {
     }
 
     #[test]
-    fn panels_do_not_lie_on_each_other() {
+    fn panels_do_not_overlap() {
         for (name, dashboard) in all() {
             let mut taken = BTreeSet::new();
             for panel in panels(&dashboard) {
                 let place = |key: &str| panel["gridPos"][key].as_u64().expect("a number");
                 for x in place("x")..place("x") + place("w") {
-                    assert!(x < GRID, "{name}: {} is too far to the right", panel["title"]);
+                    assert!(x < GRID, "{name}: {} exceeds the grid", panel["title"]);
                     for y in place("y")..place("y") + place("h") {
-                        assert!(taken.insert((x, y)), "{name}: {} lies on another", panel["title"]);
+                        assert!(taken.insert((x, y)), "{name}: {} overlaps another panel", panel["title"]);
                     }
                 }
             }
