@@ -12,9 +12,9 @@ pub const COST_SLOTS: u32 = 32;
 /// Maximum UDP ports of tunnels.
 pub const COST_PORTS: usize = 12;
 /// A longer gap counts as interrupted, in ns. A packet takes about a hundredth of it.
-pub const LONGEST_GAP: u64 = 1_000_000;
+pub const MAX_GAP: u64 = 1_000_000;
 /// A longer batch counts as interrupted, in ns. A softirq's budget is 300 packets.
-pub const LONGEST_BATCH: u64 = 10_000_000;
+pub const MAX_BATCH: u64 = 10_000_000;
 
 /// The bucket of a value. A bucket's width is at most an eighth of its lower bound.
 #[inline(always)]
@@ -215,19 +215,19 @@ pub mod stage {
     /// A GSO skb in a device's queue.
     pub const SEGMENTS_QUEUED: u32 = 1;
     /// A GSO skb in a tunnel device.
-    pub const SEGMENTS_INSIDE: u32 = 2;
+    pub const SEGMENTS_IN_TUNNEL: u32 = 2;
     /// A GSO skb passed on unsegmented to another device. Counted once that device turns out to be the last.
-    pub const SEGMENTS_GIVEN: u32 = 3;
+    pub const SEGMENTS_PASSED_ON: u32 = 3;
     /// An skb with its checksum pending, in a device's queue or a tunnel device.
-    pub const SUM_MISSING: u32 = 4;
+    pub const CHECKSUM_PENDING: u32 = 4;
     /// An skb passed on to another device with its checksum pending. Counted once that device turns out to be the last.
-    pub const SUM_LEFT: u32 = 5;
+    pub const CHECKSUM_PASSED_ON: u32 = 5;
 }
 
 /// What a CPU is working on, and the time it has spent in network softirqs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub struct AtWork {
+pub struct CpuState {
     /// The skb that a tunnel device is transmitting; 0 if none.
     pub skb: u64,
     /// When that transmission started.

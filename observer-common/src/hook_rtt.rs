@@ -11,7 +11,7 @@ use crate::address::Address;
 pub const RTT_SLOTS: u32 = 1 << RTT_SLOT_BITS;
 const RTT_SLOT_BITS: u32 = 10;
 /// A slot whose answer takes longer is free for other flows, in ns.
-pub const LONGEST_ROUND_TRIP: u64 = 8_000_000_000;
+pub const MAX_ROUND_TRIP: u64 = 8_000_000_000;
 
 /// Slot state: unused.
 pub const FREE: u32 = 0;
@@ -148,8 +148,8 @@ impl RttSlot {
         self.state == ARMED && later(ts, self.ts)
     }
 
-    /// The slot after such a segment. A segment without data does not start the clock, because it may get no answer
-    /// of its own; its timestamp is skipped.
+    /// The slot after such a segment. A segment without data does not start the clock, because it may get no
+    /// answer; its timestamp is skipped.
     #[inline(always)]
     #[must_use]
     pub const fn moved(mut self, ts: u32, data: bool, now: u64) -> Self {
@@ -178,7 +178,7 @@ impl RttSlot {
     #[inline(always)]
     #[must_use]
     pub const fn is_over(&self, now: u64) -> bool {
-        self.state == FREE || now.wrapping_sub(self.time) > LONGEST_ROUND_TRIP || !self.is_whole()
+        self.state == FREE || now.wrapping_sub(self.time) > MAX_ROUND_TRIP || !self.is_whole()
     }
 
     /// Whether the slot is valid, that is, not torn.
@@ -298,8 +298,8 @@ mod tests {
     fn free_expired_and_torn_slots_can_be_taken() {
         let armed = RttSlot::armed(flow(1), 3, 100, 1_000);
         assert!(RttSlot::default().is_over(0));
-        assert!(!armed.is_over(1_000 + LONGEST_ROUND_TRIP));
-        assert!(armed.is_over(1_001 + LONGEST_ROUND_TRIP));
+        assert!(!armed.is_over(1_000 + MAX_ROUND_TRIP));
+        assert!(armed.is_over(1_001 + MAX_ROUND_TRIP));
         assert!(RttSlot { ts: 5, ..armed }.is_over(1_000));
     }
 

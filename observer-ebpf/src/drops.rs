@@ -34,14 +34,14 @@ pub fn dropped(skb: u64, location: u64, reason: Option<u32>) {
     let Some(config) = DROP_CONFIG.get(0) else { return };
     // Most drops end here, so this check is the cheapest.
     let (anywhere, at_tunnels) = match reason {
-        Some(reason) if has(&config.vague, reason) => (known_place(location), false),
+        Some(reason) if has(&config.vague, reason) => (known_location(location), false),
         Some(reason) => (has(&config.anywhere, reason), has(&config.at_tunnels, reason)),
-        None => (known_place(location), false),
+        None => (known_location(location), false),
     };
     if !anywhere && !at_tunnels {
         return;
     }
-    let Some((facts, leaves)) = place(skb, config) else { return };
+    let Some((facts, leaves)) = watched_device(skb, config) else { return };
     if !anywhere && facts.role != role::TUNNEL {
         return;
     }
@@ -64,7 +64,7 @@ pub fn dropped(skb: u64, location: u64, reason: Option<u32>) {
 
 /// Whether the drop location is in one of the configured functions.
 #[inline(never)]
-fn known_place(location: u64) -> bool {
+fn known_location(location: u64) -> bool {
     let Some(config) = DROP_CONFIG.get(0) else { return false };
     for i in 0..RANGES {
         if i as u32 >= config.range_count {
@@ -79,7 +79,7 @@ fn known_place(location: u64) -> bool {
 
 /// The watched device the packet was routed to (true), or else the one it is at (false).
 #[inline(always)]
-fn place(skb: u64, config: &DropConfig) -> Option<(&'static DeviceFacts, bool)> {
+fn watched_device(skb: u64, config: &DropConfig) -> Option<(&'static DeviceFacts, bool)> {
     let route = read::<u64>(skb, config.skb_dst).unwrap_or(0) & !NOREF;
     if route != 0
         && let Some(facts) = watched(read(route, config.dst_dev).unwrap_or(0), config)

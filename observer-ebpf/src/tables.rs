@@ -68,15 +68,15 @@ fn cpu() -> u32 {
 /// The counters of a path on this CPU.
 pub struct PathCounters {
     hot: &'static mut HotPath,
-    place: u32,
+    slot: u32,
 }
 
 impl PathCounters {
     #[inline(always)]
     fn at(index: u32, config: &Config) -> Option<Self> {
-        let place = cpu() * config.paths + index;
-        let hot = reference!(PATH_HOT.get_ptr_mut(place))?;
-        Some(Self { hot, place })
+        let slot = cpu() * config.paths + index;
+        let hot = reference!(PATH_HOT.get_ptr_mut(slot))?;
+        Some(Self { hot, slot })
     }
 }
 
@@ -88,7 +88,7 @@ impl Counters for PathCounters {
 
     #[inline(always)]
     fn cold(&mut self) -> Option<&mut ColdPath> {
-        reference!(PATH_COLD.get_ptr_mut(self.place))
+        reference!(PATH_COLD.get_ptr_mut(self.slot))
     }
 }
 
@@ -227,8 +227,8 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn unknown_peer(&mut self, place: u32) -> Option<&mut UnknownPeer> {
-        reference!(UNKNOWN_PEERS.get_ptr_mut(place))
+    fn unknown_peer(&mut self, slot: u32) -> Option<&mut UnknownPeer> {
+        reference!(UNKNOWN_PEERS.get_ptr_mut(slot))
     }
 
     #[inline(always)]

@@ -63,7 +63,7 @@ impl Tables for ReadOnlyTables {
     }
 
     #[inline(always)]
-    fn unknown_peer(&mut self, _place: u32) -> Option<&mut UnknownPeer> {
+    fn unknown_peer(&mut self, _index: u32) -> Option<&mut UnknownPeer> {
         None
     }
 

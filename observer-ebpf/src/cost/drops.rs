@@ -125,8 +125,8 @@ fn ends(head: u64, at: u32, tail: u32, config: &CostConfig) -> Option<Ends> {
 /// The path between two addresses: to a peer, or else from one.
 #[inline(always)]
 fn known(ends: &Ends) -> Option<(u32, Direction)> {
-    if let Some(place) = remote(ends.to) {
-        return Some((place, Direction::Egress));
+    if let Some(path) = remote(ends.to) {
+        return Some((path, Direction::Egress));
     }
     Some((remote(ends.from)?, Direction::Ingress))
 }

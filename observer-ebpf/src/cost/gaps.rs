@@ -4,12 +4,12 @@ use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::{raw_tracepoint, xdp};
 use aya_ebpf::programs::{RawTracePointContext, XdpContext};
 
-use crate::maps::{GAPS, at_work, now, place};
+use crate::maps::{GAPS, bucket_index, cpu_state, now};
 
 /// The first of two programs at one event, which end and begin like the measuring ones.
 #[raw_tracepoint]
 pub fn cost_gap_begin(_ctx: RawTracePointContext) {
-    let Some(work) = at_work() else { return };
+    let Some(work) = cpu_state() else { return };
     work.skb = 1;
     work.begun = now();
 }
@@ -17,7 +17,7 @@ pub fn cost_gap_begin(_ctx: RawTracePointContext) {
 /// The second.
 #[raw_tracepoint]
 pub fn cost_gap_end(_ctx: RawTracePointContext) {
-    let Some(work) = at_work() else { return };
+    let Some(work) = cpu_state() else { return };
     if work.skb != 1 {
         return;
     }
@@ -28,8 +28,8 @@ pub fn cost_gap_end(_ctx: RawTracePointContext) {
     let gaps = unsafe { &mut *gaps };
     gaps.skbs += 1;
     gaps.time += time;
-    let place = place(time);
-    if let Some(count) = gaps.buckets.get_mut(place) {
+    let index = bucket_index(time);
+    if let Some(count) = gaps.buckets.get_mut(index) {
         *count += 1;
     }
 }

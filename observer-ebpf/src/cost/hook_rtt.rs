@@ -15,10 +15,10 @@ use aya_ebpf::programs::TcContext;
 use observer_common::abi::{DEVICE_PROBES, DEVICE_TABLE, link};
 use observer_common::address::Address;
 use observer_common::hook_rtt::{
-    ARMED, Answer, FREE, LONGEST_ROUND_TRIP, RTT_SLOTS, RUNNING, RttDevice, RttFlow, RttSlot, RttStats, later,
+    ARMED, Answer, FREE, MAX_ROUND_TRIP, RTT_SLOTS, RUNNING, RttDevice, RttFlow, RttSlot, RttStats, later,
 };
 
-use crate::maps::{COST_CONFIG, now, path, place};
+use crate::maps::{COST_CONFIG, bucket_index, now, path};
 
 /// The first header of packets, by interface index (probed like `DEVICES` of the counting programs).
 #[map]
@@ -161,7 +161,7 @@ fn answered(ctx: &TcContext, link: u8) -> Option<()> {
     // SAFETY: the slot lives as long as the map, and a word is written in one store.
     unsafe { (&raw mut (*slot).state).write_volatile(FREE) };
     let time = now().wrapping_sub(held.time);
-    if answer == Answer::Back && time <= LONGEST_ROUND_TRIP {
+    if answer == Answer::Back && time <= MAX_ROUND_TRIP {
         enter(held.path, time / 1_000);
     }
     None
@@ -175,7 +175,7 @@ fn enter(path: u32, time: u64) -> Option<()> {
     unsafe {
         add(&raw mut (*stats).samples, 1);
         add(&raw mut (*stats).sum, time);
-        if let Some(count) = (*stats).buckets.get_mut(place(time)) {
+        if let Some(count) = (*stats).buckets.get_mut(bucket_index(time)) {
             add(count, 1);
         }
     }

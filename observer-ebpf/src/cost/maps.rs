@@ -9,7 +9,7 @@ use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, PerCpuHashMap};
 use observer_common::address::Address;
 use observer_common::cost::{
-    AtWork, COST_SLOTS, CostConfig, Discarded, DropKey, OffloadStats, SpanStats, TcpStats, bucket,
+    COST_SLOTS, CostConfig, CpuState, Discarded, DropKey, OffloadStats, SpanStats, TcpStats, bucket,
 };
 use observer_common::remotes::{RemoteFilter, may_be_remote};
 
@@ -27,7 +27,7 @@ pub static SPANS: PerCpuArray<SpanStats> = PerCpuArray::with_max_entries(COST_SL
 pub static OFFLOADS: PerCpuArray<OffloadStats> = PerCpuArray::with_max_entries(COST_SLOTS, 0);
 /// The state of each CPU.
 #[map]
-pub static AT_WORK: PerCpuArray<AtWork> = PerCpuArray::with_max_entries(1, 0);
+pub static CPU_STATE: PerCpuArray<CpuState> = PerCpuArray::with_max_entries(1, 0);
 /// What could not be measured.
 #[map]
 pub static DISCARDED: PerCpuArray<Discarded> = PerCpuArray::with_max_entries(1, 0);
@@ -68,9 +68,9 @@ pub fn read<T>(base: u64, offset: u32) -> Option<T> {
 }
 
 #[inline(always)]
-pub fn at_work() -> Option<&'static mut AtWork> {
+pub fn cpu_state() -> Option<&'static mut CpuState> {
     // SAFETY: the value belongs to this CPU.
-    AT_WORK.get_ptr_mut(0).map(|work| unsafe { &mut *work })
+    CPU_STATE.get_ptr_mut(0).map(|work| unsafe { &mut *work })
 }
 
 #[inline(always)]
@@ -135,12 +135,12 @@ fn shared(skb: u64, config: &CostConfig) -> u64 {
 
 /// The bucket of a value, bounded in a form that every supported verifier accepts.
 #[inline(always)]
-pub fn place(value: u64) -> usize {
-    let mut place = u64::from(bucket(value));
+pub fn bucket_index(value: u64) -> usize {
+    let mut index = u64::from(bucket(value));
     // In assembly: the compiler would optimise the mask away, but the verifier needs it.
     // SAFETY: arithmetic on one register.
-    unsafe { asm!("{0} &= 255", inout(reg) place, options(pure, nomem, nostack)) };
-    place as usize
+    unsafe { asm!("{0} &= 255", inout(reg) index, options(pure, nomem, nostack)) };
+    index as usize
 }
 
 /// The index of the path to or from an address, by the longest matching prefix.
@@ -156,8 +156,8 @@ pub fn remote(address: [u32; 4]) -> Option<u32> {
 /// too: another node sharing this kernel, or traffic between two other nodes.
 #[inline(always)]
 pub fn path(far: [u32; 4], near: [u32; 4]) -> Option<u32> {
-    let place = remote(far)?;
-    if remote(near).is_some() { None } else { Some(place) }
+    let index = remote(far)?;
+    if remote(near).is_some() { None } else { Some(index) }
 }
 
 /// Whether a UDP destination port (network byte order) belongs to a tunnel.

@@ -8,15 +8,15 @@
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use observer_common::cost::{AtWork, CostConfig, OffloadStats, stage};
+use observer_common::cost::{CostConfig, CpuState, OffloadStats, stage};
 
-use crate::maps::{OFFLOADS, at_work, has_segments, here, packets, read, tunnel};
+use crate::maps::{OFFLOADS, cpu_state, has_segments, here, packets, read, tunnel};
 
 /// `CHECKSUM_PARTIAL` (include/linux/skbuff.h): the checksum is left to the device.
 const PARTIAL: u8 = 3;
 
 #[inline(always)]
-fn stats(work: &AtWork) -> Option<&'static mut OffloadStats> {
+fn stats(work: &CpuState) -> Option<&'static mut OffloadStats> {
     // SAFETY: the value belongs to this CPU.
     OFFLOADS.get_ptr_mut(work.held_slot).map(|stats| unsafe { &mut *stats })
 }
@@ -28,11 +28,11 @@ fn lacks_checksum(skb: u64, config: &CostConfig) -> Option<bool> {
 
 /// Finishes the current skb: its last stage was its final one. Also called after the window has closed.
 #[inline(always)]
-fn finish(work: &mut AtWork) {
+fn finish(work: &mut CpuState) {
     if let Some(stats) = stats(work) {
         match work.held_stage {
-            stage::SEGMENTS_GIVEN => stats.whole += 1,
-            stage::SUM_LEFT => stats.left += 1,
+            stage::SEGMENTS_PASSED_ON => stats.whole += 1,
+            stage::CHECKSUM_PASSED_ON => stats.left += 1,
             _ => {}
         }
     }
@@ -42,7 +42,7 @@ fn finish(work: &mut AtWork) {
 
 /// An skb reaches a device's queue.
 #[inline(always)]
-pub fn queued(work: &mut AtWork, skb: u64, config: &CostConfig) -> Option<()> {
+pub fn queued(work: &mut CpuState, skb: u64, config: &CostConfig) -> Option<()> {
     let device: u64 = read(skb, config.skb_dev)?;
     if work.held != 0 && work.held == skb {
         if here(device, config)? {
@@ -65,23 +65,26 @@ pub fn queued(work: &mut AtWork, skb: u64, config: &CostConfig) -> Option<()> {
         work.held_stage = stage::SEGMENTS_QUEUED;
         work.held_packets = packets(skb, config);
     } else {
-        work.held_stage = stage::SUM_MISSING;
+        work.held_stage = stage::CHECKSUM_PENDING;
     }
     None
 }
 
 /// The current skb reaches the next device's queue.
 #[inline(always)]
-fn goes_on(work: &mut AtWork) {
-    work.held_stage =
-        if work.held_stage >= stage::SUM_MISSING { stage::SUM_MISSING } else { stage::SEGMENTS_QUEUED };
+fn goes_on(work: &mut CpuState) {
+    work.held_stage = if work.held_stage >= stage::CHECKSUM_PENDING {
+        stage::CHECKSUM_PENDING
+    } else {
+        stage::SEGMENTS_QUEUED
+    };
 }
 
 /// The current skb is passed to a device.
 #[inline(always)]
-pub fn sent(work: &mut AtWork, skb: u64, to_tunnel: bool, config: &CostConfig) {
-    if work.held_stage < stage::SUM_MISSING {
-        work.held_stage = if to_tunnel { stage::SEGMENTS_INSIDE } else { stage::SEGMENTS_GIVEN };
+pub fn sent(work: &mut CpuState, skb: u64, to_tunnel: bool, config: &CostConfig) {
+    if work.held_stage < stage::CHECKSUM_PENDING {
+        work.held_stage = if to_tunnel { stage::SEGMENTS_IN_TUNNEL } else { stage::SEGMENTS_PASSED_ON };
     } else if lacks_checksum(skb, config) == Some(false) {
         if let Some(stats) = stats(work) {
             stats.summed += 1;
@@ -89,7 +92,7 @@ pub fn sent(work: &mut AtWork, skb: u64, to_tunnel: bool, config: &CostConfig) {
         work.held = 0;
         work.held_stage = stage::NONE;
     } else if !to_tunnel {
-        work.held_stage = stage::SUM_LEFT;
+        work.held_stage = stage::CHECKSUM_PASSED_ON;
     }
 }
 
@@ -101,7 +104,7 @@ pub fn cost_consume(ctx: RawTracePointContext) {
 
 #[inline(always)]
 fn consumed(skb: u64) -> Option<()> {
-    let work = at_work()?;
+    let work = cpu_state()?;
     if work.held == 0 || work.held != skb {
         return None;
     }

@@ -3,7 +3,7 @@
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 
-use crate::maps::{COST_CONFIG, at_work, now};
+use crate::maps::{COST_CONFIG, cpu_state, now};
 
 /// Network softirqs (include/linux/interrupt.h): NET_TX; NET_RX is the next number.
 const NET_TX: u32 = 2;
@@ -13,7 +13,7 @@ const NET_TX: u32 = 2;
 pub fn cost_soft_in(ctx: RawTracePointContext) {
     let number: u32 = ctx.arg(0);
     if (NET_TX..NET_TX + 2).contains(&number)
-        && let Some(work) = at_work()
+        && let Some(work) = cpu_state()
     {
         work.softirq = now();
     }
@@ -23,7 +23,7 @@ pub fn cost_soft_in(ctx: RawTracePointContext) {
 #[raw_tracepoint]
 pub fn cost_soft_out(ctx: RawTracePointContext) {
     let number: u32 = ctx.arg(0);
-    let Some(work) = at_work() else { return };
+    let Some(work) = cpu_state() else { return };
     if work.softirq == 0 {
         return;
     }

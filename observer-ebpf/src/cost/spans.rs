@@ -2,10 +2,10 @@
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use observer_common::cost::{AtWork, CostConfig, LONGEST_BATCH, LONGEST_GAP};
+use observer_common::cost::{CostConfig, CpuState, MAX_BATCH, MAX_GAP};
 
 use crate::maps::{
-    COST_CONFIG, SPANS, at_work, discarded, here, is_tunnel_port, now, packets, place, read, tunnel,
+    COST_CONFIG, SPANS, bucket_index, cpu_state, discarded, here, is_tunnel_port, now, packets, read, tunnel,
 };
 use crate::offload;
 
@@ -29,8 +29,8 @@ fn enter(slot: u32, direction: u32, skbs: u32, packets: u32, time: u64, gaps: u3
     span.gaps += u64::from(gaps);
     let own = u64::from(gaps) * u64::from(config.probe);
     let each = time.saturating_sub(own) / u64::from(skbs);
-    let place = place(each);
-    if let Some(count) = span.buckets.get_mut(place) {
+    let index = bucket_index(each);
+    if let Some(count) = span.buckets.get_mut(index) {
         *count += u64::from(skbs);
     }
 }
@@ -43,7 +43,7 @@ pub fn cost_send(ctx: RawTracePointContext) {
 
 #[inline(always)]
 fn send(skb: u64, device: u64) -> Option<()> {
-    let work = at_work()?;
+    let work = cpu_state()?;
     let config = COST_CONFIG.get(0)?;
     // A number instead of an option: an option tested twice is partly uninitialised on the stack, which the
     // verifier of 5.10 rejects.
@@ -74,7 +74,7 @@ pub fn cost_queue(ctx: RawTracePointContext) {
 
 #[inline(always)]
 fn queued(skb: u64) -> Option<()> {
-    let work = at_work()?;
+    let work = cpu_state()?;
     if work.skb != 0 && work.skb == skb {
         let _ = encapsulated(work);
     }
@@ -83,10 +83,10 @@ fn queued(skb: u64) -> Option<()> {
 
 /// The current tunnel packet reached the queue of the device that carries it.
 #[inline(always)]
-fn encapsulated(work: &mut AtWork) -> Option<()> {
+fn encapsulated(work: &mut CpuState) -> Option<()> {
     let time = now().wrapping_sub(work.begun);
     work.skb = 0;
-    if time > LONGEST_GAP {
+    if time > MAX_GAP {
         discarded()?.interrupted += 1;
         return None;
     }
@@ -103,7 +103,7 @@ pub fn cost_receive(ctx: RawTracePointContext) {
 
 #[inline(always)]
 fn receive(skb: u64) -> Option<()> {
-    let work = at_work()?;
+    let work = cpu_state()?;
     if work.skbs != 0 {
         stretch_ends(work, now())?;
     }
@@ -124,11 +124,11 @@ fn receive(skb: u64) -> Option<()> {
 
 /// Ends the span since the last event; `None` if the batch is abandoned.
 #[inline(always)]
-fn stretch_ends(work: &mut AtWork, now: u64) -> Option<()> {
+fn stretch_ends(work: &mut CpuState, now: u64) -> Option<()> {
     let gap = now.wrapping_sub(work.last);
     if work.ours != 0 {
         work.ours = 0;
-        if gap > LONGEST_GAP {
+        if gap > MAX_GAP {
             discarded()?.interrupted += 1;
             done(work);
             return None;
@@ -136,7 +136,7 @@ fn stretch_ends(work: &mut AtWork, now: u64) -> Option<()> {
         work.pending += gap;
         work.gaps += 1;
     }
-    if now.wrapping_sub(work.first) > LONGEST_BATCH {
+    if now.wrapping_sub(work.first) > MAX_BATCH {
         discarded()?.undelivered += u64::from(work.skbs);
         done(work);
         return None;
@@ -145,7 +145,7 @@ fn stretch_ends(work: &mut AtWork, now: u64) -> Option<()> {
 }
 
 #[inline(always)]
-fn done(work: &mut AtWork) {
+fn done(work: &mut CpuState) {
     work.skbs = 0;
     work.packets = 0;
     work.gaps = 0;
@@ -199,7 +199,7 @@ pub fn cost_arrive_rx(ctx: RawTracePointContext) {
 
 #[inline(always)]
 fn arrive(skb: u64, at_once: bool) -> Option<()> {
-    let work = at_work()?;
+    let work = cpu_state()?;
     if work.skbs == 0 {
         return None;
     }
@@ -214,7 +214,7 @@ fn arrive(skb: u64, at_once: bool) -> Option<()> {
         work.pending += now.wrapping_sub(work.last);
         work.gaps += 1;
     }
-    if work.pending > LONGEST_BATCH {
+    if work.pending > MAX_BATCH {
         discarded()?.interrupted += 1;
     } else if at_once && work.skbs > 1 {
         // In a list whose packets arrive one by one, only the first one has been processed.

@@ -5,7 +5,7 @@ use aya_ebpf::programs::RawTracePointContext;
 use observer_common::address::Address;
 use observer_common::cost::{CostConfig, TcpStats};
 
-use crate::maps::{COST_CONFIG, TCP_PATHS, packets, path, place, read};
+use crate::maps::{COST_CONFIG, TCP_PATHS, bucket_index, packets, path, read};
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
@@ -42,8 +42,8 @@ fn probe(sock: u64) -> Option<()> {
     }
     stats.samples += 1;
     stats.sum += u64::from(time);
-    let place = place(u64::from(time));
-    if let Some(count) = stats.buckets.get_mut(place) {
+    let index = bucket_index(u64::from(time));
+    if let Some(count) = stats.buckets.get_mut(index) {
         *count += 1;
     }
     None

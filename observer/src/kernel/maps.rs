@@ -9,7 +9,7 @@ use observer_common::abi::{
     BlockFacts, BlockKey, Config, DEVICE_PROBES, DEVICE_TABLE, DeviceFacts, Events, PeerFacts, Totals,
 };
 use observer_common::address::Address;
-use observer_common::cost::{AtWork, CostConfig, Discarded, DropKey, OffloadStats, SpanStats, TcpStats};
+use observer_common::cost::{CostConfig, CpuState, Discarded, DropKey, OffloadStats, SpanStats, TcpStats};
 use observer_common::drops::DropConfig;
 use observer_common::event::{Flow, Step, TraceConfig};
 use observer_common::hook_rtt::{RttDevice, RttStats};
@@ -34,7 +34,7 @@ plain!(
     u8,
     u64,
     Address,
-    AtWork,
+    CpuState,
     BlockFacts,
     BlockKey,
     Config,

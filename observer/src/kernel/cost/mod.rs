@@ -15,7 +15,7 @@ use aya::maps::lpm_trie::Key;
 use aya::maps::{HashMap, LpmTrie, MapData, PerCpuArray, PerCpuValues};
 use aya::{Ebpf, EbpfLoader};
 use observer_common::address::Address;
-use observer_common::cost::{AtWork, COST_SLOTS, CostConfig, stage};
+use observer_common::cost::{COST_SLOTS, CostConfig, CpuState, stage};
 use observer_common::kind::Class;
 use observer_common::path::PEER_WORDS;
 use observer_common::remotes::{self, RemoteFilter};
@@ -279,36 +279,36 @@ impl Meter {
 /// Clears what each CPU was measuring: what did not end in the previous window never will. Finished work that is
 /// not yet counted stays. Called while no program runs.
 fn forget(ebpf: &Ebpf) -> Result<impl FnMut() + Send + 'static, KernelError> {
-    let Some(aya::maps::Map::PerCpuArray(map)) = ebpf.map("AT_WORK") else {
-        return Err(missing("map", "AT_WORK"));
+    let Some(aya::maps::Map::PerCpuArray(map)) = ebpf.map("CPU_STATE") else {
+        return Err(missing("map", "CPU_STATE"));
     };
     let fd = map.fd().as_fd().try_clone_to_owned().map_err(|error| {
         KernelError::new(
             "open",
-            "map AT_WORK",
+            "map CPU_STATE",
             error.to_string(),
             "raise the limit on open files (`ulimit -n`)",
         )
     })?;
-    let map = aya::maps::Map::PerCpuArray(MapData::from_fd(fd).map_err(failed("open", "AT_WORK"))?);
-    let mut map = PerCpuArray::<_, Shared<AtWork>>::try_from(map).map_err(failed("open", "AT_WORK"))?;
+    let map = aya::maps::Map::PerCpuArray(MapData::from_fd(fd).map_err(failed("open", "CPU_STATE"))?);
+    let mut map = PerCpuArray::<_, Shared<CpuState>>::try_from(map).map_err(failed("open", "CPU_STATE"))?;
     Ok(move || {
         let cleared = map.get(&0, 0).and_then(|values| {
-            let left = |Shared(work): &Shared<AtWork>| {
+            let left = |Shared(work): &Shared<CpuState>| {
                 // A buffer that was passed on is counted with the next one.
-                let given = matches!(work.held_stage, stage::SEGMENTS_GIVEN | stage::SUM_LEFT);
-                Shared(AtWork {
+                let given = matches!(work.held_stage, stage::SEGMENTS_PASSED_ON | stage::CHECKSUM_PASSED_ON);
+                Shared(CpuState {
                     softirqs: work.softirqs,
                     held_slot: work.held_slot,
                     held_stage: if given { work.held_stage } else { stage::NONE },
-                    ..AtWork::default()
+                    ..CpuState::default()
                 })
             };
             let values = values.iter().map(left).collect::<Vec<_>>();
             map.set(0, PerCpuValues::try_from(values)?, 0)
         });
         if let Err(error) = cleared {
-            log::debug!("AT_WORK: {error}");
+            log::debug!("CPU_STATE: {error}");
         }
     })
 }

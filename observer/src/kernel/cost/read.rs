@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use aya::Ebpf;
 use aya::maps::{MapData, PerCpuArray, PerCpuHashMap};
-use observer_common::cost::{AtWork, Discarded as RawDiscarded, DropKey, OffloadStats, SpanStats, TcpStats};
+use observer_common::cost::{
+    CpuState, Discarded as RawDiscarded, DropKey, OffloadStats, SpanStats, TcpStats,
+};
 use observer_common::kind::Direction;
 
 use super::Meter;
@@ -83,9 +85,9 @@ impl Meter {
         if self.missing.iter().any(|text| text.starts_with("time in softirqs")) {
             return Ok((discarded, Vec::new()));
         }
-        let map = per_cpu::<AtWork>(&self.ebpf, "AT_WORK")?;
-        let values = map.get(&0, 0).map_err(failed("read", "AT_WORK"))?;
-        let row = |(cpu, Shared(value)): (u32, &Shared<AtWork>)| Softirq {
+        let map = per_cpu::<CpuState>(&self.ebpf, "CPU_STATE")?;
+        let values = map.get(&0, 0).map_err(failed("read", "CPU_STATE"))?;
+        let row = |(cpu, Shared(value)): (u32, &Shared<CpuState>)| Softirq {
             cpu,
             transmit: Duration::from_nanos(value.softirqs[0]),
             receive: Duration::from_nanos(value.softirqs[1]),
