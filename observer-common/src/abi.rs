@@ -31,8 +31,12 @@ pub const DEFAULT_PATHS: u32 = 16_384;
 pub const MOST_PATHS: u32 = 1 << 20;
 /// Peers (node addresses) that fit by default.
 pub const DEFAULT_PEERS: u32 = 8_192;
+/// Most peers that may fit.
+pub const MOST_PEERS: u32 = 1 << 20;
 /// Pod blocks that fit by default.
 pub const DEFAULT_BLOCKS: u32 = 32_768;
+/// Most pod blocks that may fit.
+pub const MOST_BLOCKS: u32 = 1 << 20;
 /// Places for tunnel senders that are no known nodes, on each CPU. A power of two.
 pub const UNKNOWN_PEER_SLOTS: u32 = 64;
 /// Places of the table that leads from an interface index to its facts. A power of two, several

@@ -11,11 +11,10 @@ use super::session::{Signals, Source, block_on, measure};
 use crate::advice::plan::{Plan, plan};
 use crate::advice::{Facts, FelixFile, diagnose};
 use crate::calico::{self, Calico};
-use crate::cli::{AttachArgs, DoctorArgs, Format, Settings};
-use crate::kernel::{netlink, sys};
+use crate::cli::{DoctorArgs, Format};
+use crate::kernel::{Options, netlink, sys};
 use crate::kubernetes::{Client, Credentials};
 use crate::model::Report;
-use crate::topology::Choice;
 use crate::view::doctor::{json, metrics, table};
 use crate::view::units;
 
@@ -23,15 +22,10 @@ use crate::view::units;
 ///
 /// # Errors
 /// What could not be read, measured or written.
-pub fn run(args: &DoctorArgs, settings: &Settings) -> Result<bool> {
+pub fn run(args: &DoctorArgs) -> Result<bool> {
     if args.output.format == Format::Csv {
         bail!("the doctor has no CSV: findings are no rows; use --format json");
     }
-    let attach =
-        AttachArgs { peers: args.peers.clone(), pod_cidrs: args.pod_cidrs.clone(), ..AttachArgs::default() }
-            .or(settings);
-    // Always the devices that carry pods' traffic: a choice made for figures would make the doctor blind.
-    let attach = AttachArgs { devices: Vec::new(), workloads: false, ..attach };
     if args.cost.cost && args.plan.is_none() {
         log::warn!("--cost is of use with --plan only: what encapsulation costs is not measured");
     }
@@ -41,7 +35,7 @@ pub fn run(args: &DoctorArgs, settings: &Settings) -> Result<bool> {
         let mut due = Instant::now();
         let mut found = false;
         for nth in 0_u64.. {
-            match look(args, &attach, settings, &mut signals).await {
+            match look(args, &mut signals).await {
                 Ok(None) => break,
                 Ok(Some(facts)) => found = report(args, &facts, nth != 0, &mut output)?,
                 // What fails once, an API server for example, may be there the next time.
@@ -51,7 +45,7 @@ pub fn run(args: &DoctorArgs, settings: &Settings) -> Result<bool> {
             if !args.watch {
                 break;
             }
-            due = Instant::now().max(due + args.interval);
+            due = Instant::now().max(due + args.watch_interval);
             tokio::select! {
                 () = tokio::time::sleep_until(due.into()) => {}
                 () = signals.any() => break,
@@ -62,24 +56,15 @@ pub fn run(args: &DoctorArgs, settings: &Settings) -> Result<bool> {
 }
 
 /// One look at the node; `None` where a signal came before its end.
-async fn look(
-    args: &DoctorArgs,
-    attach: &AttachArgs,
-    settings: &Settings,
-    signals: &mut Signals,
-) -> Result<Option<Facts>> {
+async fn look(args: &DoctorArgs, signals: &mut Signals) -> Result<Option<Facts>> {
     let (calico, notes) = declared(args)?;
     let wire = if args.no_measurement {
         None
     } else {
-        let Some(report) = observe(args, attach, settings, signals).await? else { return Ok(None) };
+        let Some(report) = observe(args, signals).await? else { return Ok(None) };
         Some(report)
     };
-    let choice = Choice {
-        extra_peers: attach.peers.clone(),
-        pod_cidrs: attach.pod_cidrs.clone(),
-        ..Choice::default()
-    };
+    let Options { choice, .. } = Options::from(&args.node);
     let node = netlink::read_node().await?;
     let mut facts = Facts::of_node(node, &choice);
     facts.topology.notes.extend(notes);
@@ -92,21 +77,14 @@ async fn look(
 }
 
 /// Measures by an exporter's maps, or attaches and always detaches; `None` where a signal came before the time was over.
-async fn observe(
-    args: &DoctorArgs,
-    attach: &AttachArgs,
-    settings: &Settings,
-    signals: &mut Signals,
-) -> Result<Option<Report>> {
+async fn observe(args: &DoctorArgs, signals: &mut Signals) -> Result<Option<Report>> {
     let duration = args.duration;
     if std::io::stderr().is_terminal() {
         eprintln!("observer: measuring the wire for {}", units::duration(duration));
     }
-    // Its devices are the doctor's own choice: the settings give no others.
-    let settings = Settings { devices: Vec::new(), workloads: false, ..settings.clone() };
     // Only a plan makes something of the cost.
     let cost = measure(args.cost).filter(|_| args.plan.is_some());
-    let mut source = Source::open(attach, &args.source, &settings, cost)
+    let mut source = Source::open(&args.node, &args.source, cost)
         .await
         .context("the wire cannot be measured (--no-measurement looks at the rest)")?;
     let measured = async {

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use tokio::sync::mpsc;
 
-use super::session::{Signals, Wanted, block_on, measure, options};
-use crate::cli::{AttachArgs, ExportArgs, PIN_PATH, Settings};
+use super::session::{Signals, Wanted, block_on, measure};
+use crate::cli::{Cli, Command, ExportArgs, NodeArgs, PIN_PATH};
 use crate::export::{ReadRequest, Reading, Server, Web, notify, sandbox};
-use crate::kernel::{Live, pinned, sys};
+use crate::kernel::{Live, Options, pinned, sys};
 use crate::view::prometheus::Selection;
 
 /// Questions that may wait for an answer.
@@ -18,9 +18,7 @@ const WAITING: usize = 16;
 ///
 /// # Errors
 /// What could not be attached, listened at, or read.
-pub fn run(given: &ExportArgs, config: Option<&Path>) -> Result<()> {
-    let settings = Settings::read(config)?;
-    let args = given.clone().or(&settings.export);
+pub fn run(args: &ExportArgs) -> Result<()> {
     let web = Web::read(args.web_config.as_deref())?;
     let server = Server::bind(&args.listen, web)?;
     if !args.no_sandbox {
@@ -30,9 +28,7 @@ pub fn run(given: &ExportArgs, config: Option<&Path>) -> Result<()> {
     }
     block_on(async {
         let mut signals = Signals::new()?;
-        let mut wanted = options(args.attach.clone().or(&settings));
-        wanted.pins = pins(&args)?;
-        let mut live = Live::start(wanted).await?;
+        let mut live = Live::start(Options { pins: pins(args), ..Options::from(&args.attach) }).await?;
         if let Err(error) = live.measure_cost(measure(args.cost)).await {
             // One old kernel of a fleet has no cost; it is no reason to have nothing from it.
             log::error!("the cost of encapsulation is not measured: {error}");
@@ -58,15 +54,15 @@ pub fn run(given: &ExportArgs, config: Option<&Path>) -> Result<()> {
         let mut exporter = Exporter {
             selection: Selection::resume(live.remembered()),
             live,
-            peers: args.peers_exported.unwrap_or(0),
-            cost_peers: args.peers_exported.unwrap_or(0),
+            peers: args.peers_exported as usize,
+            cost_peers: args.peers_exported as usize,
         };
         let result = loop {
             match exporter.answer(&mut asked, &mut signals).await {
                 Ok(Wanted::End) => break Ok(()),
                 Ok(Wanted::Reload) => {
                     notify::reloading();
-                    match reload_all(&mut exporter, given, config, &reload) {
+                    match reload_all(&mut exporter, &reload) {
                         Ok(()) => log::info!("reloaded"),
                         Err(error) => log::error!("nothing was reloaded: {error:#}"),
                     }
@@ -81,38 +77,30 @@ pub fn run(given: &ExportArgs, config: Option<&Path>) -> Result<()> {
     })
 }
 
-/// The directory to pin maps in. Where nobody named one and there is no BPF file system, maps are not
-/// pinned, and it is said.
-fn pins(args: &ExportArgs) -> Result<Option<PathBuf>> {
+/// The directory to pin maps in: `None` with `--no-pin`, or if there is no BPF file system in the default place.
+fn pins(args: &ExportArgs) -> Option<PathBuf> {
     if args.no_pin {
-        return Ok(None);
+        return None;
     }
-    if let Some(named) = &args.pin_path {
-        return Ok(Some(named.clone()));
+    if args.pin_path == Path::new(PIN_PATH) && !pinned::possible(&args.pin_path) {
+        log::warn!(
+            "maps are not pinned, so totals restart at 0 with the exporter: no BPF file system at /sys/fs/bpf; mount \
+             one, or use --no-pin"
+        );
+        return None;
     }
-    let usual = PathBuf::from(PIN_PATH);
-    if pinned::possible(&usual) {
-        return Ok(Some(usual));
-    }
-    log::warn!(
-        "there is no BPF file system at /sys/fs/bpf: maps are not pinned, and totals begin anew with each start"
-    );
-    Ok(None)
+    Some(args.pin_path.clone())
 }
 
-/// What is read again at SIGHUP: certificates, passwords, peers, pod networks, the number of exported
-/// peers. The rest needs a restart.
-fn reload_all(
-    exporter: &mut Exporter,
-    given: &ExportArgs,
-    config: Option<&Path>,
-    web: &crate::export::Reload,
-) -> Result<()> {
-    let settings = Settings::read(config)?;
-    let args = given.clone().or(&settings.export);
+/// Applies new certificates, passwords, peers, pod networks and the number of exported peers. Everything else
+/// needs a restart.
+fn reload_all(exporter: &mut Exporter, web: &crate::export::Reload) -> Result<()> {
+    let Command::Export(args) = Cli::read(std::env::args_os().collect::<Vec<_>>())?.command else {
+        bail!("cannot read the command line again: it is not that of `observer export`");
+    };
     web.set(Web::read(args.web_config.as_deref())?)?;
-    exporter.peers = args.peers_exported.unwrap_or(0);
-    let AttachArgs { peers, pod_cidrs, .. } = args.attach.or(&settings);
+    exporter.peers = args.peers_exported as usize;
+    let NodeArgs { peers, pod_cidrs, .. } = args.attach.devices.node;
     exporter.live.set_selection(peers, pod_cidrs);
     Ok(())
 }

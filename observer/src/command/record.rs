@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::output::NewFile;
 use super::session::{Signals, Source, block_on, measure};
-use crate::cli::{AttachArgs, RecordArgs, Settings};
+use crate::cli::{AttachArgs, DeviceArgs, IngressHook, RecordArgs};
 use crate::kernel::Measure;
 use crate::model::Report;
 use crate::recording::{End, Header, Writer};
@@ -21,21 +21,20 @@ use crate::view::units;
 ///
 /// # Errors
 /// What could not be attached, read or written; what was recorded before stays.
-pub fn run(args: &RecordArgs, settings: &Settings) -> Result<()> {
-    let interval = args.interval.or(settings.interval.map(|i| i.0)).unwrap_or(Duration::from_secs(1));
-    let attach = args.attach.clone().or(settings);
+pub fn run(args: &RecordArgs) -> Result<()> {
+    let interval = args.interval;
     let header = |first: &Snapshot| Header {
         observer: env!("CARGO_PKG_VERSION").to_owned(),
         node: first.node.clone(),
         origin: first.origin.clone(),
         created: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
         interval,
-        options: words(&attach, measure(args.cost)),
+        options: words(&args.attach, measure(args.cost)),
     };
     let file = NewFile::at(&args.output, args.force)?;
     block_on(async {
         let mut signals = Signals::new()?;
-        let mut source = Source::open(&args.attach, &args.source, settings, measure(args.cost)).await?;
+        let mut source = Source::open(&args.attach, &args.source, measure(args.cost)).await?;
         let result = async {
             let first = source.read()?;
             let to = Counted { to: file.open()?, bytes: 0 };
@@ -149,14 +148,15 @@ fn failed(path: &Path) -> String {
 /// What was asked for, by the words of the command line.
 fn words(attach: &AttachArgs, cost: Option<Measure>) -> Map<String, Value> {
     let mut words = Map::new();
-    if !attach.devices.is_empty() {
-        words.insert("devices".to_owned(), json!(attach.devices));
+    let DeviceArgs { devices, workloads, .. } = &attach.devices;
+    if !devices.is_empty() {
+        words.insert("devices".to_owned(), json!(devices));
     }
-    if attach.workloads {
+    if *workloads {
         words.insert("workloads".to_owned(), true.into());
     }
-    if let Some(hook) = attach.ingress {
-        words.insert("ingress".to_owned(), format!("{hook:?}").to_lowercase().into());
+    if attach.ingress == IngressHook::Xdp {
+        words.insert("ingress".to_owned(), "xdp".into());
     }
     if let Some(Measure { sample, hooks }) = cost {
         words.insert("cost_sample".to_owned(), sample.into());

@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 
-use crate::cli::{AttachArgs, CostArgs, IngressHook, Settings, SourceArgs};
-use crate::kernel::{Capacities, Ingress, Live, Measure, Options, Pinned, Purpose, pinned};
+use crate::cli::{AttachArgs, CostArgs, DeviceArgs, IngressHook, NodeArgs, SourceArgs};
+use crate::kernel::{Capacities, Ingress, Live, Measure, Options, Pinned, pinned};
 use crate::snapshot::Snapshot;
 use crate::topology::Choice;
 
@@ -66,36 +66,44 @@ pub fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     LocalSet::new().block_on(&runtime, future)
 }
 
-/// What to attach to, as the kernel side wants it.
-#[must_use]
-pub fn options(attach: AttachArgs) -> Options {
-    let default = Capacities::default();
-    Options {
-        choice: Choice {
-            devices: attach.devices,
-            extra_peers: attach.peers,
-            pod_cidrs: attach.pod_cidrs,
-            workloads: attach.workloads,
-        },
-        ingress: match attach.ingress {
-            Some(IngressHook::Xdp) => Ingress::Xdp,
-            Some(IngressHook::Tc) | None => Ingress::Tc,
-        },
-        cost: None,
-        capacities: Capacities {
-            paths: attach.max_paths.unwrap_or(default.paths),
-            peers: attach.max_peers.unwrap_or(default.peers),
-            blocks: attach.max_blocks.unwrap_or(default.blocks),
-            slots: attach.max_devices.unwrap_or(default.slots),
-            ..default
-        },
-        purpose: Purpose::Count,
-        pins: None,
+impl From<&NodeArgs> for Options {
+    fn from(args: &NodeArgs) -> Self {
+        Self {
+            choice: Choice {
+                extra_peers: args.peers.clone(),
+                pod_cidrs: args.pod_cidrs.clone(),
+                ..Choice::default()
+            },
+            capacities: Capacities {
+                paths: args.max_paths,
+                peers: args.max_peers,
+                blocks: args.max_blocks,
+                slots: args.max_devices,
+                ..Capacities::default()
+            },
+            ..Self::default()
+        }
     }
 }
 
-/// During one of so many parts of the time it is measured where nothing else is said.
-const COST_SAMPLE: u32 = 64;
+impl From<&DeviceArgs> for Options {
+    fn from(args: &DeviceArgs) -> Self {
+        let mut options = Self::from(&args.node);
+        options.choice.devices.clone_from(&args.devices);
+        options.choice.workloads = args.workloads;
+        options
+    }
+}
+
+impl From<&AttachArgs> for Options {
+    fn from(args: &AttachArgs) -> Self {
+        let ingress = match args.ingress {
+            IngressHook::Xdp => Ingress::Xdp,
+            IngressHook::Tc => Ingress::Tc,
+        };
+        Self { ingress, ..Self::from(&args.devices) }
+    }
+}
 
 /// What the options ask to measure; `None`: nothing.
 #[must_use]
@@ -106,7 +114,7 @@ pub fn measure(args: CostArgs) -> Option<Measure> {
 /// What would be measured if `--cost` were given.
 #[must_use]
 pub fn would_measure(args: CostArgs) -> Measure {
-    Measure { sample: args.cost_sample.unwrap_or(COST_SAMPLE), hooks: args.cost_rtt_at_hooks }
+    Measure { sample: args.cost_sample, hooks: args.cost_rtt_at_hooks }
 }
 
 /// Where a command's figures come from.
@@ -119,29 +127,31 @@ pub enum Source {
 }
 
 impl Source {
-    /// Reads the exporter's maps where one watches what is wanted, and attaches otherwise; `cost` as in
+    /// Reads the exporter's maps if they cover what is requested, and attaches otherwise; `cost` as in
     /// [`Options`].
     ///
     /// # Errors
-    /// The maps cannot be read, or what could not be attached.
+    /// The maps cannot be read, or a program cannot be attached.
     pub async fn open(
-        attach: &AttachArgs,
+        attach: impl Into<Options>,
         source: &SourceArgs,
-        settings: &Settings,
         cost: Option<Measure>,
     ) -> Result<Self> {
-        let options = Options { cost, ..options(attach.clone().or(settings)) };
-        // What encapsulation costs is not in an exporter's pinned maps, even where it measures that.
+        let options = Options { cost, ..attach.into() };
+        // An exporter's pinned maps do not contain the cost of encapsulation, even if it measures that.
         if cost.is_none()
-            && let Some(directory) = source.directory(settings.export.pin_path.as_deref())
-            && let Some(mut pinned) =
-                pinned::find(directory).context("an exporter is at work here; --attach attaches besides")?
+            && let Some(directory) = source.directory()
+            && let Some(mut pinned) = pinned::find(directory)
+                .context("an exporter is already running; use --attach to attach separately")?
         {
             if pinned.serves(&options) {
                 log::info!("{}", pinned.describe());
                 return Ok(Self::Pinned(Box::new(pinned)));
             }
-            log::info!("the exporter in {} does not watch what is asked for: attaching", directory.display());
+            log::info!(
+                "attaching: the exporter in {} does not watch everything requested",
+                directory.display()
+            );
         }
         Ok(Self::Live(Box::new(Live::start(options).await?)))
     }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, anyhow};
 
 use super::session::{Signals, Source, block_on, measure, would_measure};
 use super::{play, stat};
-use crate::cli::{Format, OutputArgs, Settings, StatArgs, TopArgs};
+use crate::cli::{Format, OutputArgs, StatArgs, TopArgs};
 use crate::kernel::Measure;
 use crate::process;
 use crate::view::tui::{self, Feed, Origin, Process, Request, TuiError};
@@ -19,10 +19,10 @@ const ASKED: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// What could not be attached, read or shown.
-pub fn run(args: &TopArgs, settings: &Settings) -> Result<()> {
-    let interval = args.interval.or(settings.interval.map(|i| i.0)).unwrap_or(Duration::from_secs(1));
+pub fn run(args: &TopArgs) -> Result<()> {
+    let interval = args.interval;
     if args.once {
-        return stat::run(&as_stat(args, interval), settings);
+        return stat::run(&as_stat(args));
     }
     let screens = tui::Options {
         colour: super::output::wants_colour(),
@@ -42,11 +42,11 @@ pub fn run(args: &TopArgs, settings: &Settings) -> Result<()> {
         });
     }
     let cost = args.cost;
-    let (attach, source, settings) = (args.attach.clone(), args.source.clone(), settings.clone());
+    let (attach, source) = (args.attach.clone(), args.source.clone());
     with_screens(screens, tui::run, move |feed, requests, started| {
         block_on(async {
             let mut signals = Signals::new()?;
-            let mut source = Source::open(&attach, &source, &settings, measure(cost)).await?;
+            let mut source = Source::open(&attach, &source, measure(cost)).await?;
             let _ = started.send(());
             if screens.statistics {
                 measure_programs(&mut source, true, &feed);
@@ -168,12 +168,13 @@ fn own_cost(at: Duration) -> Option<Process> {
     Some(Process { at, cpu, memory })
 }
 
-fn as_stat(args: &TopArgs, interval: Duration) -> StatArgs {
+fn as_stat(args: &TopArgs) -> StatArgs {
     StatArgs {
         source: args.source.clone(),
         cost: args.cost,
         attach: args.attach.clone(),
-        interval: Some(interval),
+        interval: args.interval,
+        repeat: true,
         count: Some(1),
         paths: Some(20),
         total: false,

@@ -8,9 +8,8 @@ use anyhow::{Context as _, Result, bail};
 use observer_common::event::{Event, SNAP, Wanted, Why};
 
 use super::output::NewFile;
-use super::session::{Signals, block_on, options};
+use super::session::{Signals, block_on};
 use crate::cli::trace::{TraceArgs, TraceFormat};
-use crate::cli::{IngressHook, Settings};
 use crate::kernel::{Capacities, Drops, Live, Options, Purpose, Trace, possible_cpus, sys};
 use crate::trace::{Dropped, Expression, TracedPacket, compile, told};
 use crate::view::pcapng::Capture;
@@ -29,16 +28,9 @@ const SECOND: u64 = 1_000_000_000;
 ///
 /// # Errors
 /// The filter is wrong, or what could not be attached, read or written.
-pub fn run(args: &TraceArgs, settings: &Settings) -> Result<()> {
+pub fn run(args: &TraceArgs) -> Result<()> {
     let filter = args.filter.as_deref().map(Expression::parse).transpose()?;
-    if args.attach.ingress == Some(IngressHook::Xdp) {
-        bail!("`trace` looks at TC only; leave `--ingress xdp` out");
-    }
-    if settings.ingress == Some(IngressHook::Xdp) && args.attach.ingress.is_none() {
-        eprintln!("`ingress = \"xdp\"` of the configuration does not apply: `trace` looks at TC only.");
-    }
-    let attach = args.attach.clone().or(settings);
-    let options = Options { purpose: Purpose::Trace, ingress: crate::kernel::Ingress::Tc, ..options(attach) };
+    let options = Options { purpose: Purpose::Trace, ..Options::from(&args.attach) };
     // Nothing is counted: no room for paths is needed.
     let capacities = Capacities { trace: ring(snap(args)), paths: 1, ..options.capacities };
     let longer = if snap(args) > SNAP as u32 { possible_cpus()? } else { 1 };
