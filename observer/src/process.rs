@@ -1,4 +1,6 @@
-//! This process and its terminal: CPU time, memory, hang-up.
+//! This process and its terminal: CPU time, memory, hang-up, privileges.
+
+pub mod sandbox;
 
 /// CPU time (user and system) of this process; `None` if the kernel does not report it.
 pub fn own_cpu() -> Option<std::time::Duration> {

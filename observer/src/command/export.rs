@@ -7,8 +7,9 @@ use tokio::sync::mpsc;
 
 use super::session::{Signals, Wanted, block_on, measure};
 use crate::cli::{Cli, Command, ExportArgs, NodeArgs, PIN_PATH};
-use crate::export::{ReadRequest, Reading, Server, Web, notify, sandbox};
+use crate::export::{ReadRequest, Reading, Server, Web, notify};
 use crate::kernel::{Live, Options, pinned, sys};
+use crate::process::sandbox;
 use crate::view::prometheus::Selection;
 
 /// Questions that may wait for an answer.

@@ -5,7 +5,6 @@
 mod auth;
 mod http;
 pub mod notify;
-pub mod sandbox;
 mod server;
 mod tls;
 mod web;
