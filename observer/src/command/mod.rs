@@ -1,4 +1,4 @@
-//! The commands: wiring only. Here, and nowhere below, errors become sentences and exit codes.
+//! The commands: wiring only. Errors become messages and exit codes here and nowhere else.
 
 mod cluster;
 mod compare;
@@ -22,12 +22,12 @@ use anyhow::Result;
 
 use crate::cli::{Cli, CliError, Command};
 
-/// Done.
-const DONE: u8 = 0;
-/// Done, and something was found.
+/// Success.
+const SUCCESS: u8 = 0;
+/// Success, with findings.
 const FINDINGS: u8 = 1;
-/// It could not be done.
-const COULD_NOT: u8 = 2;
+/// Failure.
+const FAILURE: u8 = 2;
 
 /// Runs the command of the command line.
 #[must_use]
@@ -48,7 +48,7 @@ pub fn run() -> ExitCode {
 
 fn failed(error: &anyhow::Error) -> ExitCode {
     eprintln!("observer: {error:#}");
-    ExitCode::from(COULD_NOT)
+    ExitCode::from(FAILURE)
 }
 
 fn dispatch(cli: &Cli) -> Result<u8> {
@@ -60,16 +60,16 @@ fn dispatch(cli: &Cli) -> Result<u8> {
         Command::Record(args) => record::run(args),
         Command::Compare(args) => compare::run(args),
         Command::Doctor(args) => {
-            return doctor::run(args).map(|found| if found { FINDINGS } else { DONE });
+            return doctor::run(args).map(|found| if found { FINDINGS } else { SUCCESS });
         }
         Command::Cluster(args) => cluster::run(args),
         Command::Export(args) => export::run(args),
         Command::Probe => probe::run(),
     }
-    .map(|()| DONE)
+    .map(|()| SUCCESS)
 }
 
-/// Whether the screens of `top` share a terminal with the log, which would spoil them.
+/// Whether the log would be written over the screens of `top`.
 fn draws_on_the_log(cli: &Cli) -> bool {
     matches!(&cli.command, Command::Top(args) if !args.once) && std::io::stderr().is_terminal()
 }

@@ -1,4 +1,4 @@
-//! A live source and the signals that end it, for every command that attaches.
+//! Sources of live figures, and signals, for commands that attach.
 
 use std::time::Instant;
 
@@ -17,21 +17,21 @@ pub struct Signals {
     hangup: Signal,
 }
 
-/// What a signal asks a service to do.
-pub enum Wanted {
-    /// End.
-    End,
+/// What a signal requests from a service.
+pub enum Requested {
+    /// Stop.
+    Stop,
     /// Read the configuration again.
     Reload,
 }
 
 impl Signals {
-    /// Starts to listen; from here on none of them kills the process.
+    /// Handles the signals from now on: none of them kills the process.
     ///
     /// # Errors
-    /// The system refused.
+    /// A handler cannot be installed.
     pub fn new() -> Result<Self> {
-        let listen = |kind| signal(kind).context("cannot listen for signals");
+        let listen = |kind| signal(kind).context("cannot handle signals");
         Ok(Self {
             end: [listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?],
             hangup: listen(SignalKind::hangup())?,
@@ -39,22 +39,22 @@ impl Signals {
     }
 
     /// Waits for the next signal.
-    pub async fn next(&mut self) -> Wanted {
+    pub async fn next(&mut self) -> Requested {
         let [interrupt, terminate] = &mut self.end;
         tokio::select! {
-            _ = interrupt.recv() => Wanted::End,
-            _ = terminate.recv() => Wanted::End,
-            _ = self.hangup.recv() => Wanted::Reload,
+            _ = interrupt.recv() => Requested::Stop,
+            _ = terminate.recv() => Requested::Stop,
+            _ = self.hangup.recv() => Requested::Reload,
         }
     }
 
-    /// Waits for any of them: without a service to reload, SIGHUP ends a command too.
+    /// Waits for any signal: without a service to reload, SIGHUP stops a command too.
     pub async fn any(&mut self) {
         let _ = self.next().await;
     }
 }
 
-/// Runs a future that attaches, on this thread.
+/// Runs a future on this thread.
 ///
 /// # Errors
 /// The future's own.
@@ -105,13 +105,13 @@ impl From<&AttachArgs> for Options {
     }
 }
 
-/// What the options ask to measure; `None`: nothing.
+/// What to measure; `None`: nothing.
 #[must_use]
 pub fn measure(args: CostArgs) -> Option<Measure> {
     args.cost.then(|| would_measure(args))
 }
 
-/// What would be measured if `--cost` were given.
+/// What to measure if it is requested later.
 #[must_use]
 pub fn would_measure(args: CostArgs) -> Measure {
     Measure { sample: args.cost_sample, hooks: args.cost_rtt_at_hooks }
@@ -120,9 +120,9 @@ pub fn would_measure(args: CostArgs) -> Measure {
 /// Where a command's figures come from.
 #[derive(Debug)]
 pub enum Source {
-    /// Our own hooks.
+    /// Its own hooks.
     Live(Box<Live>),
-    /// The maps of an exporter that is at work here; nothing is attached.
+    /// The maps of a running exporter; nothing is attached.
     Pinned(Box<Pinned>),
 }
 
@@ -156,7 +156,7 @@ impl Source {
         Ok(Self::Live(Box::new(Live::start(options).await?)))
     }
 
-    /// The state of all counters now.
+    /// The current state of all counters.
     ///
     /// # Errors
     /// The maps cannot be read.
@@ -167,35 +167,35 @@ impl Source {
         })
     }
 
-    /// Whether snapshots say what the programs cost.
+    /// Enables or disables kernel statistics of the programs.
     ///
     /// # Errors
-    /// The kernel refused, or the programs are another process's.
+    /// The kernel refuses, or the programs are another process's.
     pub fn measure_programs(&mut self, on: bool) -> Result<()> {
         match self {
             Self::Live(live) => Ok(live.measure_programs(on)?),
             Self::Pinned(_) if on => {
-                bail!("the programs are the exporter's: --attach attaches some of our own")
+                bail!("cannot measure the programs: they are the exporter's; use --attach")
             }
             Self::Pinned(_) => Ok(()),
         }
     }
 
-    /// Measures from now on what encapsulation costs, during one of so many parts of the time, or ends that.
+    /// Starts or stops measuring the cost of encapsulation.
     ///
     /// # Errors
-    /// The kernel refused, or the maps are another process's.
+    /// The kernel refuses, or the maps are another process's.
     pub async fn measure_cost(&mut self, cost: Option<Measure>) -> Result<()> {
         match self {
             Self::Live(live) => Ok(live.measure_cost(cost).await?),
             Self::Pinned(_) if cost.is_some() => {
-                bail!("these are an exporter's figures: start anew with --cost to attach besides")
+                bail!("cannot measure the cost: the figures are the exporter's; restart with --cost")
             }
             Self::Pinned(_) => Ok(()),
         }
     }
 
-    /// Waits until `due`, and meanwhile takes care of what is ours.
+    /// Supervises the hooks until `due`.
     ///
     /// # Errors
     /// As [`Live::run_until`].
@@ -207,7 +207,7 @@ impl Source {
         Ok(())
     }
 
-    /// Leaves the devices as they were found.
+    /// Detaches everything.
     pub async fn stop(&mut self) {
         if let Self::Live(live) = self {
             live.stop().await;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::output::Output;
-use super::replay::{self, Wanted};
+use super::replay::{self, Selection};
 use super::session::{Signals, Source, block_on, measure};
 use crate::cli::{Format, StatArgs};
 use crate::model::Report;
@@ -16,7 +16,7 @@ use crate::view::{csv, json, table};
 /// Runs `observer stat`.
 ///
 /// # Errors
-/// What could not be attached, read or written.
+/// A program cannot be attached, or figures cannot be read or written.
 pub fn run(args: &StatArgs) -> Result<()> {
     let mut output = Output::open(&args.output)?;
     let count = args.count.unwrap_or(if args.repeat { u64::MAX } else { 1 });
@@ -38,14 +38,14 @@ pub fn run(args: &StatArgs) -> Result<()> {
 
 /// The reports of a recording.
 fn replayed(path: &Path, args: &StatArgs, output: &mut Output) -> Result<()> {
-    let wanted = Wanted {
+    let selection = Selection {
         devices: &args.attach.devices.devices,
         step: args.repeat.then_some(args.interval),
         count: args.count.unwrap_or(u64::MAX),
         total: args.total,
     };
     let mut first = true;
-    replay::reports(path, &wanted, |report| {
+    replay::reports(path, &selection, |report| {
         let text = render(report, args, first, output.colour);
         first = false;
         output.write(&text)
@@ -68,7 +68,7 @@ async fn report(source: &mut Source, args: &StatArgs, count: u64, output: &mut O
     Ok(())
 }
 
-/// One report in the format that was asked for.
+/// One report in the requested format.
 fn render(report: &Report, args: &StatArgs, first: bool, colour: bool) -> String {
     match args.output.format {
         Format::Json => json::line(report) + "\n",

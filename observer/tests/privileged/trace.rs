@@ -197,7 +197,7 @@ fn a_capture_file_that_cannot_be_written_is_refused_before_anything_is_attached(
     let there = folder.path().join("there.pcapng");
     std::fs::write(&there, "mine").expect("a file");
     let said = refused(&lab, &["--pcapng", there.to_str().expect("text")]);
-    assert!(said.contains("exists; name another file, or overwrite it with --force"), "{said}");
+    assert!(said.contains("it exists; use another file, or --force to overwrite it"), "{said}");
     assert_eq!(std::fs::read_to_string(&there).expect("the file"), "mine");
     let said = refused(&lab, &["--pcapng", "/nowhere/at/all.pcapng"]);
     assert!(said.contains("cannot create /nowhere/at/all.pcapng"), "{said}");

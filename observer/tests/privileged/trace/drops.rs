@@ -187,14 +187,14 @@ fn without_type_information_it_says_so_and_leaves_nothing() {
     let (code, printed, said) = hidden(&lab, NO_BTF, &["--why", "drop", "--duration", LONGEST], || ());
     assert_eq!((code, printed.as_str()), (Some(2), ""), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
-    for words in ["drops cannot be told of", "/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF"] {
+    for words in ["cannot trace drops", "/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF"] {
         assert!(said.contains(words), "{words}: {said}");
     }
     assert_eq!(lab.hooks("node-a"), 0, "programs stay behind");
     // The other reasons need none of it.
     let (code, _, said) = hidden(&lab, NO_BTF, &["--why", "drop,fragment", "--duration", "1"], || ());
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("drops are not told of: ") && said.contains("Watching eth0"), "{said}");
+    assert!(said.contains("drops are not told of: ") && said.contains("Tracing eth0"), "{said}");
     assert_eq!(lab.hooks("node-a"), 0, "programs stay behind");
 }
 
