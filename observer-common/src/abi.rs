@@ -31,8 +31,12 @@ pub const DEFAULT_PATHS: u32 = 16_384;
 pub const MOST_PATHS: u32 = 1 << 20;
 /// Default number of peers (node addresses).
 pub const DEFAULT_PEERS: u32 = 8_192;
+/// Maximum number of peers.
+pub const MOST_PEERS: u32 = 1 << 20;
 /// Default number of pod blocks.
 pub const DEFAULT_BLOCKS: u32 = 32_768;
+/// Maximum number of pod blocks.
+pub const MOST_BLOCKS: u32 = 1 << 20;
 /// Slots for unknown peers, per CPU. A power of two.
 pub const UNKNOWN_PEER_SLOTS: u32 = 64;
 /// Size of the hash table from interface index to device facts. A power of two, several times

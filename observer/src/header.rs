@@ -1,4 +1,4 @@
-//! What is told of the headers of a single packet, in a capture file or as it passes. Pure.
+//! Headers of a single packet, captured or live. Pure.
 
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ pub struct Header {
     pub version: u8,
     /// L3 bytes of the packet.
     pub length: u32,
-    /// The protocol behind the header and its extensions.
+    /// The protocol after the header and its extensions.
     pub protocol: u8,
     /// Fragmentation.
     pub position: Position,
@@ -23,13 +23,13 @@ pub struct Header {
     pub fragment_offset: u32,
     /// DF, or IPv6.
     pub dont_fragment: bool,
-    /// The id that fragments share; `None` where there is none (an IPv6 packet in one piece).
+    /// The id that fragments share; `None` for an unfragmented IPv6 packet.
     pub id: Option<u32>,
     /// Source.
     pub source: Option<IpAddr>,
     /// Destination.
     pub destination: Option<IpAddr>,
-    /// Ports, source first; `None` where the packet has none or a later fragment hides them.
+    /// Ports, source first; `None` if the packet has none, or is a later fragment.
     pub ports: Option<(u16, u16)>,
 }
 
@@ -38,19 +38,19 @@ pub struct Header {
 pub struct Signal {
     /// 4 or 6.
     pub version: u8,
-    /// The MTU in it; 0 from routers before RFC 1191.
+    /// Its MTU; 0 from routers older than RFC 1191.
     pub mtu: u32,
-    /// Source, destination, encapsulation and VNI of the packet that it quotes.
+    /// Source, destination, encapsulation and VNI of the quoted packet.
     pub quoted: Option<(IpAddr, IpAddr, Class, Option<u32>)>,
 }
 
-/// One IP header; `None` where none was read.
+/// The parsed form of an IP header; `None` if none was read.
 pub fn header<P: Packet>(packet: &P, header: &Ip) -> Option<Header> {
     if header.version == 0 {
         return None;
     }
-    // IPv4: flags and offset are the lower half of the second word. IPv6: of the Fragment header's first
-    // word, behind which a later fragment's bytes start.
+    // IPv4: flags and offset are the lower half of the second word. IPv6: of the first word of the Fragment header,
+    // which ends where a later fragment's bytes start.
     let fragment = match (header.position.is_later(), header.version) {
         (false, _) => None,
         (true, 4) => packet.read::<u32>(u32::from(header.start) + 4).map(|w| (u32::from_be(w) & 0x1fff) * 8),
@@ -65,7 +65,7 @@ pub fn header<P: Packet>(packet: &P, header: &Ip) -> Option<Header> {
         position: header.position,
         fragment_offset: fragment.unwrap_or(0),
         dont_fragment: header.dont_fragment,
-        // An IPv4 packet in one piece may have any id, 0 too.
+        // An unfragmented IPv4 packet may have any id, including 0.
         id: (header.version == 4 || id != 0).then_some(id),
         source: header.source(packet).map(from_wire),
         destination: header.destination(packet).map(from_wire),
@@ -76,7 +76,7 @@ pub fn header<P: Packet>(packet: &P, header: &Ip) -> Option<Header> {
     })
 }
 
-/// A PTB message.
+/// The parsed form of a PTB message.
 pub fn signal(message: &Ptb) -> Signal {
     let quoted = &message.quoted;
     let vni = (quoted.vni != 0).then_some(quoted.vni);

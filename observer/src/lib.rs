@@ -1,8 +1,8 @@
-//! Observer: what the encapsulation of a Calico node costs, seen from its data plane.
+//! Observer: encapsulation overhead, fragmentation and MTU problems of a Calico node, measured in its data plane.
 //!
 //! Data flows one way: kernel maps (or a capture file, or a recording) → [`snapshot`] → [`model`] →
-//! views. Only [`kernel`] knows aya, netlink and libc; [`model`] and [`topology`] are pure; views never
-//! see the kernel; only [`command`] joins them.
+//! views. Only [`kernel`] uses aya and netlink; [`model`] and [`topology`] are pure; views never use the kernel;
+//! only [`command`] joins them.
 
 pub mod advice;
 pub mod calico;

@@ -2,9 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use observer::cli::Cli;
-
 fn main() -> ExitCode {
-    observer::command::run(&Cli::parse())
+    observer::command::run()
 }

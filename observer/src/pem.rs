@@ -1,22 +1,22 @@
-//! Certificates in PEM form, for those who ask other servers.
+//! Certificates in PEM form, for HTTP clients.
 
 use ureq::tls::{Certificate, PemItem, parse_pem};
 
-/// Why there is none.
+/// The text has no certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum PemError {
-    /// It is no PEM.
+    /// Not PEM.
     #[error(transparent)]
     Unreadable(#[from] ureq::Error),
-    /// It is, and holds something else.
-    #[error("it holds no certificate")]
+    /// PEM of something else.
+    #[error("it does not contain a certificate")]
     Empty,
 }
 
-/// All certificates of a text, at least one; keys and the like are passed over.
+/// All certificates of a text, at least one; other items are skipped.
 ///
 /// # Errors
-/// It is no PEM, or has no certificate in it.
+/// The text is not PEM, or has no certificate.
 pub fn certificates(pem: &[u8]) -> Result<Vec<Certificate<'static>>, PemError> {
     let mut found = Vec::new();
     for item in parse_pem(pem) {

@@ -1,4 +1,6 @@
-//! This process and its terminal: CPU time, memory, hang-up.
+//! This process and its terminal: CPU time, memory, hang-up, privileges.
+
+pub mod sandbox;
 
 use std::time::Duration;
 

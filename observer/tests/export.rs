@@ -1,4 +1,4 @@
-//! The HTTP side of the exporter, without a kernel: TLS, certificates of clients, many and slow ones.
+//! The exporter's HTTP server, without a kernel: TLS, client certificates, slow and many clients.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -18,10 +18,10 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName}
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 #[path = "../src/view/fixture.rs"]
-#[expect(dead_code, reason = "the made-up node has more states than are served here")]
+#[expect(dead_code, reason = "only some of the fixture's states are served here")]
 mod fixture;
 
-/// Serves the made-up node with this configuration.
+/// Serves the fixture with this configuration.
 fn serve(web: Web) -> SocketAddr {
     let server = Server::bind(&["127.0.0.1:0".parse().expect("an address")], web).expect("listen");
     let address = server.addresses()[0];
@@ -44,7 +44,7 @@ fn serve(web: Web) -> SocketAddr {
 
 const REQUEST: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
-/// A certificate authority, and a key with a certificate of it, written into a directory.
+/// A certificate authority that issues keys and certificates.
 struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
@@ -71,7 +71,7 @@ impl Authority {
         write("server.key", key.serialize_pem());
     }
 
-    /// What a client is told, with a certificate of its own or without.
+    /// The response to a client, with or without a client certificate.
     fn ask(&self, address: SocketAddr, with_certificate: bool) -> std::io::Result<String> {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).expect("a root");
@@ -91,14 +91,14 @@ impl Authority {
         let client = ClientConnection::new(Arc::new(config), name).expect("a client");
         let mut stream = StreamOwned::new(client, TcpStream::connect(address)?);
         stream.write_all(REQUEST)?;
-        let mut said = String::new();
-        stream.read_to_string(&mut said)?;
-        Ok(said)
+        let mut response = String::new();
+        stream.read_to_string(&mut response)?;
+        Ok(response)
     }
 }
 
 #[test]
-fn tls_with_and_without_certificates_of_clients() {
+fn tls_with_and_without_client_certificates() {
     let directory = tempfile::tempdir().expect("a directory");
     let authority = Authority::new();
     authority.write(directory.path());
@@ -118,9 +118,9 @@ fn tls_with_and_without_certificates_of_clients() {
 }
 
 #[test]
-fn slow_and_many_clients_do_not_keep_others_out() {
+fn slow_and_idle_clients_do_not_block_others() {
     let address = serve(Web::read(None).expect("no file"));
-    // They say nothing, or half a request, and stay.
+    // They send nothing, or half a request, and stay connected.
     let mut idle: Vec<TcpStream> = (0..40).map(|_| TcpStream::connect(address).expect("connect")).collect();
     for stream in idle.iter_mut().step_by(2) {
         stream.write_all(&REQUEST[..20]).expect("write");
@@ -131,17 +131,17 @@ fn slow_and_many_clients_do_not_keep_others_out() {
     }
 }
 
-/// What a server answers to a request without TLS.
+/// The response to a request without TLS.
 fn plain(address: SocketAddr, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).expect("connect");
     stream.write_all(request).expect("write");
-    let mut said = String::new();
-    stream.read_to_string(&mut said).expect("read");
-    said
+    let mut response = String::new();
+    stream.read_to_string(&mut response).expect("read");
+    response
 }
 
 #[test]
-fn answers_by_path_method_and_form() {
+fn responses_by_path_method_and_format() {
     let address = serve(Web::read(None).expect("no file"));
     let ask = |method: &str, path: &str, header: &str| {
         plain(
@@ -166,7 +166,7 @@ fn answers_by_path_method_and_form() {
 }
 
 #[test]
-fn promtool_has_nothing_to_find() {
+fn promtool_accepts_the_metrics() {
     let address = serve(Web::read(None).expect("no file"));
     let said = plain(address, REQUEST);
     let text = said.split_once("\r\n\r\n").expect("a body").1;

@@ -127,7 +127,7 @@ fn what_cannot_be_done_is_said_in_one_sentence() {
         // Before anything is attached.
         (
             &["record", "--for", "1", "-o", BEFORE],
-            "vxlan-always.json exists; name another file, or overwrite it with --force",
+            "vxlan-always.json: it exists; use another file, or --force to overwrite it",
         ),
     ];
     for (args, expected) in cases {

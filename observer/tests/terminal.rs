@@ -1,4 +1,4 @@
-//! `observer top` in a real terminal (tmux) on a node of a lab: keys in, screens out, nothing left behind.
+//! `observer top` in a real terminal (tmux) on a node of the lab: keys in, screens out, no programs left.
 
 extern crate observer;
 
@@ -11,14 +11,14 @@ mod lab;
 
 use lab::{Lab, output, wait_for};
 
-/// Runs a command and leaves its exit code in a file. tmux knows it too, but now and then loses it. The
-/// shell outlives its terminal.
+/// Runs a command and writes its exit code to a file, because tmux sometimes loses it. The shell outlives its
+/// terminal.
 const RUN: &str = r#"trap : HUP; "$@"; echo $? > "$0""#;
 
-/// A tmux server of its own with one pane, in which a command runs.
+/// A separate tmux server with one pane that runs a command.
 struct Terminal {
     socket: PathBuf,
-    /// Where the command's exit code will be.
+    /// The file with the command's exit code.
     code: PathBuf,
 }
 
@@ -30,7 +30,7 @@ impl Terminal {
         let terminal = Self { socket, code };
         let (width, height) = (width.to_string(), height.to_string());
         let mut tmux = terminal.tmux(&["new-session", "-d", "-x", &width, "-y", &height]);
-        // The pane stays when the command has ended, so that the screen can be read.
+        // Keep the pane after the command ends, so that the screen can be read.
         tmux.args(["--", "sh", "-c", RUN]).arg(&terminal.code);
         tmux.arg(command.get_program()).args(command.get_args());
         output(tmux.args([";", "set-option", "-g", "remain-on-exit", "on"]));
@@ -51,7 +51,7 @@ impl Terminal {
         output(&mut self.tmux(&["capture-pane", "-p"]))
     }
 
-    /// Waits until every text is in some line of the screen, whatever the space between its words.
+    /// Waits until each text is in a line of the screen, ignoring the amount of space between words.
     fn shows(&self, texts: &[&str]) {
         let mut last = String::new();
         let missing = |screen: &str| {
@@ -78,7 +78,7 @@ impl Terminal {
         })
     }
 
-    /// Takes the terminal away from under the command.
+    /// Closes the command's terminal.
     fn hang_up(&self) {
         output(&mut self.tmux(&["kill-server"]));
     }
@@ -93,8 +93,8 @@ impl Drop for Terminal {
 }
 
 #[test]
-fn every_screen_shows_what_was_sent_and_nothing_stays() {
-    // The underlay is smaller than the tunnel believes: each of these datagrams becomes two tunnel fragments.
+fn every_screen_shows_the_traffic_and_no_program_remains() {
+    // The underlay's MTU is smaller than the tunnel assumes: each of these datagrams becomes two tunnel fragments.
     let lab = Lab::up("ipip-always", &["--underlay-mtu", "1460"]);
     assert_eq!(lab.hooks("node-a"), 0, "the lab begins without programs");
     let command = lab.command("node-a", &[env!("CARGO_BIN_EXE_observer"), "top", "--interval", "0.5"]);
@@ -104,14 +104,14 @@ fn every_screen_shows_what_was_sent_and_nothing_stays() {
 
     let sent = lab.traffic(&["--kind", "udp", "--size", "1440", "--from", "a2", "--to", "c1"]);
     assert_eq!(sent["sent"], 100, "{sent}");
-    // Counts since the start stand still once all is sent.
+    // Counts since the start are constant once everything is sent.
     terminal.press(&["t", "t"]);
     terminal.shows(&["since start", "eth0 egress ipip 200", "MTU too big: 1440 fits 1460"]);
     terminal.press(&["2"]);
     terminal.shows(&["▸ Paths", "cross-subnet egress ipip"]);
     terminal.press(&["Enter"]);
     terminal.shows(&["on eth0", "Esc back to the table", "fragments – 200", "largest packet so far"]);
-    // Escape and a digit at once would be Alt and the digit.
+    // Escape followed at once by a digit would be Alt and the digit.
     terminal.press(&["Escape"]);
     terminal.shows(&["▸ Paths"]);
     terminal.press(&["3"]);
@@ -136,13 +136,13 @@ fn every_screen_shows_what_was_sent_and_nothing_stays() {
 }
 
 #[test]
-fn it_ends_when_its_terminal_goes_away() {
+fn top_exits_when_its_terminal_closes() {
     let lab = Lab::up("ipip-always", &[]);
     let command = lab.command("node-a", &[env!("CARGO_BIN_EXE_observer"), "top", "--interval", "0.5"]);
     let terminal = Terminal::start(&command, 80, 24);
     terminal.shows(&["1 Overview", "Traffic by device and encapsulation"]);
     terminal.hang_up();
-    // Whether that is an error depends on whether it was drawing; it must not panic over it.
+    // An error if it was drawing, otherwise not; but never a panic.
     assert!(["0", "2"].contains(&terminal.ended().as_str()));
     assert_eq!(lab.hooks("node-a"), 0, "programs stay behind");
 }

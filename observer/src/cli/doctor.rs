@@ -1,84 +1,78 @@
-//! The options of `observer doctor`.
+//! Options of `observer doctor`.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::options::heading;
+use super::{CostArgs, NodeArgs, OutputArgs, SourceArgs, seconds};
 use crate::advice::plan::Target;
-use crate::topology::{Prefix, prefix};
-
-use super::{CostArgs, OutputArgs, SourceArgs, seconds};
 
 /// Options of `observer doctor`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  sudo observer doctor                    what mode is this really, and what is wrong?
-  observer doctor --no-measurement               from routes and devices alone, without root
+  sudo observer doctor                       find mode and problems
+  observer doctor --no-measurement           without root
   calicoctl get ippools,nodes,felixconfig -o yaml > calico.yaml
   sudo observer doctor --resources calico.yaml --for 10s
-  sudo observer doctor --plan cross-subnet     what would a switch change?
-  sudo observer doctor --plan native --cost --for 30s     and what CPU time would it save?
-  sudo observer doctor --watch --metrics-file /var/lib/node_exporter/observer-doctor.prom
+  sudo observer doctor --plan cross-subnet   preview a mode change
+  sudo observer doctor --plan native --cost --for 30s   with saved CPU time
+  sudo observer doctor --watch --metrics-file observer-doctor.prom
 
-Exit code: 0 nothing found, 1 findings, 2 it could not look. Nothing is changed, ever.")]
+Exit codes: 0 no findings, 1 findings, 2 failure. Nothing on the node is changed.")]
 pub struct DoctorArgs {
-    /// Seconds to measure the wire
-    #[arg(long = "for", value_name = "SECONDS", value_parser = seconds, default_value = "3", env = "OBSERVER_DOCTOR_FOR")]
+    /// Measure traffic for this many seconds, 0.1 to 86400
+    #[arg(long = "for", value_name = "SECONDS", value_parser = seconds, default_value = "3", env = "OBSERVER_DOCTOR_FOR", hide_env_values = true, help_heading = heading::FIGURES)]
     pub duration: Duration,
-    /// Beside an exporter.
+    /// Do not measure traffic: check devices, routes and files only
+    #[arg(long, help_heading = heading::FIGURES)]
+    pub no_measurement: bool,
+    /// Repeat until interrupted
+    #[arg(long, help_heading = heading::FIGURES)]
+    pub watch: bool,
+    /// With --watch: interval between diagnoses, 0.1 to 86400 seconds
+    #[arg(long = "interval", value_name = "SECONDS", value_parser = seconds, default_value = "60", requires = "watch", help_heading = heading::FIGURES)]
+    pub watch_interval: Duration,
+    /// Preview a change to this mode: cross-subnet, native, vxlan or ipip
+    #[arg(long, value_name = "MODE", value_enum, hide_possible_values = true, help_heading = heading::PLAN)]
+    pub plan: Option<PlanTarget>,
+    /// With --plan: future MTU of the underlay in bytes, 576 to 65535 [default: its current MTU]
+    #[arg(long, value_name = "BYTES", requires = "plan", value_parser = clap::value_parser!(u32).range(576..=65_535), help_heading = heading::PLAN)]
+    pub mtu: Option<u32>,
+    /// Where figures come from.
     #[command(flatten)]
     pub source: SourceArgs,
-    /// Do not measure the wire: devices, routes and files only
-    #[arg(long)]
-    pub no_measurement: bool,
-    /// The file that Felix writes the MTU of pods into
-    #[arg(long, value_name = "FILE", default_value = "/var/lib/calico/mtu", env = "OBSERVER_MTU_FILE")]
-    pub mtu_file: PathBuf,
-    /// IP pools, nodes, Felix's configuration, block affinities: what `calicoctl get … -o yaml` or
-    /// `kubectl get … -o yaml` printed; may be repeated
-    #[arg(long, value_name = "FILE", num_args = 1.., env = "OBSERVER_RESOURCES", value_delimiter = ',')]
+    /// Read Calico's resources from this file, as printed by `calicoctl get … -o yaml` or `kubectl get … -o yaml`; may be repeated
+    #[arg(long, value_name = "FILE", num_args = 1.., env = "OBSERVER_RESOURCES", hide_env_values = true, value_delimiter = ',', help_heading = heading::SOURCE)]
     pub resources: Vec<PathBuf>,
-    /// Ask the Kubernetes API for the same, as the pod we are in or with a kubeconfig
-    #[arg(long)]
+    /// Read Calico's resources from the Kubernetes API, as this pod's service account or with --kubeconfig
+    #[arg(long, help_heading = heading::SOURCE)]
     pub kubernetes: bool,
-    /// The kubeconfig to ask with
-    #[arg(long, value_name = "FILE", requires = "kubernetes")]
+    /// Use this kubeconfig
+    #[arg(long, value_name = "FILE", requires = "kubernetes", help_heading = heading::SOURCE)]
     pub kubeconfig: Option<PathBuf>,
-    /// Say what a switch to this mode would change
-    #[arg(long, value_name = "MODE", value_enum)]
-    pub plan: Option<PlanTarget>,
-    /// MTU that the underlay will have, in bytes [default: as now]
-    #[arg(long, value_name = "BYTES", requires = "plan", value_parser = clap::value_parser!(u32).range(576..=65_535))]
-    pub mtu: Option<u32>,
-    /// What encapsulation costs, for the plan.
+    /// Read the pod MTU that Felix detected from this file
+    #[arg(long, value_name = "FILE", default_value = "/var/lib/calico/mtu", env = "OBSERVER_MTU_FILE", hide_env_values = true, help_heading = heading::SOURCE)]
+    pub mtu_file: PathBuf,
+    /// The cluster.
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// The cost of encapsulation, for the plan.
     #[command(flatten)]
     pub cost: CostArgs,
-    /// Look again and again, until Ctrl-C
-    #[arg(long)]
-    pub watch: bool,
-    /// Seconds between two looks
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "60", requires = "watch")]
-    pub interval: Duration,
-    /// Write the findings as Prometheus metrics, for the text file collector of node_exporter
-    #[arg(long, value_name = "FILE")]
+    /// Also write the findings as metrics to this file, for the textfile collector of node_exporter
+    #[arg(long, value_name = "FILE", help_heading = heading::OUTPUT)]
     pub metrics_file: Option<PathBuf>,
-    /// A node that no route, neighbour or forwarding entry names; may be repeated
-    #[arg(long = "peer", value_name = "ADDRESS", env = "OBSERVER_PEERS", value_delimiter = ',')]
-    pub peers: Vec<IpAddr>,
-    /// A pod network whose native routes neither BIRD nor Felix wrote; may be repeated
-    #[arg(long = "pod-cidr", value_name = "PREFIX", env = "OBSERVER_POD_CIDRS", value_delimiter = ',', value_parser = prefix)]
-    pub pod_cidrs: Vec<Prefix>,
     /// How to print.
     #[command(flatten)]
     pub output: OutputArgs,
 }
 
-/// Modes that can be planned for.
+/// Modes of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PlanTarget {
-    /// Native inside a subnet, the tunnel of now across
+    /// Native within a subnet, current encapsulation across subnets
     CrossSubnet,
     /// No encapsulation (BGP)
     Native,

@@ -6,48 +6,52 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use observer_common::event::{LONGEST_SNAP, Why};
 
-use super::{AttachArgs, seconds};
+use super::options::heading;
+use super::{DeviceArgs, seconds};
 
 /// Options of `observer trace`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  sudo observer trace                     every packet that hurts, on every device
-  sudo observer trace eth0 --why fragment,too-big
+  sudo observer trace                     print notable packets of all devices
+  sudo observer trace eth0 --why fragment,ptb
   sudo observer trace --filter 'peer 10.10.2.13 and not port 179' --count 20
   sudo observer trace --format json | jq -r .reasons[]
-  sudo observer trace --pcapng big.pcapng --snap 1514        the packets, too
-  sudo observer trace --pcapng - | tshark -r -")]
+  sudo observer trace --pcapng big.pcapng --snap 1514      also capture the packets
+  sudo observer trace --pcapng - | tshark -r -
+
+Filters: host, net, port, proto, peer, dev, vni, ip.id, greater, less, ingress,
+egress; qualified by outer, inner, src or dst; combined by and, or, not, ( ).")]
 pub struct TraceArgs {
     /// What to attach to.
     #[command(flatten)]
-    pub attach: AttachArgs,
-    /// Which packets, separated by commas
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "all")]
+    pub attach: DeviceArgs,
+    /// Print packets for these reasons, separated by commas: all, fragment, oversized, would-drop, would-fragment, ptb, malformed, unknown-tunnel, drop
+    #[arg(long, value_name = "REASON", value_enum, value_delimiter = ',', default_value = "all", hide_possible_values = true, help_heading = heading::PACKETS)]
     pub why: Vec<WhyArg>,
-    /// Which of them: host, net, port, proto, peer, dev, vni, ip.id, greater, less, ingress, egress; outer, inner, src, dst; and, or, not
-    #[arg(long, short = 'F', value_name = "EXPRESSION")]
+    /// Print only packets that match this filter (see below)
+    #[arg(long, short = 'F', value_name = "FILTER", help_heading = heading::PACKETS)]
     pub filter: Option<String>,
-    /// End after N packets
-    #[arg(long, short = 'c', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Exit after N packets
+    #[arg(long, short = 'c', value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = heading::PACKETS)]
     pub count: Option<u64>,
-    /// End after that many seconds
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    /// Exit after this many seconds, 0.1 to 86400
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = heading::PACKETS)]
     pub duration: Option<Duration>,
-    /// Packets a second of each reason on each CPU; the rest is counted; 0 for no limit
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    /// Limit to N packets per second, reason and CPU, 0 (no limit) to 1000000; the rest is counted
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=1_000_000), help_heading = heading::PACKETS)]
     pub rate: u32,
-    /// How to print [default: text]
-    #[arg(long, value_enum)]
+    /// Print text or json (one object per line) [default: text]
+    #[arg(long, value_name = "FORMAT", value_enum, hide_possible_values = true, help_heading = heading::OUTPUT)]
     pub format: Option<TraceFormat>,
-    /// Also write every packet that is printed to a capture file; `-` is standard output, and nothing is printed
-    #[arg(long, value_name = "FILE")]
+    /// Also write the printed packets to this capture file; `-` writes it to standard output and prints nothing
+    #[arg(long, value_name = "FILE", help_heading = heading::OUTPUT)]
     pub pcapng: Option<PathBuf>,
-    /// Bytes of each packet in the capture file, 64 to 16384
+    /// With --pcapng: capture the first N bytes of each packet, 64 to 16384
     #[arg(long, value_name = "N", default_value_t = 128, requires = "pcapng",
-          value_parser = clap::value_parser!(u32).range(64..=LONGEST_SNAP as i64))]
+          value_parser = clap::value_parser!(u32).range(64..=LONGEST_SNAP as i64), help_heading = heading::OUTPUT)]
     pub snap: u32,
     /// Overwrite the capture file if it exists
-    #[arg(long, requires = "pcapng")]
+    #[arg(long, requires = "pcapng", help_heading = heading::OUTPUT)]
     pub force: bool,
 }
 
@@ -56,11 +60,11 @@ pub struct TraceArgs {
 pub enum TraceFormat {
     /// For people
     Text,
-    /// One object a line (docs/trace-json.md)
+    /// One object per line
     Json,
 }
 
-/// Which packets are told of.
+/// Reasons to print a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum WhyArg {
     /// Every reason
@@ -69,22 +73,22 @@ pub enum WhyArg {
     Fragment,
     /// Larger than the device's MTU
     Oversized,
-    /// Too large for the tunnel, and not to be fragmented
+    /// Too big for the tunnel, and not to be fragmented
     WouldDrop,
-    /// Too large for the tunnel, unless it is fragmented
+    /// Too big for the tunnel, unless fragmented
     WouldFragment,
-    /// ICMP "too big"
+    /// ICMP "packet too big"
     Ptb,
-    /// Cannot be parsed to its end
+    /// Malformed
     Malformed,
-    /// From or to a tunnel end or a VNI that the node does not know
+    /// Unknown peer or unknown VNI
     UnknownTunnel,
-    /// Dropped by the kernel: too big, in fragments, or in a tunnel
+    /// Dropped by the kernel: too big, fragmented, or in a tunnel
     Drop,
 }
 
 impl WhyArg {
-    /// Its bits.
+    /// The bits of the programs.
     #[must_use]
     pub fn bits(self) -> u32 {
         match self {

@@ -4,37 +4,36 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-/// Where an underlay's ingress is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// The hook that counts ingress of underlay devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum IngressHook {
-    /// At TC: sees what the kernel sees, works everywhere
+    /// TC: sees what the kernel sees, works everywhere
     Tc,
-    /// At XDP, native mode: before the kernel; some drivers reset the link when it is attached
+    /// XDP, native mode: ahead of the kernel; some drivers reset the link when a program is attached
     Xdp,
 }
 
-/// Reads a time in seconds, with fractions.
+/// Parses a time in seconds, with fractions.
 ///
 /// # Errors
-/// What it should look like.
+/// The text is not a number, or out of range.
 pub fn seconds(text: &str) -> Result<Duration, String> {
     let number: f64 = text
         .strip_suffix('s')
         .unwrap_or(text)
         .parse()
-        .map_err(|_| format!("`{text}` is no number of seconds such as 1, 0.5 or 10s"))?;
+        .map_err(|_| "expected a number of seconds such as 1, 0.5 or 10s".to_owned())?;
     if !(0.1..=86_400.0).contains(&number) {
-        return Err(format!("`{text}` is not between 0.1 and 86400 seconds"));
+        return Err("expected 0.1 to 86400 seconds".to_owned());
     }
     Ok(Duration::from_secs_f64(number))
 }
 
-/// Reads how fast a recording is played.
+/// Parses a playback speed.
 pub(super) fn speed(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(factor) if (0.01..=10_000.0).contains(&factor) => Ok(factor),
-        _ => Err(format!("`{text}` is no factor between 0.01 and 10000")),
+        _ => Err("expected a factor from 0.01 to 10000".to_owned()),
     }
 }
 

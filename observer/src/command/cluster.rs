@@ -15,7 +15,7 @@ use crate::view::table::TableOptions;
 /// Runs `observer cluster`.
 ///
 /// # Errors
-/// The Prometheus that cannot be asked, the query that it refuses, or that it knows no node.
+/// Prometheus cannot be reached, refuses a query, or has no figures of Observer.
 pub fn run(args: &ClusterArgs) -> Result<()> {
     let login = Login::read(args.user.as_deref(), args.password_file.as_deref(), args.token_file.as_deref())?;
     let client = Client::new(&args.prometheus, &login, args.ca_file.as_deref(), args.timeout)?;
@@ -39,7 +39,7 @@ fn render(fleet: &Fleet, args: &ClusterArgs, colour: bool) -> String {
     }
 }
 
-/// Characters in a line of the terminal; no limit elsewhere.
+/// Width of the terminal; 0 (no limit) without one.
 fn width(args: &ClusterArgs) -> usize {
     if args.output.output.is_some() || !std::io::stdout().is_terminal() {
         return 0;

@@ -13,7 +13,7 @@ use crate::view::compare;
 /// Runs `observer compare`.
 ///
 /// # Errors
-/// What could not be read or written.
+/// A recording cannot be read, or the comparison cannot be written.
 pub fn run(args: &CompareArgs) -> Result<()> {
     let (before, after) = match args.files.as_slice() {
         [before, after] => (vec![before.clone()], vec![after.clone()]),
@@ -45,7 +45,7 @@ fn reading(file: &Path) -> Result<Reading> {
         let flaw = recording.flaw().map_or_else(String::new, |flaw| format!(" ({flaw})"));
         let had = recording.snapshots();
         bail!(
-            "cannot compare {}: it has {had} snapshots, and two are needed; record for longer{flaw}",
+            "cannot compare {}: it has {had} snapshots of at least 2; record for longer{flaw}",
             file.display()
         );
     }
@@ -59,7 +59,6 @@ fn write(path: Option<&Path>, text: &str) -> Result<()> {
             result => result.context("cannot write the comparison"),
         };
     };
-    std::fs::write(path, text).with_context(|| {
-        format!("cannot write {}; name a file in a directory that can be written", path.display())
-    })
+    std::fs::write(path, text)
+        .with_context(|| format!("cannot write {}; use a writable directory", path.display()))
 }

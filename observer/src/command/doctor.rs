@@ -11,29 +11,23 @@ use super::session::{Signals, Source, block_on, measure};
 use crate::advice::plan::{Plan, plan};
 use crate::advice::{Facts, FelixFile, diagnose};
 use crate::calico::{self, Calico};
-use crate::cli::{AttachArgs, DoctorArgs, Format, Settings};
-use crate::kernel::{netlink, sys};
+use crate::cli::{DoctorArgs, Format};
+use crate::kernel::{Options, netlink, sys};
 use crate::kubernetes::{Client, Credentials};
 use crate::model::Report;
-use crate::topology::Choice;
 use crate::view::doctor::{json, metrics, table};
 use crate::view::units;
 
-/// Runs `observer doctor`; returns whether anything was found by the last look.
+/// Runs `observer doctor`; returns whether the last diagnosis has findings.
 ///
 /// # Errors
-/// What could not be read, measured or written.
-pub fn run(args: &DoctorArgs, settings: &Settings) -> Result<bool> {
+/// Something cannot be read, measured or written.
+pub fn run(args: &DoctorArgs) -> Result<bool> {
     if args.output.format == Format::Csv {
-        bail!("the doctor has no CSV: findings are no rows; use --format json");
+        bail!("doctor does not support CSV; use --format json");
     }
-    let attach =
-        AttachArgs { peers: args.peers.clone(), pod_cidrs: args.pod_cidrs.clone(), ..AttachArgs::default() }
-            .or(settings);
-    // Always the devices that carry pods' traffic: a choice made for figures would make the doctor blind.
-    let attach = AttachArgs { devices: Vec::new(), workloads: false, ..attach };
     if args.cost.cost && args.plan.is_none() {
-        log::warn!("--cost is of use with --plan only: what encapsulation costs is not measured");
+        log::warn!("the cost of encapsulation is not measured: --cost requires --plan");
     }
     let mut output = Output::open(&args.output)?;
     block_on(async {
@@ -41,17 +35,17 @@ pub fn run(args: &DoctorArgs, settings: &Settings) -> Result<bool> {
         let mut due = Instant::now();
         let mut found = false;
         for nth in 0_u64.. {
-            match look(args, &attach, settings, &mut signals).await {
+            match facts(args, &mut signals).await {
                 Ok(None) => break,
                 Ok(Some(facts)) => found = report(args, &facts, nth != 0, &mut output)?,
-                // What fails once, an API server for example, may be there the next time.
+                // May be temporary, such as an unreachable API server.
                 Err(error) if args.watch && nth != 0 => eprintln!("observer: {error:#}"),
                 Err(error) => return Err(error),
             }
             if !args.watch {
                 break;
             }
-            due = Instant::now().max(due + args.interval);
+            due = Instant::now().max(due + args.watch_interval);
             tokio::select! {
                 () = tokio::time::sleep_until(due.into()) => {}
                 () = signals.any() => break,
@@ -61,25 +55,16 @@ pub fn run(args: &DoctorArgs, settings: &Settings) -> Result<bool> {
     })
 }
 
-/// One look at the node; `None` where a signal came before its end.
-async fn look(
-    args: &DoctorArgs,
-    attach: &AttachArgs,
-    settings: &Settings,
-    signals: &mut Signals,
-) -> Result<Option<Facts>> {
+/// One diagnosis; `None` if a signal interrupts it.
+async fn facts(args: &DoctorArgs, signals: &mut Signals) -> Result<Option<Facts>> {
     let (calico, notes) = declared(args)?;
-    let wire = if args.no_measurement {
+    let observed = if args.no_measurement {
         None
     } else {
-        let Some(report) = observe(args, attach, settings, signals).await? else { return Ok(None) };
+        let Some(report) = observe(args, signals).await? else { return Ok(None) };
         Some(report)
     };
-    let choice = Choice {
-        extra_peers: attach.peers.clone(),
-        pod_cidrs: attach.pod_cidrs.clone(),
-        ..Choice::default()
-    };
+    let Options { choice, .. } = Options::from(&args.node);
     let node = netlink::read_node().await?;
     let mut facts = Facts::of_node(node, &choice);
     facts.topology.notes.extend(notes);
@@ -87,28 +72,21 @@ async fn look(
     facts.felix_path = args.mtu_file.display().to_string();
     facts.host = sys::node_name();
     facts.calico = calico;
-    facts.observed = wire;
+    facts.observed = observed;
     Ok(Some(facts))
 }
 
-/// Measures by an exporter's maps, or attaches and always detaches; `None` where a signal came before the time was over.
-async fn observe(
-    args: &DoctorArgs,
-    attach: &AttachArgs,
-    settings: &Settings,
-    signals: &mut Signals,
-) -> Result<Option<Report>> {
+/// Measures traffic, with an exporter's maps or its own hooks; `None` if a signal interrupts it.
+async fn observe(args: &DoctorArgs, signals: &mut Signals) -> Result<Option<Report>> {
     let duration = args.duration;
     if std::io::stderr().is_terminal() {
-        eprintln!("observer: measuring the wire for {}", units::duration(duration));
+        eprintln!("observer: measuring traffic for {}", units::duration(duration));
     }
-    // Its devices are the doctor's own choice: the settings give no others.
-    let settings = Settings { devices: Vec::new(), workloads: false, ..settings.clone() };
-    // Only a plan makes something of the cost.
+    // Only a plan uses the cost.
     let cost = measure(args.cost).filter(|_| args.plan.is_some());
-    let mut source = Source::open(attach, &args.source, &settings, cost)
+    let mut source = Source::open(&args.node, &args.source, cost)
         .await
-        .context("the wire cannot be measured (--no-measurement looks at the rest)")?;
+        .context("cannot measure traffic; use --no-measurement to check everything else")?;
     let measured = async {
         let before = source.read()?;
         source.run_until(Instant::now() + duration).await?;
@@ -122,7 +100,7 @@ async fn observe(
     result
 }
 
-/// What was declared, from files and from the API.
+/// Calico's resources, from files and from the API.
 fn declared(args: &DoctorArgs) -> Result<(Option<Calico>, Vec<String>)> {
     let mut all: Option<Calico> = None;
     let mut notes = Vec::new();
@@ -131,24 +109,20 @@ fn declared(args: &DoctorArgs) -> Result<(Option<Calico>, Vec<String>)> {
         let text = std::fs::read_to_string(path).with_context(named)?;
         let read = calico::parse(&text).with_context(named)?;
         if read.others != 0 {
-            notes.push(format!(
-                "{}: {} objects of other kinds were passed over",
-                path.display(),
-                read.others
-            ));
+            notes.push(format!("{}: skipped {} objects of other kinds", path.display(), read.others));
         }
         all.get_or_insert_default().add(read);
     }
     if args.kubernetes {
         let client = Client::new(Credentials::find(args.kubeconfig.as_deref())?)?;
-        let (read, said) = client.calico()?;
+        let (read, more) = client.calico()?;
         all.get_or_insert_default().add(read);
-        notes.extend(said);
+        notes.extend(more);
     }
     Ok((all, notes))
 }
 
-/// What Felix's file says; that there is none is no error.
+/// The contents of Felix's file, which need not exist.
 fn felix_file(path: &Path) -> Result<FelixFile> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
@@ -158,12 +132,15 @@ fn felix_file(path: &Path) -> Result<FelixFile> {
     match text.trim().parse() {
         Ok(mtu) => Ok(FelixFile::Mtu(mtu)),
         Err(_) => {
-            bail!("cannot understand {}: it should hold a number of bytes; see --mtu-file", path.display())
+            bail!(
+                "cannot parse {}: expected a number of bytes; use --mtu-file with the right file",
+                path.display()
+            )
         }
     }
 }
 
-/// Prints and writes what was found; returns whether anything was.
+/// Prints and writes the diagnosis; returns whether it has findings.
 fn report(args: &DoctorArgs, facts: &Facts, again: bool, output: &mut Output) -> Result<bool> {
     let diagnosis = diagnose(facts);
     let view = &diagnosis.view;
@@ -173,8 +150,8 @@ fn report(args: &DoctorArgs, facts: &Facts, again: bool, output: &mut Output) ->
         && diagnosis.findings.is_empty()
     {
         bail!(
-            "cannot judge this node: there is nothing of Calico's here, no route to pods of other nodes, no tunnel \
-             device, no pod; run it in the node's own network namespace (hostNetwork: true)"
+            "cannot diagnose this node: no pod, no tunnel device and no route to pods of other nodes; run doctor in the \
+             node's network namespace (hostNetwork: true)"
         );
     }
     let planned: Option<Plan> = args.plan.map(|target| plan(view, target.into(), args.mtu));
@@ -195,12 +172,12 @@ fn report(args: &DoctorArgs, facts: &Facts, again: bool, output: &mut Output) ->
     Ok(!diagnosis.findings.is_empty())
 }
 
-/// Writes a file so that no reader sees half of it.
+/// Replaces a file atomically.
 fn write_whole(path: &Path, text: &str) -> Result<()> {
     let mut new = path.as_os_str().to_owned();
     // The collector reads files that end in `.prom`, so not this one.
     new.push(".new");
-    std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, path)).with_context(|| {
-        format!("cannot write {}; name a file in a directory that can be written", path.display())
-    })
+    std::fs::write(&new, text)
+        .and_then(|()| std::fs::rename(&new, path))
+        .with_context(|| format!("cannot write {}; use a writable directory", path.display()))
 }

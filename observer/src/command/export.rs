@@ -2,43 +2,40 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use tokio::sync::mpsc;
 
-use super::session::{Signals, Wanted, block_on, measure, options};
-use crate::cli::{AttachArgs, ExportArgs, PIN_PATH, Settings};
-use crate::export::{ReadRequest, Reading, Server, Web, notify, sandbox};
-use crate::kernel::{Live, pinned, sys};
+use super::session::{Requested, Signals, block_on, measure};
+use crate::cli::{Cli, Command, ExportArgs, NodeArgs, PIN_PATH};
+use crate::export::{ReadRequest, Reading, Server, Web, notify};
+use crate::kernel::{Live, Options, pinned, sys};
+use crate::process::sandbox;
 use crate::view::prometheus::Selection;
 
-/// Questions that may wait for an answer.
-const WAITING: usize = 16;
+/// Pending requests.
+const PENDING: usize = 16;
 
 /// Runs `observer export`.
 ///
 /// # Errors
-/// What could not be attached, listened at, or read.
-pub fn run(given: &ExportArgs, config: Option<&Path>) -> Result<()> {
-    let settings = Settings::read(config)?;
-    let args = given.clone().or(&settings.export);
+/// A program cannot be attached, an address cannot be used, or counters cannot be read.
+pub fn run(args: &ExportArgs) -> Result<()> {
     let web = Web::read(args.web_config.as_deref())?;
     let server = Server::bind(&args.listen, web)?;
     if !args.no_sandbox {
-        // Needs a capability that is dropped next; where it is missing, nothing is lost from 5.11 on.
+        // Needs a capability that is dropped next; only kernels before 5.11 need it.
         sys::raise_memlock();
         sandbox::drop_capabilities()?;
     }
     block_on(async {
         let mut signals = Signals::new()?;
-        let mut wanted = options(args.attach.clone().or(&settings));
-        wanted.pins = pins(&args)?;
-        let mut live = Live::start(wanted).await?;
+        let mut live = Live::start(Options { pins: pins(args), ..Options::from(&args.attach) }).await?;
         if let Err(error) = live.measure_cost(measure(args.cost)).await {
-            // One old kernel of a fleet has no cost; it is no reason to have nothing from it.
-            log::error!("the cost of encapsulation is not measured: {error}");
+            // A node of the fleet with an old kernel still exports everything else.
+            log::error!("cannot measure the cost of encapsulation: {error}");
         }
         if !args.no_sandbox {
-            // Before the server's thread is started, which inherits it.
+            // Before the server's thread starts, which inherits the filter.
             if let Err(error) = sandbox::filter_system_calls() {
                 live.stop().await;
                 return Err(error.into());
@@ -47,28 +44,28 @@ pub fn run(given: &ExportArgs, config: Option<&Path>) -> Result<()> {
         for missing in live.read()?.cost.iter().flat_map(|cost| &cost.missing) {
             log::warn!("not measured: {missing}");
         }
-        let (requests, mut asked) = mpsc::channel(WAITING);
+        let (requests, mut pending) = mpsc::channel(PENDING);
         let reload = server.reload();
         let addresses = server.addresses();
         server.start(requests).context("cannot start the HTTP server")?;
         for address in addresses {
-            log::info!("serving the metrics at {address}");
+            log::info!("serving metrics on {address}");
         }
         notify::ready();
         let mut exporter = Exporter {
             selection: Selection::resume(live.remembered()),
             live,
-            peers: args.peers_exported.unwrap_or(0),
-            cost_peers: args.peers_exported.unwrap_or(0),
+            peers: args.peers_exported as usize,
+            cost_peers: args.peers_exported as usize,
         };
         let result = loop {
-            match exporter.answer(&mut asked, &mut signals).await {
-                Ok(Wanted::End) => break Ok(()),
-                Ok(Wanted::Reload) => {
+            match exporter.answer(&mut pending, &mut signals).await {
+                Ok(Requested::Stop) => break Ok(()),
+                Ok(Requested::Reload) => {
                     notify::reloading();
-                    match reload_all(&mut exporter, given, config, &reload) {
-                        Ok(()) => log::info!("reloaded"),
-                        Err(error) => log::error!("nothing was reloaded: {error:#}"),
+                    match reload_all(&mut exporter, &reload) {
+                        Ok(()) => log::info!("configuration reloaded"),
+                        Err(error) => log::error!("configuration not reloaded: {error:#}"),
                     }
                     notify::ready();
                 }
@@ -81,38 +78,30 @@ pub fn run(given: &ExportArgs, config: Option<&Path>) -> Result<()> {
     })
 }
 
-/// The directory to pin maps in. Where nobody named one and there is no BPF file system, maps are not
-/// pinned, and it is said.
-fn pins(args: &ExportArgs) -> Result<Option<PathBuf>> {
+/// The directory to pin maps in: `None` with `--no-pin`, or if there is no BPF file system in the default place.
+fn pins(args: &ExportArgs) -> Option<PathBuf> {
     if args.no_pin {
-        return Ok(None);
+        return None;
     }
-    if let Some(named) = &args.pin_path {
-        return Ok(Some(named.clone()));
+    if args.pin_path == Path::new(PIN_PATH) && !pinned::possible(&args.pin_path) {
+        log::warn!(
+            "maps are not pinned, so totals restart at 0 with the exporter: no BPF file system at /sys/fs/bpf; mount \
+             one, or use --no-pin"
+        );
+        return None;
     }
-    let usual = PathBuf::from(PIN_PATH);
-    if pinned::possible(&usual) {
-        return Ok(Some(usual));
-    }
-    log::warn!(
-        "there is no BPF file system at /sys/fs/bpf: maps are not pinned, and totals begin anew with each start"
-    );
-    Ok(None)
+    Some(args.pin_path.clone())
 }
 
-/// What is read again at SIGHUP: certificates, passwords, peers, pod networks, the number of exported
-/// peers. The rest needs a restart.
-fn reload_all(
-    exporter: &mut Exporter,
-    given: &ExportArgs,
-    config: Option<&Path>,
-    web: &crate::export::Reload,
-) -> Result<()> {
-    let settings = Settings::read(config)?;
-    let args = given.clone().or(&settings.export);
+/// Applies new certificates, passwords, peers, pod networks and the number of exported peers. Everything else
+/// needs a restart.
+fn reload_all(exporter: &mut Exporter, web: &crate::export::Reload) -> Result<()> {
+    let Command::Export(args) = Cli::read(std::env::args_os().collect::<Vec<_>>())?.command else {
+        bail!("cannot read the command line again: it is not that of `observer export`");
+    };
     web.set(Web::read(args.web_config.as_deref())?)?;
-    exporter.peers = args.peers_exported.unwrap_or(0);
-    let AttachArgs { peers, pod_cidrs, .. } = args.attach.or(&settings);
+    exporter.peers = args.peers_exported as usize;
+    let NodeArgs { peers, pod_cidrs, .. } = args.attach.devices.node;
     exporter.live.set_selection(peers, pod_cidrs);
     Ok(())
 }
@@ -120,39 +109,39 @@ fn reload_all(
 /// What wakes the exporter.
 enum Event {
     Request(Option<ReadRequest>),
-    Signal(Wanted),
+    Signal(Requested),
     Watchdog,
 }
 
 struct Exporter {
     live: Live,
     selection: Selection,
-    /// Peers that are exported one by one.
+    /// Maximum number of peers exported separately.
     peers: usize,
-    /// The same of what encapsulation costs; it stays as it was at the start, so that no series goes back.
+    /// The same for the cost of encapsulation; fixed at the start, so that no series decreases.
     cost_peers: usize,
 }
 
 impl Exporter {
-    /// Takes care and answers until a signal comes.
+    /// Supervises the hooks and responds to requests until a signal arrives.
     async fn answer(
         &mut self,
         requests: &mut mpsc::Receiver<ReadRequest>,
         signals: &mut Signals,
-    ) -> Result<Wanted> {
+    ) -> Result<Requested> {
         let mut watchdog = notify::watchdog();
         loop {
             let event = self.live.run_while(async {
                 tokio::select! {
                     request = requests.recv() => Event::Request(request),
-                    wanted = signals.next() => Event::Signal(wanted),
+                    requested = signals.next() => Event::Signal(requested),
                     () = watchdog.due() => Event::Watchdog,
                 }
             });
             match event.await? {
-                Event::Request(None) => anyhow::bail!("the HTTP server has ended"),
+                Event::Request(None) => bail!("the HTTP server has stopped"),
                 Event::Request(Some(request)) => self.answer_request(request),
-                Event::Signal(wanted) => return Ok(wanted),
+                Event::Signal(requested) => return Ok(requested),
                 Event::Watchdog => notify::alive(),
             }
         }

@@ -1,4 +1,4 @@
-//! The commands: wiring only. Here, and nowhere below, errors become sentences and exit codes.
+//! The commands: wiring only. Errors become messages and exit codes here and nowhere else.
 
 mod cluster;
 mod compare;
@@ -20,50 +20,56 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::cli::{Cli, Command, Settings};
+use crate::cli::{Cli, CliError, Command};
 
-/// Done.
-const DONE: u8 = 0;
-/// Done, and something was found.
+/// Success.
+const SUCCESS: u8 = 0;
+/// Success, with findings.
 const FINDINGS: u8 = 1;
-/// It could not be done.
-const COULD_NOT: u8 = 2;
+/// Failure.
+const FAILURE: u8 = 2;
 
-/// Carries out what the command line asks for.
+/// Runs the command of the command line.
 #[must_use]
-pub fn run(cli: &Cli) -> ExitCode {
-    if !draws_on_the_log(cli) {
+pub fn run() -> ExitCode {
+    let cli = match Cli::read(std::env::args_os().collect::<Vec<_>>()) {
+        Ok(cli) => cli,
+        Err(CliError::Usage(error)) => error.exit(),
+        Err(CliError::Config(error)) => return failed(&error.into()),
+    };
+    if !draws_on_the_log(&cli) {
         env_logger::Builder::new().filter_level(cli.log).format_timestamp_millis().init();
     }
-    match dispatch(cli) {
+    match dispatch(&cli) {
         Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            eprintln!("observer: {error:#}");
-            ExitCode::from(COULD_NOT)
-        }
+        Err(error) => failed(&error),
     }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("observer: {error:#}");
+    ExitCode::from(FAILURE)
 }
 
 fn dispatch(cli: &Cli) -> Result<u8> {
-    let settings = Settings::read(cli.config.as_deref())?;
     match &cli.command {
-        Command::Top(args) => top::run(args, &settings),
-        Command::Stat(args) => stat::run(args, &settings),
-        Command::Trace(args) => trace::run(args, &settings),
+        Command::Top(args) => top::run(args),
+        Command::Stat(args) => stat::run(args),
+        Command::Trace(args) => trace::run(args),
         Command::Pcap(args) => pcap::run(args),
-        Command::Record(args) => record::run(args, &settings),
+        Command::Record(args) => record::run(args),
         Command::Compare(args) => compare::run(args),
         Command::Doctor(args) => {
-            return doctor::run(args, &settings).map(|found| if found { FINDINGS } else { DONE });
+            return doctor::run(args).map(|found| if found { FINDINGS } else { SUCCESS });
         }
         Command::Cluster(args) => cluster::run(args),
-        Command::Export(args) => export::run(args, cli.config.as_deref()),
+        Command::Export(args) => export::run(args),
         Command::Probe => probe::run(),
     }
-    .map(|()| DONE)
+    .map(|()| SUCCESS)
 }
 
-/// Whether the screens of `top` share a terminal with the log, which would spoil them.
+/// Whether the log would be written over the screens of `top`.
 fn draws_on_the_log(cli: &Cli) -> bool {
     matches!(&cli.command, Command::Top(args) if !args.once) && std::io::stderr().is_terminal()
 }

@@ -1,4 +1,4 @@
-//! Where reports go.
+//! Destinations of reports.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write};
@@ -11,17 +11,17 @@ use crate::cli::OutputArgs;
 /// Standard output or a file.
 pub struct Output {
     to: Box<dyn Write>,
-    /// It is a terminal.
+    /// Whether it is a terminal.
     terminal: bool,
-    /// Colours make sense there.
+    /// Whether to use colours.
     pub colour: bool,
 }
 
 impl Output {
-    /// Opens what the command line named.
+    /// Opens the destination.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// The file cannot be created.
     pub fn open(args: &OutputArgs) -> Result<Self> {
         Ok(match args.output.as_deref() {
             Some(path) => Self { to: Box::new(create(path)?), terminal: false, colour: false },
@@ -32,7 +32,7 @@ impl Output {
         })
     }
 
-    /// Characters in a line of the terminal that it goes to; `None` where it goes to none.
+    /// Width of the terminal; `None` without one.
     #[must_use]
     pub fn width(&self) -> Option<usize> {
         if !self.terminal {
@@ -41,10 +41,10 @@ impl Output {
         ratatui::crossterm::terminal::size().ok().map(|(columns, _)| usize::from(columns))
     }
 
-    /// Writes, at once. Returns false where nobody reads any more, which is no error.
+    /// Writes and flushes. Returns false if the reader has gone, which is not an error.
     ///
     /// # Errors
-    /// Anything else, a full disk for example.
+    /// Any other failure, such as a full disk.
     pub fn write(&mut self, text: &str) -> Result<bool> {
         match self.to.write_all(text.as_bytes()).and_then(|()| self.to.flush()) {
             Ok(()) => Ok(true),
@@ -54,13 +54,13 @@ impl Output {
     }
 }
 
-/// Whether the user wants colours (no-color.org).
+/// Whether colours are allowed (no-color.org).
 #[must_use]
 pub fn wants_colour() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// A file that must not be there yet, unless it may be overwritten; `-` is standard output.
+/// A file to create, or to overwrite with `--force`; `-` is standard output.
 #[derive(Clone, Copy, Debug)]
 pub struct NewFile<'a> {
     path: &'a Path,
@@ -71,10 +71,13 @@ impl<'a> NewFile<'a> {
     /// The file at a path.
     ///
     /// # Errors
-    /// It exists and may not be overwritten.
+    /// It exists, and `force` is not set.
     pub fn at(path: &'a Path, force: bool) -> Result<Self> {
         if path != Path::new("-") && !force && path.exists() {
-            bail!("{} exists; name another file, or overwrite it with --force", path.display());
+            bail!(
+                "cannot create {}: it exists; use another file, or --force to overwrite it",
+                path.display()
+            );
         }
         Ok(Self { path, force })
     }
@@ -82,7 +85,7 @@ impl<'a> NewFile<'a> {
     /// Creates it.
     ///
     /// # Errors
-    /// It cannot be created, or exists by now.
+    /// It cannot be created, or has been created meanwhile.
     pub fn open(self) -> Result<Box<dyn Write>> {
         if self.path == Path::new("-") {
             return Ok(Box::new(io::stdout()));
@@ -94,15 +97,13 @@ impl<'a> NewFile<'a> {
         } else {
             options.create_new(true)
         };
-        let file = options.open(self.path).with_context(|| {
-            format!("cannot create {}; name a file in a directory that can be written", self.path.display())
-        })?;
+        let file = options
+            .open(self.path)
+            .with_context(|| format!("cannot create {}; use a writable directory", self.path.display()))?;
         Ok(Box::new(file))
     }
 }
 
 fn create(path: &Path) -> Result<File> {
-    File::create(path).with_context(|| {
-        format!("cannot create {}; name a file in a directory that can be written", path.display())
-    })
+    File::create(path).with_context(|| format!("cannot create {}; use a writable directory", path.display()))
 }

@@ -1,4 +1,4 @@
-//! `observer top --replay`: a recording, in its own time.
+//! `observer top --replay`: plays a recording.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use crate::recording::Recording;
 use crate::snapshot::Snapshot;
 use crate::view::tui::{Feed, Request};
 
-/// A gap in the recording is waited for no longer than this.
+/// Longest pause for a gap in the recording.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// How a recording is played.
@@ -18,7 +18,7 @@ struct Player<'a> {
     steps: usize,
 }
 
-/// Hands over the snapshots of a recording, until it ends or nobody listens.
+/// Sends the snapshots of a recording until it ends or the receiver is gone.
 pub fn play(
     mut recording: Recording,
     speed: f64,
@@ -52,7 +52,7 @@ pub fn play(
             return;
         }
     }
-    // The screens stay until they are left; steps at the end find nothing more.
+    // The screens stay open; later steps have no effect.
     while player.requests.recv().is_ok() {}
 }
 
@@ -61,7 +61,7 @@ fn send(feed: &Sender<Feed>, snapshot: Snapshot) -> bool {
 }
 
 impl Player<'_> {
-    /// Waits until the next snapshot is due; whether anybody is still there.
+    /// Waits until the next snapshot is due; false if the receiver is gone.
     fn wait(&mut self, apart: Duration) -> bool {
         let begun = Instant::now();
         loop {

@@ -1,18 +1,18 @@
-//! `observer probe`, for set-up and for packagers: loads every program and attaches none.
+//! `observer probe`, for setup and packagers: loads every program without attaching it.
 
 use anyhow::Result;
 
 use crate::kernel::{Capacities, Programs, entry};
 
-/// Loads every program that this kernel should take, and says what it cost.
+/// Loads every program that this kernel supports, and prints its size.
 ///
 /// # Errors
-/// The kernel refused one.
+/// The kernel refuses one.
 pub fn run() -> Result<()> {
     let mut programs = Programs::load(Capacities::default())?;
     for name in entry::ALL {
         let Some(size) = programs.size(name)? else {
-            println!("{name}: not for this kernel");
+            println!("{name}: not supported by this kernel");
             continue;
         };
         println!("{name}: loaded, {size}");

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::output::NewFile;
 use super::session::{Signals, Source, block_on, measure};
-use crate::cli::{AttachArgs, RecordArgs, Settings};
+use crate::cli::{AttachArgs, DeviceArgs, IngressHook, RecordArgs};
 use crate::kernel::Measure;
 use crate::model::Report;
 use crate::recording::{End, Header, Writer};
@@ -20,22 +20,21 @@ use crate::view::units;
 /// Runs `observer record`.
 ///
 /// # Errors
-/// What could not be attached, read or written; what was recorded before stays.
-pub fn run(args: &RecordArgs, settings: &Settings) -> Result<()> {
-    let interval = args.interval.or(settings.interval.map(|i| i.0)).unwrap_or(Duration::from_secs(1));
-    let attach = args.attach.clone().or(settings);
+/// A program cannot be attached, or figures cannot be read or written; snapshots written so far remain.
+pub fn run(args: &RecordArgs) -> Result<()> {
+    let interval = args.interval;
     let header = |first: &Snapshot| Header {
         observer: env!("CARGO_PKG_VERSION").to_owned(),
         node: first.node.clone(),
         origin: first.origin.clone(),
         created: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
         interval,
-        options: words(&attach, measure(args.cost)),
+        options: options(&args.attach, measure(args.cost)),
     };
     let file = NewFile::at(&args.output, args.force)?;
     block_on(async {
         let mut signals = Signals::new()?;
-        let mut source = Source::open(&args.attach, &args.source, settings, measure(args.cost)).await?;
+        let mut source = Source::open(&args.attach, &args.source, measure(args.cost)).await?;
         let result = async {
             let first = source.read()?;
             let to = Counted { to: file.open()?, bytes: 0 };
@@ -48,7 +47,7 @@ pub fn run(args: &RecordArgs, settings: &Settings) -> Result<()> {
                 snapshots: 0,
                 last: first.clone(),
             };
-            // Nobody reads any more: that is no error of ours, and nothing more to do.
+            // The reader of standard output has gone, which is not an error.
             if !recorder.write(first)? {
                 return Ok(());
             }
@@ -74,7 +73,7 @@ struct Recorder<'a> {
 }
 
 impl Recorder<'_> {
-    /// Writes a snapshot every interval until the time is over.
+    /// Writes a snapshot every interval until the end.
     async fn go_on(
         &mut self,
         source: &mut Source,
@@ -96,7 +95,7 @@ impl Recorder<'_> {
         }
     }
 
-    /// Writes a snapshot; false where nobody reads any more.
+    /// Writes a snapshot; false if the reader has gone.
     fn write(&mut self, snapshot: Snapshot) -> Result<bool> {
         let report = Report::between(&self.last, &snapshot);
         match self.writer.snapshot(snapshot.clone()) {
@@ -110,7 +109,7 @@ impl Recorder<'_> {
         Ok(true)
     }
 
-    /// Ends the recording. After an interruption with what happened since the last snapshot.
+    /// Ends the recording, after an interruption with one more snapshot.
     fn finish(mut self, source: &mut Source, end: Result<End>) -> Result<()> {
         let reason = match &end {
             Ok(reason) => *reason,
@@ -124,7 +123,7 @@ impl Recorder<'_> {
         self.progress.finish();
         let written = match self.writer.end(reason) {
             Ok(to) => to.bytes,
-            // Whoever reads no more, or a disk that is full, has been told of above.
+            // Reported above: the reader has gone, or the disk is full.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe || end.is_err() => 0,
             Err(error) => return Err(error).with_context(|| failed(self.output)),
         };
@@ -143,29 +142,30 @@ impl Recorder<'_> {
 }
 
 fn failed(path: &Path) -> String {
-    format!("cannot write the recording to {}; what was written before can be read", path.display())
+    format!("cannot write the recording to {}; the snapshots written so far can be read", path.display())
 }
 
-/// What was asked for, by the words of the command line.
-fn words(attach: &AttachArgs, cost: Option<Measure>) -> Map<String, Value> {
-    let mut words = Map::new();
-    if !attach.devices.is_empty() {
-        words.insert("devices".to_owned(), json!(attach.devices));
+/// The options, by their names on the command line.
+fn options(attach: &AttachArgs, cost: Option<Measure>) -> Map<String, Value> {
+    let mut options = Map::new();
+    let DeviceArgs { devices, workloads, .. } = &attach.devices;
+    if !devices.is_empty() {
+        options.insert("devices".to_owned(), json!(devices));
     }
-    if attach.workloads {
-        words.insert("workloads".to_owned(), true.into());
+    if *workloads {
+        options.insert("workloads".to_owned(), true.into());
     }
-    if let Some(hook) = attach.ingress {
-        words.insert("ingress".to_owned(), format!("{hook:?}").to_lowercase().into());
+    if attach.ingress == IngressHook::Xdp {
+        options.insert("ingress".to_owned(), "xdp".into());
     }
     if let Some(Measure { sample, hooks }) = cost {
-        words.insert("cost_sample".to_owned(), sample.into());
-        words.insert("cost_rtt_at_hooks".to_owned(), hooks.into());
+        options.insert("cost_sample".to_owned(), sample.into());
+        options.insert("cost_rtt_at_hooks".to_owned(), hooks.into());
     }
-    words
+    options
 }
 
-/// Counts what was written.
+/// Counts the bytes written.
 struct Counted {
     to: Box<dyn Write>,
     bytes: u64,
@@ -183,7 +183,7 @@ impl Write for Counted {
     }
 }
 
-/// A line on a terminal that shows how far it is.
+/// A progress line on a terminal.
 struct Progress(Option<ProgressBar>);
 
 impl Progress {

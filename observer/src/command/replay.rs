@@ -9,32 +9,36 @@ use crate::model::Report;
 use crate::recording::{Bins, Recording};
 use crate::snapshot::Snapshot;
 
-/// Which reports of a recording are wanted.
-pub struct Wanted<'a> {
-    /// Only these devices; all where empty.
+/// Reports of a recording.
+pub struct Selection<'a> {
+    /// Only these devices; empty: all.
     pub devices: &'a [String],
-    /// The length of each report's interval; `None` for one over the whole recording.
+    /// Interval of each report; `None`: one report over the whole recording.
     pub step: Option<Duration>,
-    /// At most so many.
+    /// Maximum number of reports.
     pub count: u64,
-    /// What was counted since the source began, instead of what each interval added.
+    /// Totals since counting began instead of the interval's figures.
     pub total: bool,
 }
 
 /// Calls `show` with each report, until it returns false.
 ///
 /// # Errors
-/// The recording cannot be read, has too few snapshots, or not the devices; and the errors of `show`.
-pub fn reports(path: &Path, wanted: &Wanted, mut show: impl FnMut(&Report) -> Result<bool>) -> Result<()> {
+/// The recording cannot be read, has too few snapshots or lacks a device; and the errors of `show`.
+pub fn reports(
+    path: &Path,
+    selection: &Selection,
+    mut show: impl FnMut(&Report) -> Result<bool>,
+) -> Result<()> {
     let mut recording = Recording::open(path)?;
-    let mut bins = wanted.step.map(|step| Bins::new(step, recording.header().interval));
+    let mut bins = selection.step.map(|step| Bins::new(step, recording.header().interval));
     let (mut earlier, mut later): (Option<Snapshot>, Option<Snapshot>) = (None, None);
-    let mut left = wanted.count;
+    let mut left = selection.count;
     let report = |earlier: &Snapshot, later: &Snapshot| {
-        if wanted.total { Report::total(later) } else { Report::between(earlier, later) }
+        if selection.total { Report::total(later) } else { Report::between(earlier, later) }
     };
     while let Some(snapshot) = recording.next_snapshot()? {
-        let snapshot = only(snapshot, wanted.devices)?;
+        let snapshot = only(snapshot, selection.devices)?;
         let ends = bins.as_mut().is_some_and(|bins| bins.ends_at(&snapshot));
         match &earlier {
             None => earlier = Some(snapshot),
@@ -50,7 +54,7 @@ pub fn reports(path: &Path, wanted: &Wanted, mut show: impl FnMut(&Report) -> Re
     }
     let flaw = recording.flaw();
     match (earlier, later) {
-        // What is left of the last step, or everything.
+        // The rest of the last step, or everything.
         (Some(earlier), Some(later)) => {
             let mut report = report(&earlier, &later);
             report.notes.extend(flaw);
@@ -62,7 +66,7 @@ pub fn reports(path: &Path, wanted: &Wanted, mut show: impl FnMut(&Report) -> Re
             }
         }
         _ => bail!(
-            "cannot replay {}: it has {} snapshots, and two are needed; record for longer{}",
+            "cannot replay {}: it has {} snapshots of at least 2; record for longer{}",
             path.display(),
             recording.snapshots(),
             flaw.map_or_else(String::new, |flaw| format!(" ({flaw})")),
@@ -71,7 +75,7 @@ pub fn reports(path: &Path, wanted: &Wanted, mut show: impl FnMut(&Report) -> Re
     Ok(())
 }
 
-/// The snapshot with the devices that were asked for.
+/// The snapshot, reduced to the requested devices.
 fn only(mut snapshot: Snapshot, devices: &[String]) -> Result<Snapshot> {
     if devices.is_empty() {
         return Ok(snapshot);
@@ -80,7 +84,7 @@ fn only(mut snapshot: Snapshot, devices: &[String]) -> Result<Snapshot> {
     for device in devices {
         if !snapshot.devices.iter().any(|there| there.name == *device) {
             let there: Vec<&str> = snapshot.devices.iter().map(|there| there.name.as_ref()).collect();
-            bail!("no device {device} in the recording; it has {}", there.join(", "));
+            bail!("cannot find device {device} in the recording; it has {}", there.join(", "));
         }
     }
     snapshot.devices.retain(|device| wanted(&device.name));

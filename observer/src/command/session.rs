@@ -1,4 +1,4 @@
-//! A live source and the signals that end it, for every command that attaches.
+//! Sources of live figures, and signals, for commands that attach.
 
 use std::time::Instant;
 
@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 
-use crate::cli::{AttachArgs, CostArgs, IngressHook, Settings, SourceArgs};
-use crate::kernel::{Capacities, Ingress, Live, Measure, Options, Pinned, Purpose, pinned};
+use crate::cli::{AttachArgs, CostArgs, DeviceArgs, IngressHook, NodeArgs, SourceArgs};
+use crate::kernel::{Capacities, Ingress, Live, Measure, Options, Pinned, pinned};
 use crate::snapshot::Snapshot;
 use crate::topology::Choice;
 
@@ -17,21 +17,21 @@ pub struct Signals {
     hangup: Signal,
 }
 
-/// What a signal asks a service to do.
-pub enum Wanted {
-    /// End.
-    End,
+/// What a signal requests from a service.
+pub enum Requested {
+    /// Stop.
+    Stop,
     /// Read the configuration again.
     Reload,
 }
 
 impl Signals {
-    /// Starts to listen; from here on none of them kills the process.
+    /// Handles the signals from now on: none of them kills the process.
     ///
     /// # Errors
-    /// The system refused.
+    /// A handler cannot be installed.
     pub fn new() -> Result<Self> {
-        let listen = |kind| signal(kind).context("cannot listen for signals");
+        let listen = |kind| signal(kind).context("cannot handle signals");
         Ok(Self {
             end: [listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?],
             hangup: listen(SignalKind::hangup())?,
@@ -39,22 +39,22 @@ impl Signals {
     }
 
     /// Waits for the next signal.
-    pub async fn next(&mut self) -> Wanted {
+    pub async fn next(&mut self) -> Requested {
         let [interrupt, terminate] = &mut self.end;
         tokio::select! {
-            _ = interrupt.recv() => Wanted::End,
-            _ = terminate.recv() => Wanted::End,
-            _ = self.hangup.recv() => Wanted::Reload,
+            _ = interrupt.recv() => Requested::Stop,
+            _ = terminate.recv() => Requested::Stop,
+            _ = self.hangup.recv() => Requested::Reload,
         }
     }
 
-    /// Waits for any of them: without a service to reload, SIGHUP ends a command too.
+    /// Waits for any signal: without a service to reload, SIGHUP stops a command too.
     pub async fn any(&mut self) {
         let _ = self.next().await;
     }
 }
 
-/// Runs a future that attaches, on this thread.
+/// Runs a future on this thread.
 ///
 /// # Errors
 /// The future's own.
@@ -66,87 +66,97 @@ pub fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     LocalSet::new().block_on(&runtime, future)
 }
 
-/// What to attach to, as the kernel side wants it.
-#[must_use]
-pub fn options(attach: AttachArgs) -> Options {
-    let default = Capacities::default();
-    Options {
-        choice: Choice {
-            devices: attach.devices,
-            extra_peers: attach.peers,
-            pod_cidrs: attach.pod_cidrs,
-            workloads: attach.workloads,
-        },
-        ingress: match attach.ingress {
-            Some(IngressHook::Xdp) => Ingress::Xdp,
-            Some(IngressHook::Tc) | None => Ingress::Tc,
-        },
-        cost: None,
-        capacities: Capacities {
-            paths: attach.max_paths.unwrap_or(default.paths),
-            peers: attach.max_peers.unwrap_or(default.peers),
-            blocks: attach.max_blocks.unwrap_or(default.blocks),
-            slots: attach.max_devices.unwrap_or(default.slots),
-            ..default
-        },
-        purpose: Purpose::Count,
-        pins: None,
+impl From<&NodeArgs> for Options {
+    fn from(args: &NodeArgs) -> Self {
+        Self {
+            choice: Choice {
+                extra_peers: args.peers.clone(),
+                pod_cidrs: args.pod_cidrs.clone(),
+                ..Choice::default()
+            },
+            capacities: Capacities {
+                paths: args.max_paths,
+                peers: args.max_peers,
+                blocks: args.max_blocks,
+                slots: args.max_devices,
+                ..Capacities::default()
+            },
+            ..Self::default()
+        }
     }
 }
 
-/// During one of so many parts of the time it is measured where nothing else is said.
-const COST_SAMPLE: u32 = 64;
+impl From<&DeviceArgs> for Options {
+    fn from(args: &DeviceArgs) -> Self {
+        let mut options = Self::from(&args.node);
+        options.choice.devices.clone_from(&args.devices);
+        options.choice.workloads = args.workloads;
+        options
+    }
+}
 
-/// What the options ask to measure; `None`: nothing.
+impl From<&AttachArgs> for Options {
+    fn from(args: &AttachArgs) -> Self {
+        let ingress = match args.ingress {
+            IngressHook::Xdp => Ingress::Xdp,
+            IngressHook::Tc => Ingress::Tc,
+        };
+        Self { ingress, ..Self::from(&args.devices) }
+    }
+}
+
+/// What to measure; `None`: nothing.
 #[must_use]
 pub fn measure(args: CostArgs) -> Option<Measure> {
     args.cost.then(|| would_measure(args))
 }
 
-/// What would be measured if `--cost` were given.
+/// What to measure if it is requested later.
 #[must_use]
 pub fn would_measure(args: CostArgs) -> Measure {
-    Measure { sample: args.cost_sample.unwrap_or(COST_SAMPLE), hooks: args.cost_rtt_at_hooks }
+    Measure { sample: args.cost_sample, hooks: args.cost_rtt_at_hooks }
 }
 
 /// Where a command's figures come from.
 #[derive(Debug)]
 pub enum Source {
-    /// Our own hooks.
+    /// Its own hooks.
     Live(Box<Live>),
-    /// The maps of an exporter that is at work here; nothing is attached.
+    /// The maps of a running exporter; nothing is attached.
     Pinned(Box<Pinned>),
 }
 
 impl Source {
-    /// Reads the exporter's maps where one watches what is wanted, and attaches otherwise; `cost` as in
+    /// Reads the exporter's maps if they cover what is requested, and attaches otherwise; `cost` as in
     /// [`Options`].
     ///
     /// # Errors
-    /// The maps cannot be read, or what could not be attached.
+    /// The maps cannot be read, or a program cannot be attached.
     pub async fn open(
-        attach: &AttachArgs,
+        attach: impl Into<Options>,
         source: &SourceArgs,
-        settings: &Settings,
         cost: Option<Measure>,
     ) -> Result<Self> {
-        let options = Options { cost, ..options(attach.clone().or(settings)) };
-        // What encapsulation costs is not in an exporter's pinned maps, even where it measures that.
+        let options = Options { cost, ..attach.into() };
+        // An exporter's pinned maps do not contain the cost of encapsulation, even if it measures that.
         if cost.is_none()
-            && let Some(directory) = source.directory(settings.export.pin_path.as_deref())
-            && let Some(mut pinned) =
-                pinned::find(directory).context("an exporter is at work here; --attach attaches besides")?
+            && let Some(directory) = source.directory()
+            && let Some(mut pinned) = pinned::find(directory)
+                .context("an exporter is already running; use --attach to attach separately")?
         {
             if pinned.serves(&options) {
                 log::info!("{}", pinned.describe());
                 return Ok(Self::Pinned(Box::new(pinned)));
             }
-            log::info!("the exporter in {} does not watch what is asked for: attaching", directory.display());
+            log::info!(
+                "attaching: the exporter in {} does not watch everything requested",
+                directory.display()
+            );
         }
         Ok(Self::Live(Box::new(Live::start(options).await?)))
     }
 
-    /// The state of all counters now.
+    /// The current state of all counters.
     ///
     /// # Errors
     /// The maps cannot be read.
@@ -157,35 +167,35 @@ impl Source {
         })
     }
 
-    /// Whether snapshots say what the programs cost.
+    /// Enables or disables kernel statistics of the programs.
     ///
     /// # Errors
-    /// The kernel refused, or the programs are another process's.
+    /// The kernel refuses, or the programs are another process's.
     pub fn measure_programs(&mut self, on: bool) -> Result<()> {
         match self {
             Self::Live(live) => Ok(live.measure_programs(on)?),
             Self::Pinned(_) if on => {
-                bail!("the programs are the exporter's: --attach attaches some of our own")
+                bail!("cannot measure the programs: they are the exporter's; use --attach")
             }
             Self::Pinned(_) => Ok(()),
         }
     }
 
-    /// Measures from now on what encapsulation costs, during one of so many parts of the time, or ends that.
+    /// Starts or stops measuring the cost of encapsulation.
     ///
     /// # Errors
-    /// The kernel refused, or the maps are another process's.
+    /// The kernel refuses, or the maps are another process's.
     pub async fn measure_cost(&mut self, cost: Option<Measure>) -> Result<()> {
         match self {
             Self::Live(live) => Ok(live.measure_cost(cost).await?),
             Self::Pinned(_) if cost.is_some() => {
-                bail!("these are an exporter's figures: start anew with --cost to attach besides")
+                bail!("cannot measure the cost: the figures are the exporter's; restart with --cost")
             }
             Self::Pinned(_) => Ok(()),
         }
     }
 
-    /// Waits until `due`, and meanwhile takes care of what is ours.
+    /// Supervises the hooks until `due`.
     ///
     /// # Errors
     /// As [`Live::run_until`].
@@ -197,7 +207,7 @@ impl Source {
         Ok(())
     }
 
-    /// Leaves the devices as they were found.
+    /// Detaches everything.
     pub async fn stop(&mut self) {
         if let Self::Live(live) = self {
             live.stop().await;

@@ -1,14 +1,14 @@
 //! `observer stat`.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Result;
 
 use super::output::Output;
-use super::replay::{self, Wanted};
+use super::replay::{self, Selection};
 use super::session::{Signals, Source, block_on, measure};
-use crate::cli::{Format, Settings, StatArgs};
+use crate::cli::{Format, StatArgs};
 use crate::model::Report;
 use crate::view::table::TableOptions;
 use crate::view::{csv, json, table};
@@ -16,21 +16,19 @@ use crate::view::{csv, json, table};
 /// Runs `observer stat`.
 ///
 /// # Errors
-/// What could not be attached, read or written.
-pub fn run(args: &StatArgs, settings: &Settings) -> Result<()> {
+/// A program cannot be attached, or figures cannot be read or written.
+pub fn run(args: &StatArgs) -> Result<()> {
     let mut output = Output::open(&args.output)?;
-    let interval = args.interval.or(settings.interval.map(|i| i.0)).unwrap_or(Duration::from_secs(1));
-    let once = args.interval.is_none();
-    let count = args.count.unwrap_or(if once { 1 } else { u64::MAX });
+    let count = args.count.unwrap_or(if args.repeat { u64::MAX } else { 1 });
     if let Some(path) = &args.replay {
         return replayed(path, args, &mut output);
     }
     block_on(async {
         let mut signals = Signals::new()?;
         let cost = measure(args.cost);
-        let mut source = Source::open(&args.attach, &args.source, settings, cost).await?;
+        let mut source = Source::open(&args.attach, &args.source, cost).await?;
         let result = tokio::select! {
-            result = report(&mut source, args, interval, count, &mut output) => result,
+            result = report(&mut source, args, count, &mut output) => result,
             () = signals.any() => Ok(()),
         };
         source.stop().await;
@@ -40,31 +38,25 @@ pub fn run(args: &StatArgs, settings: &Settings) -> Result<()> {
 
 /// The reports of a recording.
 fn replayed(path: &Path, args: &StatArgs, output: &mut Output) -> Result<()> {
-    let wanted = Wanted {
-        devices: &args.attach.devices,
-        step: args.interval,
+    let selection = Selection {
+        devices: &args.attach.devices.devices,
+        step: args.repeat.then_some(args.interval),
         count: args.count.unwrap_or(u64::MAX),
         total: args.total,
     };
     let mut first = true;
-    replay::reports(path, &wanted, |report| {
+    replay::reports(path, &selection, |report| {
         let text = render(report, args, first, output.colour);
         first = false;
         output.write(&text)
     })
 }
 
-async fn report(
-    source: &mut Source,
-    args: &StatArgs,
-    interval: Duration,
-    count: u64,
-    output: &mut Output,
-) -> Result<()> {
+async fn report(source: &mut Source, args: &StatArgs, count: u64, output: &mut Output) -> Result<()> {
     let mut earlier = source.read()?;
     let mut due = Instant::now();
     for nth in 0..count {
-        due += interval;
+        due += args.interval;
         source.run_until(due).await?;
         let later = source.read()?;
         let report = if args.total { Report::total(&later) } else { Report::between(&earlier, &later) };
@@ -76,7 +68,7 @@ async fn report(
     Ok(())
 }
 
-/// One report in the format that was asked for.
+/// One report in the requested format.
 fn render(report: &Report, args: &StatArgs, first: bool, colour: bool) -> String {
     match args.output.format {
         Format::Json => json::line(report) + "\n",

@@ -7,22 +7,22 @@ use anyhow::{Context as _, Result, anyhow};
 
 use super::session::{Signals, Source, block_on, measure, would_measure};
 use super::{play, stat};
-use crate::cli::{Format, OutputArgs, Settings, StatArgs, TopArgs};
+use crate::cli::{Format, OutputArgs, StatArgs, TopArgs};
 use crate::kernel::Measure;
 use crate::process;
 use crate::view::tui::{self, Feed, Origin, Process, Request, TuiError};
 
-/// How soon what the screen requests for is done.
-const ASKED: Duration = Duration::from_millis(200);
+/// Maximum delay of requests from the screen.
+const RESPONSE: Duration = Duration::from_millis(200);
 
 /// Runs `observer top`.
 ///
 /// # Errors
-/// What could not be attached, read or shown.
-pub fn run(args: &TopArgs, settings: &Settings) -> Result<()> {
-    let interval = args.interval.or(settings.interval.map(|i| i.0)).unwrap_or(Duration::from_secs(1));
+/// A program cannot be attached, or figures cannot be read or shown.
+pub fn run(args: &TopArgs) -> Result<()> {
+    let interval = args.interval;
     if args.once {
-        return stat::run(&as_stat(args, interval), settings);
+        return stat::run(&as_stat(args));
     }
     let screens = tui::Options {
         colour: super::output::wants_colour(),
@@ -42,11 +42,11 @@ pub fn run(args: &TopArgs, settings: &Settings) -> Result<()> {
         });
     }
     let cost = args.cost;
-    let (attach, source, settings) = (args.attach.clone(), args.source.clone(), settings.clone());
+    let (attach, source) = (args.attach.clone(), args.source.clone());
     with_screens(screens, tui::run, move |feed, requests, started| {
         block_on(async {
             let mut signals = Signals::new()?;
-            let mut source = Source::open(&attach, &source, &settings, measure(cost)).await?;
+            let mut source = Source::open(&attach, &source, measure(cost)).await?;
             let _ = started.send(());
             if screens.statistics {
                 measure_programs(&mut source, true, &feed);
@@ -63,8 +63,8 @@ pub fn run(args: &TopArgs, settings: &Settings) -> Result<()> {
     })
 }
 
-/// Lets `show` show what `read` feeds, which runs in a thread of its own, so that drawing never waits for it. It says
-/// when it has started; before that nothing is shown, and it ends when nobody listens any more.
+/// Shows with `show` what `read` feeds. `read` runs in a separate thread, so that drawing never waits for it; it
+/// reports when it has started, before which nothing is shown, and ends when the receiver is gone.
 fn with_screens(
     screens: tui::Options,
     show: impl FnOnce(&Receiver<Feed>, &Sender<Request>, tui::Options) -> Result<(), TuiError>,
@@ -76,20 +76,20 @@ fn with_screens(
     let reader = std::thread::Builder::new()
         .name("reader".to_owned())
         .spawn(move || read(feed, asked, started))
-        .context("cannot start the thread that reads")?;
+        .context("cannot start the reader thread")?;
     let shown = match attached.recv() {
         Ok(()) => show(&screen, &requests, screens),
-        // It ended before it had started, and says why below.
+        // The reader failed to start; its error is returned below.
         Err(_) => Ok(()),
     };
     drop(screen);
     drop(requests);
-    let read = reader.join().map_err(|_| anyhow!("the thread that reads panicked"))?;
+    let read = reader.join().map_err(|_| anyhow!("the reader thread panicked"))?;
     read?;
     Ok(shown?)
 }
 
-/// A signal ends the screens in good order; the thread that waits for it ends with the process.
+/// Closes the screens properly on a signal; the waiting thread ends with the process.
 fn stop_on_signals(feed: Sender<Feed>) -> Result<()> {
     let wait = move || {
         block_on(async {
@@ -102,10 +102,10 @@ fn stop_on_signals(feed: Sender<Feed>) -> Result<()> {
         .name("signals".to_owned())
         .spawn(wait)
         .map(drop)
-        .context("cannot start the thread that waits for signals")
+        .context("cannot start the signal thread")
 }
 
-/// Hands over a snapshot every interval, until nobody listens.
+/// Sends a snapshot every interval until the receiver is gone.
 async fn serve(
     source: &mut Source,
     mut interval: Duration,
@@ -128,7 +128,7 @@ async fn serve(
         }
         let read = due;
         due += interval;
-        // In short steps, so that the end of the screen and what it requests for are noticed soon.
+        // In short steps, so that requests and the end of the screen are handled soon.
         while Instant::now() < due {
             match requests.try_recv() {
                 Ok(Request::Interval(asked)) => {
@@ -144,14 +144,14 @@ async fn serve(
                 Ok(Request::Speed(_) | Request::Hold(_) | Request::Step) | Err(TryRecvError::Empty) => {}
                 Err(TryRecvError::Disconnected) => return,
             }
-            let step = due.min(Instant::now() + ASKED);
+            let step = due.min(Instant::now() + RESPONSE);
             if let Err(error) = source.run_until(step).await
                 && feed.send(Feed::Failed(error.to_string())).is_err()
             {
                 return;
             }
         }
-        // After a change of the interval or a stop of the process there is nothing to catch up with.
+        // No catching up after a change of the interval or a stop of the process.
         due = due.max(Instant::now().checked_sub(interval).unwrap_or(due));
     }
 }
@@ -162,18 +162,19 @@ fn measure_programs(source: &mut Source, on: bool, feed: &Sender<Feed>) {
     }
 }
 
-/// What this process has used; `None` where /proc does not say.
+/// CPU time and memory of this process; `None` if the kernel does not report them.
 fn own_cost(at: Duration) -> Option<Process> {
     let (cpu, memory) = (process::own_cpu()?, process::own_memory()?);
     Some(Process { at, cpu, memory })
 }
 
-fn as_stat(args: &TopArgs, interval: Duration) -> StatArgs {
+fn as_stat(args: &TopArgs) -> StatArgs {
     StatArgs {
         source: args.source.clone(),
         cost: args.cost,
         attach: args.attach.clone(),
-        interval: Some(interval),
+        interval: args.interval,
+        repeat: true,
         count: Some(1),
         paths: Some(20),
         total: false,
@@ -195,12 +196,12 @@ mod tests {
     use crate::view::fixture;
     use crate::view::tui::{App, Input, Screen};
 
-    /// Presses keys, each as soon as the one before is answered by a frame, and keeps the frames.
+    /// Presses each key once the previous one is answered by a frame, and keeps the frames.
     struct Scripted {
         terminal: Terminal<TestBackend>,
         keys: VecDeque<KeyCode>,
         frames: Sender<String>,
-        /// What the keys ask for has been drawn.
+        /// Signals that all keys are answered.
         answered: Sender<()>,
     }
 
@@ -241,7 +242,7 @@ mod tests {
             let read = move |feed: Sender<Feed>, _, started: Sender<()>| {
                 feed.send(Feed::Snapshot(Box::new(fixture::snapshot(10))))?;
                 started.send(())?;
-                // A read that is not over before the keys are answered.
+                // Blocks the reader until the keys are answered.
                 over.recv().context("nothing was answered")
             };
             let shown = with_screens(tui::Options::default(), show, read);

@@ -8,19 +8,18 @@ use anyhow::{Context as _, Result, bail};
 use observer_common::event::{Event, SNAP, TraceConfig, Why};
 
 use super::output::NewFile;
-use super::session::{Signals, block_on, options};
+use super::session::{Signals, block_on};
 use crate::cli::trace::{TraceArgs, TraceFormat};
-use crate::cli::{IngressHook, Settings};
 use crate::kernel::{Capacities, Drops, Live, Options, Purpose, Trace, possible_cpus, sys};
-use crate::trace::{Dropped, Expression, TracedPacket, compile, told};
+use crate::trace::{Dropped, Expression, TracedPacket, compile, traced_packet};
 use crate::view::pcapng::Capture;
 use crate::view::trace as view;
 
-/// Bytes of the ring buffer, at least: some 4,000 packets' worth of headers.
+/// Minimum size of the ring buffer in bytes: headers of about 4,000 packets.
 const RING: u32 = 1 << 20;
-/// Packets of the longest snap length that it holds.
+/// Packets of the snap length that it can store.
 const ROOM: u32 = 512;
-/// How often hooks are cared for and losses are told.
+/// How often hooks are checked and losses are reported.
 const TICK: Duration = Duration::from_secs(1);
 /// Nanoseconds of a second.
 const SECOND: u64 = 1_000_000_000;
@@ -28,22 +27,15 @@ const SECOND: u64 = 1_000_000_000;
 /// Runs `observer trace`.
 ///
 /// # Errors
-/// The filter is wrong, or what could not be attached, read or written.
-pub fn run(args: &TraceArgs, settings: &Settings) -> Result<()> {
+/// The filter is wrong, a program cannot be attached, or packets cannot be read or written.
+pub fn run(args: &TraceArgs) -> Result<()> {
     let filter = args.filter.as_deref().map(Expression::parse).transpose()?;
-    if args.attach.ingress == Some(IngressHook::Xdp) {
-        bail!("`trace` looks at TC only; leave `--ingress xdp` out");
-    }
-    if settings.ingress == Some(IngressHook::Xdp) && args.attach.ingress.is_none() {
-        eprintln!("`ingress = \"xdp\"` of the configuration does not apply: `trace` looks at TC only.");
-    }
-    let attach = args.attach.clone().or(settings);
-    let options = Options { purpose: Purpose::Trace, ingress: crate::kernel::Ingress::Tc, ..options(attach) };
-    // Nothing is counted: no room for paths is needed.
+    let options = Options { purpose: Purpose::Trace, ..Options::from(&args.attach) };
+    // Nothing is counted, so no paths are needed.
     let capacities = Capacities { trace: ring(snap(args)), paths: 1, ..options.capacities };
     let longer = if snap(args) > SNAP as u32 { possible_cpus()? } else { 1 };
     let options = Options { capacities: Capacities { longer, ..capacities }, ..options };
-    // Before anything is attached: what cannot be written is known at once.
+    // Before anything is attached, to fail early.
     let mut sink = Sink::open(args)?;
     block_on(async {
         let mut signals = Signals::new()?;
@@ -60,12 +52,12 @@ pub fn run(args: &TraceArgs, settings: &Settings) -> Result<()> {
     })
 }
 
-/// Bytes of a packet that the kernel sends: the headers in any case, which the lines are made of.
+/// Bytes of each packet that the kernel sends: at least the headers, for the printed lines.
 fn snap(args: &TraceArgs) -> u32 {
     if args.pcapng.is_some() { args.snap.max(SNAP as u32) } else { SNAP as u32 }
 }
 
-/// Bytes of a ring buffer for packets of that length.
+/// Size of the ring buffer for packets of this length.
 fn ring(snap: u32) -> u32 {
     let event = snap.saturating_add(size_of::<Event>() as u32);
     event.saturating_mul(ROOM).next_power_of_two().max(RING)
@@ -95,12 +87,12 @@ async fn stream(
     for missing in &drops.missing {
         eprintln!("{missing}");
     }
-    eprintln!("Watching {}. Ctrl-C ends.", live.watched().collect::<Vec<_>>().join(", "));
+    eprintln!("Tracing {}; press Ctrl-C to stop.", live.watched().collect::<Vec<_>>().join(", "));
     let clock = clock();
     let end = args.duration.map(|duration| Instant::now() + duration);
     let most = args.count.unwrap_or(u64::MAX);
     let mut shown = 0;
-    let mut told_losses = (0, 0);
+    let mut reported = (0, 0);
     loop {
         let due = end.map_or(Instant::now() + TICK, |end| end.min(Instant::now() + TICK));
         let over = tokio::select! {
@@ -109,30 +101,29 @@ async fn stream(
             () = signals.any() => true,
         };
         let reading = show(&mut trace, live, &drops, sink, clock, most, &mut shown)?;
-        told_losses = losses(&trace, told_losses)?;
+        reported = losses(&trace, reported)?;
         if over || !reading || shown >= most {
             break;
         }
     }
-    let (suppressed, lost) = told_losses;
+    let (suppressed, lost) = reported;
     eprintln!("{shown} packets shown, {suppressed} suppressed by the rate limit, {lost} lost.");
     Ok(())
 }
 
-/// Watches drops where that is asked for. Where they cannot be told of and nothing else is asked for, there
-/// is nothing to wait for.
+/// Traces drops if requested. If that fails and nothing else is requested, the command fails.
 fn drops(live: &mut Live, wanted: TraceConfig) -> Result<Drops> {
     if wanted.why & Why::Drop.bit() == 0 {
         return Ok(Drops::default());
     }
     match Drops::start(live) {
-        Err(error) if wanted.why == Why::Drop.bit() => Err(error).context("drops cannot be told of"),
+        Err(error) if wanted.why == Why::Drop.bit() => Err(error).context("cannot trace drops"),
         Err(error) => Ok(Drops::none(&error)),
         Ok(drops) => Ok(drops),
     }
 }
 
-/// Shows what is there; false where nobody reads any more.
+/// Prints the pending packets; false if the reader has gone.
 fn show(
     trace: &mut Trace,
     live: &Live,
@@ -146,15 +137,15 @@ fn show(
     while *shown < most
         && let Some(bytes) = trace.take()
     {
-        let Some((event, packet)) = Event::split(&bytes) else { continue };
+        let Some((event, bytes)) = Event::split(&bytes) else { continue };
         let device = live.name_of(event.slot).unwrap_or("?");
-        let mut told = told(event, packet, device, &config, clock);
+        let mut packet = traced_packet(event, bytes, device, &config, clock);
         if event.is(Why::Drop) {
             let [reason, function] = [drops.reason(event.reason), drops.function(event.location)];
-            told.drop =
+            packet.drop =
                 Some(Dropped { reason: reason.map(str::to_owned), function: function.map(str::to_owned) });
         }
-        if !sink.write(&told)? {
+        if !sink.write(&packet)? {
             return Ok(false);
         }
         *shown += 1;
@@ -162,7 +153,7 @@ fn show(
     sink.flush()
 }
 
-/// Where packets go.
+/// Destination of packets.
 struct Sink<'a> {
     /// Lines on standard output.
     lines: Option<TraceFormat>,
@@ -173,40 +164,42 @@ impl<'a> Sink<'a> {
     fn open(args: &'a TraceArgs) -> Result<Self> {
         let to_stdout = args.pcapng.as_deref() == Some(Path::new("-"));
         if to_stdout && args.format.is_some() {
-            bail!("standard output holds either lines or a capture file; leave out --format, or name a file");
+            bail!(
+                "cannot write both lines and a capture file to standard output; omit --format, or use --pcapng FILE"
+            );
         }
         let lines = (!to_stdout).then(|| args.format.unwrap_or(TraceFormat::Text));
         let file = args.pcapng.as_deref().map(|path| CaptureFile::open(path, args.snap, args.force));
         Ok(Self { lines, file: file.transpose()? })
     }
 
-    /// Nothing came of it: a file that was made for it is taken away.
+    /// Removes the capture file if it is new and nothing was traced.
     fn forget(&self) {
         if let Some(file) = self.file.as_ref().filter(|file| file.ours) {
             let _ = std::fs::remove_file(file.path);
         }
     }
 
-    /// Writes a packet; false where nobody reads any more.
-    fn write(&mut self, told: &TracedPacket) -> Result<bool> {
+    /// Writes a packet; false if the reader has gone.
+    fn write(&mut self, packet: &TracedPacket) -> Result<bool> {
         let line = match self.lines {
-            Some(TraceFormat::Text) => Some(view::text(told)),
-            Some(TraceFormat::Json) => Some(view::json(told)),
+            Some(TraceFormat::Text) => Some(view::text(packet)),
+            Some(TraceFormat::Json) => Some(view::json(packet)),
             None => None,
         };
         if let Some(line) = line {
             let written = writeln!(io::stdout().lock(), "{line}");
-            if !reading(written).context("cannot write the packets")? {
+            if !reading(written).context("cannot write packets")? {
                 return Ok(false);
             }
         }
         match &mut self.file {
-            Some(file) => file.write(told),
+            Some(file) => file.write(packet),
             None => Ok(true),
         }
     }
 
-    /// The same with what is still in hand.
+    /// Flushes; false if the reader has gone.
     fn flush(&mut self) -> Result<bool> {
         match &mut self.file {
             Some(file) => file.flush(),
@@ -215,33 +208,35 @@ impl<'a> Sink<'a> {
     }
 }
 
-/// A capture file that is written.
+/// A capture file.
 struct CaptureFile<'a> {
     path: &'a Path,
-    /// It was not there before.
+    /// Whether it is new.
     ours: bool,
     capture: Capture,
     to: BufWriter<Box<dyn Write>>,
 }
 
 impl<'a> CaptureFile<'a> {
-    /// Creates the file and writes how it begins.
+    /// Creates the file and writes its header.
     fn open(path: &'a Path, snap: u32, force: bool) -> Result<Self> {
         let to_stdout = path == Path::new("-");
         if to_stdout && io::stdout().is_terminal() {
-            bail!("a capture file is not for a terminal; redirect standard output, or name a file");
+            bail!(
+                "cannot write a capture file to a terminal; redirect standard output, or use --pcapng FILE"
+            );
         }
         let ours = !to_stdout && !path.exists();
         let to = BufWriter::new(NewFile::at(path, force)?.open()?);
-        let (capture, start) = Capture::new(snap).context("cannot begin the capture file")?;
+        let (capture, start) = Capture::new(snap).context("cannot start the capture file")?;
         let mut file = Self { path, ours, capture, to };
         let begun = file.to.write_all(&start).and_then(|()| file.to.flush());
         begun.with_context(|| format!("cannot write to {}", path.display()))?;
         Ok(file)
     }
 
-    fn write(&mut self, told: &TracedPacket) -> Result<bool> {
-        let written = self.capture.packet(told).and_then(|block| self.to.write_all(&block));
+    fn write(&mut self, packet: &TracedPacket) -> Result<bool> {
+        let written = self.capture.packet(packet).and_then(|block| self.to.write_all(&block));
         self.still(written)
     }
 
@@ -252,15 +247,12 @@ impl<'a> CaptureFile<'a> {
 
     fn still(&self, result: io::Result<()>) -> Result<bool> {
         reading(result).with_context(|| {
-            format!(
-                "cannot write the packets to {}; what was written before can be read",
-                self.path.display()
-            )
+            format!("cannot write packets to {}; the packets written so far can be read", self.path.display())
         })
     }
 }
 
-/// Whether somebody still reads.
+/// False if the reader has gone.
 fn reading(result: io::Result<()>) -> io::Result<bool> {
     match result {
         Ok(()) => Ok(true),
@@ -269,7 +261,7 @@ fn reading(result: io::Result<()>) -> io::Result<bool> {
     }
 }
 
-/// Tells what was kept back or lost since the last time; returns the sums.
+/// Reports suppressed and lost packets since the last report; returns the totals.
 fn losses(trace: &Trace, before: (u64, u64)) -> Result<(u64, u64)> {
     let tallies = trace.tallies()?;
     let suppressed = tallies.iter().map(|(_, tally)| tally.suppressed).sum();
@@ -280,7 +272,7 @@ fn losses(trace: &Trace, before: (u64, u64)) -> Result<(u64, u64)> {
     Ok((suppressed, lost))
 }
 
-/// What to add to `CLOCK_MONOTONIC` for nanoseconds since 1970.
+/// Offset from `CLOCK_MONOTONIC` to nanoseconds since 1970.
 fn clock() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(now.saturating_sub(sys::monotonic()).as_nanos()).unwrap_or(0)

@@ -12,28 +12,27 @@ use tokio::sync::Semaphore;
 
 use super::http::{Answer, plain};
 
-/// Passwords that are held against their hashes at the same time: each takes a CPU for tens of
-/// milliseconds or more, on purpose.
+/// Concurrent password checks: each deliberately takes tens of milliseconds of CPU time or more.
 const CHECKS: usize = 2;
-/// Right passwords that are remembered.
+/// Maximum number of cached correct passwords.
 const REMEMBERED: usize = 64;
-/// Takes the place of an unknown user's hash, so that the time to the answer does not tell who exists.
+/// Checked for unknown users, so that response times do not reveal which users exist.
 const NOBODY: &str = "$2b$10$7EqJtq98hPqEX7fNZaFWoOhi5B0a6q6o9HnEl3cTf0uCqWp6Q0oGS";
 
-/// What came of a request's credentials.
+/// The result of checking a request's credentials.
 pub(super) enum Checked {
-    /// It may ask.
-    Welcome,
-    /// It may not; this is the answer.
+    /// Accepted.
+    Accepted,
+    /// Refused with this response.
     Refused(Answer),
 }
 
-/// Who may ask; everybody where nobody is named.
+/// Users with access; without any, everyone has.
 #[derive(Debug)]
 pub struct Users {
     hashes: BTreeMap<String, String>,
     checks: Arc<Semaphore>,
-    /// Credentials that were right, as keyed hashes: bcrypt is too slow for every scrape.
+    /// Correct credentials as keyed hashes: bcrypt is too slow for every scrape.
     known: Mutex<HashSet<[u64; 2]>>,
     keys: [RandomState; 2],
 }
@@ -50,14 +49,14 @@ impl Users {
 
     pub(super) async fn check(&self, request: &Request<Incoming>) -> Checked {
         if self.hashes.is_empty() {
-            return Checked::Welcome;
+            return Checked::Accepted;
         }
         if let Some((user, password)) = request.headers().get(AUTHORIZATION).and_then(credentials)
             && self.knows(user, password).await
         {
-            return Checked::Welcome;
+            return Checked::Accepted;
         }
-        let mut answer = plain(StatusCode::UNAUTHORIZED, "a user and a password are needed\n");
+        let mut answer = plain(StatusCode::UNAUTHORIZED, "authentication required\n");
         let realm = HeaderValue::from_static("Basic realm=\"observer\", charset=\"UTF-8\"");
         answer.headers_mut().insert(WWW_AUTHENTICATE, realm);
         Checked::Refused(answer)
@@ -84,7 +83,7 @@ impl Users {
     }
 }
 
-/// User and password of a header.
+/// User and password of an Authorization header.
 fn credentials(header: &HeaderValue) -> Option<(String, Vec<u8>)> {
     let (scheme, text) = header.to_str().ok()?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -101,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_are_read_and_nothing_else() {
+    fn only_basic_credentials_are_parsed() {
         let read = |text: &'static str| credentials(&HeaderValue::from_static(text));
         assert_eq!(read("Basic dTpwOnc="), Some(("u".to_owned(), b"p:w".to_vec())));
         assert_eq!(read("basic dTpwOnc="), read("Basic dTpwOnc="));
@@ -111,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_of_nobody_can_be_verified() {
+    fn the_hash_for_unknown_users_is_valid() {
         assert!(bcrypt::verify("anything", NOBODY).is_ok_and(|right| !right));
     }
 }

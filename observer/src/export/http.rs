@@ -1,4 +1,4 @@
-//! What is answered to which request.
+//! Responses by path.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,10 +17,10 @@ use crate::process;
 use crate::view::json;
 use crate::view::prometheus::{self, Form, Own, Scrape};
 
-/// Readings at the same time: each holds a whole snapshot and its text.
+/// Concurrent readings: each takes the memory of a whole snapshot and its text.
 const SCRAPES: usize = 2;
-/// How long a reading may take before the client is told that it is not coming.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Time limit of a reading; after it, the client gets an error.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 const TEXT: &str = "text/plain; charset=utf-8";
 const LANDING: &str = "<!doctype html><title>Observer</title><h1>Observer</h1><ul>
 <li><a href=\"/metrics\">/metrics</a><li><a href=\"/api/v1/snapshot\">/api/v1/snapshot</a>
@@ -29,7 +29,7 @@ const LANDING: &str = "<!doctype html><title>Observer</title><h1>Observer</h1><u
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
-/// Answers requests.
+/// Responds to requests.
 #[derive(Clone, Debug)]
 pub(super) struct Answers {
     requests: mpsc::Sender<ReadRequest>,
@@ -41,10 +41,10 @@ impl Answers {
         Self { requests, scrapes: Arc::new(Semaphore::new(SCRAPES)) }
     }
 
-    /// The answer to a request of somebody who may ask.
+    /// The response to an authorized request.
     pub(super) async fn to(&self, request: &Request<Incoming>) -> Answer {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are understood\n");
+            let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed; use GET or HEAD\n");
             answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return answer;
         }
@@ -61,14 +61,17 @@ impl Answers {
                 Ok(errors) => plain(StatusCode::SERVICE_UNAVAILABLE, errors.join("\n") + "\n"),
                 Err(why) => plain(StatusCode::SERVICE_UNAVAILABLE, why),
             },
-            _ => plain(StatusCode::NOT_FOUND, "there is /metrics, /api/v1/snapshot, /healthz and /readyz\n"),
+            _ => plain(
+                StatusCode::NOT_FOUND,
+                "not found; available: /metrics, /api/v1/snapshot, /healthz, /readyz\n",
+            ),
         }
     }
 
     async fn metrics(&self, request: &Request<Incoming>) -> Answer {
         let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let form = Form::accepted(accept);
-        // Held until the text is there: what waits here costs nothing but its connection.
+        // Until the text is complete; a waiting request costs only its connection.
         let _turn = self.scrapes.acquire().await;
         let began = Instant::now();
         let reading = match self.read().await {
@@ -111,24 +114,23 @@ impl Answers {
         self.request(ReadRequest::Errors).await
     }
 
-    async fn request<T>(
-        &self,
-        question: impl FnOnce(oneshot::Sender<T>) -> ReadRequest,
-    ) -> Result<T, String> {
+    async fn request<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> ReadRequest) -> Result<T, String> {
         let (give, get) = oneshot::channel();
-        let asked = async {
-            self.requests.send(question(give)).await.ok()?;
+        let response = async {
+            self.requests.send(request(give)).await.ok()?;
             get.await.ok()
         };
-        match tokio::time::timeout(PATIENCE, asked).await {
-            Ok(Some(said)) => Ok(said),
-            Ok(None) => Err("the exporter is ending\n".to_owned()),
-            Err(_) => Err(format!("the counters were not read within {} s\n", PATIENCE.as_secs())),
+        match tokio::time::timeout(READ_TIMEOUT, response).await {
+            Ok(Some(response)) => Ok(response),
+            Ok(None) => Err("the exporter is shutting down\n".to_owned()),
+            Err(_) => {
+                Err(format!("cannot read the counters: no response within {} s\n", READ_TIMEOUT.as_secs()))
+            }
         }
     }
 }
 
-/// An answer of plain text.
+/// A plain-text response.
 pub(super) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Answer {
     answer(status, TEXT, text)
 }

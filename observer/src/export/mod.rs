@@ -1,11 +1,9 @@
-//! The HTTP side of `observer export`: it knows neither the kernel nor its maps, and requests for readings
-//! over a channel. Whoever owns the maps answers between two cares for the hooks, so that no client,
-//! slow or in numbers, ever holds them up.
+//! The HTTP server of `observer export`. It requests readings over a channel from the owner of the maps, which
+//! answers between two checks of the hooks, so that slow or many clients never delay these.
 
 mod auth;
 mod http;
 pub mod notify;
-pub mod sandbox;
 mod server;
 mod tls;
 mod web;
@@ -20,24 +18,24 @@ pub use web::{Web, WebError};
 use crate::snapshot::Snapshot;
 use crate::view::prometheus::Named;
 
-/// What a scrape needs of the owner of the maps.
+/// What a scrape needs from the owner of the maps.
 #[derive(Debug)]
 pub struct Reading {
     /// All counters.
     pub snapshot: Snapshot,
-    /// Its paths, as they are exported.
+    /// Its exported paths.
     pub paths: Vec<Named>,
-    /// Time in which nobody counted.
+    /// Time without an exporter.
     pub unwatched: Duration,
-    /// Peers that are named at most.
+    /// Maximum number of peers exported separately.
     pub peers: usize,
 }
 
-/// A question to the owner of the maps.
+/// A request to the owner of the maps.
 #[derive(Debug)]
 pub enum ReadRequest {
-    /// All counters now, or why they cannot be read.
+    /// All counters, or why they cannot be read.
     Read(oneshot::Sender<Result<Reading, String>>),
-    /// What is in trouble: lost hooks, for example. Cheap.
+    /// Current errors, such as lost hooks. Cheap.
     Errors(oneshot::Sender<Vec<String>>),
 }

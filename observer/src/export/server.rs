@@ -1,4 +1,4 @@
-//! Listens, in a thread of its own.
+//! Listens and serves, in a separate thread.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, RwLock};
@@ -15,25 +15,25 @@ use super::auth::Checked;
 use super::http::Answers;
 use super::web::Web;
 
-/// Connections at the same time; who comes later waits in the kernel's queue.
+/// Concurrent connections; others wait in the kernel's queue.
 const CONNECTIONS: usize = 64;
-/// How long the headers of a request may take.
+/// Time limit of a request's headers.
 const HEADERS: Duration = Duration::from_secs(10);
-/// How long a connection may live, requests or not: a client that does not read holds its place no longer.
+/// Time limit of a connection, so that a client that does not read cannot occupy it permanently.
 const LIFETIME: Duration = Duration::from_secs(300);
-/// How much of headers is read.
+/// Maximum size of a request's headers.
 const HEADER_BYTES: usize = 16 * 1024;
 
 /// The server could not be started.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen at {address}: {cause}; {remedy}")]
+#[error("cannot listen on {address}: {cause}; {remedy}")]
 pub struct ServerError {
     address: String,
     cause: String,
     remedy: &'static str,
 }
 
-/// Sockets that are open, not yet served.
+/// Open sockets, not yet served.
 #[derive(Debug)]
 pub struct Server {
     listeners: Vec<TcpListener>,
@@ -47,7 +47,7 @@ type Shared = Arc<RwLock<Arc<Web>>>;
 pub struct Reload(Shared);
 
 impl Reload {
-    /// From the next connection on.
+    /// Takes effect with the next connection.
     ///
     /// # Errors
     /// The server has panicked.
@@ -62,7 +62,7 @@ impl Server {
     /// Opens the sockets.
     ///
     /// # Errors
-    /// An address is taken, or not ours.
+    /// An address is in use, or not an address of this machine.
     pub fn bind(addresses: &[SocketAddr], web: Web) -> Result<Self, ServerError> {
         let listeners = addresses.iter().map(|address| {
             let open = || {
@@ -73,7 +73,7 @@ impl Server {
             open().map_err(|error: std::io::Error| ServerError {
                 address: address.to_string(),
                 cause: error.to_string(),
-                remedy: "end who listens there, or name another address with --listen",
+                remedy: "stop the process that uses it, or use another address with --listen",
             })
         });
         Ok(Self {
@@ -82,22 +82,22 @@ impl Server {
         })
     }
 
-    /// The addresses, with the ports that the system chose.
+    /// The addresses, with the ports that the system assigned.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
-    /// What replaces certificates and passwords later.
+    /// Replaces certificates and passwords later.
     #[must_use]
     pub fn reload(&self) -> Reload {
         Reload(Arc::clone(&self.web))
     }
 
-    /// Serves in a thread of its own, for as long as the process lives.
+    /// Serves in a separate thread until the process ends.
     ///
     /// # Errors
-    /// The thread or its event loop cannot be had.
+    /// The thread or its event loop cannot be started.
     pub fn start(self, requests: mpsc::Sender<ReadRequest>) -> std::io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let answers = Answers::new(requests);
@@ -124,14 +124,14 @@ async fn accept(listener: tokio::net::TcpListener, room: Arc<Semaphore>, web: Sh
                 let web = web.read().map(|web| Arc::clone(&web)).ok();
                 tokio::spawn(async move {
                     if let Some(web) = web
-                        && tokio::time::timeout(LIFETIME, greet(stream, web, answers)).await.is_err()
+                        && tokio::time::timeout(LIFETIME, handshake(stream, web, answers)).await.is_err()
                     {
-                        log::debug!("a connection ended after {LIFETIME:?}");
+                        log::debug!("closed a connection after {LIFETIME:?}");
                     }
                     drop(place);
                 });
             }
-            // No descriptors left, for example: it passes.
+            // For example no descriptors left: temporary.
             Err(error) => {
                 log::warn!("cannot accept a connection: {error}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -140,16 +140,16 @@ async fn accept(listener: tokio::net::TcpListener, room: Arc<Semaphore>, web: Sh
     }
 }
 
-/// Speaks TLS first where that is wanted.
-async fn greet(stream: tokio::net::TcpStream, web: Arc<Web>, answers: Answers) {
+/// Accepts TLS first, if configured.
+async fn handshake(stream: tokio::net::TcpStream, web: Arc<Web>, answers: Answers) {
     match web.tls.clone() {
         None => serve(stream, web, answers).await,
         Some(tls) => {
             let accepted = tokio_rustls::TlsAcceptor::from(tls).accept(stream);
             match tokio::time::timeout(HEADERS, accepted).await {
                 Ok(Ok(stream)) => serve(stream, web, answers).await,
-                Ok(Err(error)) => log::debug!("no TLS: {error}"),
-                Err(_) => log::debug!("no TLS within {HEADERS:?}"),
+                Ok(Err(error)) => log::debug!("TLS handshake failed: {error}"),
+                Err(_) => log::debug!("TLS handshake timed out after {HEADERS:?}"),
             }
         }
     }
@@ -160,7 +160,7 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, web: Arc<Web>, answe
         let (answers, web) = (answers.clone(), Arc::clone(&web));
         async move {
             let answer = match web.users.check(&request).await {
-                Checked::Welcome => answers.to(&request).await,
+                Checked::Accepted => answers.to(&request).await,
                 Checked::Refused(answer) => answer,
             };
             Ok::<_, std::convert::Infallible>(answer)
@@ -172,6 +172,6 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, web: Arc<Web>, answe
         .max_buf_size(HEADER_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = connection.await {
-        log::debug!("a connection ended: {error}");
+        log::debug!("closed a connection: {error}");
     }
 }

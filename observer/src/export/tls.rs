@@ -1,4 +1,4 @@
-//! TLS from files.
+//! TLS configuration from PEM files.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(super) struct Tls {
     pub(super) max_version: Option<Version>,
 }
 
-/// Which certificates of clients are wanted; the types that ask for one and check nothing are refused.
+/// Whether clients need certificates; the types that request one without verifying it are refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub(super) enum ClientAuth {
     #[default]
@@ -36,7 +36,7 @@ pub(super) enum ClientAuth {
     RequireAndVerifyClientCert,
 }
 
-/// Versions of TLS that are still in use.
+/// Supported versions of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub(super) enum Version {
@@ -44,7 +44,7 @@ pub(super) enum Version {
     Tls13,
 }
 
-/// Reads certificates and key.
+/// Reads certificates and the key.
 pub(super) fn config(tls: &Tls) -> Result<Arc<ServerConfig>, String> {
     let provider = Arc::new(ring::default_provider());
     let (min, max) = (tls.min_version.unwrap_or(Version::Tls12), tls.max_version.unwrap_or(Version::Tls13));
@@ -84,5 +84,5 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let all: Result<Vec<_>, _> =
         CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let all = all.map_err(|error| named(error.to_string()))?;
-    if all.is_empty() { Err(named("there is no certificate in it".to_owned())) } else { Ok(all) }
+    if all.is_empty() { Err(named("it does not contain a certificate".to_owned())) } else { Ok(all) }
 }

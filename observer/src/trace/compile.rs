@@ -1,4 +1,4 @@
-//! From a filter to the steps that the kernel carries out.
+//! Compiles a filter to the steps that the BPF program runs.
 
 use std::net::IpAddr;
 
@@ -9,10 +9,10 @@ use super::filter::{End, Expression, FilterError, Layer, Term};
 
 const NONE: [u32; 4] = [0; 4];
 
-/// Compiles `expression`; `slot` gives the slot of a device's name.
+/// Compiles `expression`; `slot` returns the slot of a device name.
 ///
 /// # Errors
-/// A device that is not watched, or a filter with more comparisons than the kernel side takes.
+/// A device is not watched, or the filter has too many steps.
 pub fn compile(
     expression: &Expression,
     slot: &dyn Fn(&str) -> Option<u16>,
@@ -22,7 +22,7 @@ pub fn compile(
     if steps.len() > STEPS {
         return Err(FilterError {
             at: "the end".to_owned(),
-            what: format!("it takes {} steps, and {STEPS} fit; make it shorter", steps.len()),
+            what: format!("the filter needs {} steps of at most {STEPS}; shorten it", steps.len()),
         });
     }
     Ok(steps)
@@ -60,7 +60,7 @@ const fn join(what: u32) -> Step {
     Step { what, field: 0, mask: NONE, operand: NONE }
 }
 
-/// The comparisons one of which must hold.
+/// Comparisons, one of which must be true.
 fn of(term: &Term, slot: &dyn Fn(&str) -> Option<u16>) -> Result<Vec<Step>, FilterError> {
     Ok(match term {
         Term::Net(layer, end, address, length) => {
@@ -102,7 +102,7 @@ fn of(term: &Term, slot: &dyn Fn(&str) -> Option<u16>) -> Result<Vec<Step>, Filt
             None => {
                 return Err(FilterError {
                     at: name.clone(),
-                    what: "this device is not watched; name it among the devices".to_owned(),
+                    what: "this device is not watched; add it to the devices on the command line".to_owned(),
                 });
             }
         },
@@ -143,8 +143,8 @@ mod tests {
     use super::*;
     use observer_common::event::Fields;
 
-    /// Whether a packet from 10.10.1.11:5000 to 10.10.2.13:4789, VNI 4096, in it 10.244.10.1 to
-    /// 10.244.30.129, both UDP, on the device of slot 3, ingress, 1500 bytes, passes.
+    /// Whether the filter accepts a packet from 10.10.1.11:5000 to 10.10.2.13:4789 with VNI 4096 and, inside,
+    /// 10.244.10.1 to 10.244.30.129, both UDP, 1500 bytes, ingress on the device of slot 3.
     fn passes(text: &str) -> bool {
         let v4 = |o| Address::from_v4(o).0;
         let mut fields = Fields::NOTHING;
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_let_through_what_they_say() {
+    fn filters_accept_matching_packets_only() {
         for (text, expected) in [
             ("host 10.10.2.13", true),
             ("src host 10.10.2.13", false),
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn long_filters_and_unwatched_devices_are_refused() {
         let long = vec!["host 10.0.0.1"; 20].join(" or ");
         let expression = Expression::parse(&long).expect("a filter");
         assert!(compile(&expression, &|_| None).is_err());

@@ -1,10 +1,10 @@
-//! Filter expressions, as tcpdump's users write them: `host 10.10.2.13 and not port 179`.
+//! Filter expressions, in tcpdump's style: `host 10.10.2.13 and not port 179`.
 
 use std::net::IpAddr;
 
 use observer_common::packet::ipproto;
 
-/// Parentheses and negations inside each other, at most.
+/// Maximum nesting of parentheses and negations.
 const DEPTH: u32 = 32;
 
 /// Which of the two IP headers.
@@ -12,9 +12,9 @@ const DEPTH: u32 = 32;
 pub enum Layer {
     /// Either.
     Any,
-    /// The first on the wire.
+    /// The first one on the wire.
     Outer,
-    /// That of the packet in the tunnel.
+    /// The one of the tunnelled packet.
     Inner,
 }
 
@@ -44,9 +44,9 @@ pub enum Term {
     Device(String),
     /// The VNI.
     Vni(u32),
-    /// The id that fragments of one packet share.
+    /// The IP id.
     Id(Layer, u32),
-    /// The largest packet is greater (or, false, less) than that many bytes.
+    /// The L3 size is greater (false: less) than this, in bytes.
     Size(bool, u32),
     /// The direction: ingress or egress.
     Ingress(bool),
@@ -57,7 +57,7 @@ pub enum Term {
 pub enum Expression {
     /// One comparison.
     Is(Term),
-    /// Not so.
+    /// The opposite.
     Not(Box<Self>),
     /// Both.
     And(Box<Self>, Box<Self>),
@@ -65,9 +65,9 @@ pub enum Expression {
     Or(Box<Self>, Box<Self>),
 }
 
-/// What cannot be understood of a filter.
+/// A filter that cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot understand the filter at `{at}`: {what}")]
+#[error("cannot parse the filter at `{at}`: {what}")]
 pub struct FilterError {
     /// The word.
     pub at: String,
@@ -80,10 +80,10 @@ fn wrong<T>(at: &str, what: &str) -> Result<T, FilterError> {
 }
 
 impl Expression {
-    /// Reads an expression.
+    /// Parses an expression.
     ///
     /// # Errors
-    /// The word that is wrong, and what could stand there.
+    /// The wrong word, and what was expected instead.
     pub fn parse(text: &str) -> Result<Self, FilterError> {
         let mut spaced = text.to_owned();
         for sign in ["(", ")", "!", "&&", "||"] {
@@ -93,7 +93,7 @@ impl Expression {
         let expression = words.or()?;
         match words.peek() {
             "" => Ok(expression),
-            word => wrong(word, "expected `and`, `or` or the end"),
+            word => wrong(word, "expected `and`, `or` or the end of the filter"),
         }
     }
 }
@@ -140,7 +140,7 @@ impl<'a> Words<'a> {
     fn not(&mut self) -> Result<Expression, FilterError> {
         self.depth += 1;
         if self.depth > DEPTH {
-            return wrong(self.peek(), "too many parentheses inside each other");
+            return wrong(self.peek(), "parentheses or negations are nested too deeply");
         }
         let expression = if self.skip(&["not", "!"]) {
             Expression::Not(Box::new(self.not()?))
@@ -186,11 +186,11 @@ impl<'a> Words<'a> {
                 self.number("an IP id").map(|id| Term::Id(layer, id))
             }
             _ if layer != Layer::Any => {
-                wrong(word, "expected `host`, `net`, `port`, `proto` or `ip.id` behind `outer` or `inner`")
+                wrong(word, "expected `host`, `net`, `port`, `proto` or `ip.id` after `outer` or `inner`")
             }
             "peer" => self.address().map(Term::Peer),
             "dev" => match self.take() {
-                "" => wrong("", "expected the name of a device behind `dev`"),
+                "" => wrong("", "expected a device name after `dev`"),
                 name => Ok(Term::Device(name.to_owned())),
             },
             "vni" => self.number("a VNI").map(Term::Vni),
@@ -198,7 +198,7 @@ impl<'a> Words<'a> {
             "less" => self.number("a size in bytes").map(|size| Term::Size(false, size)),
             "ingress" => Ok(Term::Ingress(true)),
             "egress" => Ok(Term::Ingress(false)),
-            "" => wrong("", "an expression is missing"),
+            "" => wrong("", "expected an expression"),
             _ => wrong(
                 word,
                 "expected host, net, port, proto, peer, dev, vni, ip.id, greater, less, ingress, egress, tcp, udp or icmp",
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn and_binds_closer_than_or_and_not_closer_still() {
+    fn not_binds_tighter_than_and_which_binds_tighter_than_or() {
         let (a, b, c) = (Term::Vni(1), Term::Vni(2), Term::Vni(3));
         let is = |term: &Term| Box::new(Expression::Is(term.clone()));
         let not_a = Box::new(Expression::Not(is(&a)));
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn terms() {
+    fn each_kind_of_term_is_parsed() {
         let address: IpAddr = "10.10.2.13".parse().expect("address");
         for (text, term) in [
             ("host 10.10.2.13", Term::Net(Layer::Any, End::Any, address, 32)),
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_wrong_word() {
         for (text, at) in [
             ("", ""),
             ("host", ""),
@@ -286,7 +286,7 @@ mod tests {
             let error = Expression::parse(text).expect_err(text);
             assert_eq!(error.at, at, "{text}: {error}");
         }
-        assert!(Expression::parse(&"(".repeat(10_000)).is_err(), "no stack is used up");
+        assert!(Expression::parse(&"(".repeat(10_000)).is_err(), "the stack must not overflow");
         assert!(Expression::parse(&"not ".repeat(10_000)).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Single packets: what is told of each, and which are asked for. Pure.
+//! Single packets: their description, and filters. Pure.
 
 mod compile;
 mod filter;
@@ -6,4 +6,4 @@ mod packet;
 
 pub use compile::compile;
 pub use filter::{Expression, FilterError, Term};
-pub use packet::{Dropped, TracedPacket, told};
+pub use packet::{Dropped, TracedPacket, traced_packet};

@@ -1,4 +1,4 @@
-//! One packet, read with the parser that judged it in the kernel.
+//! One packet, parsed again by the parser that classified it in the kernel.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use observer_common::packet::{Frame, Malformed, Position, Slice, ptb};
 use crate::header::{Header, Signal, header, signal};
 use crate::topology::convert::from_wire;
 
-/// What is told of one packet.
+/// A traced packet.
 #[derive(Clone, Debug)]
 pub struct TracedPacket {
     /// Where and why.
@@ -29,7 +29,7 @@ pub struct TracedPacket {
     pub inner: Option<Header>,
     /// The PTB message in it.
     pub ptb: Option<Signal>,
-    /// The kernel dropped it: its name for the reason, and the function, where they are known.
+    /// Reason and function of the drop, if the kernel dropped it.
     pub drop: Option<Dropped>,
     /// The packet's first bytes.
     pub bytes: Vec<u8>,
@@ -44,9 +44,9 @@ pub struct Dropped {
     pub function: Option<String>,
 }
 
-/// Reads what the kernel sent; `now` is what to add to its clock for nanoseconds since 1970.
+/// Parses what the kernel sent; `clock` is the offset from its clock to nanoseconds since 1970.
 #[must_use]
-pub fn told(event: Event, bytes: &[u8], device: &str, config: &Config, clock: u64) -> TracedPacket {
+pub fn traced_packet(event: Event, bytes: &[u8], device: &str, config: &Config, clock: u64) -> TracedPacket {
     let packet = Slice(bytes);
     let facts = DeviceFacts {
         ifindex: event.ifindex,

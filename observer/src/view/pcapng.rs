@@ -167,7 +167,7 @@ mod tests {
     use pcap_parser::{PcapBlockOwned, PcapError, PcapNGReader};
 
     use super::*;
-    use crate::trace::told;
+    use crate::trace::traced_packet;
 
     fn event(link: u8, length: u32, captured: u32) -> Event {
         Event {
@@ -254,8 +254,8 @@ mod tests {
         let frame: Vec<u8> = (0..=255).collect();
         let (mut capture, mut file) = Capture::new(100).expect("a section");
         let mut write = |event: Event, bytes: &[u8], device: &str| {
-            let traced = told(event, bytes, device, &Config::DEFAULT, 1_000_000_000_000_000_000);
-            file.extend(capture.packet(&traced).expect("a packet"));
+            let packet = traced_packet(event, bytes, device, &Config::DEFAULT, 1_000_000_000_000_000_000);
+            file.extend(capture.packet(&packet).expect("a packet"));
         };
         write(event(link::ETHERNET, 1442, 256), &frame, "vxlan.calico");
         let inbound = Event { direction: Direction::Ingress as u8, ..event(link::IP, 57, 57) };
@@ -290,8 +290,8 @@ mod tests {
     fn a_vlan_tag_outside_the_data_is_inserted() {
         let event =
             Event { tag_beside: 1, vlan_tci: 0x2064, vlan_protocol: 0x8100, ..event(link::ETHERNET, 60, 60) };
-        let traced = told(event, &[7; 60], "eth0", &Config::DEFAULT, 0);
-        let (bytes, length) = super::frame(&traced);
+        let packet = traced_packet(event, &[7; 60], "eth0", &Config::DEFAULT, 0);
+        let (bytes, length) = super::frame(&packet);
         assert_eq!((length, bytes.len(), &bytes[10..18]), (64, 64, &[7, 7, 0x81, 0, 0x20, 0x64, 7, 7][..]));
     }
 }

@@ -197,7 +197,7 @@ fn unwritable_capture_file_is_refused_before_attaching() {
     let there = folder.path().join("there.pcapng");
     std::fs::write(&there, "mine").expect("a file");
     let stderr = refused(&lab, &["--pcapng", there.to_str().expect("text")]);
-    assert!(stderr.contains("exists; name another file, or overwrite it with --force"), "{stderr}");
+    assert!(stderr.contains("it exists; use another file, or --force to overwrite it"), "{stderr}");
     assert_eq!(std::fs::read_to_string(&there).expect("the file"), "mine");
     let stderr = refused(&lab, &["--pcapng", "/nowhere/at/all.pcapng"]);
     assert!(stderr.contains("cannot create /nowhere/at/all.pcapng"), "{stderr}");

@@ -187,14 +187,14 @@ fn without_btf_reports_an_error_and_leaves_no_programs() {
     let (code, stdout, stderr) = hidden(&lab, NO_BTF, &["--why", "drop", "--duration", TIMEOUT], || ());
     assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    for words in ["drops cannot be told of", "/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF"] {
+    for words in ["cannot trace drops", "/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF"] {
         assert!(stderr.contains(words), "{words}: {stderr}");
     }
     assert_eq!(lab.hooks("node-a"), 0, "programs are left behind");
     // The other reasons do not need BTF.
     let (code, _, stderr) = hidden(&lab, NO_BTF, &["--why", "drop,fragment", "--duration", "1"], || ());
     assert_eq!(code, Some(0), "{stderr}");
-    assert!(stderr.contains("drops are not reported: ") && stderr.contains("Watching eth0"), "{stderr}");
+    assert!(stderr.contains("drops are not reported: ") && stderr.contains("Tracing eth0"), "{stderr}");
     assert_eq!(lab.hooks("node-a"), 0, "programs are left behind");
 }
 

@@ -1,35 +1,35 @@
-//! What the exporter gives up, because it listens on a network: every capability but three, and every
-//! system call that it does not need.
+//! Drops privileges that a process with an open port should not have: all capabilities but three, and all
+//! system calls that the exporter does not need.
 
 use std::collections::BTreeMap;
 
 use caps::{CapSet, Capability, CapsHashSet};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 
-/// What is kept: to make maps and load programs, to attach them, and to let them use pointers to packets.
-/// They are needed after the start too, for devices that come later and hooks that are lost.
+/// Capabilities to create maps and load programs, to attach them, and to use packet pointers. Also needed after
+/// the start, for new devices and lost hooks.
 const KEPT: [Capability; 3] = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN, Capability::CAP_PERFMON];
 
-/// Something could not be given up.
+/// A privilege could not be dropped.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot give up {what}: {cause}; --no-sandbox keeps everything")]
+#[error("cannot {what}: {cause}; use --no-sandbox to run without the sandbox")]
 pub struct SandboxError {
     what: &'static str,
     cause: String,
 }
 
-/// Drops all capabilities but three from every set of this thread and of those that it starts, and makes
-/// sure that no program gives any back.
+/// Drops all capabilities but three from every set of this thread and of the threads that it starts, and prevents
+/// it from regaining any.
 ///
 /// # Errors
 /// The kernel refused.
 pub fn drop_capabilities() -> Result<(), SandboxError> {
     let failed =
-        |error: caps::errors::CapsError| SandboxError { what: "capabilities", cause: error.to_string() };
+        |error: caps::errors::CapsError| SandboxError { what: "drop capabilities", cause: error.to_string() };
     let keep: CapsHashSet = KEPT.into_iter().collect();
     // Kernels without ambient capabilities (before 4.3) are too old for us anyway.
     caps::clear(None, CapSet::Ambient).map_err(failed)?;
-    // Needs CAP_SETPCAP. Who lacks it cannot gain what is bounded there either: see no_new_privs below.
+    // Needs CAP_SETPCAP. Without it, no_new_privs (below) still prevents the process from gaining any.
     if caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP).map_err(failed)? {
         let bounding = caps::read(None, CapSet::Bounding).map_err(failed)?;
         for capability in bounding.difference(&keep) {
@@ -44,19 +44,20 @@ pub fn drop_capabilities() -> Result<(), SandboxError> {
     // SAFETY: changes a flag of this thread.
     if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
         let cause = std::io::Error::last_os_error().to_string();
-        return Err(SandboxError { what: "new privileges", cause });
+        return Err(SandboxError { what: "set no_new_privs", cause });
     }
     Ok(())
 }
 
-/// Refuses (EPERM) from now on every system call that is not in the list, to all threads of this program and
-/// to those that they start.
+/// Makes every system call outside the list fail with EPERM, in all current and future threads.
 ///
 /// # Errors
 /// The kernel refused.
 pub fn filter_system_calls() -> Result<(), SandboxError> {
-    let failed =
-        |error: &dyn std::error::Error| SandboxError { what: "system calls", cause: error.to_string() };
+    let failed = |error: &dyn std::error::Error| SandboxError {
+        what: "filter system calls",
+        cause: error.to_string(),
+    };
     let architecture = TargetArch::try_from(std::env::consts::ARCH).map_err(|error| failed(&error))?;
     let rules: BTreeMap<i64, _> = COMMON.iter().chain(OLDER).map(|call| (*call, Vec::new())).collect();
     let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());
@@ -65,7 +66,7 @@ pub fn filter_system_calls() -> Result<(), SandboxError> {
     seccompiler::apply_filter_all_threads(&program).map_err(|error| failed(&error))
 }
 
-/// What is needed on every architecture.
+/// Needed on every architecture.
 const COMMON: &[libc::c_long] = &[
     // Programs, maps, links.
     libc::SYS_bpf,
@@ -125,7 +126,7 @@ const COMMON: &[libc::c_long] = &[
     libc::SYS_mprotect,
     libc::SYS_madvise,
     libc::SYS_brk,
-    // Threads (of this program; there is no execve), signals, the end.
+    // Threads (there is no execve), signals, exit.
     libc::SYS_clone,
     libc::SYS_clone3,
     libc::SYS_set_robust_list,
@@ -142,14 +143,14 @@ const COMMON: &[libc::c_long] = &[
     libc::SYS_rt_sigreturn,
     libc::SYS_exit,
     libc::SYS_exit_group,
-    // Facts.
+    // Information.
     libc::SYS_getrandom,
     libc::SYS_getrusage,
     libc::SYS_uname,
     libc::SYS_sysinfo,
 ];
 
-/// Older forms, which C libraries still use where they exist.
+/// Older forms, which C libraries still use on x86_64.
 #[cfg(target_arch = "x86_64")]
 const OLDER: &[libc::c_long] = &[
     libc::SYS_open,
@@ -161,6 +162,6 @@ const OLDER: &[libc::c_long] = &[
     libc::SYS_epoll_wait,
     libc::SYS_readlink,
 ];
-/// Newer architectures never had them.
+/// Newer architectures do not have them.
 #[cfg(not(target_arch = "x86_64"))]
 const OLDER: &[libc::c_long] = &[];
