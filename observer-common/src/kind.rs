@@ -3,6 +3,7 @@
 /// Which way a packet crosses a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 #[repr(u8)]
 pub enum Direction {
     /// From the wire (or, at a tunnel device, out of the tunnel) towards the node.
@@ -39,6 +40,7 @@ impl Direction {
 /// The numbers are array indices in kernel maps ([`crate::abi::totals_index`]), never wire bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 #[repr(u8)]
 pub enum Class {
     /// An IP packet without encapsulation. On an underlay: native pod traffic.
@@ -62,6 +64,7 @@ pub enum Class {
     /// An IP packet without encapsulation on an underlay, whose remote address is not a pod's.
     External = 9,
     /// A frame that is not IP (ARP, LLDP, MPLS, PPPoE, …).
+    #[cfg_attr(feature = "serde", serde(rename = "non_ip"))]
     NonIp = 10,
     /// A frame whose outer headers could not be parsed; the reasons are counted separately.
     Malformed = 11,

@@ -103,7 +103,7 @@ fn ratio(part: u64, rest: u64) -> Option<f64> {
 }
 
 /// What could not be measured.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Discarded {
     /// Entered a tunnel device and did not come to an underlay's queue as the same buffer.
     pub unsent: u64,

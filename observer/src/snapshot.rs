@@ -86,11 +86,13 @@ impl Device {
 }
 
 /// What a tunnel device does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tunnel {
     /// Its encapsulation.
+    #[serde(rename = "encapsulation")]
     pub class: Class,
     /// Bytes that it adds, L3.
+    #[serde(rename = "overhead_bytes")]
     pub overhead: u32,
     /// MTU of its underlay, where known.
     pub underlay_mtu: Option<u32>,
@@ -100,6 +102,7 @@ pub struct Tunnel {
 
 /// How a direction of a device is watched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Hook {
     /// Not at all.
     #[default]
@@ -224,8 +227,12 @@ pub struct Program {
 }
 
 /// How full the bounded tables are, in entries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fill {
+    /// Pod blocks in use.
+    pub blocks: u64,
+    /// Pod blocks that fit.
+    pub blocks_capacity: u64,
     /// Paths in use.
     pub paths: u64,
     /// Paths that fit.
@@ -234,8 +241,4 @@ pub struct Fill {
     pub peers: u64,
     /// Peers that fit.
     pub peers_capacity: u64,
-    /// Pod blocks in use.
-    pub blocks: u64,
-    /// Pod blocks that fit.
-    pub blocks_capacity: u64,
 }

@@ -1,5 +1,4 @@
-//! The program on recordings: `stat --replay` and `compare`, their outputs and exit codes. Needs no
-//! privileges.
+//! `stat --replay` and `compare` as a user runs them: outputs and exit codes, without privileges.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -13,7 +12,7 @@ fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/recordings")
 }
 
-/// Runs the program in the folder of the recordings, whatever the environment says.
+/// Runs observer in the folder of the recordings, without OBSERVER_ variables.
 fn observer(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_observer"));
     command.args(args).current_dir(data());
@@ -25,8 +24,8 @@ fn observer(args: &[&str]) -> Output {
 
 fn good(args: &[&str]) -> String {
     let output = observer(args);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{args:?}: {said}");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {error}");
     String::from_utf8(output.stdout).expect("text")
 }
 
@@ -43,7 +42,7 @@ fn reports(args: &[&str]) -> Vec<Value> {
 }
 
 #[test]
-fn a_replay_covers_all_of_it_or_each_interval() {
+fn replay_prints_one_report_or_one_per_interval() {
     let whole = reports(&[BEFORE]);
     assert_eq!(whole.len(), 1);
     let seconds = |report: &Value| report["interval_seconds"].as_f64().expect("a number");
@@ -51,7 +50,7 @@ fn a_replay_covers_all_of_it_or_each_interval() {
     let wire = |reports: &[Value]| -> u64 {
         reports.iter().map(|report| report["underlay"]["wire_bytes"].as_u64().expect("measured")).sum()
     };
-    // However the time is cut, nothing is lost and nothing counted twice.
+    // Every packet is counted once at any interval.
     for (interval, count) in [("0.1", 24), ("1", 12), ("5", 3), ("60", 1)] {
         let parts = reports(&[BEFORE, "--interval", interval]);
         assert_eq!(parts.len(), count, "{interval}");
@@ -65,21 +64,21 @@ fn a_replay_covers_all_of_it_or_each_interval() {
 }
 
 #[test]
-fn a_replay_shows_the_devices_that_were_asked_for() {
+fn replay_can_be_limited_to_devices() {
     let report = &reports(&[BEFORE, "eth0"])[0];
     let names: Vec<&str> =
         report["devices"].as_array().expect("devices").iter().filter_map(|d| d["name"].as_str()).collect();
     assert_eq!(names, ["eth0"]);
     assert!(report["paths"].as_array().is_some_and(|paths| paths.len() == 8));
-    let said = refused(&["stat", "--replay", BEFORE, "eth9"]);
+    let error = refused(&["stat", "--replay", BEFORE, "eth9"]);
     assert!(
-        said.contains("no device eth9 in the recording; it has eth0, vxlan-v6.calico, vxlan.calico"),
-        "{said}"
+        error.contains("no device eth9 in the recording; it has eth0, vxlan-v6.calico, vxlan.calico"),
+        "{error}"
     );
 }
 
 #[test]
-fn a_file_that_was_cut_off_is_read_up_to_the_cut_and_that_is_said() {
+fn a_truncated_file_is_read_up_to_the_cut_with_a_note() {
     let folder = tempfile::tempdir().expect("a folder");
     let cut = folder.path().join("cut.json");
     let text = std::fs::read(data().join(BEFORE)).expect("a recording");
@@ -91,17 +90,17 @@ fn a_file_that_was_cut_off_is_read_up_to_the_cut_and_that_is_said() {
         serde_json::from_str(&good(&["compare", path, AFTER, "--format", "json"])).expect("JSON");
     let remarks = compared["remarks"].as_array().expect("remarks");
     assert!(remarks.iter().any(|remark| remark["id"] == "incomplete_file"), "{remarks:?}");
-    // The header alone is no recording.
+    // A header without snapshots is not enough.
     let header = text.iter().position(|byte| *byte == b'\n').expect("lines");
     std::fs::write(&cut, &text[..=header]).expect("written");
     for args in [&["stat", "--replay", path][..], &["compare", path, AFTER]] {
-        let said = refused(args);
-        assert!(said.contains("it has 0 snapshots, and two are needed; record for longer"), "{said}");
+        let error = refused(args);
+        assert!(error.contains("it has 0 snapshots, and two are needed; record for longer"), "{error}");
     }
 }
 
 #[test]
-fn comparisons_of_files_and_of_clusters() {
+fn files_and_clusters_are_compared() {
     let two = good(&["compare", BEFORE, AFTER]);
     let named = good(&["compare", "--before", BEFORE, "--after", AFTER]);
     assert_eq!(two, named);
@@ -117,21 +116,21 @@ fn comparisons_of_files_and_of_clusters() {
 }
 
 #[test]
-fn what_cannot_be_done_is_said_in_one_sentence() {
+fn errors_are_one_sentence() {
     let cases: [(&[&str], &str); 6] = [
         (&["compare", BEFORE, "missing.json"], "cannot read the recording missing.json: No such file"),
-        (&["compare", BEFORE, "../golden/stat.json"], "line 1 is no JSON object with the schema"),
+        (&["compare", BEFORE, "../golden/stat.json"], "line 1 is not a JSON object with the schema"),
         (&["compare", BEFORE], "2 values required"),
         (&["compare", "--before", BEFORE], "--after"),
         (&["compare", BEFORE, AFTER, "-o", "/nonexistent/x"], "cannot write /nonexistent/x"),
-        // Before anything is attached.
+        // Checked before anything is attached.
         (
             &["record", "--for", "1", "-o", BEFORE],
             "vxlan-always.json: it exists; use another file, or --force to overwrite it",
         ),
     ];
     for (args, expected) in cases {
-        let said = refused(args);
-        assert!(said.contains(expected), "{args:?}: {said}");
+        let error = refused(args);
+        assert!(error.contains(expected), "{args:?}: {error}");
     }
 }

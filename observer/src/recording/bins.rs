@@ -1,4 +1,4 @@
-//! Recorded time in steps of another length.
+//! Divides recorded time into steps of another length.
 
 use std::time::Duration;
 
@@ -8,20 +8,20 @@ use crate::snapshot::Snapshot;
 #[derive(Debug)]
 pub struct Bins {
     step: Duration,
-    /// How far from a step's end a snapshot may be and still be the one that ends it.
+    /// Maximum distance of a snapshot from the end of its step.
     tolerance: Duration,
     due: Option<Duration>,
 }
 
 impl Bins {
-    /// Steps of that length; snapshots were taken `interval` apart. A step that is shorter than the
-    /// interval ends at every snapshot.
+    /// Steps of length `step` over snapshots taken `interval` apart. If a step is shorter than the interval, every
+    /// snapshot ends one.
     #[must_use]
     pub fn new(step: Duration, interval: Duration) -> Self {
         Self { step, tolerance: interval.min(step) / 2, due: None }
     }
 
-    /// Whether a step ends at this snapshot. The first one begins the first step and ends none.
+    /// Whether a step ends at this snapshot. The first snapshot only starts the first step.
     pub fn ends_at(&mut self, snapshot: &Snapshot) -> bool {
         let Some(due) = self.due else {
             self.due = Some(snapshot.taken + self.step);
@@ -30,7 +30,7 @@ impl Bins {
         if snapshot.taken + self.tolerance < due {
             return false;
         }
-        // After a pause the steps begin anew there, or each would be late by the same.
+        // After a pause, steps continue from here; otherwise all of them would be late.
         let next = due + self.step;
         self.due =
             Some(if next > snapshot.taken + self.tolerance { next } else { snapshot.taken + self.step });
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn steps_end_at_the_nearest_snapshot() {
-        // A little early or late, as timers are, and without drifting away.
+        // Snapshots are a little early or late, without accumulating.
         let times = [0, 1_003, 1_998, 3_001, 4_002, 4_999, 6_004];
         assert_eq!(ends(2_000, 1_000, &times), [1_998, 4_002, 6_004]);
         assert_eq!(ends(1_000, 1_000, &times), times[1..]);

@@ -1,4 +1,4 @@
-//! What encapsulation costs: facts that are whole where they stand, and three tables of counters.
+//! The cost of encapsulation: facts, which are complete if present, and tables of counters.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -8,12 +8,11 @@ use observer_common::cost::BUCKETS;
 use observer_common::kind::{Class, Direction};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::form::{TableForm, Time, nanoseconds};
-use super::names::Word;
-use super::table::{Row, apply, difference};
+use super::table::{Row, TableForm, apply, difference};
+use super::time::{Time, nanoseconds};
 use crate::cost::{Cost, Discarded, Drops, HookRttPath, Offload, Softirq, Span, TcpPath};
 
-/// The section of a line: what changed, as in the line itself.
+/// The section of a line. A field that did not change is missing.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct CostForm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -23,7 +22,7 @@ pub(super) struct CostForm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     probe_nanoseconds: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    discarded: Option<DiscardedForm>,
+    discarded: Option<Discarded>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     missing: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,28 +37,17 @@ pub(super) struct CostForm {
     hook_rtt: Option<TableForm<HookRttForm>>,
 }
 
-/// A section that is there is `Some`, be it `null`.
-pub(super) fn said<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<CostForm>>, D::Error> {
+/// A section that is present is `Some`, even if it is `null`.
+pub(super) fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<CostForm>>, D::Error> {
     Option::deserialize(from).map(Some)
 }
 
-/// A field for each of [`Discarded`]; one that a file does not have is 0.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct DiscardedForm {
-    unsent: u64,
-    undelivered: u64,
-    interrupted: u64,
-    unreadable: u64,
-    uncounted: u64,
-}
-
-/// Who a row of encapsulation is.
+/// The identity of a row of encapsulation.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SpanForm {
     device: String,
-    direction: Word<Direction>,
-    encapsulation: Word<Class>,
+    direction: Direction,
+    encapsulation: Class,
 }
 
 /// A CPU.
@@ -68,34 +56,33 @@ pub(super) struct SoftirqForm {
     cpu: u32,
 }
 
-/// Where TCP connections lead.
+/// The far end of TCP connections.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct TcpForm {
     peer: IpAddr,
-    encapsulation: Word<Class>,
+    encapsulation: Class,
 }
 
-/// What was dropped on the way to or from a peer, and why.
+/// Drops on the way to or from a peer, by reason.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct DropsForm {
     peer: IpAddr,
-    encapsulation: Word<Class>,
-    direction: Word<Direction>,
+    encapsulation: Class,
+    direction: Direction,
     reason: String,
 }
 
-/// Where TCP leads that crosses the hooks.
+/// The far end of TCP traffic at the hooks.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct HookRttForm {
     peer: IpAddr,
-    encapsulation: Word<Class>,
+    encapsulation: Class,
 }
 
-/// What leads from one state to the next: `None` where nothing changed, `Some(None)` where the cost is
-/// not measured any more.
+/// The difference between two states: `None` if there is none, `Some(None)` if the cost is no longer measured.
 pub(super) fn between(before: Option<&Cost>, after: Option<&Cost>) -> Option<Option<CostForm>> {
     let Some(after) = after else { return before.map(|_| None) };
-    // What is not in a first line would be unknown to its reader.
+    // The first section has every fact.
     let first = before.is_none();
     let nothing = Cost::default();
     let before = before.unwrap_or(&nothing);
@@ -103,7 +90,7 @@ pub(super) fn between(before: Option<&Cost>, after: Option<&Cost>) -> Option<Opt
         sample: (first || before.sample != after.sample).then_some(after.sample),
         measuring: (first || before.measuring != after.measuring).then_some(Time(after.measuring)),
         probe_nanoseconds: (first || before.probe != after.probe).then(|| nanoseconds(after.probe)),
-        discarded: (before.discarded != after.discarded).then(|| after.discarded.into()),
+        discarded: (before.discarded != after.discarded).then_some(after.discarded),
         missing: (before.missing != after.missing).then(|| after.missing.clone()),
         encapsulation: difference(&before.spans, &after.spans),
         softirqs: difference(&before.softirqs, &after.softirqs),
@@ -115,10 +102,10 @@ pub(super) fn between(before: Option<&Cost>, after: Option<&Cost>) -> Option<Opt
 }
 
 impl CostForm {
-    /// Makes the next state.
+    /// Applies a difference.
     ///
     /// # Errors
-    /// The first says not how much was measured, or a table is wrong.
+    /// The first section lacks a fact, or a table is invalid.
     pub(super) fn apply(self, state: &mut Option<Cost>) -> Result<(), String> {
         let whole = self.sample.is_some() && self.measuring.is_some() && self.probe_nanoseconds.is_some();
         if state.is_none() && !whole {
@@ -135,7 +122,7 @@ impl CostForm {
             cost.probe = Duration::from_nanos(probe);
         }
         if let Some(discarded) = self.discarded {
-            cost.discarded = discarded.into();
+            cost.discarded = discarded;
         }
         if let Some(missing) = self.missing {
             cost.missing = missing;
@@ -151,21 +138,7 @@ impl CostForm {
     }
 }
 
-impl From<Discarded> for DiscardedForm {
-    fn from(discarded: Discarded) -> Self {
-        let Discarded { unsent, undelivered, interrupted, unreadable, uncounted } = discarded;
-        Self { unsent, undelivered, interrupted, unreadable, uncounted }
-    }
-}
-
-impl From<DiscardedForm> for Discarded {
-    fn from(form: DiscardedForm) -> Self {
-        let DiscardedForm { unsent, undelivered, interrupted, unreadable, uncounted } = form;
-        Self { unsent, undelivered, interrupted, unreadable, uncounted }
-    }
-}
-
-/// The name of a counter: those of the row first, then the buckets of its histogram.
+/// The name of a counter: first those of the row, then the buckets of its histogram.
 fn column(names: &[&'static str], index: usize) -> Cow<'static, str> {
     names.get(index).map_or_else(|| format!("buckets_{}", index - names.len()).into(), |name| (*name).into())
 }
@@ -200,18 +173,14 @@ impl Row for Span {
     }
 
     fn form(&self) -> SpanForm {
-        SpanForm {
-            device: self.device.clone(),
-            direction: Word(self.direction),
-            encapsulation: Word(self.class),
-        }
+        SpanForm { device: self.device.clone(), direction: self.direction, encapsulation: self.class }
     }
 
     fn new(form: SpanForm) -> Self {
         Self {
             device: form.device,
-            direction: form.direction.0,
-            class: form.encapsulation.0,
+            direction: form.direction,
+            class: form.encapsulation,
             skbs: 0,
             packets: 0,
             time: Duration::ZERO,
@@ -298,13 +267,13 @@ impl Row for TcpPath {
     }
 
     fn form(&self) -> TcpForm {
-        TcpForm { peer: self.peer, encapsulation: Word(self.class) }
+        TcpForm { peer: self.peer, encapsulation: self.class }
     }
 
     fn new(form: TcpForm) -> Self {
         Self {
             peer: form.peer,
-            class: form.encapsulation.0,
+            class: form.encapsulation,
             samples: 0,
             sum: Duration::ZERO,
             retransmits: 0,
@@ -349,8 +318,8 @@ impl Row for Drops {
     fn form(&self) -> DropsForm {
         DropsForm {
             peer: self.peer,
-            encapsulation: Word(self.class),
-            direction: Word(self.direction),
+            encapsulation: self.class,
+            direction: self.direction,
             reason: self.reason.clone(),
         }
     }
@@ -358,8 +327,8 @@ impl Row for Drops {
     fn new(form: DropsForm) -> Self {
         Self {
             peer: form.peer,
-            class: form.encapsulation.0,
-            direction: form.direction.0,
+            class: form.encapsulation,
+            direction: form.direction,
             reason: form.reason,
             packets: 0,
         }
@@ -374,14 +343,14 @@ impl Row for Drops {
     }
 }
 
-const WIRE: [&str; 2] = ["samples", "sum_nanoseconds"];
+const HOOK_RTT: [&str; 2] = ["samples", "sum_nanoseconds"];
 
 impl Row for HookRttPath {
     type Form = HookRttForm;
-    const COLUMNS: usize = WIRE.len() + BUCKETS;
+    const COLUMNS: usize = HOOK_RTT.len() + BUCKETS;
 
     fn column(index: usize) -> Cow<'static, str> {
-        column(&WIRE, index)
+        column(&HOOK_RTT, index)
     }
 
     fn same(&self, other: &Self) -> bool {
@@ -389,13 +358,13 @@ impl Row for HookRttPath {
     }
 
     fn form(&self) -> HookRttForm {
-        HookRttForm { peer: self.peer, encapsulation: Word(self.class) }
+        HookRttForm { peer: self.peer, encapsulation: self.class }
     }
 
     fn new(form: HookRttForm) -> Self {
         Self {
             peer: form.peer,
-            class: form.encapsulation.0,
+            class: form.encapsulation,
             samples: 0,
             sum: Duration::ZERO,
             buckets: vec![0; BUCKETS],
@@ -406,7 +375,7 @@ impl Row for HookRttPath {
         match column {
             0 => self.samples,
             1 => nanoseconds(self.sum),
-            _ => bucket(&self.buckets, column - WIRE.len()),
+            _ => bucket(&self.buckets, column - HOOK_RTT.len()),
         }
     }
 
@@ -414,7 +383,7 @@ impl Row for HookRttPath {
         match column {
             0 => self.samples = value,
             1 => self.sum = Duration::from_nanos(value),
-            _ => self.buckets[column - WIRE.len()] = value,
+            _ => self.buckets[column - HOOK_RTT.len()] = value,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The one error of recordings.
+//! The error of recordings.
 
 /// A recording could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -6,42 +6,42 @@
 pub struct RecordingError {
     /// The file.
     pub file: String,
-    /// What is wrong, with the line where one is to blame.
+    /// The cause, with the line if there is one.
     pub cause: String,
     /// What the user can do.
     pub remedy: &'static str,
 }
 
 impl RecordingError {
-    /// The system refused to open or read the file.
+    /// The file cannot be opened or read.
     pub(super) fn system(file: &str, error: &std::io::Error) -> Self {
         Self {
             file: file.to_owned(),
             cause: error.to_string(),
-            remedy: "name a readable file that `observer record` wrote",
+            remedy: "name a readable file written by `observer record`",
         }
     }
 
-    /// Something else than a recording.
-    pub(super) fn foreign(file: &str, cause: String) -> Self {
-        Self { file: file.to_owned(), cause, remedy: "name a file that `observer record` wrote" }
+    /// The file is not a recording.
+    pub(super) fn not_a_recording(file: &str, cause: String) -> Self {
+        Self { file: file.to_owned(), cause, remedy: "name a file written by `observer record`" }
     }
 
-    /// A line that says what cannot be.
+    /// A line cannot be decoded.
     pub(super) fn damaged(file: &str, line: u64, cause: &str) -> Self {
         Self {
             file: file.to_owned(),
             cause: format!("line {line}: {cause}"),
-            remedy: "the file is damaged: take another copy, or keep the lines before that one",
+            remedy: "the file is damaged: use another copy, or remove that line and all lines after it",
         }
     }
 
-    /// Written by a newer Observer.
-    pub(super) fn newer(file: &str, cause: String) -> Self {
+    /// The format has another version.
+    pub(super) fn version(file: &str, cause: String) -> Self {
         Self {
             file: file.to_owned(),
             cause,
-            remedy: "read it with the Observer that wrote it, or a newer one",
+            remedy: "read it with the version of Observer that wrote it, or record again",
         }
     }
 }

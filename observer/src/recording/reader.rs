@@ -1,4 +1,4 @@
-//! Reading a recording, a line at a time.
+//! Reads a recording line by line.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _};
@@ -6,15 +6,15 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::form::{End, Header, HeaderLine, Line};
+use super::error::RecordingError;
+use super::form::{End, Header, HeaderLine, Line, SCHEMA};
 use super::rows::DeviceTotals;
 use super::table::apply;
-use super::{FAMILY, RecordingError, SCHEMA, VERSION};
 use crate::snapshot::{Device, Snapshot};
 
-/// A first line that is longer is none of ours, and is not read to its end.
+/// Maximum length of a header, bytes.
 const LONGEST_HEADER: u64 = 1 << 20;
-/// Room for a million new paths; more than that is no recording but something without line ends.
+/// Maximum length of a line, bytes: more than a million new paths need.
 const LONGEST_LINE: u64 = 1 << 30;
 
 /// A recording that is being read: an iterator of snapshots.
@@ -22,7 +22,7 @@ pub struct Recording {
     file: String,
     from: Box<dyn BufRead + Send>,
     header: Header,
-    /// What the lines so far say; its devices have no totals, these stand apart.
+    /// The state after the last line; its devices have no totals, which are in `totals`.
     state: Snapshot,
     totals: Vec<DeviceTotals>,
     line: u64,
@@ -30,7 +30,7 @@ pub struct Recording {
     end: Option<End>,
     /// The last line is cut off.
     cut: bool,
-    /// Nothing more is to be read.
+    /// The end was reached.
     over: bool,
 }
 
@@ -38,7 +38,7 @@ impl Recording {
     /// Opens a recording and reads its header; `-` is standard input.
     ///
     /// # Errors
-    /// It cannot be read, is no recording, or one of a newer version.
+    /// It cannot be read, is not a recording, or has another version.
     pub fn open(path: &Path) -> Result<Self, RecordingError> {
         if path == Path::new("-") {
             return Self::read("standard input", BufReader::new(io::stdin()));
@@ -48,7 +48,7 @@ impl Recording {
         Self::read(&name, BufReader::with_capacity(1 << 16, file))
     }
 
-    /// Begins to read what is no file.
+    /// Reads from any reader.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -85,7 +85,7 @@ impl Recording {
         &self.header
     }
 
-    /// Why the recording ended; known when it has been read to its end.
+    /// Why the recording ended; known after reading it to its end.
     #[must_use]
     pub const fn end(&self) -> Option<End> {
         self.end
@@ -97,8 +97,8 @@ impl Recording {
         self.read
     }
 
-    /// What is wrong with the end of the recording, as a sentence; known when it has been read to its
-    /// end. A recording that a signal ended is whole.
+    /// What is missing at the end of the recording, as a sentence; known after reading it to its end. A recording
+    /// that a signal ended is complete.
     #[must_use]
     pub fn flaw(&self) -> Option<String> {
         let file = &self.file;
@@ -108,9 +108,7 @@ impl Recording {
                 "{file} is cut off in line {}: {} snapshots before it were read",
                 self.line, self.read
             )),
-            (None, false) => {
-                Some(format!("{file} has no end: whoever wrote it was killed, or is still writing"))
-            }
+            (None, false) => Some(format!("{file} has no end: its writer was killed or is still running")),
             (Some(End::Failed), false) => {
                 Some(format!("{file}: the recording ended because the counters could not be read"))
             }
@@ -137,18 +135,18 @@ impl Recording {
         let Some(bytes) = self.next_line()? else { return Ok(None) };
         let line: Line = match serde_json::from_slice(&bytes) {
             Ok(line) => line,
-            // A last line that was not written to its end is no damage.
+            // An incomplete last line is not damage.
             Err(_) if !bytes.ends_with(b"\n") && (bytes.len() as u64) < LONGEST_LINE => {
                 self.cut = true;
                 return Ok(None);
             }
-            Err(error) => return Err(self.damaged(&said(&error))),
+            Err(error) => return Err(self.damaged(&message(&error))),
         };
         if let Some(end) = line.end {
             self.end = Some(end);
             return match self.next_line()? {
                 None => Ok(None),
-                Some(_) => Err(self.damaged("it stands behind the end of the recording")),
+                Some(_) => Err(self.damaged("it follows the end of the recording")),
             };
         }
         let snapshot = self.take(line).map_err(|cause| self.damaged(&cause))?;
@@ -160,7 +158,7 @@ impl Recording {
         RecordingError::damaged(&self.file, self.line, cause)
     }
 
-    /// The next line with its newline, if it has one.
+    /// The next line, with its newline if there is one.
     fn next_line(&mut self) -> Result<Option<Vec<u8>>, RecordingError> {
         let mut bytes = Vec::new();
         let length = self
@@ -176,7 +174,7 @@ impl Recording {
         Ok(Some(bytes))
     }
 
-    /// The snapshot that a line makes of the one before.
+    /// Applies a line to the previous snapshot.
     fn take(&mut self, line: Line) -> Result<Snapshot, String> {
         let (Some(taken), Some(counting)) = (line.taken, line.counting) else {
             return Err("a snapshot lacks `taken` or `counting`".to_owned());
@@ -196,10 +194,10 @@ impl Recording {
             state.devices = devices.into_iter().map(Device::from).collect();
         }
         if let Some(fill) = line.fill {
-            state.fill = fill.into();
+            state.fill = fill;
         }
         if let Some(routing) = line.routing {
-            state.routing = routing.into_iter().map(Into::into).collect();
+            state.routing = routing;
         }
         if let Some(notes) = line.notes {
             state.notes = notes;
@@ -236,8 +234,8 @@ impl Iterator for Recording {
     }
 }
 
-/// What a JSON error says, without the line that it gives: it only ever saw one.
-fn said(error: &serde_json::Error) -> String {
+/// The message of a JSON error without its line number, which is always 1.
+fn message(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
     format!("{text} (column {})", error.column())
@@ -249,24 +247,24 @@ fn header(name: &str, line: &[u8]) -> Result<Header, RecordingError> {
     struct Schema {
         schema: String,
     }
-    let foreign = |cause: String| RecordingError::foreign(name, cause);
+    let not_a_recording = |cause: String| RecordingError::not_a_recording(name, cause);
     if line.is_empty() {
-        return Err(foreign("it is empty".to_owned()));
+        return Err(not_a_recording("it is empty".to_owned()));
     }
     let Ok(Schema { schema }) = serde_json::from_slice(line) else {
-        return Err(foreign(format!("line 1 is no JSON object with the schema {SCHEMA}")));
+        return Err(not_a_recording(format!("line 1 is not a JSON object with the schema {SCHEMA}")));
     };
-    let version = schema.strip_prefix(FAMILY).and_then(|number| number.parse::<u32>().ok());
-    match version {
-        None => return Err(foreign(format!("line 1 has the schema `{schema}` instead of {SCHEMA}"))),
-        Some(version) if version > VERSION => {
-            let cause = format!("line 1: its form is {schema}, and this Observer reads up to {SCHEMA}");
-            return Err(RecordingError::newer(name, cause));
-        }
-        Some(_) => {}
+    if schema != SCHEMA {
+        let cause = format!("line 1 has the schema `{schema}` instead of {SCHEMA}");
+        let family = SCHEMA.trim_end_matches(|c: char| c.is_ascii_digit());
+        return Err(if schema.starts_with(family) {
+            RecordingError::version(name, cause)
+        } else {
+            not_a_recording(cause)
+        });
     }
     let line: HeaderLine =
-        serde_json::from_slice(line).map_err(|error| RecordingError::damaged(name, 1, &said(&error)))?;
+        serde_json::from_slice(line).map_err(|error| RecordingError::damaged(name, 1, &message(&error)))?;
     Ok(Header {
         observer: line.observer,
         node: line.node,

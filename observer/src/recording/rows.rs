@@ -6,9 +6,9 @@ use std::time::Duration;
 use observer_common::abi::SIZE_CLASSES;
 use observer_common::counters::{PATH_COUNTERS, PathCounter, TOTALS, Total};
 
-use super::form::{IdForm, PathForm, ProgramForm, TotalsForm, nanoseconds};
-use super::names::Word;
+use super::form::{IdForm, PathForm, ProgramForm, TotalsForm};
 use super::table::Row;
+use super::time::nanoseconds;
 use crate::snapshot::{Path, PathId, Program, Totals, UnknownPeer, Vni};
 
 /// Totals with the device that they belong to.
@@ -37,8 +37,8 @@ impl Row for DeviceTotals {
     fn form(&self) -> TotalsForm {
         TotalsForm {
             device: self.device.clone(),
-            direction: Word(self.totals.direction),
-            encapsulation: Word(self.totals.class),
+            direction: self.totals.direction,
+            encapsulation: self.totals.class,
         }
     }
 
@@ -46,8 +46,8 @@ impl Row for DeviceTotals {
         Self {
             device: form.device,
             totals: Totals {
-                direction: form.direction.0,
-                class: form.encapsulation.0,
+                direction: form.direction,
+                class: form.encapsulation,
                 counters: [0; TOTALS],
                 sizes: [0; SIZE_CLASSES],
             },
@@ -71,8 +71,8 @@ impl From<&PathId> for IdForm {
     fn from(id: &PathId) -> Self {
         Self {
             device: id.device.to_string(),
-            direction: Word(id.direction),
-            encapsulation: Word(id.class),
+            direction: id.direction,
+            encapsulation: id.class,
             vni: if let Vni::Own(number) = id.vni { Some(number) } else { None },
             unknown_vni: id.vni == Vni::Unknown,
             peer: id.peer,
@@ -84,8 +84,8 @@ impl From<IdForm> for PathId {
     fn from(form: IdForm) -> Self {
         Self {
             device: form.device.into(),
-            direction: form.direction.0,
-            class: form.encapsulation.0,
+            direction: form.direction,
+            class: form.encapsulation,
             vni: match form.vni {
                 Some(number) => Vni::Own(number),
                 None if form.unknown_vni => Vni::Unknown,
@@ -110,11 +110,11 @@ impl Row for Path {
     }
 
     fn form(&self) -> PathForm {
-        PathForm { id: (&self.id).into(), scope: Word(self.scope) }
+        PathForm { id: (&self.id).into(), scope: self.scope }
     }
 
     fn new(form: PathForm) -> Self {
-        Self { id: form.id.into(), scope: form.scope.0, counters: [0; PATH_COUNTERS] }
+        Self { id: form.id.into(), scope: form.scope, counters: [0; PATH_COUNTERS] }
     }
 
     fn get(&self, column: usize) -> u64 {

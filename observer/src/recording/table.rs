@@ -1,22 +1,53 @@
-//! Tables of monotonic counters as what was added since the line before.
+//! Tables of monotonic counters, written as differences from the previous line.
 
 use std::borrow::Cow;
 
-use super::form::{New, TableForm};
+use serde::{Deserialize, Serialize};
 
-/// A row: who it is, and its counters.
+/// A table of counters: new rows, and what was added to rows.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct TableForm<I> {
+    /// All previous rows are removed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(super) reset: bool,
+    /// Names of the counters in `added`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) columns: Vec<String>,
+    /// New rows in the order of their places; their counters start at 0.
+    #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
+    pub(super) new: Vec<New<I>>,
+    /// For each row that changed: its place, and the increment for each of `columns`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) added: Vec<Vec<u64>>,
+}
+
+/// A new row.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct New<I> {
+    /// Its place in the table.
+    pub(super) at: usize,
+    #[serde(flatten)]
+    pub(super) id: I,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+pub(super) fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// A row: its identity and its counters.
 pub(super) trait Row: Sized {
-    /// Who it is, as it is written.
+    /// The identity as written.
     type Form;
-    /// How many counters it has.
+    /// Number of counters.
     const COLUMNS: usize;
     /// The name of a counter.
     fn column(index: usize) -> Cow<'static, str>;
     /// Whether both are the same row.
     fn same(&self, other: &Self) -> bool;
-    /// Who it is.
+    /// The identity.
     fn form(&self) -> Self::Form;
-    /// The row with zeros.
+    /// A row whose counters are 0.
     fn new(form: Self::Form) -> Self;
     /// A counter.
     fn get(&self, column: usize) -> u64;
@@ -24,7 +55,7 @@ pub(super) trait Row: Sized {
     fn set(&mut self, column: usize, value: u64);
 }
 
-/// What leads from one state of a table to the next; `None` where nothing changed.
+/// The difference between two states of a table; `None` if there is none.
 pub(super) fn difference<R: Row>(before: &[R], after: &[R]) -> Option<TableForm<R::Form>> {
     let kept = pairs(before, after);
     let reset = kept.is_none();
@@ -53,8 +84,8 @@ pub(super) fn difference<R: Row>(before: &[R], after: &[R]) -> Option<TableForm<
     (form.reset || !form.new.is_empty() || !form.added.is_empty()).then_some(form)
 }
 
-/// The place that each row had before; `None` for the whole where a row is gone, has moved, or counts
-/// less than before: then the table begins anew.
+/// The previous place of each row. `None` if a row is gone, has moved, or has a lower counter: then the whole
+/// table is written again.
 fn pairs<R: Row>(before: &[R], after: &[R]) -> Option<Vec<Option<usize>>> {
     let mut next = 0;
     let mut kept = Vec::with_capacity(after.len());
@@ -73,10 +104,10 @@ fn pairs<R: Row>(before: &[R], after: &[R]) -> Option<Vec<Option<usize>>> {
     (next == before.len()).then_some(kept)
 }
 
-/// Makes the next state of a table.
+/// Applies a difference to a table.
 ///
 /// # Errors
-/// What cannot be: a row that does not exist, a row with other counters than the columns say.
+/// A row does not exist, or the number of counters differs from the number of columns.
 pub(super) fn apply<R: Row>(rows: &mut Vec<R>, form: TableForm<R::Form>) -> Result<(), String> {
     if form.reset {
         rows.clear();
@@ -87,7 +118,7 @@ pub(super) fn apply<R: Row>(rows: &mut Vec<R>, form: TableForm<R::Form>) -> Resu
         }
         rows.insert(new.at, R::new(new.id));
     }
-    // A column that this version does not know is one that it does not show.
+    // Unknown columns are ignored.
     let columns: Vec<Option<usize>> =
         form.columns.iter().map(|name| (0..R::COLUMNS).find(|index| R::column(*index) == *name)).collect();
     for added in form.added {

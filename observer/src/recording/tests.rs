@@ -1,4 +1,4 @@
-//! What is written is read again, exactly; what is broken is refused by its line.
+//! Recordings are read back exactly; damage is reported with its line.
 
 use std::io::{self, BufReader, Cursor, Write};
 use std::time::Duration;
@@ -35,7 +35,7 @@ fn written(snapshots: &[Snapshot], end: Option<End>) -> Vec<u8> {
     for snapshot in snapshots {
         writer.snapshot(snapshot.clone()).expect("memory");
     }
-    // A bare end is cut off again where there was none.
+    // Without an end, the last line is removed.
     let text = writer.end(end.unwrap_or(End::Done)).expect("memory");
     match end {
         Some(_) => text,
@@ -50,12 +50,12 @@ fn recording(bytes: &[u8]) -> Recording {
     Recording::read("test.json", BufReader::new(Cursor::new(bytes.to_vec()))).expect("a header")
 }
 
-fn complaint(bytes: &[u8]) -> String {
+fn failure(bytes: &[u8]) -> String {
     match Recording::read("test.json", Cursor::new(bytes.to_vec())) {
         Err(error) => error.to_string(),
         Ok(recording) => {
             let failed = recording.filter_map(Result::err).next();
-            failed.expect("something to complain about").to_string()
+            failed.expect("an error").to_string()
         }
     }
 }
@@ -64,7 +64,7 @@ fn fixtures() -> Vec<Snapshot> {
     vec![fixture::snapshot(10), fixture::lost(11, 10), fixture::snapshot(12), fixture::snapshot(5)]
 }
 
-/// The cost comes, counts, changes a row, begins anew and goes.
+/// The cost appears, grows, loses a row, restarts and disappears.
 fn with_cost() -> Vec<Snapshot> {
     let mut more = fixture::with_cost(14);
     let cost = more.cost.as_mut().expect("it is measured");
@@ -82,7 +82,7 @@ fn with_cost() -> Vec<Snapshot> {
 }
 
 #[test]
-fn a_recording_is_what_was_recorded() {
+fn snapshots_are_read_back_exactly() {
     let bytes = written(&fixtures(), Some(End::Done));
     let mut recording = recording(&bytes);
     assert_eq!(*recording.header(), header());
@@ -93,18 +93,18 @@ fn a_recording_is_what_was_recorded() {
 }
 
 #[test]
-fn what_encapsulation_costs_is_recorded_where_it_was_measured() {
+fn cost_is_recorded_if_it_was_measured() {
     let bytes = written(&with_cost(), Some(End::Done));
     let read: Vec<Snapshot> = recording(&bytes).map(|snapshot| snapshot.expect("readable")).collect();
     assert_eq!(read, with_cost());
     let text = String::from_utf8(bytes).expect("text");
     let lines: Vec<&str> = text.lines().collect();
-    assert!(!lines[1].contains("cost"), "what was not measured is not there: {}", lines[1]);
+    assert!(!lines[1].contains("cost"), "cost was not measured: {}", lines[1]);
     let cost = |line: &str| {
         let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
         line["cost"].to_string()
     };
-    assert!(!cost(lines[3]).contains("vxlan.calico"), "who they are is said once: {}", cost(lines[3]));
+    assert!(!cost(lines[3]).contains("vxlan.calico"), "identities are written once: {}", cost(lines[3]));
     assert!(lines[6].contains(r#""cost":null"#), "{}", lines[6]);
     let same = written(&[fixture::with_cost(7), fixture::with_cost(7)], Some(End::Done));
     assert_eq!(
@@ -114,20 +114,7 @@ fn what_encapsulation_costs_is_recorded_where_it_was_measured() {
 }
 
 #[test]
-fn a_cost_of_before_round_trips_at_the_hooks_is_read() {
-    let mut old = vec![fixture::with_cost(12), fixture::with_cost(13)];
-    for cost in old.iter_mut().flat_map(|snapshot| &mut snapshot.cost) {
-        cost.hook_rtt.clear();
-    }
-    let bytes = written(&old, Some(End::Done));
-    let text = String::from_utf8(bytes.clone()).expect("text");
-    assert!(text.contains("\"tcp\"") && !text.contains("\"hook_rtt\""), "as the writers of before wrote it");
-    let read: Vec<Snapshot> = recording(&bytes).map(|snapshot| snapshot.expect("readable")).collect();
-    assert_eq!(read, old);
-}
-
-#[test]
-fn a_cost_that_cannot_be_is_refused_and_later_ones_are_read() {
+fn invalid_costs_are_refused_and_unknown_fields_ignored() {
     let good = String::from_utf8(written(&with_cost()[1..3], Some(End::Done))).expect("text");
     for (from, to, expected) in [
         (r#""sample":64,"#, "", "line 2: the first cost lacks `sample`"),
@@ -135,8 +122,8 @@ fn a_cost_that_cannot_be_is_refused_and_later_ones_are_read() {
         (r#""softirqs":{"columns":["#, r#""softirqs":{"columns":["one","#, "cost: softirqs: a row has 2"),
     ] {
         assert!(good.contains(from), "{from}");
-        let said = complaint(good.replacen(from, to, 1).as_bytes());
-        assert!(said.contains(expected), "{said}");
+        let error = failure(good.replacen(from, to, 1).as_bytes());
+        assert!(error.contains(expected), "{error}");
     }
     let later = good.replace(r#""cost":{"#, r#""cost":{"later":[1],"#);
     let read: Vec<Snapshot> = recording(later.as_bytes()).map(|s| s.expect("readable")).collect();
@@ -144,7 +131,7 @@ fn a_cost_that_cannot_be_is_refused_and_later_ones_are_read() {
 }
 
 #[test]
-fn lines_hold_what_changed() {
+fn lines_contain_only_changes() {
     let snapshots: Vec<Snapshot> = (0..20).map(fixture::snapshot).collect();
     let bytes = written(&snapshots, Some(End::Done));
     let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
@@ -156,7 +143,7 @@ fn lines_hold_what_changed() {
 }
 
 #[test]
-fn a_cut_is_no_damage_wherever_it_is() {
+fn a_truncated_file_is_read_up_to_the_cut() {
     let bytes = written(&fixtures()[..2], Some(End::Interrupted));
     let first = bytes.iter().position(|byte| *byte == b'\n').expect("a header");
     let mut ends = Vec::new();
@@ -168,7 +155,7 @@ fn a_cut_is_no_damage_wherever_it_is() {
     }
     assert_eq!(
         ends[0],
-        (0, Some("test.json has no end: whoever wrote it was killed, or is still writing".to_owned()))
+        (0, Some("test.json has no end: its writer was killed or is still running".to_owned()))
     );
     assert_eq!(
         ends[1],
@@ -176,28 +163,29 @@ fn a_cut_is_no_damage_wherever_it_is() {
     );
     let (read, flaw) = ends.last().expect("cuts");
     assert_eq!((*read, flaw.as_deref()), (2, None));
-    // The header is cut: nothing is known.
-    assert!(complaint(&bytes[..first - 1]).contains("line 1"));
+    // The header itself is truncated.
+    assert!(failure(&bytes[..first - 1]).contains("line 1"));
 }
 
 #[test]
-fn what_is_no_recording_is_refused() {
-    let cases: [(&[u8], &str); 5] = [
+fn other_files_and_versions_are_refused() {
+    let cases: [(&[u8], &str); 6] = [
         (b"", "it is empty"),
-        (b"\xd4\xc3\xb2\xa1 a capture\n", "line 1 is no JSON object with the schema observer-recording/2"),
-        (b"[1]\n", "line 1 is no JSON object"),
+        (b"\xd4\xc3\xb2\xa1 a capture\n", "line 1 is not a JSON object with the schema observer-recording/2"),
+        (b"[1]\n", "line 1 is not a JSON object"),
+        (br#"{"schema":"observer-recording/1"}"#, "line 1 has the schema `observer-recording/1` instead of"),
         (br#"{"schema":"observer-stat/2"}"#, "line 1 has the schema `observer-stat/2` instead of"),
         (
             br#"{"schema":"observer-recording/3","new":true}"#,
-            "its form is observer-recording/3, and this Observer reads up to observer-recording/2; read it \
-             with the Observer that wrote it, or a newer one",
+            "line 1 has the schema `observer-recording/3` instead of observer-recording/2; read it with the \
+             version of Observer that wrote it, or record again",
         ),
     ];
     for (bytes, expected) in cases {
-        let said = complaint(bytes);
+        let error = failure(bytes);
         assert!(
-            said.starts_with("cannot read the recording test.json: ") && said.contains(expected),
-            "{said}"
+            error.starts_with("cannot read the recording test.json: ") && error.contains(expected),
+            "{error}"
         );
     }
     let missing = Recording::open(std::path::Path::new("/nonexistent/x.json")).err().expect("not there");
@@ -205,21 +193,21 @@ fn what_is_no_recording_is_refused() {
 }
 
 #[test]
-fn damage_names_its_line_and_cause() {
+fn damage_is_reported_with_line_and_cause() {
     let good = String::from_utf8(written(&fixtures(), Some(End::Done))).expect("text");
-    // the line to change, what to change in it, the complaint
+    // The line, what to replace in it, the replacement, and the error.
     let cases = [
         (
             2,
             r#""direction":"egress""#,
             r#""direction":"sideways""#,
-            "`sideways` is no direction that is known",
+            "unknown variant `sideways`, expected `ingress` or `egress`",
         ),
         (2, r#""at":1"#, r#""at":99"#, "a new row has place 99 in a table of 1 rows"),
         (3, r#""added":[["#, r#""added":[[900,"#, "counters for"),
         (3, r#""added":[[0,"#, r#""added":[[900,"#, "row 900 is not in a table of"),
         (3, r#""taken""#, r#""token""#, "a snapshot lacks `taken` or `counting`"),
-        (3, r#""taken":[1795348811,0]"#, r#""taken":[1795348811,1000000000]"#, "a billion nanoseconds"),
+        (3, r#""taken":[1795348811,0]"#, r#""taken":[1795348811,1000000000]"#, "1,000,000,000 nanoseconds"),
         (4, "{", "#", "expected value (column 1)"),
         (2, r#""name":"eth0""#, r#""name":"eth9""#, "device eth0 is not listed"),
     ];
@@ -227,18 +215,18 @@ fn damage_names_its_line_and_cause() {
         let mut lines: Vec<String> = good.lines().map(str::to_owned).collect();
         assert!(lines[line - 1].contains(from), "{from} in {}", lines[line - 1]);
         lines[line - 1] = lines[line - 1].replacen(from, to, 1);
-        let said = complaint((lines.join("\n") + "\n").as_bytes());
-        assert!(said.contains(&format!("line {line}: ")) && said.contains(expected), "{said}");
-        assert!(said.contains("the file is damaged"), "{said}");
+        let error = failure((lines.join("\n") + "\n").as_bytes());
+        assert!(error.contains(&format!("line {line}: ")) && error.contains(expected), "{error}");
+        assert!(error.contains("the file is damaged"), "{error}");
     }
     let twice = good.clone() + &good;
-    assert!(complaint(twice.as_bytes()).contains("line 7: it stands behind the end"));
+    assert!(failure(twice.as_bytes()).contains("line 7: it follows the end"));
     let unended = good.lines().take(4).map(|line| format!("{line}\n")).collect::<String>() + "\0\0\n";
-    assert!(complaint(unended.as_bytes()).contains("line 5: "));
+    assert!(failure(unended.as_bytes()).contains("line 5: "));
 }
 
 #[test]
-fn fields_and_counters_of_later_versions_are_ignored() {
+fn unknown_fields_and_counters_are_ignored() {
     let text = String::from_utf8(written(&fixtures(), Some(End::Done))).expect("text");
     let text = text
         .replace(r#"{"schema""#, r#"{"later":[1],"schema""#)
@@ -254,7 +242,7 @@ fn fields_and_counters_of_later_versions_are_ignored() {
     assert_eq!(read.devices[0].totals[0].counters[1], fixtures()[0].devices[0].totals[0].counters[1]);
 }
 
-/// Counts flushes, and fails from a byte on.
+/// Counts flushes, and fails when it is full.
 struct Disk {
     flushes: usize,
     room: usize,
@@ -277,7 +265,7 @@ impl Write for Disk {
 }
 
 #[test]
-fn every_line_leaves_at_once_and_a_full_disk_is_an_error() {
+fn every_line_is_flushed_and_a_full_disk_is_an_error() {
     let mut writer = Writer::new(Disk { flushes: 0, room: 1 << 20 }, &header()).expect("room");
     for second in 0..3 {
         writer.snapshot(fixture::snapshot(second)).expect("room");
@@ -289,7 +277,7 @@ fn every_line_leaves_at_once_and_a_full_disk_is_an_error() {
 }
 
 #[test]
-fn a_minute_of_ten_thousand_paths_stays_small() {
+fn a_minute_of_ten_thousand_paths_is_below_25_mb() {
     let snapshots = |second: u64| {
         let mut snapshot = fixture::snapshot(second);
         let template = snapshot.paths[0].clone();
@@ -308,7 +296,7 @@ fn a_minute_of_ten_thousand_paths_stays_small() {
     };
     let bytes = written(&[snapshots(0), snapshots(1), snapshots(2)], Some(End::Done));
     let lines: Vec<usize> = bytes.split(|byte| *byte == b'\n').map(<[u8]>::len).collect();
-    // The first has who they are, the others what was added: 60 of them are below 25 MB.
+    // The first line has the identities, the others the increments: 60 of them are below 25 MB.
     assert!(lines[1] < 2_500_000 && lines[3] < 400_000, "{lines:?}");
 }
 
@@ -485,7 +473,7 @@ prop_compose! {
     }
 }
 
-/// As time goes on: most rows count on, some come, rarely one goes or begins anew.
+/// A later snapshot: most rows grow, some are added, rarely one is removed or restarts.
 fn grown(mut earlier: Snapshot, other: Snapshot, step: u64) -> Snapshot {
     match step % 4 {
         0 => return other,
@@ -506,7 +494,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_snapshots_come_back(seeds in vec((snapshot(), any::<u64>()), 1..5)) {
+    fn any_snapshots_are_read_back(seeds in vec((snapshot(), any::<u64>()), 1..5)) {
         let mut snapshots: Vec<Snapshot> = Vec::new();
         for (seed, step) in seeds {
             let next = match snapshots.last() {
@@ -523,7 +511,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_the_reader_panic(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn no_byte_makes_the_reader_panic(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let mut bytes = written(&[fixtures(), with_cost()].concat(), Some(End::Done));
         let at = at.index(bytes.len());
         bytes[at] = byte;

@@ -1,29 +1,29 @@
-//! Writing a recording, one line a snapshot.
+//! Writes a recording, one line per snapshot.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::SCHEMA;
 use super::cost;
-use super::form::{End, FillForm, Header, HeaderLine, Line, Time};
+use super::form::{End, Header, HeaderLine, Line, SCHEMA};
 use super::rows::DeviceTotals;
 use super::table::difference;
+use super::time::Time;
 use crate::snapshot::{Device, Snapshot};
 
-/// A recording in the making.
+/// A recording that is being written.
 pub struct Writer<W> {
     to: W,
-    /// What the line before said.
+    /// The previous snapshot.
     last: Snapshot,
     last_totals: Vec<DeviceTotals>,
-    /// A first line has been written.
+    /// A snapshot has been written.
     begun: bool,
     line: Vec<u8>,
 }
 
 impl<W: Write> Writer<W> {
-    /// Begins a recording with its header.
+    /// Starts a recording with its header.
     ///
     /// # Errors
     /// It could not be written.
@@ -51,7 +51,7 @@ impl<W: Write> Writer<W> {
         Ok(writer)
     }
 
-    /// Adds a snapshot; it has left this process when this returns.
+    /// Adds a snapshot, and flushes it.
     ///
     /// # Errors
     /// It could not be written.
@@ -63,7 +63,7 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Ends the recording, and says why.
+    /// Ends the recording with the reason.
     ///
     /// # Errors
     /// It could not be written.
@@ -74,7 +74,7 @@ impl<W: Write> Writer<W> {
 
     fn difference(&self, now: &Snapshot, totals: &[DeviceTotals]) -> Line {
         let last = &self.last;
-        // What is not in a first line would be unknown to its reader.
+        // The first line has every section.
         let first = !self.begun;
         let devices = |snapshot: &Snapshot| -> Vec<_> {
             let facts = |d: &Device| Device { totals: Vec::new(), ..d.clone() };
@@ -93,15 +93,14 @@ impl<W: Write> Writer<W> {
             paths: difference(&last.paths, &now.paths),
             unknown_peers: difference(&last.unknown_peers, &now.unknown_peers),
             programs: difference(&last.programs, &now.programs),
-            fill: (first || now.fill != last.fill).then(|| FillForm::from(&now.fill)),
-            routing: (first || now.routing != last.routing)
-                .then(|| now.routing.iter().map(Into::into).collect()),
+            fill: (first || now.fill != last.fill).then_some(now.fill),
+            routing: (first || now.routing != last.routing).then(|| now.routing.clone()),
             notes: (now.notes != last.notes).then(|| now.notes.clone()),
             cost: cost::between(last.cost.as_ref(), now.cost.as_ref()),
         }
     }
 
-    /// One line in one call, so that a reader never sees half of it unless the system wrote half.
+    /// Writes a line in one call, so that readers never see a part of it unless the system wrote a part.
     fn write(&mut self, line: &impl Serialize) -> io::Result<()> {
         self.line.clear();
         serde_json::to_writer(&mut self.line, line)?;

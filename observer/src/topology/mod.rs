@@ -42,6 +42,7 @@ pub struct Choice {
 
 /// The role of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Carries encapsulated packets.
     Underlay,
@@ -71,6 +72,7 @@ impl Role {
 
 /// Where a peer is, relative to this node. Declared from near to far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Scope {
     /// The node's own prefix on the device contains the peer.
     SameSubnet,

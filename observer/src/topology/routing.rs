@@ -14,6 +14,7 @@ pub struct Routing {
     /// The blocks are IPv6.
     pub ipv6: bool,
     /// The tunnel of their routes; [`Class::None`] for native ones.
+    #[serde(rename = "encapsulation")]
     pub class: Class,
     /// The scope of their next hops.
     pub scope: Scope,

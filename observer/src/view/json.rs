@@ -14,7 +14,7 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 
 use crate::model::{DeviceRow, Figures, Fragments, Line, PathFigures, PathLine, Report, State, per_second};
-use crate::snapshot::{Hook, PathId, Routing, Vni};
+use crate::snapshot::{Fill, Hook, PathId, Routing, Tunnel, Vni};
 
 /// The version of the form; a change that breaks readers gets a new number.
 pub const SCHEMA: &str = "observer-stat/2";
@@ -51,7 +51,7 @@ struct Document<'a> {
     capture: Option<&'a Value>,
     cost: Option<Value>,
     devices: Vec<DeviceObject<'a>>,
-    fill: FillObject,
+    fill: Fill,
     interval_seconds: f64,
     node: &'a str,
     notes: &'a [String],
@@ -68,18 +68,10 @@ struct Document<'a> {
 
 impl<'a> Document<'a> {
     fn of(report: &'a Report) -> Self {
-        let fill = report.fill;
         Self {
             capture: None,
             devices: report.devices.iter().map(DeviceObject::of).collect(),
-            fill: FillObject {
-                blocks: fill.blocks,
-                blocks_capacity: fill.blocks_capacity,
-                paths: fill.paths,
-                paths_capacity: fill.paths_capacity,
-                peers: fill.peers,
-                peers_capacity: fill.peers_capacity,
-            },
+            fill: report.fill,
             interval_seconds: report.interval.as_secs_f64(),
             node: &report.node,
             notes: &report.notes,
@@ -134,16 +126,6 @@ struct UnderlayObject {
 }
 
 #[derive(serde::Serialize)]
-struct FillObject {
-    blocks: u64,
-    blocks_capacity: u64,
-    paths: u64,
-    paths_capacity: u64,
-    peers: u64,
-    peers_capacity: u64,
-}
-
-#[derive(serde::Serialize)]
 struct DeviceObject<'a> {
     events: ByDirection<Option<EventsObject<'a>>>,
     hooks: ByDirection<&'static str>,
@@ -151,15 +133,7 @@ struct DeviceObject<'a> {
     mtu: Option<u32>,
     name: &'a str,
     role: &'static str,
-    tunnel: Option<TunnelObject>,
-}
-
-#[derive(serde::Serialize)]
-struct TunnelObject {
-    encapsulation: &'static str,
-    overhead_bytes: u32,
-    underlay_mtu: Option<u32>,
-    vni: Option<u32>,
+    tunnel: Option<Tunnel>,
 }
 
 #[derive(serde::Serialize)]
@@ -196,12 +170,7 @@ impl<'a> DeviceObject<'a> {
             mtu: (device.mtu != 0).then_some(device.mtu),
             name: &device.name,
             role: device.role.label(),
-            tunnel: device.tunnel.map(|tunnel| TunnelObject {
-                encapsulation: tunnel.class.label(),
-                overhead_bytes: tunnel.overhead,
-                underlay_mtu: tunnel.underlay_mtu,
-                vni: tunnel.vni,
-            }),
+            tunnel: device.tunnel,
         }
     }
 }
