@@ -1,10 +1,10 @@
-//! The JSON of `observer cluster`; every field stands in `docs/cluster-json.md`.
+//! The JSON of `observer cluster`, documented in `docs/cluster-json.md`.
 
 use serde_json::{Value, json};
 
 use crate::fleet::{Fleet, Node, Pair, Progress, Route, Traffic};
 
-/// The version of the form; a change that breaks readers gets a new number.
+/// The version of the schema, increased by every breaking change.
 pub const SCHEMA: &str = "observer-cluster/2";
 
 /// The fleet as one line of JSON without a newline.
@@ -91,7 +91,7 @@ fn progress(progress: &Progress) -> Value {
         "blocks": progress.blocks,
         "nodes_done": progress.nodes_done,
         "nodes": progress.nodes,
-        "left": progress.left,
+        "remaining_nodes": progress.left,
     })
 }
 

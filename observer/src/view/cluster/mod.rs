@@ -1,4 +1,4 @@
-//! The fleet: for people, for programs, and as rows.
+//! The fleet as text, JSON and CSV.
 
 pub mod csv;
 pub mod json;

@@ -1,4 +1,4 @@
-//! What `observer doctor` says: as text, as JSON, and as metrics for a text file collector.
+//! The output of `observer doctor` as text, JSON, and metrics for a textfile collector.
 
 pub mod json;
 pub mod metrics;
@@ -30,7 +30,7 @@ mod tests {
     }
 
     #[test]
-    fn eighty_columns_hold_all_but_commands() {
+    fn only_commands_exceed_the_width() {
         let facts = broken();
         let (diagnosis, plan) = (diagnose(&facts), plan(&View::new(&facts), Target::CrossSubnet, None));
         for width in [60, 80, 120] {
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_has_the_cost_where_it_was_measured() {
+    fn a_plan_includes_the_measured_cost() {
         let mut facts = broken();
         let mut cost = Report::between(&with_cost(120), &with_cost(130)).cost.expect("it is measured");
         for (row, peer) in cost.tcp.iter_mut().zip(["10.10.1.12", "10.10.2.13", "10.10.1.12"]) {
@@ -63,11 +63,11 @@ mod tests {
                 assert!(line.chars().count() <= width, "{width}: {line}");
             }
             for labels in [
-                "work for hardware",
-                "TCP to these peers now",
+                "software offload",
+                "Current TCP connections by peer",
                 "10.10.2.13",
-                "RESENT",
-                "THEN",
+                "RETRANS",
+                "PLANNED",
                 "--for 60s --cost",
             ] {
                 assert!(text.contains(labels), "{labels}: {text}");
@@ -75,11 +75,11 @@ mod tests {
         }
         let value = json::diagnosis(&diagnosis, Some(&plan));
         assert_eq!(value["plan"]["tcp"][0]["then"], "none", "{value:#}");
-        assert_eq!(value["plan"]["in_software"][0]["device"], "vxlan.calico");
+        assert_eq!(value["plan"]["software_offload"][0]["device"], "vxlan.calico");
     }
 
     #[test]
-    fn json_says_what_is_not_known() {
+    fn unknown_values_are_null_in_json() {
         let facts = facts(node("bgp"));
         let value = json::diagnosis(&diagnose(&facts), None);
         assert_eq!(value["schema"], "observer-doctor/2");

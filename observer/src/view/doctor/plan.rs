@@ -10,9 +10,9 @@ use crate::view::grid::{Cell, Column, Form};
 use crate::view::text::{TableOptions, number, plain, section, strong};
 use crate::view::{cost, units};
 
-/// Peers that are worth naming.
+/// Maximum number of listed placements.
 const PLACES: usize = 5;
-/// The same with what TCP to them is like.
+/// Maximum number of listed peers with TCP connections.
 const PEERS: usize = 10;
 
 /// Writes a plan.
@@ -29,7 +29,7 @@ pub(super) fn show(text: &mut String, plan: &Plan, options: Options) {
     let _ = writeln!(text, "\n{}", strong("Plan", options.colour));
     labelled(text, "", &labels.join(", "), 2, options.width);
     for line in &plan.assumptions {
-        labelled(text, "assumed:", line, 2, options.width);
+        labelled(text, "assumption:", line, 2, options.width);
     }
     figures(text, plan, options);
     if let Some(traffic) = &plan.traffic {
@@ -40,22 +40,22 @@ pub(super) fn show(text: &mut String, plan: &Plan, options: Options) {
     let form = Form { rates: true, bits: true, interval: interval(plan) };
     if plan.tcp.iter().any(TcpPath::changes) {
         let paths: Vec<&TcpPath> = plan.tcp.iter().take(PEERS).collect();
-        section(text, &table, "TCP to these peers now", &tcp_columns(), &paths, &form);
+        section(text, &table, "Current TCP connections by peer", &tcp_columns(), &paths, &form);
         if let Some(more) = plan.tcp.len().checked_sub(PEERS).filter(|more| *more != 0) {
-            labelled(text, "", &format!("and {more} more: --format json has all"), 2, options.width);
+            labelled(text, "", &format!("and {more} more; --format json lists all"), 2, options.width);
         }
     }
     let mtus: Vec<&NewMtu> = plan.mtus.iter().collect();
     section(text, &table, "MTUs to set", &mtu_columns(), &mtus, &form);
     if !plan.reach.is_empty() {
-        let _ = writeln!(text, "\n{}", strong("Reachable without a tunnel first", options.colour));
+        let _ = writeln!(text, "\n{}", strong("Ensure reachability without a tunnel first", options.colour));
         for line in &plan.reach {
             labelled(text, "", line, 2, options.width);
         }
     }
     if !plan.placement.is_empty() {
         let places: Vec<&Placement> = plan.placement.iter().take(PLACES).collect();
-        let title = "Would gain most from being in this subnet";
+        let title = "Peers that would benefit most from being in this subnet";
         section(text, &table, title, &place_columns(), &places, &form);
     }
     steps(text, plan, options);
@@ -72,45 +72,45 @@ fn figures(text: &mut String, plan: &Plan, options: Options) {
         line("traffic", "not measured".to_owned());
         return;
     };
-    line("encapsulated share", shares(traffic));
+    line("encapsulated", shares(traffic));
     line("overhead", overhead(traffic));
     if let Some(fit) = &plan.fit {
         line(
-            "fragments of tunnels",
+            "tunnel fragmentation",
             format!("{} packets would no longer be fragmented", traffic.no_longer_fragmented()),
         );
-        line("too big for them now", format!("{} packets", fit.too_big_now));
+        line("already too big", format!("{} packets", fit.too_big_now));
         let newly = match (fit.newly.exact, fit.newly.packets) {
             (_, 0) => "0 packets".to_owned(),
             (true, all) => format!("{} of {all} packets", fit.newly.most),
             (false, all) => format!("{} to {} of {all} packets", fit.newly.least, fit.newly.most),
         };
-        line("newly not fitting", newly);
+        line("newly too big", newly);
     }
-    line("CPU of encapsulation", plan.cpu.as_ref().map_or_else(Clone::clone, cpu));
+    line("encapsulation CPU", plan.cpu.as_ref().map_or_else(Clone::clone, cpu));
     for row in &plan.in_software {
         for labels in cost::software_offload_notes(row) {
             line(
-                "work for hardware",
-                format!("{labels}; native packets leave it to the underlay, if that can"),
+                "software offload",
+                format!("{labels}; for native packets the NIC can do this if it supports it"),
             );
         }
     }
 }
 
-/// In milliseconds a second, and as a share of one CPU, which is a tenth of that in percent.
+/// CPU time saved, in milliseconds per second and as a share of one CPU.
 fn cpu(cpu: &Cpu) -> String {
     let (size, margin) = (cpu.less.abs() * 1e3, cpu.margin * 1e3);
     let share = units::ratio(Some(cpu.less.abs()));
     match cpu.less {
         less if less > 0.0 => format!(
-            "at most {size:.2} ± {margin:.2} ms a second less, {share} of one CPU: what a native packet takes in \
-             the same places is not taken off; ± is the sample's alone, of 95 % confidence"
+            "saves at most {size:.2} ± {margin:.2} ms per second, {share} of one CPU; the cost of native packets in the \
+             same functions is not subtracted; ± is the 95 % confidence interval of the sample"
         ),
         less if less < 0.0 => format!(
-            "{size:.2} ± {margin:.2} ms a second more, {share} of one CPU; ± is the sample's alone, of 95 % confidence"
+            "{size:.2} ± {margin:.2} ms per second more, {share} of one CPU; ± is the 95 % confidence interval of the sample"
         ),
-        _ => "as now".to_owned(),
+        _ => "unchanged".to_owned(),
     }
 }
 
@@ -118,12 +118,12 @@ fn shares(traffic: &Traffic) -> String {
     match traffic.encapsulated() {
         Some((now, then)) => {
             format!(
-                "{} → {} of the L3 bytes between nodes' pods",
+                "{} → {} of the L3 bytes of pod traffic",
                 units::ratio(Some(now)),
                 units::ratio(Some(then))
             )
         }
-        None => "no traffic between nodes' pods was seen".to_owned(),
+        None => "no pod traffic between nodes".to_owned(),
     }
 }
 
@@ -142,17 +142,17 @@ fn group_columns<'a>() -> Vec<Column<&'a Group>> {
     vec![
         plain("FAMILY", |g, _| Cell::text(if g.ipv6 { "IPv6" } else { "IPv4" })),
         plain("SCOPE", |g, _| Cell::text(g.scope.label())),
-        plain("NOW", |g, _| Cell::text(g.now.label())),
-        plain("THEN", |g, _| Cell::text(g.then.label())),
+        plain("CURRENT", |g, _| Cell::text(g.now.label())),
+        plain("PLANNED", |g, _| Cell::text(g.then.label())),
         Column { unit: Form::count_unit, ..number("PACKETS", |g, f| f.count(Measured, Some(g.packets))) },
         Column { unit: Form::volume_unit, ..number("L3", |g, f| f.volume(Measured, Some(g.l3_bytes))) },
         Column {
             unit: Form::volume_unit,
-            ..number("OVH NOW", |g, f| f.volume(Measured, Some(g.overhead_now)))
+            ..number("OVERHEAD", |g, f| f.volume(Measured, Some(g.overhead_now)))
         },
         Column {
             unit: Form::volume_unit,
-            ..number("OVH THEN", |g, f| f.volume(Measured, Some(g.overhead_then)))
+            ..number("PLANNED", |g, f| f.volume(Measured, Some(g.overhead_then)))
         },
     ]
 }
@@ -161,22 +161,22 @@ fn tcp_columns<'a>() -> Vec<Column<&'a TcpPath>> {
     let ms = |_: &Form| "ms";
     vec![
         plain("PEER", |p, _| Cell::address(p.now.peer)),
-        plain("NOW", |p, _| Cell::text(p.now.class.label())),
-        plain("THEN", |p, _| Cell::text(p.then.label())),
+        plain("CURRENT", |p, _| Cell::text(p.now.class.label())),
+        plain("PLANNED", |p, _| Cell::text(p.then.label())),
         Column { unit: ms, ..number("RTT P50", |p, _| cost::rtt_percentile(p.now.percentiles, 0)) },
         Column { unit: ms, ..number("P99", |p, _| cost::rtt_percentile(p.now.percentiles, 2)) },
         Column { unit: ms, rank: 2, ..number("HOOK P50", |p, _| cost::rtt_percentile(p.now.at_hook, 0)) },
-        Column { unit: |_| "segments", ..number("RESENT", |p, _| cost::retransmitted(&p.now)) },
+        Column { unit: |_| "segments", ..number("RETRANS", |p, _| cost::retransmitted(&p.now)) },
         Column { unit: |_| "packets", rank: 1, ..number("DROPPED", |p, _| cost::dropped(&p.now)) },
     ]
 }
 
 fn mtu_columns<'a>() -> Vec<Column<&'a NewMtu>> {
     vec![
-        plain("WHAT", |m, _| Cell::text(&m.what)),
-        number("NOW", |m, _| m.now.map_or_else(Cell::unknown, |mtu| Cell::text(mtu.to_string()))),
-        number("THEN", |m, _| Cell::text(m.then.to_string())),
-        plain("WHY", |m, _| Cell::text(&m.why)),
+        plain("OBJECT", |m, _| Cell::text(&m.what)),
+        number("CURRENT", |m, _| m.now.map_or_else(Cell::unknown, |mtu| Cell::text(mtu.to_string()))),
+        number("PLANNED", |m, _| Cell::text(m.then.to_string())),
+        plain("REASON", |m, _| Cell::text(&m.why)),
     ]
 }
 
@@ -200,7 +200,7 @@ fn place_columns<'a>() -> Vec<Column<&'a Placement>> {
 fn steps(text: &mut String, plan: &Plan, options: Options) {
     let _ = writeln!(text, "\n{}", strong("Steps", options.colour));
     if plan.steps.is_empty() {
-        text.push_str("  none: it is so already\n");
+        text.push_str("  none: the node already has this mode\n");
         return;
     }
     for (nth, step) in plan.steps.iter().enumerate() {

@@ -1,17 +1,17 @@
-//! Running text in a narrow place.
+//! Options, and wrapped text with labels.
 
 use std::fmt::Write as _;
 
-/// How to show it.
+/// Options of the text.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Characters in a line.
+    /// Characters per line.
     pub width: usize,
-    /// With ANSI colours.
+    /// Use ANSI colours.
     pub colour: bool,
 }
 
-/// Writes text behind a label, wrapped at `width` with all further lines indented like the first.
+/// Writes a label and text, wrapped at `width` with a hanging indent.
 pub(super) fn labelled(to: &mut String, label: &str, text: &str, indent: usize, width: usize) {
     let hang = indent + label.chars().count() + usize::from(!label.is_empty());
     let mut line = format!("{:indent$}{label}", "");
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_wrapped_and_none_is_cut() {
+    fn text_is_wrapped_and_words_are_not_cut() {
         let mut text = String::new();
         labelled(&mut text, "why", "one two three four averyverylongword end", 2, 18);
         assert_eq!(text, "  why one two\n      three four\n      averyverylongword\n      end\n");
