@@ -1,6 +1,6 @@
-//! `observer top` on a node that does not exist, to look at the screens: no kernel, no privileges.
-//! With `--panic` its source panics after two seconds, with `--panic-screen` the screen itself, with
-//! `--fail` its source fails now and then, with `--cost` it measures what encapsulation costs.
+//! `observer top` on a simulated node, without privileges. `--panic`: the source panics after two seconds;
+//! `--panic-screen`: the screen panics; `--fail`: the source fails from time to time; `--cost`: include the cost of
+//! encapsulation.
 
 use std::sync::mpsc;
 use std::thread;
@@ -14,13 +14,13 @@ use observer::view::tui::{self, Feed, Options, Screen as _};
 mod fixture;
 
 fn main() -> Result<(), tui::TuiError> {
-    let asked = |word: &str| std::env::args().any(|argument| argument == word);
-    let (panics, fails, with_cost) = (asked("--panic"), asked("--fail"), asked("--cost"));
-    if asked("--panic-screen") {
+    let given = |flag: &str| std::env::args().any(|argument| argument == flag);
+    let (panics, fails, with_cost) = (given("--panic"), given("--fail"), given("--cost"));
+    if given("--panic-screen") {
         let mut session = tui::terminal::Session::enter(false)?;
         session.draw(&tui::App::new(Options::default()))?;
         thread::sleep(Duration::from_secs(1));
-        panic!("asked for with --panic-screen");
+        panic!("requested by --panic-screen");
     }
     let (send, receive) = mpsc::channel();
     thread::spawn(move || {
@@ -31,7 +31,7 @@ fn main() -> Result<(), tui::TuiError> {
                 6..9 if fails => Feed::Snapshot(Box::new(fixture::lost(second, second / 20 * 20 + 5))),
                 _ => Feed::Snapshot(Box::new(fixture::snapshot(second))),
             };
-            assert!(!(panics && second == 120), "asked for with --panic");
+            assert!(!(panics && second == 120), "requested by --panic");
             if send.send(feed).is_err() {
                 return;
             }
@@ -40,6 +40,6 @@ fn main() -> Result<(), tui::TuiError> {
     });
     let options =
         Options { colour: std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()), ..Options::default() };
-    let (asks, _asked) = std::sync::mpsc::channel();
-    tui::run(&receive, &asks, options)
+    let (requests, _requested) = std::sync::mpsc::channel();
+    tui::run(&receive, &requests, options)
 }

@@ -1,19 +1,18 @@
-//! What encapsulation costs, as it was counted: part of a [`crate::snapshot::Snapshot`] where it was asked
-//! for.
+//! The cost of encapsulation as counted: an optional part of a [`crate::snapshot::Snapshot`].
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use observer_common::kind::{Class, Direction};
 
-/// What encapsulation costs; everything is monotonic since the source started.
+/// The cost of encapsulation. All counters are monotonic since the source started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// It is measured during one of so many parts of the time, and one of so many round-trip times is read.
+    /// 1/N of the time is measured, and 1/N of the round-trip times are read.
     pub sample: u32,
-    /// For how long it has been measured, which may be shorter than the source has been counting.
+    /// Duration of the measurement, which may have started later than counting.
     pub measuring: Duration,
-    /// What each stretch of work is longer by because it is measured; its figures are without.
+    /// Probe overhead per measurement; already subtracted from the figures.
     pub probe: Duration,
     /// Encapsulation (egress) and decapsulation (ingress), by device and direction.
     pub spans: Vec<Span>,
@@ -21,13 +20,13 @@ pub struct Cost {
     pub discarded: Discarded,
     /// Time in network softirqs by CPU.
     pub softirqs: Vec<Softirq>,
-    /// TCP connections of this node and its pods, by where they lead.
+    /// TCP connections of this node and its pods, by path.
     pub tcp: Vec<TcpPath>,
     /// Packets to and from peers that this node dropped.
     pub drops: Vec<Drops>,
-    /// What this kernel does not allow to measure, as sentences.
+    /// What cannot be measured on this kernel, as sentences.
     pub missing: Vec<String>,
-    /// All TCP that crossed the hooks, forwarded or not, by where it leads.
+    /// All TCP at the hooks, forwarded or not, by path.
     pub hook_rtt: Vec<HookRttPath>,
 }
 
@@ -40,38 +39,38 @@ pub struct Span {
     pub direction: Direction,
     /// The encapsulation.
     pub class: Class,
-    /// Buffers that were measured: what the kernel handles at once.
+    /// Measured skbs.
     pub skbs: u64,
     /// Packets in them, segments counted one by one.
     pub packets: u64,
-    /// Their time, without the measurement's own.
+    /// Their time, without probe overhead.
     pub time: Duration,
-    /// The measurement's own time that was taken off.
+    /// Probe overhead that was subtracted.
     pub own: Duration,
-    /// Of egress: what became of work for the hardware.
+    /// Egress only: work offloaded to the hardware or done in software.
     pub offload: Offload,
-    /// Buffers by time in ns, see [`observer_common::cost::bucket`].
+    /// Skbs by time in ns, see [`observer_common::cost::bucket`].
     pub buckets: Vec<u64>,
 }
 
-/// What became of buffers that a tunnel device was given with work left for the hardware: segments to be cut,
-/// or a checksum to be computed. Where the hardware cannot do it inside of a tunnel, the kernel does.
+/// Segmentation and checksums of skbs sent through a tunnel device. The kernel does in software what the hardware
+/// cannot offload for tunnel packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Offload {
-    /// Buffers of several segments that came whole to a device that is no tunnel.
+    /// GSO skbs that reached the underlay device unsegmented.
     pub whole: u64,
-    /// Those that the kernel cut before.
+    /// GSO skbs that the kernel segmented.
     pub cut: u64,
-    /// The packets that these became.
+    /// Packets that these became.
     pub segments: u64,
-    /// Single packets whose checksum was left to such a device.
+    /// Single packets whose checksum was left to the underlay device.
     pub left: u64,
-    /// Single packets whose checksum the kernel computed before.
+    /// Single packets whose checksum the kernel computed.
     pub summed: u64,
 }
 
 impl Offload {
-    /// What was added since.
+    /// The difference to an earlier reading.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Self {
         Self {
@@ -83,13 +82,13 @@ impl Offload {
         }
     }
 
-    /// The part of buffers with segments that the kernel cut; `None` where there was none.
+    /// Share of GSO skbs that the kernel segmented; `None` if there were none.
     #[must_use]
     pub fn cut_ratio(self) -> Option<f64> {
         ratio(self.cut, self.whole)
     }
 
-    /// The part of single packets whose checksum the kernel computed; `None` where there was none.
+    /// Share of single packets whose checksum the kernel computed; `None` if there were none.
     #[must_use]
     pub fn summed_ratio(self) -> Option<f64> {
         ratio(self.summed, self.left)
@@ -105,20 +104,20 @@ fn ratio(part: u64, rest: u64) -> Option<f64> {
 /// What could not be measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Discarded {
-    /// Entered a tunnel device and did not come to an underlay's queue as the same buffer.
+    /// Skbs that entered a tunnel device and did not reach the underlay's queue as the same skb.
     pub unsent: u64,
-    /// Came as tunnel packets and did not arrive at a tunnel device.
+    /// Tunnel packets that did not arrive at a tunnel device.
     pub undelivered: u64,
-    /// Were interrupted for long.
+    /// Measurements that were interrupted.
     pub interrupted: u64,
-    /// Fields of the kernel that could not be read.
+    /// Kernel fields that could not be read.
     pub unreadable: u64,
-    /// Dropped packets that the table had no room for.
+    /// Dropped packets that did not fit into the table.
     pub uncounted: u64,
 }
 
 impl Discarded {
-    /// Every reason by the word that every view uses, with its count.
+    /// Every reason by its label, with its count.
     #[must_use]
     pub const fn named(self) -> [(&'static str, u64); 5] {
         [
@@ -142,25 +141,24 @@ pub struct Softirq {
     pub receive: Duration,
 }
 
-/// TCP connections that lead to one peer node over one encapsulation.
+/// TCP connections to one peer node over one encapsulation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TcpPath {
     /// The peer node (natively: the next hop).
     pub peer: IpAddr,
     /// The encapsulation of its pods' route; [`Class::None`]: native.
     pub class: Class,
-    /// Smoothed round-trip times that were read.
+    /// Number of smoothed round-trip times.
     pub samples: u64,
     /// Their sum.
     pub sum: Duration,
-    /// Segments sent again.
+    /// Retransmitted segments.
     pub retransmits: u64,
     /// Round-trip times by µs, see [`observer_common::cost::bucket`].
     pub buckets: Vec<u64>,
 }
 
-/// Packets on the way to or from one peer node that the kernel dropped in this node's network namespace, for
-/// one reason.
+/// Packets to or from one peer node that the kernel dropped in this node's network namespace, for one reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drops {
     /// The peer node (natively: the next hop).
@@ -169,23 +167,23 @@ pub struct Drops {
     pub class: Class,
     /// Egress: to the peer. Ingress: from it.
     pub direction: Direction,
-    /// `skb_drop_reason` without its prefix; `unknown` where the kernel gives none (before Linux 5.17).
+    /// `skb_drop_reason` without its prefix; `unknown` if the kernel has none (before Linux 5.17).
     pub reason: String,
     /// Packets, segments counted one by one.
     pub packets: u64,
 }
 
-/// TCP that left through a hook to one peer node over one encapsulation, and was answered.
+/// TCP round trips at the hooks, to one peer node over one encapsulation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookRttPath {
     /// The peer node (natively: the next hop).
     pub peer: IpAddr,
     /// The encapsulation of its pods' route; [`Class::None`]: native.
     pub class: Class,
-    /// Round-trip times at the hook, by TCP timestamps.
+    /// Number of round-trip times at the hook, by TCP timestamps.
     pub samples: u64,
     /// Their sum.
     pub sum: Duration,
-    /// How many by µs, see [`observer_common::cost::bucket`].
+    /// Their number by µs, see [`observer_common::cost::bucket`].
     pub buckets: Vec<u64>,
 }

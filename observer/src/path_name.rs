@@ -1,4 +1,4 @@
-//! A path's identity in a form that can be written down and read again.
+//! A path's identity in serialised form.
 
 use std::net::IpAddr;
 
@@ -35,7 +35,7 @@ impl From<&PathId> for PathName {
 }
 
 impl PathName {
-    /// The identity; `None` where the class is none that this version knows.
+    /// The identity; `None` if this version does not have the class.
     #[must_use]
     pub fn id(&self) -> Option<PathId> {
         Some(PathId {

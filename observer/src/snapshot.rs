@@ -1,7 +1,4 @@
-//! Owned raw counters at one moment: what the kernel, a capture or a recording provides and the model reads.
-//!
-//! Everything is monotonic since the source started, and nothing is interpreted: rates, shares and
-//! ratios are the model's.
+//! Raw counters at one moment, monotonic since the source started. The model computes rates, shares and ratios.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,32 +16,31 @@ use crate::topology::{Role, Scope};
 /// Everything that was counted up to one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// When: since the Unix epoch.
+    /// Time since the Unix epoch.
     pub taken: Duration,
-    /// How long the source has been counting.
+    /// Time since the source started counting.
     pub counting: Duration,
     /// The node's name.
     pub node: String,
-    /// The kernel's release, or what stands in its place (the capture file).
+    /// The kernel's release, or the capture file.
     pub origin: String,
-    /// Devices, watched now or before.
+    /// Devices that are or were watched.
     pub devices: Vec<Device>,
     /// Paths.
     pub paths: Vec<Path>,
-    /// Tunnel senders and receivers that are no known nodes.
+    /// Tunnel senders and receivers that are not known nodes.
     pub unknown_peers: Vec<UnknownPeer>,
-    /// How full the tables are.
+    /// Fill level of the tables.
     pub fill: Fill,
-    /// Where pod blocks of other nodes are routed, by family, encapsulation and scope.
+    /// Routes to pod blocks of other nodes, by family, encapsulation and scope.
     pub routing: Vec<Routing>,
-    /// What the programs cost; empty where the kernel was not asked.
+    /// Run time of the BPF programs; empty if it was not measured.
     pub programs: Vec<Program>,
-    /// What encapsulation costs; `None` where it was not asked for.
+    /// The cost of encapsulation; `None` if it was not measured.
     pub cost: Option<Cost>,
-    /// Upper bounds (inclusive) of the packet-size classes, ascending; sizes beyond the last are one
-    /// more class. Classes: `bounds.len() + 1`.
+    /// Inclusive upper bounds of the packet size classes in ascending order. One more class is above the last bound.
     pub size_bounds: Vec<u32>,
-    /// Sentences about what could not be measured, and why.
+    /// What could not be measured and why, as sentences.
     pub notes: Vec<String>,
 }
 
@@ -55,17 +51,17 @@ pub struct Device {
     pub name: String,
     /// Its kind in `ip -d link` (`veth`, `ipip`, `vxlan`, …; empty for hardware).
     pub kind: String,
-    /// What it is for.
+    /// Its role.
     pub role: Role,
-    /// Bytes, L3; 0 where unknown.
+    /// L3 bytes; 0 if unknown.
     pub mtu: u32,
-    /// Of a tunnel device: its encapsulation and the bytes that it adds.
+    /// Tunnel devices only.
     pub tunnel: Option<Tunnel>,
     /// How ingress and egress are watched, by [`Direction`].
     pub hooks: [Hook; 2],
-    /// How often the hook of a direction was found lost, by [`Direction`]; monotonic.
+    /// How often the hook of a direction was lost, by [`Direction`]; monotonic.
     pub losses: [u64; 2],
-    /// Totals; classes that were never seen are absent.
+    /// Totals, without classes that never occurred.
     pub totals: Vec<Totals>,
     /// Rare events by [`Direction`] and [`observer_common::counters::Event`].
     pub events: [[u64; EVENTS]; 2],
@@ -94,9 +90,9 @@ pub struct Tunnel {
     /// Bytes that it adds, L3.
     #[serde(rename = "overhead_bytes")]
     pub overhead: u32,
-    /// MTU of its underlay, where known.
+    /// MTU of its underlay, if known.
     pub underlay_mtu: Option<u32>,
-    /// Its VNI, where it has one.
+    /// Its VNI, if it has one.
     pub vni: Option<u32>,
 }
 
@@ -104,7 +100,7 @@ pub struct Tunnel {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Hook {
-    /// Not at all.
+    /// Not watched.
     #[default]
     None,
     /// TCX link, first in the chain.
@@ -119,7 +115,7 @@ pub enum Hook {
     Undirected,
     /// It was watched and is no more; traffic since then is unknown.
     Lost,
-    /// It was watched, and the device is gone or down: nothing crosses it.
+    /// The device was removed or is down, so it has no traffic.
     Gone,
 }
 
@@ -136,7 +132,7 @@ impl Hook {
         Self::Gone,
     ];
 
-    /// The word that every view uses.
+    /// The label in every view.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -165,21 +161,21 @@ pub struct Totals {
     pub sizes: [u64; SIZE_CLASSES],
 }
 
-/// A VNI as a path has it.
+/// The VNI of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Vni {
     /// The encapsulation has none.
     None,
-    /// One of the node's own.
+    /// A VNI of one of the node's devices.
     Own(u32),
-    /// Some other; which is among the unknown peers.
+    /// Any other; its number is in the unknown peers.
     Unknown,
 }
 
-/// Who a path is.
+/// Identity of a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PathId {
-    /// The underlay device's name: one for all of its paths, of which there may be thousands.
+    /// The underlay device's name, shared by its paths, of which there may be thousands.
     pub device: Arc<str>,
     /// Direction.
     pub direction: Direction,
@@ -196,18 +192,18 @@ pub struct PathId {
 /// One path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path {
-    /// Who it is.
+    /// Its identity.
     pub id: PathId,
-    /// Where its peer is.
+    /// Scope of its peer.
     pub scope: Scope,
     /// By [`observer_common::counters::PathCounter`].
     pub counters: [u64; PATH_COUNTERS],
 }
 
-/// One tunnel sender or receiver that is no known node.
+/// One tunnel sender or receiver that is not a known node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownPeer {
-    /// Who; the VNI is the one on the wire.
+    /// Its identity, with the VNI on the wire.
     pub id: PathId,
     /// Packets.
     pub packets: u64,
@@ -220,9 +216,9 @@ pub struct UnknownPeer {
 pub struct Program {
     /// Its name.
     pub name: String,
-    /// How often it ran while the kernel's BPF statistics were on.
+    /// Runs while the kernel's BPF statistics were enabled.
     pub runs: u64,
-    /// How long these runs took together.
+    /// Total time of these runs.
     pub run_time: Duration,
 }
 
@@ -235,10 +231,10 @@ pub struct Fill {
     pub blocks_capacity: u64,
     /// Paths in use.
     pub paths: u64,
-    /// Paths that fit.
+    /// Maximum number of paths.
     pub paths_capacity: u64,
     /// Peers in use.
     pub peers: u64,
-    /// Peers that fit.
+    /// Maximum number of peers.
     pub peers_capacity: u64,
 }

@@ -1,6 +1,6 @@
-//! Whole outputs against files: screens, tables and JSON of a node that does not exist.
+//! Whole outputs compared with files: screens, tables and JSON of a simulated node.
 //!
-//! `UPDATE_GOLDEN=1 cargo test -p observer --test golden` rewrites the files; look at the difference.
+//! `UPDATE_GOLDEN=1 cargo test -p observer --test golden` rewrites the files; review the difference.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -23,11 +23,12 @@ mod fixture;
 fn compare(name: &str, text: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/golden").join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        assert!(std::env::var_os("CI").is_none(), "golden files cannot be rewritten if CI is set");
         std::fs::write(&path, text).expect("the golden file can be written");
         return;
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(expected == text, "{name} differs; UPDATE_GOLDEN=1 rewrites it. Now:\n{text}");
+    assert!(expected == text, "{name} differs; UPDATE_GOLDEN=1 rewrites it. Current output:\n{text}");
 }
 
 fn report() -> Report {
@@ -49,7 +50,7 @@ fn tables() {
 }
 
 #[test]
-fn colours_change_no_character() {
+fn colours_do_not_change_text() {
     let plain = table::TableOptions { paths: true, ..table::TableOptions::default() };
     let coloured = table::report(&report(), &table::TableOptions { colour: true, ..plain });
     assert!(coloured.contains("\u{1b}["));
@@ -86,7 +87,7 @@ fn keys<'a>(value: &'a Value, path: &str, found: &mut BTreeSet<(String, &'a str)
     }
 }
 
-/// Every field of `value` stands in the page, and every field of its tables exists.
+/// Every field of `value` is documented in the page, and every documented field exists.
 fn documented(page: &str, value: &Value) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs").join(page);
     let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("docs/{page}: {error}"));
@@ -98,7 +99,7 @@ fn documented(page: &str, value: &Value) {
         .map(|(path, key)| format!("{path}.{key}"))
         .collect();
     assert!(missing.is_empty(), "not in docs/{page}: {missing:?}");
-    // And nothing is documented that does not exist.
+    // Every documented field exists.
     let known: BTreeSet<&str> = found.iter().map(|(_, key)| *key).collect();
     for line in text.lines().filter(|line| line.starts_with("| `")) {
         let field = line.split('`').nth(1).expect("a field");
@@ -128,7 +129,7 @@ fn compared(after: &str) -> Comparison {
     Comparison::of(side("vxlan-always"), side(after))
 }
 
-/// One lab, the same traffic, three modes one after the other.
+/// One lab with the same traffic in three modes.
 #[test]
 fn comparisons() {
     for after in ["vxlan-crosssubnet", "bgp"] {
@@ -139,9 +140,9 @@ fn comparisons() {
     }
 }
 
-/// The made-up node with what encapsulation costs: before in every tunnel's way, after without one near.
+/// The simulated node with cost: first with tunnels to all peers, then only across subnets.
 #[test]
-fn a_comparison_with_the_cost() {
+fn comparison_with_cost() {
     let side = |name: &str, seconds: std::ops::RangeInclusive<u64>, far_only: bool| {
         let header = Header { node: "edge-ams-03".to_owned(), ..Header::default() };
         let mut reading = Reading::new(name, &header);
@@ -162,10 +163,10 @@ fn a_comparison_with_the_cost() {
     compare("compare-cost.md", &comparison::markdown(&found));
     compare("compare-cost.json", &format!("{:#}\n", comparison::json(&found)));
     let page = comparison::html(&found);
-    for words in ["to encapsulate a packet", "round-trip time, p99", "… through tunnels, p50"] {
-        assert!(page.contains(words), "{words} is not in the page");
+    for text in ["encapsulation time per packet", "RTT, p99", "RTT through tunnels, p50"] {
+        assert!(page.contains(text), "{text} is not in the page");
     }
-    assert!(!comparison::html(&compared("bgp")).contains("round-trip time, p99"), "it was not measured");
+    assert!(!comparison::html(&compared("bgp")).contains("RTT, p99"), "it was not measured");
 }
 
 #[test]

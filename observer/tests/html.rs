@@ -1,11 +1,11 @@
-//! The page of `observer compare` in a browser: `cargo xtask test` installs chromium and runs this.
-//! Where there is none the test is skipped and says so; where `CI` is set it fails.
+//! The page of `observer compare` in a browser; `cargo xtask test` installs chromium. Without chromium the test is
+//! skipped, or fails if `CI` is set.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Seconds that the browser may take for one page.
+/// Time limit for one page in seconds.
 const BOUND: &str = "120";
 const WIDTH: u32 = 1_200;
 
@@ -42,7 +42,7 @@ impl Browser {
         Some(Self { program, folder, page })
     }
 
-    /// Runs the browser on the page with a profile of its own, and returns what it printed.
+    /// Runs the browser on the page with a fresh profile and returns its output.
     fn run(&self, args: &[&str]) -> String {
         let profile = tempfile::tempdir_in(self.folder.path()).expect("a profile");
         let output = Command::new("timeout")
@@ -54,12 +54,12 @@ impl Browser {
             .arg(format!("file://{}", self.page.display()))
             .output()
             .expect("timeout starts");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{args:?}: {}: {said}", output.status);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {}: {errors}", output.status);
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// Mean brightness (0 to 255) of a screenshot, and how many different colours it has.
+    /// Mean brightness (0 to 255) of a screenshot, and its number of different colours.
     fn shot(&self, args: &[&str]) -> (u64, usize) {
         let path = self.folder.path().join("shot.png");
         let (to, size) = (format!("--screenshot={}", path.display()), format!("--window-size={WIDTH},2600"));
@@ -87,7 +87,7 @@ fn the_page_is_drawn_light_and_dark_and_printed() {
         assert!(dom.contains(text), "{text} is not on the page");
     }
     let source = std::fs::read_to_string(&browser.page).expect("the page");
-    // What the browser does not understand it leaves out or puts elsewhere.
+    // The browser drops or moves markup that is not valid.
     for tag in ["<svg ", "<rect ", "<tr>", "<li ", "<td"] {
         assert_eq!(dom.matches(tag).count(), source.matches(tag).count(), "{tag}");
     }

@@ -1,4 +1,4 @@
-//! What encapsulation cost over an interval.
+//! The cost of encapsulation over an interval.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,24 +12,23 @@ use crate::cost::{Cost, Discarded, Drops, HookRttPath, Offload, Softirq, Span, T
 /// The cost over an interval.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CostReport {
-    /// It was measured during one of so many parts of the time.
+    /// 1/N of the time was measured.
     pub sample: u32,
-    /// What each measured stretch was longer by; taken off.
+    /// Probe overhead subtracted from each measurement.
     pub probe: Duration,
-    /// By tunnel device and direction; one without a measured packet is there with `None`.
+    /// By tunnel device and direction, including those without a measured packet.
     pub spans: Vec<SpanRow>,
     /// What could not be measured.
     pub discarded: Discarded,
     /// Shares of each CPU in network softirqs.
     pub softirqs: Vec<SoftirqRow>,
-    /// By peer and encapsulation; those where nothing was seen are left out.
+    /// By peer and encapsulation, without those that have no data.
     pub tcp: Vec<TcpRow>,
-    /// Packets that this node dropped, those of a path together, what was dropped most first; where nothing
-    /// was, nothing.
+    /// Packets that this node dropped, grouped by path, the most frequent reason first.
     pub drops: Vec<Drops>,
-    /// What this kernel does not allow to measure.
+    /// What cannot be measured on this kernel.
     pub missing: Vec<String>,
-    /// Round trips at the hooks by peer and encapsulation; those where nothing was seen are left out.
+    /// Round trips at the hooks by peer and encapsulation, without those that have no data.
     pub hook_rtt: Vec<HookRttRow>,
 }
 
@@ -42,22 +41,21 @@ pub struct SpanRow {
     pub direction: Direction,
     /// The encapsulation.
     pub class: Class,
-    /// Buffers and packets that were measured.
+    /// Measured skbs and packets.
     pub measured: (u64, u64),
-    /// Mean ns a packet; `None` where none was measured.
+    /// Mean ns per packet; `None` if none was measured.
     pub packet: Option<f64>,
-    /// Mean ns a buffer.
+    /// Mean ns per skb.
     pub skb: Option<f64>,
-    /// Median, 90th and 99th percentile of ns a buffer.
+    /// Median, 90th and 99th percentile of ns per skb.
     pub percentiles: Option<[f64; 3]>,
-    /// Share of one CPU: ns a packet times the packets that the device's hook counted a second. `None`
-    /// where either is unknown.
+    /// Share of one CPU: ns per packet times packets per second at the device's hook; `None` if either is unknown.
     pub cpu: Option<f64>,
-    /// The part of the measured time that was the measurement's own, and was taken off.
+    /// Share of the measured time that was probe overhead and was subtracted.
     pub own: Option<f64>,
-    /// Of egress: what became of work for the hardware.
+    /// Egress only: work offloaded to the hardware or done in software.
     pub offload: Offload,
-    /// Buffers by time.
+    /// Skbs by time.
     pub buckets: Vec<u64>,
 }
 
@@ -68,7 +66,7 @@ pub struct SoftirqRow {
     pub cpu: u32,
     /// Share of its time in NET_TX softirqs.
     pub transmit: Option<f64>,
-    /// The same of NET_RX.
+    /// Share of its time in NET_RX softirqs.
     pub receive: Option<f64>,
 }
 
@@ -79,17 +77,17 @@ pub struct TcpRow {
     pub peer: IpAddr,
     /// The encapsulation.
     pub class: Class,
-    /// Round-trip times that were read.
+    /// Number of round-trip times.
     pub samples: u64,
     /// Their mean, ms.
     pub mean: Option<f64>,
     /// Median, 90th and 99th percentile, ms.
     pub percentiles: Option<[f64; 3]>,
-    /// Segments sent again.
+    /// Retransmitted segments.
     pub retransmits: u64,
-    /// Packets, not only of TCP, that this node dropped; `None` where the kernel does not let that be counted.
+    /// Packets of any protocol that this node dropped; `None` if the kernel does not allow counting them.
     pub dropped: Option<u64>,
-    /// The reason for the most of them.
+    /// The most frequent drop reason.
     pub reason: Option<String>,
     /// Median, 90th and 99th percentile of the same path's round trips at the hook, ms.
     pub at_hook: Option<[f64; 3]>,
@@ -104,7 +102,7 @@ pub struct HookRttRow {
     pub peer: IpAddr,
     /// The encapsulation.
     pub class: Class,
-    /// Answers that were timed.
+    /// Number of round-trip times.
     pub samples: u64,
     /// Their mean, ms.
     pub mean: Option<f64>,
@@ -114,17 +112,17 @@ pub struct HookRttRow {
     pub buckets: Vec<u64>,
 }
 
-/// What rows of round trips have in common, whoever timed them.
+/// Round-trip times of a path, from sockets or at the hooks.
 pub trait RoundTrips {
     /// The peer node and the encapsulation.
     fn path(&self) -> (IpAddr, Class);
-    /// How many.
+    /// Their number.
     fn samples(&self) -> u64;
     /// Their mean, ms.
     fn mean(&self) -> Option<f64>;
     /// Median, 90th and 99th percentile, ms.
     fn percentiles(&self) -> Option<[f64; 3]>;
-    /// How many by µs.
+    /// Their number by µs.
     fn buckets(&self) -> &[u64];
 }
 
@@ -153,8 +151,8 @@ macro_rules! round_trips {
 round_trips!(TcpRow, HookRttRow);
 
 impl CostReport {
-    /// What was added between two readings (or by `later` alone). `packets` says how many packets a
-    /// device's hook counted over the interval, where it did.
+    /// The difference between two readings, or everything in `later`. `packets` returns the packets that a device's
+    /// hook counted over the interval.
     #[must_use]
     pub fn between(
         earlier: Option<&Cost>,
@@ -162,7 +160,7 @@ impl CostReport {
         interval: Duration,
         packets: impl Fn(&str, Direction) -> Option<u64>,
     ) -> Self {
-        // One that has been measured for longer is none of ours: it was ended and begun anew.
+        // An earlier reading with a longer measurement belongs to a previous measurement.
         let earlier = earlier.filter(|earlier| earlier.measuring <= later.measuring);
         let measured = later.measuring.saturating_sub(earlier.map_or(Duration::ZERO, |e| e.measuring));
         let before = |span: &Span| {
@@ -277,8 +275,7 @@ fn softirqs(earlier: Option<&Cost>, later: &Cost, interval: Duration) -> Vec<Sof
     later.softirqs.iter().map(row).collect()
 }
 
-/// A path, with what was dropped of it (the most frequent reason first; `None` where that is not counted) and
-/// what the hooks timed of it.
+/// A path with its drops (`None` if they are not counted) and its round trips at the hooks.
 fn tcp_row(
     earlier: Option<&TcpPath>,
     later: &TcpPath,
@@ -342,7 +339,7 @@ fn mean(time: Duration, count: u64) -> Option<f64> {
     (count != 0).then(|| time.as_secs_f64() * 1e9 / count as f64)
 }
 
-/// Median, 90th and 99th percentile, times `unit`; inside a bucket, values are taken to lie evenly.
+/// Median, 90th and 99th percentile, times `unit`. Values are assumed to be evenly distributed within a bucket.
 #[expect(clippy::cast_precision_loss, reason = "counts of fewer than 2^53")]
 pub(super) fn percentiles(buckets: &[u64], unit: f64) -> Option<[f64; 3]> {
     let all: u64 = buckets.iter().sum();
@@ -350,13 +347,13 @@ pub(super) fn percentiles(buckets: &[u64], unit: f64) -> Option<[f64; 3]> {
         return None;
     }
     let at = |part: f64| {
-        let wanted = part * all as f64;
+        let target = part * all as f64;
         let mut below = 0.0;
         for (index, count) in (0_u32..).zip(buckets) {
             let count = *count as f64;
-            if count > 0.0 && below + count >= wanted {
+            if count > 0.0 && below + count >= target {
                 let (from, to) = (lower_bound(index) as f64, lower_bound(index + 1) as f64);
-                return (from + (to - from) * ((wanted - below) / count)) * unit;
+                return (from + (to - from) * ((target - below) / count)) * unit;
             }
             below += count;
         }
@@ -393,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn the_share_of_a_cpu_is_time_a_packet_times_packets() {
+    fn cpu_share_is_time_per_packet_times_packet_rate() {
         let later = cost(&[1000; 10]);
         let report = CostReport::between(None, &later, Duration::from_secs(2), |_, _| Some(400_000));
         let row = &report.spans[0];
@@ -405,20 +402,20 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_measured_is_unknown() {
+    fn unmeasured_figures_are_unknown() {
         let report = CostReport::between(None, &cost(&[]), Duration::from_secs(1), |_, _| Some(5));
         let row = &report.spans[0];
         assert_eq!((row.packet, row.percentiles, row.cpu), (None, None, None));
-        // Without a hook that counts packets there is no share, but a cost a packet.
+        // Without packets counted by a hook, the CPU share is unknown, but not the cost per packet.
         let report = CostReport::between(None, &cost(&[700]), Duration::from_secs(1), |_, _| None);
         assert_eq!((report.spans[0].packet, report.spans[0].cpu), (Some(350.0), None));
-        // No packet costs nothing, measured or not.
+        // No packets cost nothing, measured or not.
         let report = CostReport::between(None, &cost(&[]), Duration::from_secs(1), |_, _| Some(0));
         assert_eq!(report.spans[0].cpu, Some(0.0));
     }
 
     #[test]
-    fn percentiles_lie_within_a_bucket_of_the_truth() {
+    fn percentiles_are_accurate_to_a_bucket() {
         let values: Vec<u64> = (1..=1000).collect();
         let report = CostReport::between(None, &cost(&values), Duration::from_secs(1), |_, _| None);
         let [median, ninety, ninety_nine] = report.spans[0].percentiles.expect("measured");
@@ -428,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_of_a_cpu_is_of_the_time_that_was_measured() {
+    fn softirq_shares_refer_to_the_measured_time() {
         let at = |seconds, busy| Cost {
             measuring: Duration::from_secs(seconds),
             softirqs: vec![Softirq { cpu: 0, transmit: Duration::ZERO, receive: Duration::from_secs(busy) }],
@@ -439,13 +436,13 @@ mod tests {
             report.softirqs[0].receive
         };
         assert_eq!(share(Some(&at(10, 2)), &at(14, 3)), Some(0.25));
-        assert_eq!(share(None, &at(4, 2)), Some(0.5), "counting began long before");
-        assert_eq!(share(Some(&at(90, 60)), &at(4, 1)), Some(0.25), "it was begun anew between the two");
+        assert_eq!(share(None, &at(4, 2)), Some(0.5), "counting began long before the measurement");
+        assert_eq!(share(Some(&at(90, 60)), &at(4, 1)), Some(0.25), "the measurement restarted in between");
         assert_eq!(share(None, &at(0, 0)), None);
     }
 
     #[test]
-    fn an_interval_has_only_what_was_added() {
+    fn an_interval_contains_only_the_difference() {
         let (earlier, later) = (cost(&[100; 4]), cost(&[100, 100, 100, 100, 3000]));
         let report = CostReport::between(Some(&earlier), &later, Duration::from_secs(1), |_, _| None);
         assert_eq!(report.spans[0].measured, (1, 2));

@@ -1,5 +1,4 @@
-//! The figures of a row and of a path, by the definitions of the counting rules. Every view takes them
-//! from here, so that no number has two definitions.
+//! Figures of a row and of a path, by the counting rules. Every view uses these definitions.
 
 use std::time::Duration;
 
@@ -27,7 +26,7 @@ pub struct Fragments {
 }
 
 impl Fragments {
-    /// Fragments of both families; atomic ones are none.
+    /// Fragments of both families, without atomic ones.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.ipv4.iter().sum::<u64>() + self.ipv6.iter().sum::<u64>()
@@ -41,7 +40,7 @@ impl Figures {
         self.0[counter as usize]
     }
 
-    /// What was added since `earlier`; maxima stay as they are.
+    /// The difference to `earlier`; maxima are unchanged.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let mut difference = *self;
@@ -70,7 +69,7 @@ impl Figures {
         self.get(Total::L3Bytes).saturating_sub(self.get(Total::InnerBytes))
     }
 
-    /// Overhead bytes / L3 bytes; `None` where nothing was counted.
+    /// Overhead bytes / L3 bytes; `None` if nothing was counted.
     #[must_use]
     pub fn overhead_ratio(&self) -> Option<f64> {
         ratio(self.overhead_bytes(), self.get(Total::L3Bytes))
@@ -136,7 +135,7 @@ impl PathFigures {
         self.0[counter as usize]
     }
 
-    /// What was added since `earlier`; maxima stay as they are.
+    /// The difference to `earlier`; maxima are unchanged.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let mut difference = *self;
@@ -158,7 +157,7 @@ impl PathFigures {
         self.get(PathCounter::L3Bytes).saturating_sub(self.get(PathCounter::InnerBytes))
     }
 
-    /// Overhead bytes / L3 bytes; `None` where nothing was counted.
+    /// Overhead bytes / L3 bytes; `None` if nothing was counted.
     #[must_use]
     pub fn overhead_ratio(&self) -> Option<f64> {
         ratio(self.overhead_bytes(), self.get(PathCounter::L3Bytes))
@@ -179,7 +178,7 @@ fn ratio(part: u64, whole: u64) -> Option<f64> {
     (whole != 0).then(|| part as f64 / whole as f64)
 }
 
-/// A count over an interval as a rate; `None` where the interval is empty.
+/// A count over an interval as a rate; `None` if the interval is empty.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a rate is shown with three digits")]
 pub fn per_second(count: u64, interval: Duration) -> Option<f64> {

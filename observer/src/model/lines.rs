@@ -1,5 +1,4 @@
-//! Rows as views show them: every watched direction of every device has a line, also where nothing was
-//! counted or nothing could be counted, because unknown is not zero.
+//! Rows as views show them. Idle and unmeasured directions have a line too, because unknown is not zero.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,21 +10,20 @@ use super::{DeviceRow, Figures, PathRow, Report, Row};
 use crate::snapshot::Hook;
 use crate::topology::Role;
 
-/// Whether the figures of a line say what happened.
+/// Whether the figures of a line are complete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum State {
-    /// They do.
+    /// Complete.
     #[default]
     Measured,
-    /// The hook is lost, or was lost when the interval began: what was counted is a lower bound, the
-    /// rest is unknown.
+    /// The hook is lost, or was lost at the start of the interval: counts are a lower bound, rates are unknown.
     Lost,
     /// There is no hook.
     NotWatched,
 }
 
 impl State {
-    /// The word that every view uses.
+    /// The label in every view.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -54,12 +52,12 @@ pub struct Line<'a> {
     pub direction: Direction,
     /// Whether it was measured.
     pub state: State,
-    /// The row; `None` where nothing was counted.
+    /// The row; `None` if nothing was counted.
     pub row: Option<&'a Row>,
 }
 
 impl Line<'_> {
-    /// The figures; `None` where there are none to show, as opposed to zeros.
+    /// The figures; `None` if they are unknown, as opposed to zero.
     #[must_use]
     pub fn figures(&self) -> Option<Figures> {
         match (self.row, self.state) {
@@ -98,7 +96,7 @@ impl Line<'_> {
 pub struct PathLine<'a> {
     /// The path.
     pub path: &'a PathRow,
-    /// Whether its device and direction was measured.
+    /// Whether its device and direction were measured.
     pub state: State,
     /// Its device, unless that is gone.
     pub device: Option<&'a DeviceRow>,
@@ -139,7 +137,7 @@ impl PathLine<'_> {
     }
 }
 
-/// What crossed the node's underlay devices, both directions and all classes together.
+/// Traffic on the node's underlay devices: sum of both directions and all classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Underlay {
     /// The sum.
@@ -148,18 +146,18 @@ pub struct Underlay {
     pub complete: bool,
 }
 
-/// Packets that do not fit the way that they take.
+/// Packets that do not fit the MTU on their way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooBig {
-    /// How many.
+    /// Their number.
     pub packets: u64,
     /// Every direction of every underlay and tunnel device was measured.
     pub complete: bool,
 }
 
 impl Report {
-    /// The lines by device, direction and class. Idle and unwatched directions have a line of their own
-    /// at underlay and tunnel devices; at others only where a hook was lost.
+    /// The lines by device, direction and class. Idle and unwatched directions have a line on underlay and tunnel
+    /// devices; on other devices only if a hook was lost.
     #[must_use]
     pub fn lines(&self) -> Vec<Line<'_>> {
         let mut rows: BTreeMap<(&str, Direction), Vec<&Row>> = BTreeMap::new();
@@ -193,7 +191,7 @@ impl Report {
     pub fn path_lines(&self) -> Vec<PathLine<'_>> {
         let devices: BTreeMap<&str, &DeviceRow> =
             self.devices.iter().map(|row| (row.device.name.as_str(), row)).collect();
-        // Thousands of paths of one device stand one behind the other.
+        // Thousands of consecutive paths have the same device.
         let mut last: Option<(&str, Option<&DeviceRow>)> = None;
         let mut lines = Vec::with_capacity(self.paths.len());
         for path in &self.paths {
@@ -202,15 +200,15 @@ impl Report {
                 _ => devices.get(&*path.id.device).copied(),
             };
             last = Some((&path.id.device, device));
-            // A path of a device that is gone was measured as long as the device was there.
+            // A path of a removed device was measured until its removal.
             let state = device.map_or(State::Measured, |device| State::of(device, path.id.direction));
             lines.push(PathLine { path, state, device });
         }
         lines
     }
 
-    /// The sum over underlay devices; `None` where no direction of any of them was measured. Tunnel and
-    /// workload devices carry the same packets once more and are left out.
+    /// The sum over underlay devices; `None` if no direction of any of them was measured. Tunnel and workload devices
+    /// carry the same packets again and are excluded.
     #[must_use]
     pub fn underlay(&self) -> Option<Underlay> {
         let (mut measured, mut complete, mut figures) = (false, true, Figures::default());
@@ -225,9 +223,8 @@ impl Report {
         measured.then_some(Underlay { figures, complete })
     }
 
-    /// Packets larger than the MTU of an underlay device, and those that a tunnel would have to fragment or
-    /// drop; `None` where no direction of any such device was measured. At a tunnel device a packet that does
-    /// not fit is counted once, whatever else is too small for it.
+    /// Packets larger than the MTU of an underlay device, and packets that a tunnel would have to fragment or drop;
+    /// `None` if no direction of any such device was measured. A packet is counted once per tunnel device.
     #[must_use]
     pub fn too_big(&self) -> Option<TooBig> {
         let (mut measured, mut sum) = (false, TooBig { packets: 0, complete: true });
@@ -265,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_that_came_back_measured_only_a_part() {
+    fn a_reattached_hook_measured_only_part_of_the_interval() {
         let (before, lost, after) = (fixture::snapshot(10), fixture::lost(11, 10), fixture::snapshot(12));
         let report = Report::between(&lost, &after);
         assert!(ingress(&report).iter().all(|state| *state == State::Lost));
@@ -290,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_too_big_is_counted_once_and_an_unwatched_direction_leaves_it_open() {
+    fn a_packet_too_big_is_counted_once_and_a_lost_hook_makes_the_sum_incomplete() {
         let report = Report::total(&fixture::snapshot(10));
         let of = |role, counter| -> u64 {
             let lines = report.lines();
@@ -306,15 +303,15 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_started_anew_is_not_zero() {
+    fn figures_of_a_restarted_source_cover_the_time_since_its_start() {
         let report = Report::between(&fixture::snapshot(100), &fixture::snapshot(5));
         assert_eq!(report.interval, Duration::from_secs(5));
         assert!(report.rows.iter().any(|row| row.figures.packets() > 0));
-        assert!(report.notes.iter().any(|note| note.contains("started anew")));
+        assert!(report.notes.iter().any(|note| note.contains("restarted")));
     }
 
     #[test]
-    fn a_rate_over_no_time_is_unknown() {
+    fn a_rate_over_an_empty_interval_is_unknown() {
         assert_eq!(per_second(4, Duration::ZERO), None);
         assert_eq!(per_second(4, Duration::from_secs(2)), Some(2.0));
     }

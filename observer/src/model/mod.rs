@@ -1,4 +1,4 @@
-//! What the counters mean: differences, rates, shares and ratios, each defined once. Pure.
+//! Differences, rates, shares and ratios of counters, each defined once. Pure.
 
 pub mod compare;
 mod cost;

@@ -1,27 +1,27 @@
-//! The mode of a node, told from its routes to pod blocks of other nodes.
+//! The mode of a node, derived from its routes to pod blocks of other nodes.
 
 use observer_common::kind::Class;
 
 use crate::snapshot::Routing;
 use crate::topology::Scope;
 
-/// How pod traffic of one address family crosses from node to node.
+/// How pod traffic of one address family is carried between nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mode {
-    /// Through the tunnel to every node, wherever it is.
+    /// Through the tunnel to every node.
     Always(Class),
-    /// Through the tunnel across subnets, natively inside.
+    /// Through the tunnel across subnets, natively within a subnet.
     CrossSubnet(Class),
-    /// Through the tunnel, but only nodes of one scope exist: `Always` and `CrossSubnet` look alike.
+    /// Through the tunnel, but all nodes have the same scope, so `Always` and `CrossSubnet` cannot be told apart.
     Tunnelled(Class),
     /// Natively, everywhere.
     Native,
-    /// Several at once, as in the middle of a switch.
+    /// Several at once, as during a mode switch.
     Mixed,
 }
 
 impl Mode {
-    /// The mode of the blocks of one family; `None` where no other node has any.
+    /// The mode of the blocks of one family; `None` if no other node has any.
     #[must_use]
     pub fn of(routing: &[Routing], ipv6: bool) -> Option<Self> {
         let ways: Vec<&Routing> = routing.iter().filter(|way| way.ipv6 == ipv6 && way.blocks != 0).collect();
@@ -51,7 +51,7 @@ impl Mode {
         })
     }
 
-    /// The word that every view uses: `ipip-always`, `vxlan-crosssubnet`, `vxlan`, `native`, `mixed`.
+    /// The label in every view: `ipip-always`, `vxlan-crosssubnet`, `vxlan`, `native`, `mixed`.
     #[must_use]
     pub fn label(self) -> String {
         match self {
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn modes_by_what_is_routed_where() {
+    fn modes_follow_from_routes_and_scopes() {
         use Class::{Ipip, None as Native, Vxlan};
         use Scope::{CrossSubnet as Far, SameSubnet as Near, Unknown};
         // ways, label

@@ -1,4 +1,4 @@
-//! One report: what two snapshots (or one) say, row by row.
+//! Reports: the difference of two snapshots, or one snapshot in total.
 
 use std::cmp::{Ordering, Reverse};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::{CostReport, Figures, PathFigures};
 use crate::snapshot::{Device, Fill, Hook, Path, PathId, Routing, Snapshot, UnknownPeer};
 use crate::topology::Scope;
 
-/// What happened between two snapshots; or, with one, since the source started counting.
+/// What was counted between two snapshots, or since the source started counting.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// The later snapshot's time, since the Unix epoch.
@@ -24,21 +24,21 @@ pub struct Report {
     pub origin: String,
     /// Devices, in the snapshot's order.
     pub devices: Vec<DeviceRow>,
-    /// Rows by device, direction and class, in that order; classes without a packet are left out.
+    /// Rows by device, direction and class, in that order, without classes that have no packets.
     pub rows: Vec<Row>,
-    /// Paths, those with most wire bytes first.
+    /// Paths, by wire bytes in descending order.
     pub paths: Vec<PathRow>,
-    /// Where each of `paths` stands in the later snapshot.
+    /// Position of each of `paths` in the later snapshot.
     pub places: Vec<u32>,
-    /// The earlier snapshot had the same paths at the same places.
+    /// The earlier snapshot had the same paths at the same positions.
     pub same_paths: bool,
-    /// Tunnel senders and receivers that are no known nodes, in total.
+    /// Unknown tunnel peers, in total.
     pub unknown_peers: Vec<UnknownPeer>,
-    /// How full the tables are.
+    /// Fill level of the tables.
     pub fill: Fill,
     /// Where pod blocks of other nodes are routed, as in the later snapshot.
     pub routing: Vec<Routing>,
-    /// What encapsulation cost; `None` where it was not asked for.
+    /// The cost of encapsulation; `None` if it was not measured.
     pub cost: Option<CostReport>,
     /// Upper bounds of the size classes, inclusive.
     pub size_bounds: Vec<u32>,
@@ -53,8 +53,7 @@ pub struct DeviceRow {
     pub device: Device,
     /// Events over the interval, by [`Direction`] and [`Event`].
     pub events: [[u64; EVENTS]; 2],
-    /// Directions that were not watched when the interval began and are now, by [`Direction`]: their
-    /// figures cover only a part of it.
+    /// Directions that were not watched for the whole interval, by [`Direction`].
     pub gaps: [bool; 2],
 }
 
@@ -76,7 +75,7 @@ pub struct Row {
 /// One path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathRow {
-    /// Who it is.
+    /// Its identity.
     pub id: PathId,
     /// Where its peer is.
     pub scope: Scope,
@@ -84,12 +83,12 @@ pub struct PathRow {
     pub figures: PathFigures,
 }
 
-/// The paths of an earlier snapshot, looked for in the order of the later one. Both are sorted where
-/// they come from one source, and the walk is a merge then.
+/// The paths of an earlier snapshot, looked up in the order of the later one. Snapshots of one source are sorted, so
+/// that this is a merge.
 struct Earlier<'a> {
     paths: Vec<&'a Path>,
     at: usize,
-    /// They stand as they did in the snapshot, and each was found where it was looked for first.
+    /// The snapshot was sorted, and each path was found at the expected position.
     in_step: bool,
 }
 
@@ -124,8 +123,8 @@ impl<'a> Earlier<'a> {
 }
 
 impl Report {
-    /// The paths, those with most wire bytes first. With thousands of them it is their order that costs, so
-    /// that numbers are sorted, and each path is written once.
+    /// Adds the paths by wire bytes in descending order. With thousands of paths sorting dominates, so indices are
+    /// sorted and each path is copied once.
     fn add_paths(&mut self, earlier: Option<&Snapshot>, later: &Snapshot) {
         let mut before = Earlier::of(earlier);
         let figures = later.paths.iter().map(|path| {
@@ -153,7 +152,7 @@ impl Report {
         self.paths = self.places.iter().map(row).collect();
     }
 
-    /// What `later` counted in total.
+    /// Everything that `later` counted.
     #[must_use]
     pub fn total(later: &Snapshot) -> Self {
         Self::build(None, later, later.counting)
@@ -164,7 +163,7 @@ impl Report {
     pub fn between(earlier: &Snapshot, later: &Snapshot) -> Self {
         if later.counting < earlier.counting {
             let mut report = Self::build(None, later, later.counting);
-            report.notes.push("the source started anew: the figures begin with it".to_owned());
+            report.notes.push("the source restarted: the figures cover the time since its start".to_owned());
             return report;
         }
         Self::build(Some(earlier), later, later.taken.saturating_sub(earlier.taken))
@@ -205,7 +204,7 @@ impl Report {
         report
     }
 
-    /// Packets of a device and direction over the interval; `None` where not all were watched.
+    /// Packets of a device and direction over the interval; `None` if it was not watched for all of it.
     pub(super) fn counted(&self, device: &str, direction: Direction) -> Option<u64> {
         let row = self.devices.iter().find(|row| row.device.name == device)?;
         let hook = row.device.hooks[direction as usize];
@@ -267,18 +266,19 @@ impl Report {
         if device.hooks[direction as usize] == Hook::Lost {
             self.notes.push(format!("the hook at {place} is lost: traffic since then is unknown"));
         } else if gap {
-            self.notes.push(format!("{place} was not watched for a part of the interval"));
+            self.notes.push(format!("{place} was not watched for part of the interval"));
         }
         let overflow = events[Event::PathOverflow as usize];
         if overflow != 0 {
             self.notes.push(format!(
-                "{overflow} packets at {place} belong to paths that found no room: the paths are incomplete"
+                "{overflow} packets at {place} belong to paths that did not fit into the table: paths are incomplete"
             ));
         }
         let unknown_peers = events[Event::UnknownPeerOverflow as usize];
         if unknown_peers != 0 {
             self.notes.push(format!(
-                "{unknown_peers} packets at {place} came from or went to unknown peers that found no room: the unknown peers are incomplete"
+                "{unknown_peers} packets at {place} belong to unknown peers that did not fit into the table: unknown peers are \
+                 incomplete"
             ));
         }
     }

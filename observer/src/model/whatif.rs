@@ -1,25 +1,25 @@
-//! What would no longer fit: read from the histogram of packet sizes. Pure.
+//! Which packets would no longer fit, derived from the histogram of packet sizes. Pure.
 //!
-//! A histogram answers exactly where the limit is one of its bounds, which the MTUs that matter and
-//! what tunnels leave of them are; elsewhere it gives the two numbers that the answer lies between.
+//! The result is exact if the limit is a bound of the histogram, which is the case for common MTUs with and without
+//! the overhead of tunnels. Otherwise it is a range.
 
 use observer_common::kind::Class;
 
-/// How many packets exceed a limit, as far as the histogram tells.
+/// Number of packets that exceed a limit, exact or as a range.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Share {
     /// `least` and `most` are the same number.
     pub exact: bool,
-    /// At least so many do.
+    /// Lower bound.
     pub least: u64,
-    /// At most so many do.
+    /// Upper bound.
     pub most: u64,
-    /// Of so many.
+    /// All packets.
     pub packets: u64,
 }
 
 impl Share {
-    /// What holds whichever of the two is true.
+    /// The range that covers both.
     #[must_use]
     pub fn either(self, other: Self) -> Self {
         Self::between(self.least.min(other.least), self.most.max(other.most), self.packets)
@@ -29,7 +29,7 @@ impl Share {
         Self { exact: least == most, least, most, packets }
     }
 
-    /// Both counts as ratios of all packets; `None` where there were none.
+    /// Both bounds as ratios of all packets; `None` if there were none.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a share is shown with three digits")]
     pub fn ratios(&self) -> Option<(f64, f64)> {
@@ -37,22 +37,22 @@ impl Share {
         (self.packets != 0).then(|| (of(self.least), of(self.most)))
     }
 
-    /// With the packets of another row.
+    /// The sum with another row.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self::between(self.least + other.least, self.most + other.most, self.packets + other.packets)
     }
 }
 
-/// How many packets are larger than `limit` bytes: `bounds` are the inclusive upper bounds of the
-/// classes, ascending, and `sizes` the packets by class, the last class all above.
+/// Number of packets larger than `limit` bytes. `bounds` are the inclusive upper bounds of the classes in ascending
+/// order, `sizes` the packets by class; the last class is above all bounds.
 #[must_use]
 pub fn share_above(bounds: &[u32], sizes: &[u64], limit: u32) -> Share {
     let packets = sizes.iter().sum();
     if limit == 0 {
         return Share::between(packets, packets, packets);
     }
-    // The class that holds `limit`: those before it fit, those behind it do not.
+    // The class that contains `limit`: smaller classes fit, larger ones do not.
     let class = bounds.partition_point(|bound| *bound < limit);
     let above = sizes.iter().skip(class + 1).sum();
     let within = match bounds.get(class) {
@@ -71,7 +71,7 @@ pub struct Carriage {
     pub over_ipv6: bool,
 }
 
-/// WireGuard pads what it carries to a multiple of so many bytes, but never beyond its device's MTU.
+/// WireGuard pads packets to a multiple of this many bytes, but never beyond its device's MTU.
 const WIREGUARD_PADDING: u32 = 16;
 
 impl Carriage {
@@ -87,8 +87,8 @@ impl Carriage {
         Self { class, over_ipv6: true }
     }
 
-    /// Bytes that it adds to a packet, without options, keys or inner VLAN tags; `None` for what
-    /// carries no packet, or not over that family.
+    /// Bytes that it adds to a packet, without options, keys or inner VLAN tags; `None` if it does not carry packets,
+    /// or not over that family.
     #[must_use]
     pub const fn overhead(self) -> Option<u32> {
         Some(match (self.class, self.over_ipv6) {
@@ -107,8 +107,8 @@ impl Carriage {
     }
 }
 
-/// How many of the packets that are carried as `now` would not fit into `mtu` bytes if they were
-/// carried as `planned`; `None` where one of the two carries no packets.
+/// Number of packets currently carried as `now` that would not fit into `mtu` bytes if carried as `planned`; `None` if
+/// one of the two does not carry packets.
 ///
 /// `bounds` and `sizes` are the histogram of their L3 sizes on an underlay, as in [`share_above`].
 #[must_use]
@@ -128,7 +128,7 @@ pub fn would_not_fit(
     if now.class != Class::Wireguard {
         return Some(above);
     }
-    // How much of a message is padding stands nowhere.
+    // The size of the padding is unknown.
     let surely = share_above(bounds, sizes, limit.saturating_add(WIREGUARD_PADDING - 1));
     Some(Share::between(surely.least, above.most, above.packets))
 }
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bound_is_answered_exactly_and_every_other_limit_truthfully() {
+    fn bounds_are_exact_and_other_limits_contain_the_truth() {
         let packets = packets();
         let sizes = histogram(&packets);
         for limit in 0..9_300 {
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_between_two_bounds_is_a_range() {
+    fn a_limit_between_two_bounds_gives_a_range() {
         let mut sizes = [0; 32];
         // 1461 to 1480 bytes, 1481 to 1500, more than 9000.
         (sizes[12], sizes[13], sizes[19]) = (5, 7, 2);
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn the_encapsulations_of_calico_are_answered_exactly_at_the_usual_mtus() {
+    fn calicos_encapsulations_are_exact_at_common_mtus() {
         let packets = packets();
         let sizes = histogram(&packets);
         for (mtu, planned, room) in [
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encapsulated_now_is_measured_without_its_headers() {
+    fn current_tunnel_headers_are_subtracted() {
         let inner: Vec<u32> = packets().iter().map(|packet| packet.saturating_sub(50).max(20)).collect();
         let outer: Vec<u32> = inner.iter().map(|packet| packet + 50).collect();
         let vxlan = Carriage::over_ipv4(Class::Vxlan);
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn the_padding_of_wireguard_makes_a_range() {
+    fn wireguard_padding_gives_a_range() {
         let mut sizes = [0; 32];
         // 1461 to 1480, 1481 to 1500, 1501 to 2048 bytes.
         (sizes[12], sizes[13], sizes[14]) = (5, 7, 3);
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_fits_all_is_too_big_and_what_carries_nothing_has_no_answer() {
+    fn an_mtu_below_the_overhead_fits_nothing_and_non_ip_has_no_result() {
         let sizes = [4; 32];
         let vxlan = Carriage::over_ipv4(Class::Vxlan);
         let all = Some(Share { exact: true, least: 128, most: 128, packets: 128 });
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_families_both_bounds_hold() {
+    fn the_range_of_two_families_covers_both() {
         let (ipv4, ipv6) = (Share::between(3, 3, 10), Share::between(1, 5, 10));
         assert_eq!(ipv4.either(ipv6).ratios(), Share::between(1, 5, 10).ratios());
         assert!(!ipv4.either(Share::between(4, 4, 10)).exact);

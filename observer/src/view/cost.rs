@@ -142,7 +142,7 @@ pub(super) fn rtt_percentile(values: Option<[f64; 3]>, index: usize) -> Cell {
 /// Notes below the tables.
 pub(super) fn remarks(report: &CostReport) -> Vec<String> {
     let mut remarks = vec![format!(
-        "measured 1/{} of the time; {} ns of probe overhead subtracted from each measurement",
+        "measured 1/{} of the time; {} ns probe overhead subtracted per measurement",
         report.sample,
         report.probe.as_nanos()
     )];

@@ -1,6 +1,6 @@
-//! A node that does not exist, with consistent numbers, for tests and for looking at screens.
+//! A simulated node with consistent numbers, for tests, screens and pictures.
 //!
-//! Also compiled into `tests/golden.rs` and an example, hence `super::observer`.
+//! Also compiled into `tests/golden.rs` and examples, hence `super::observer`.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const BOUNDS: [u32; 9] = [64, 128, 256, 512, 1_024, 1_400, 1_450, 1_480, 1_500];
 /// The first snapshot: 2026-11-22 12:00:00 UTC.
 const START: u64 = 1_795_348_800;
 
-/// Packets of one kind: so many a second, each of this L3 size, of which so much is overhead.
+/// Packets of one kind: packets per second, L3 size, and overhead in it.
 #[derive(Clone, Copy)]
 struct Flow {
     rate: u64,
@@ -28,7 +28,7 @@ struct Flow {
     overhead: u64,
 }
 
-/// Rates move by ±30 % over 40 seconds, each in its own phase.
+/// Rates vary by ±30 % over 40 seconds, each with its own phase.
 fn packets(rate: u64, seconds: u64) -> u64 {
     (0..seconds)
         .map(|second| {
@@ -55,7 +55,7 @@ fn totals(direction: Direction, class: Class, flows: &[Flow], link: u64, seconds
     Totals { direction, class, counters, sizes }
 }
 
-/// What both views of the tunnel's big packets share: of each 1,500-byte stream a few are cut in two.
+/// Some of the large tunnel packets are fragmented in two.
 fn add_fragments(row: &mut Totals, rate: u64, seconds: u64) {
     let count = packets(rate, seconds);
     row.counters[Total::OuterV4First as usize] += count;
@@ -155,20 +155,20 @@ fn devices(seconds: u64) -> Vec<Device> {
     ]
 }
 
-/// The node after so many seconds.
+/// The node after `seconds`.
 pub(crate) fn snapshot(seconds: u64) -> Snapshot {
     use Direction::{Egress, Ingress};
     use Scope::{CrossSubnet, SameSubnet};
     let near = |direction, class, flow| path("10.1.0.12", SameSubnet, direction, class, &[flow], seconds);
     let far = |direction, class, flow| path("10.2.0.13", CrossSubnet, direction, class, &[flow], seconds);
     let other = |direction| path("10.1.0.14", SameSubnet, direction, Class::None, &[NATIVE], seconds);
-    let mut hurt = far(Egress, Class::Vxlan, FAR_BULK);
-    hurt.counters[PathCounter::OuterFirst as usize] = packets(120, seconds);
-    hurt.counters[PathCounter::OuterLast as usize] = packets(120, seconds);
-    hurt.counters[PathCounter::Ptb as usize] = packets(10, seconds) / 20;
-    hurt.counters[PathCounter::PtbMtu as usize] = 1_450;
-    hurt.counters[PathCounter::WouldFragment as usize] = packets(120, seconds);
-    hurt.counters[PathCounter::WouldDrop as usize] = packets(10, seconds) / 20;
+    let mut fragmented = far(Egress, Class::Vxlan, FAR_BULK);
+    fragmented.counters[PathCounter::OuterFirst as usize] = packets(120, seconds);
+    fragmented.counters[PathCounter::OuterLast as usize] = packets(120, seconds);
+    fragmented.counters[PathCounter::Ptb as usize] = packets(10, seconds) / 20;
+    fragmented.counters[PathCounter::PtbMtu as usize] = 1_450;
+    fragmented.counters[PathCounter::WouldFragment as usize] = packets(120, seconds);
+    fragmented.counters[PathCounter::WouldDrop as usize] = packets(10, seconds) / 20;
     let unknown_peer = PathId {
         device: "eth0".into(),
         direction: Ingress,
@@ -187,7 +187,7 @@ pub(crate) fn snapshot(seconds: u64) -> Snapshot {
             near(Ingress, Class::Vxlan, ACKS),
             near(Egress, Class::Vxlan, BULK),
             far(Ingress, Class::Vxlan, FAR_ACKS),
-            hurt,
+            fragmented,
             other(Ingress),
             other(Egress),
         ],
@@ -212,7 +212,7 @@ pub(crate) fn snapshot(seconds: u64) -> Snapshot {
     }
 }
 
-/// The same node while it measures what encapsulation costs, one of 64.
+/// The same node with the cost of encapsulation, 1/64 of the time measured.
 pub(crate) fn with_cost(seconds: u64) -> Snapshot {
     let busy = |share: u64| Duration::from_millis(share * seconds);
     let cost = Cost {
@@ -247,7 +247,7 @@ pub(crate) fn with_cost(seconds: u64) -> Snapshot {
     Snapshot { cost: Some(cost), ..snapshot(seconds) }
 }
 
-/// Most have the first of two values, one of ten the other.
+/// Nine of ten have the first value, one has the second.
 fn histogram(count: u64, values: [u64; 2]) -> (u64, Vec<u64>) {
     let (often, seldom) = (count - count / 10, count / 10);
     let mut buckets = vec![0; BUCKETS];
@@ -297,14 +297,14 @@ fn hook_rtt(peer: &str, class: Class, samples: u64, microseconds: [u64; 2]) -> H
     HookRttPath { peer: address(peer), class, samples, sum: Duration::from_micros(sum), buckets }
 }
 
-/// The same node whose ingress hook at `eth0` is lost.
+/// The same node with its ingress hook at `eth0` lost.
 pub(crate) fn lost(seconds: u64, since: u64) -> Snapshot {
     let mut now = snapshot(seconds);
-    let then = snapshot(since);
-    let kept = then.devices[0].totals.iter().filter(|row| row.direction == Direction::Ingress).cloned();
+    let earlier = snapshot(since);
+    let saved = earlier.devices[0].totals.iter().filter(|row| row.direction == Direction::Ingress).cloned();
     let device = &mut now.devices[0];
     device.hooks[0] = Hook::Lost;
     device.totals.retain(|row| row.direction == Direction::Egress);
-    device.totals.splice(0..0, kept);
+    device.totals.splice(0..0, saved);
     now
 }

@@ -128,9 +128,9 @@ fn plan_includes_the_cost() {
     let traffic = words("traffic once --kind tcp --from a1 --to c1 --bytes 4000000");
     let report = doctor(&lab, &words("--plan native --cost --cost-sample 1"), &[traffic]);
     let plan = &report["plan"];
-    let device = &plan["in_software"][0];
+    let device = &plan["software_offload"][0];
     assert_eq!(device["device"], "vxlan.calico", "{plan:#}");
-    assert!(device["offload"]["gso_skbs_cut"].as_u64().is_some_and(|cut| cut > 10), "{plan:#}");
+    assert!(device["offload"]["gso_skbs_segmented"].as_u64().is_some_and(|cut| cut > 10), "{plan:#}");
     let first = &plan["tcp"][0];
     assert_eq!((&first["encapsulation"], &first["then"]), (&"vxlan".into(), &"none".into()), "{plan:#}");
     assert!(first["samples"].as_u64().is_some_and(|samples| samples > 0), "{plan:#}");

@@ -618,7 +618,7 @@ fn path_overflow_is_counted_and_reported() {
         "flood full table of paths: {all} packets of 10 peers, {CAPACITY} path entries, overflow {overflow}"
     );
     let report = Report::total(&snapshot(&counted));
-    let note = format!("{overflow} packets at eth0 ingress belong to paths that found no room");
+    let note = format!("{overflow} packets at eth0 ingress belong to paths that did not fit into the table");
     assert!(report.notes.iter().any(|n| n.starts_with(&note)), "{:?}", report.notes);
 }
 
@@ -680,7 +680,7 @@ fn live_report_has_a_note_on_path_overflow() {
         let overflow = device.events[direction as usize][Event::PathOverflow as usize];
         println!("flood in the lab: {} {}: overflow {overflow}", device.name, direction.label());
         let note = format!(
-            "{overflow} packets at {} {} belong to paths that found no room",
+            "{overflow} packets at {} {} belong to paths that did not fit into the table",
             device.name,
             direction.label()
         );

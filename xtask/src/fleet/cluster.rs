@@ -70,7 +70,7 @@ pub fn follow(
     wait_for("the switch is done on all nodes", || {
         let after = ask(observer, topology, &arguments)?["progress"].clone();
         ensure!(after["nodes_done"] == 3 && after["blocks_done"] == after["blocks"], "now: {after}");
-        ensure!(after["left"] == Value::Array(Vec::new()), "left: {after}");
+        ensure!(after["remaining_nodes"] == Value::Array(Vec::new()), "left: {after}");
         Ok(true)
     })
 }

@@ -8,20 +8,20 @@ use crate::model::cost::percentiles;
 /// Which round trips.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
-    /// All of them.
+    /// All peers.
     All,
-    /// To peers that are reached natively.
+    /// Peers that are reached natively.
     Native,
-    /// To peers behind a tunnel.
+    /// Peers that are reached through a tunnel.
     Tunnelled,
 }
 
-/// Who timed them.
+/// Where they are measured.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum By {
-    /// The kernel, for sockets of the node.
+    /// By the kernel, for sockets of the node.
     Sockets,
-    /// The hooks.
+    /// At the hooks.
     Hooks,
 }
 
@@ -31,9 +31,9 @@ impl Sample {
         (whole != 0).then(|| part / whole as f64)
     }
 
-    /// What tunnel devices did; `None` where tunnel packets crossed the underlay that no measured device saw:
-    /// WireGuard's, or those of a tunnel in user space. Asked of sums only: a snapshot does not read its devices
-    /// at one moment, so one interval may have a packet on the underlay that the next one has in the tunnel.
+    /// Work of tunnel devices; `None` if the underlay carried tunnel packets that crossed no measured device (WireGuard,
+    /// or a tunnel in user space). Valid for sums only: devices are not read at the same instant, so a packet may be
+    /// counted on the underlay in one interval and in the tunnel in the next.
     fn work(&self) -> Option<[Work; 2]> {
         let work = self.extras.work?;
         let unseen = self.tunnelled.packets() != 0 && work.iter().all(|work| work.crossed == 0);
@@ -41,7 +41,7 @@ impl Sample {
         (!unseen && !wireguard).then_some(work)
     }
 
-    /// Nanoseconds for a packet of what was measured in a direction.
+    /// Nanoseconds per measured packet of a direction.
     pub(super) fn packet_time(&self, direction: Direction) -> Option<f64> {
         let work = self.work()?[direction as usize];
         Self::over(work.time, work.measured)
@@ -53,13 +53,13 @@ impl Sample {
         Some(ingress.all()? + egress.all()?)
     }
 
-    /// The same by packets of pods, encapsulated or not: what a mode makes of the same traffic.
+    /// The same per pod packet, encapsulated or not, which makes modes comparable.
     pub(super) fn pod_packet_time(&self) -> Option<f64> {
         Self::over(self.encapsulation_time()?, self.pods().packets())
     }
 
-    /// How much of a change of [`Self::pod_packet_time`] other shares of packets in tunnels explain, at the
-    /// mean time for one. The rest is the time for a packet, which the machine's other load moves as well.
+    /// The part of a change of [`Self::pod_packet_time`] that comes from other shares of tunnelled packets, at the mean
+    /// time per packet. The rest is a change of the time per packet, which depends on other load too.
     #[expect(clippy::cast_precision_loss, reason = "figures are shown with four digits")]
     pub(super) fn pod_packet_time_explained(&self, after: &Self) -> Option<f64> {
         let (b, a) = (self.work()?, after.work()?);
@@ -114,21 +114,21 @@ impl Sample {
         percentiles(&self.round_trips(by, kind)?.buckets, 1.0).map(|values| values[which])
     }
 
-    /// Segments sent again over packets of pods that left.
+    /// Retransmitted segments per sent pod packet.
     #[expect(clippy::cast_precision_loss, reason = "figures are shown with four digits")]
-    pub(super) fn sent_again(&self) -> Option<f64> {
+    pub(super) fn retransmitted(&self) -> Option<f64> {
         let again: u64 = self.extras.retransmits?.iter().sum();
         Self::over(again as f64, self.extras.sent.iter().sum())
     }
 
-    /// Super-packets that the kernel cut, over all that went through tunnel devices.
+    /// Share of GSO skbs sent through tunnel devices that the kernel segmented.
     #[expect(clippy::cast_precision_loss, reason = "figures are shown with four digits")]
-    pub(super) fn cut_in_software(&self) -> Option<f64> {
+    pub(super) fn segmented_in_software(&self) -> Option<f64> {
         let [cut, whole] = self.extras.cut?;
         Self::over(cut as f64, cut.saturating_add(whole))
     }
 
-    /// Packets that the nodes dropped, over the packets of pods.
+    /// Packets dropped by the nodes per pod packet.
     #[expect(clippy::cast_precision_loss, reason = "figures are shown with four digits")]
     pub(super) fn dropped(&self) -> Option<f64> {
         Self::over(self.extras.dropped? as f64, self.pods().packets())

@@ -1,29 +1,28 @@
-//! Why the overhead ratio changed: what the mode explains, and what the traffic does.
+//! Why the overhead ratio changed: the parts of the mode and of the traffic.
 //!
-//! With e the share of pod packets that are encapsulated, h the bytes that each of them carries for it,
-//! and m the mean inner size of all, overhead per inner byte is e·h/m, exactly, and the overhead ratio is
-//! that over one plus that. e itself is a mean over where packets go (own subnet, other subnets) of the
-//! share that is encapsulated there. Four factors, then: destinations and sizes, which applications
-//! decide, and encapsulation by destination and bytes a packet, which the mode decides. The change is
-//! divided among them by Shapley's rule: each gets the mean, over all orders of changing one factor
-//! after the other, of what its change adds. That is exact, leaves no rest, and holds where a factor
-//! falls to zero, which logarithmic rules do not.
+//! Let e be the share of encapsulated pod packets, h the overhead bytes of each of them, and m the mean inner size of
+//! all packets. Then x = e·h/m is the overhead per inner byte, and the overhead ratio is x / (1 + x). e is the mean,
+//! over destinations (same subnet, other subnets), of the share encapsulated there. This gives four factors:
+//! destinations and packet sizes, which the traffic determines, and encapsulation by destination and overhead per
+//! packet, which the mode determines. The change is attributed by Shapley values: each factor gets its mean
+//! contribution over all orders of changing one factor after another. The contributions add up exactly, also if a
+//! factor falls to zero, unlike logarithmic decompositions.
 
 use observer_common::counters::Total;
 
 use super::{Change, Sample, Side, change};
 use crate::topology::Scope;
 
-/// What a part of the change comes from.
+/// A factor of the change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Which packets are encapsulated, by where they go: the mode.
+    /// Which packets are encapsulated, by destination: the mode.
     Encapsulation,
     /// Bytes that encapsulation adds to a packet: the kind of tunnel.
     Header,
-    /// Where packets go: the traffic.
+    /// Destinations of packets: the traffic.
     Destinations,
-    /// How large packets are: the traffic, and the MTU of pods.
+    /// Packet sizes: the traffic, and the MTU of pods.
     PacketSize,
 }
 
@@ -31,7 +30,7 @@ impl Effect {
     /// Every effect, those of the mode first.
     pub const ALL: [Self; 4] = [Self::Encapsulation, Self::Header, Self::Destinations, Self::PacketSize];
 
-    /// The word that JSON uses.
+    /// The label in JSON.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -42,18 +41,18 @@ impl Effect {
         }
     }
 
-    /// What people read.
+    /// The label in other formats.
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
-            Self::Encapsulation => "which packets are encapsulated",
-            Self::Header => "bytes that a tunnel packet carries for it",
-            Self::Destinations => "where packets go",
-            Self::PacketSize => "how large packets are",
+            Self::Encapsulation => "share of packets encapsulated",
+            Self::Header => "overhead per encapsulated packet",
+            Self::Destinations => "destinations of packets",
+            Self::PacketSize => "packet sizes",
         }
     }
 
-    /// The mode decides it, not the traffic.
+    /// Determined by the mode, not by the traffic.
     #[must_use]
     pub const fn is_mode(self) -> bool {
         matches!(self, Self::Encapsulation | Self::Header)
@@ -65,28 +64,28 @@ impl Effect {
 pub struct Decomposition {
     /// The overhead ratio before and after.
     pub ratios: [f64; 2],
-    /// What each effect adds; their sum is the change.
+    /// Contribution of each effect; their sum is the change.
     pub effects: [(Effect, Change); 4],
-    /// What the effects of the mode add together.
+    /// Sum of the effects of the mode.
     pub mode: Change,
-    /// What the effects of the traffic add together.
+    /// Sum of the effects of the traffic.
     pub traffic: Change,
-    /// The overhead ratio that the traffic of before would have in the mode of after.
+    /// The overhead ratio of the earlier traffic in the later mode.
     pub expected: Change,
 }
 
-/// What the overhead ratio is made of.
+/// The factors of the overhead ratio.
 #[derive(Clone, Copy, Debug)]
 struct Factors {
     /// Share of packets by scope.
     weights: [f64; Scope::ALL.len()],
-    /// Share of them that is encapsulated; `None` where there are none.
+    /// Share of them that is encapsulated; `None` if there are none.
     shares: [Option<f64>; Scope::ALL.len()],
-    /// The same of all packets.
+    /// The same for all packets.
     mean: Option<f64>,
-    /// Overhead bytes of an encapsulated packet; `None` where there is none.
+    /// Overhead bytes per encapsulated packet; `None` if there are none.
     header: Option<f64>,
-    /// Inner bytes of a packet.
+    /// Inner bytes per packet.
     size: f64,
 }
 
@@ -111,9 +110,8 @@ impl Factors {
         })
     }
 
-    /// What one side does not know is as on the other: it then explains nothing. Packets of unknown
-    /// destination are few, and of no destination in particular: on a side that has none, its own mean
-    /// stands for them.
+    /// Takes unknown factors from the other side, so that they explain nothing. For packets of unknown destination,
+    /// which are few, the mean of the own side is used first.
     fn completed(mut self, by: &Self) -> Self {
         self.shares[Scope::Unknown as usize] = self.shares[Scope::Unknown as usize].or(self.mean);
         for (own, other) in self.shares.iter_mut().zip(by.shares) {
@@ -150,8 +148,7 @@ fn pair(before: &Sample, after: &Sample) -> Option<(Factors, Factors)> {
 /// The share of `effect` in the change, by Shapley's rule.
 fn shapley(effect: Effect, before: &Factors, after: &Factors) -> f64 {
     let others: Vec<Effect> = Effect::ALL.into_iter().filter(|other| *other != effect).collect();
-    // Sets of others that have changed already, each weighted by how many of the 24 orders have it:
-    // |S|! (3 − |S|)! / 4!.
+    // Weight of a set S of other factors that changed earlier: |S|! (3 − |S|)! / 4!.
     const WEIGHTS: [f64; 4] = [6.0 / 24.0, 2.0 / 24.0, 2.0 / 24.0, 6.0 / 24.0];
     (0..1_usize << others.len())
         .map(|set| {
@@ -164,7 +161,7 @@ fn shapley(effect: Effect, before: &Factors, after: &Factors) -> f64 {
 }
 
 impl Decomposition {
-    /// The parts of the change between two sides; `None` where one of them has no pod traffic.
+    /// The parts of the change between two sides; `None` if one of them has no pod traffic.
     #[must_use]
     pub fn of(before: &Side, after: &Side) -> Option<Self> {
         let ratio = |side: &Side| side.total.pods().overhead_ratio();
@@ -202,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_add_up_and_go_to_what_changed() {
+    fn the_changed_factor_explains_the_whole_change() {
         let before = factors([0.5, 0.5, 0.0], [Some(1.0), Some(1.0), None], Some(50.0), 700.0);
         // ratio of before: 50 / 750
         assert!((before.overhead_ratio() - 50.0 / 750.0).abs() < 1e-12);
@@ -226,12 +223,12 @@ mod tests {
     }
 
     #[test]
-    fn everything_at_once_leaves_no_rest() {
+    fn parts_add_up_if_all_factors_change() {
         let before = factors([0.7, 0.3, 0.0], [Some(1.0), Some(1.0), None], Some(50.0), 700.0);
         let after = factors([0.4, 0.5, 0.1], [Some(0.0), Some(0.9), Some(0.2)], Some(60.0), 500.0);
         let sum: f64 = Effect::ALL.into_iter().map(|e| shapley(e, &before, &after)).sum();
         assert!((sum - (after.overhead_ratio() - before.overhead_ratio())).abs() < 1e-12);
-        // More across subnets in a mode that encapsulates there: the traffic's doing, upwards.
+        // More traffic across subnets in a mode that encapsulates there: an effect of the traffic.
         let near = factors([0.7, 0.3, 0.0], [Some(0.0), Some(1.0), None], Some(50.0), 700.0);
         let far = Factors { weights: [0.3, 0.7, 0.0], ..near };
         assert!(shapley(Effect::Destinations, &near, &far) > 0.02);

@@ -1,13 +1,12 @@
-//! How sure a figure is, from its variation over time: the jackknife over pieces of the recordings.
+//! Confidence intervals by the jackknife over pieces of the recordings.
 //!
-//! Each figure is a function of sums (a ratio, a difference of ratios, a part of a decomposition). It is
-//! computed again with each piece left out; how much that moves it says how much it would move from one
-//! recording of this length to the next. For ratios this is the usual ratio estimator; it needs no
-//! random numbers, so that the same files always give the same intervals.
+//! Each figure is a function of sums (a ratio, a difference of ratios, a part of a decomposition). It is recomputed
+//! without each piece; the variation of the results estimates the variation between recordings of this length. For
+//! ratios this is the common ratio estimator. It needs no random numbers, so the same files give the same intervals.
 
 use super::{Sample, Side};
 
-/// Fewer pieces say nothing of variation.
+/// Minimum number of pieces for an interval.
 const FEWEST: usize = 4;
 
 /// A figure of one side.
@@ -15,7 +14,7 @@ const FEWEST: usize = 4;
 pub struct Estimate {
     /// The figure.
     pub value: f64,
-    /// Half the width of its interval; `None` where there are too few pieces to tell.
+    /// Half the width of its interval; `None` if there are too few pieces.
     pub margin: Option<f64>,
 }
 
@@ -24,18 +23,18 @@ pub struct Estimate {
 pub struct Change {
     /// The figure.
     pub value: f64,
-    /// Half the width of its interval; `None` where there are too few pieces to tell.
+    /// Half the width of its interval; `None` if there are too few pieces.
     pub margin: Option<f64>,
 }
 
 impl Change {
-    /// The interval; `None` where there is none.
+    /// The interval, if there is one.
     #[must_use]
     pub fn interval(&self) -> Option<(f64, f64)> {
         self.margin.map(|margin| (self.value - margin, self.value + margin))
     }
 
-    /// Whether it is larger than chance explains; `None` where that cannot be told.
+    /// Whether the interval excludes zero; `None` without an interval.
     #[must_use]
     pub fn is_clear(&self) -> Option<bool> {
         self.interval().map(|(low, high)| low > 0.0 || high < 0.0)
@@ -56,8 +55,7 @@ pub fn estimate(side: &Side, of: impl Fn(&Sample) -> Option<f64>) -> Option<Esti
     Some(Estimate { value, margin })
 }
 
-/// A function of both sides' sums. Their variations are independent; the degrees of freedom are
-/// Welch's.
+/// A function of both sides' sums. Their variations are independent, with Welch's degrees of freedom.
 pub fn change(before: &Side, after: &Side, of: impl Fn(&Sample, &Sample) -> Option<f64>) -> Option<Change> {
     let value = of(&before.total, &after.total)?;
     let spreads = spread(before, |sample| of(sample, &after.total))
@@ -98,7 +96,7 @@ fn student(freedom: f64) -> f64 {
     let row = freedom.floor().clamp(1.0, 1e6) as usize;
     match STUDENT.get(row - 1) {
         Some(quantile) => *quantile,
-        // Between 30 and infinity it goes like 1/n, closely enough.
+        // Between 30 and infinity, 1/n is a close approximation.
         None => {
             let last = STUDENT[STUDENT.len() - 1];
             NORMAL + (last - NORMAL) * STUDENT.len() as f64 / freedom
@@ -127,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_mean_it_is_the_textbook_interval() {
+    fn the_interval_of_a_mean_is_students() {
         // Equal wholes: the ratio is a mean. Mean 3, standard deviation √2.5, n = 5, t(4) = 2.776.
         let side = side(&[(1, 1.0), (2, 1.0), (3, 1.0), (4, 1.0), (5, 1.0)]);
         let found = estimate(&side, ratio).expect("pieces");
@@ -137,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_means_it_is_welchs() {
+    fn the_interval_of_two_means_is_welchs() {
         let (a, b) = (
             side(&[(1, 1.0), (2, 1.0), (3, 1.0), (4, 1.0)]),
             side(&[(10, 1.0), (10, 1.0), (10, 1.0), (10, 1.0)]),
@@ -151,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn few_pieces_give_a_figure_without_an_interval() {
+    fn too_few_pieces_give_no_interval() {
         let few = side(&[(1, 1.0), (2, 1.0), (3, 1.0)]);
         let found = estimate(&few, ratio).expect("a figure");
         assert_eq!(found.margin, None);
@@ -160,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_fall_towards_the_normal_one() {
+    fn quantiles_approach_the_normal_distribution() {
         let found: Vec<f64> = [1.0, 3.7, 19.0, 30.9, 60.0, 120.0, 1e9].map(student).to_vec();
         assert_eq!(found[..3], [12.706, 3.182, 2.093]);
         // t(60) = 2.000, t(120) = 1.980

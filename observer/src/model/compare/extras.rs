@@ -1,35 +1,34 @@
-//! What encapsulation costs, as sums that can be added and taken apart again, where recordings have it.
+//! Sums of cost and latency, which only some recordings have.
 
 use crate::model::{CostReport, Report, RoundTrips as Row};
 
-/// Figures that not every recording has; `None` where one was not measured, in all of the time or at all
-/// of the nodes.
+/// Figures that not every recording has; `None` if one was not measured all the time on all nodes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Extras {
     /// Work of tunnel devices by [`Direction`].
     pub work: Option<[Work; 2]>,
     /// Seconds in network softirqs, and seconds of all CPUs.
     pub softirq: Option<[f64; 2]>,
-    /// Round trips of TCP: natively, and through tunnels.
+    /// TCP round trips: native, and through tunnels.
     pub round_trips: Option<[RoundTrips; 2]>,
-    /// TCP segments sent again: natively, and through tunnels.
+    /// Retransmitted TCP segments: native, and through tunnels.
     pub retransmits: Option<[u64; 2]>,
-    /// Super-packets that went through tunnel devices: cut by the kernel, and given whole to a device behind.
+    /// GSO skbs sent through tunnel devices: segmented by the kernel, and offloaded.
     pub cut: Option<[u64; 2]>,
     /// Packets to and from peers that the nodes dropped.
     pub dropped: Option<u64>,
-    /// Packets of pods that left, natively and through tunnels; by them the former are divided.
+    /// Sent pod packets, native and through tunnels: the denominator of retransmissions.
     pub sent: [u64; 2],
-    /// Round trips at the hooks: natively, and through tunnels.
+    /// Round trips at the hooks: native, and through tunnels.
     pub at_hooks: Option<[RoundTrips; 2]>,
 }
 
 /// Encapsulation or decapsulation.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Work {
-    /// Nanoseconds that were measured.
+    /// Measured nanoseconds.
     pub time: f64,
-    /// Packets in them.
+    /// Packets in the measurements.
     pub measured: u64,
     /// Packets that crossed the tunnel devices, measured or not.
     pub crossed: u64,
@@ -40,14 +39,14 @@ pub struct Work {
 pub struct RoundTrips {
     /// Their sum in microseconds.
     pub time: f64,
-    /// How many.
+    /// Their number.
     pub readings: u64,
     /// Readings by µs, see [`observer_common::cost::bucket`].
     pub buckets: Vec<u64>,
 }
 
 impl Work {
-    /// Nanoseconds of all packets that crossed; `None` where some did and none was measured.
+    /// Nanoseconds of all packets that crossed, extrapolated; `None` if none of them was measured.
     #[expect(clippy::cast_precision_loss, reason = "figures are shown with four digits")]
     pub(super) fn all(&self) -> Option<f64> {
         match (self.crossed, self.measured) {
@@ -84,7 +83,7 @@ impl RoundTrips {
     }
 }
 
-/// Histograms of different lengths: what is not there is 0.
+/// Histograms of different lengths; missing buckets are 0.
 fn joined(a: &[u64], b: &[u64], counts: fn(u64, u64) -> u64) -> Vec<u64> {
     let of = |buckets: &[u64], index: usize| buckets.get(index).copied().unwrap_or(0);
     (0..a.len().max(b.len())).map(|index| counts(of(a, index), of(b, index))).collect()
@@ -107,7 +106,7 @@ impl Extras {
         }
     }
 
-    /// Field by field; what one of the two has not, neither has.
+    /// Field by field; `None` if one of the two is.
     fn join(&self, other: &Self, sums: fn(f64, f64) -> f64, counts: fn(u64, u64) -> u64) -> Self {
         fn both<T, U>(a: &Option<T>, b: &Option<T>, join: impl Fn(&T, &T) -> U) -> Option<U> {
             Some(join(a.as_ref()?, b.as_ref()?))
@@ -128,7 +127,7 @@ impl Extras {
         }
     }
 
-    /// Both together.
+    /// The sum of both.
     pub(super) fn with(&self, other: &Self) -> Self {
         self.join(other, |a, b| a + b, u64::saturating_add)
     }
@@ -139,7 +138,7 @@ impl Extras {
     }
 }
 
-/// `None` where the hook of a measured device was lost.
+/// `None` if the hook of a measured device was lost.
 fn work(report: &Report, cost: &CostReport) -> Option<[Work; 2]> {
     let mut work = [Work::default(); 2];
     for span in &cost.spans {

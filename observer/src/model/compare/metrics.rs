@@ -1,4 +1,4 @@
-//! What is compared, once for every view.
+//! The metrics of a comparison, defined once for every view.
 
 use observer_common::counters::Total;
 use observer_common::kind::Direction;
@@ -7,7 +7,7 @@ use super::Sample;
 use super::cost::{By, Kind};
 use crate::model::Figures;
 
-/// In what a metric is given.
+/// The unit of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// A ratio between 0 and 1, shown in percent.
@@ -27,7 +27,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// The word that JSON uses.
+    /// The label in JSON.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -42,16 +42,16 @@ impl Unit {
     }
 }
 
-/// What a metric is about; rows of one group stand together.
+/// Metrics of one group are shown together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
-    /// How much is encapsulated, and what that adds.
+    /// Encapsulation and its overhead.
     Encapsulation,
-    /// Fragments, and packets that are too big.
+    /// Fragments and packets that are too big.
     Size,
     /// Latency and CPU time.
     Cost,
-    /// What the traffic was, which no mode decides.
+    /// The traffic, which the mode does not determine.
     Traffic,
 }
 
@@ -59,7 +59,7 @@ impl Group {
     /// Every group, in their order.
     pub const ALL: [Self; 4] = [Self::Encapsulation, Self::Size, Self::Cost, Self::Traffic];
 
-    /// The word that JSON uses.
+    /// The label in JSON.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -70,37 +70,37 @@ impl Group {
         }
     }
 
-    /// What people read.
+    /// The label in other formats.
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
             Self::Encapsulation => "Encapsulation of pod traffic",
-            Self::Size => "Fragments and packets too big, per million pod packets",
+            Self::Size => "Fragments and oversized packets, per million pod packets",
             Self::Cost => "Latency and CPU",
-            Self::Traffic => "The traffic itself (not made by the mode)",
+            Self::Traffic => "Traffic (independent of the mode)",
         }
     }
 }
 
-/// Which direction is good.
+/// Which direction is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Better {
-    /// Less.
+    /// Lower.
     Lower,
     /// Neither: it describes the traffic.
     Neither,
 }
 
-/// How a metric comes from sums.
+/// How a metric is computed from sums.
 #[derive(Clone, Copy, Debug)]
 enum What {
     /// One sum over another, times a factor.
     Quotient(fn(&Sample) -> (u64, u64), f64),
     /// A sum over time, times a factor.
     Rate(fn(&Sample) -> u64, f64),
-    /// The largest since counting began.
+    /// A maximum since counting began.
     Maximum(fn(&Sample) -> u64),
-    /// What not every recording has.
+    /// A figure that not every recording has.
     Extra(fn(&Sample) -> Option<f64>),
     /// A percentile of round-trip times, as [`Sample::round_trip_percentile`] numbers them.
     RoundTrip(By, Kind, usize),
@@ -111,15 +111,15 @@ enum What {
 pub struct Metric {
     /// Its name in JSON.
     pub id: &'static str,
-    /// What people read.
+    /// The label in other formats.
     pub title: &'static str,
     /// Its unit.
     pub unit: Unit,
     /// Its group.
     pub group: Group,
-    /// Which direction is good.
+    /// Which direction is better.
     pub better: Better,
-    /// It stands in tables for people only where it was measured.
+    /// Shown in tables only if it was measured.
     pub detail: bool,
     what: What,
 }
@@ -169,19 +169,19 @@ fn overhead(figures: &Figures) -> (u64, u64) {
     (figures.overhead_bytes(), figures.get(Total::L3Bytes))
 }
 
-/// Every metric, in the order of views. Pod traffic is what is encapsulated or native on the underlay;
-/// external traffic is in the whole underlay alone.
+/// Every metric, in the order of views. Pod traffic is the encapsulated and native traffic on the underlay; external
+/// traffic is included only in figures of the whole underlay.
 pub static METRICS: [Metric; 44] = [
     lower(
         "encapsulated_packets",
-        "packets encapsulated",
+        "encapsulated packets",
         Unit::Ratio,
         Group::Encapsulation,
         What::Quotient(|s| (s.tunnelled.packets(), s.pods().packets()), 1.0),
     ),
     lower(
         "encapsulated_bytes",
-        "inner bytes encapsulated",
+        "encapsulated inner bytes",
         Unit::Ratio,
         Group::Encapsulation,
         What::Quotient(|s| (s.tunnelled.get(Total::InnerBytes), s.pods().get(Total::InnerBytes)), 1.0),
@@ -195,21 +195,21 @@ pub static METRICS: [Metric; 44] = [
     ),
     lower(
         "underlay_overhead_ratio",
-        "overhead of all on the underlay",
+        "overhead of all underlay traffic",
         Unit::Ratio,
         Group::Encapsulation,
         What::Quotient(|s| overhead(&s.all()), 1.0),
     ),
     lower(
         "overhead_bytes_per_packet",
-        "overhead a packet",
+        "overhead per packet",
         Unit::Bytes,
         Group::Encapsulation,
         What::Quotient(|s| (s.pods().overhead_bytes(), s.pods().packets()), 1.0),
     ),
     lower(
         "wire_bytes_per_inner_byte",
-        "wire bytes for one inner byte",
+        "wire bytes per inner byte",
         Unit::Bytes,
         Group::Encapsulation,
         What::Quotient(|s| (s.pods().get(Total::WireBytes), s.pods().get(Total::InnerBytes)), 1.0),
@@ -217,10 +217,10 @@ pub static METRICS: [Metric; 44] = [
     per_million("tunnel_fragments", "fragments of tunnel packets", |s| {
         (s.tunnelled.outer_fragments().count(), s.pods().packets())
     }),
-    per_million("pod_fragments", "fragments of pods' own packets", |s| {
+    per_million("pod_fragments", "fragments of inner packets", |s| {
         (s.native.fragments() + s.tunnelled.inner_fragments().count(), s.pods().packets())
     }),
-    per_million("fragments", "fragments, all", |s| (s.pods().fragments(), s.pods().packets())),
+    per_million("fragments", "fragments, total", |s| (s.pods().fragments(), s.pods().packets())),
     per_million("oversized", "oversized", |s| (s.all().get(Total::Oversized), s.pods().packets())),
     per_million("would_fragment", "would be fragmented by the tunnel", |s| {
         (s.tunnels.get(Total::WouldFragment), s.pods().packets())
@@ -229,80 +229,85 @@ pub static METRICS: [Metric; 44] = [
         (s.tunnels.get(Total::WouldDrop), s.pods().packets())
     }),
     per_million("ptb", "PTB messages", |s| (s.ptb, s.pods().packets())),
-    extra("rtt", "round-trip time, mean", Unit::Microseconds, |s| s.round_trip(By::Sockets)),
-    round_trip("rtt_p50", "round-trip time, p50", Kind::All, 0),
-    round_trip("rtt_p90", "round-trip time, p90", Kind::All, 1),
-    round_trip("rtt_p99", "round-trip time, p99", Kind::All, 2),
-    round_trip("rtt_native_p50", "… of native paths, p50", Kind::Native, 0),
-    round_trip("rtt_native_p90", "… of native paths, p90", Kind::Native, 1),
-    round_trip("rtt_native_p99", "… of native paths, p99", Kind::Native, 2),
-    round_trip("rtt_tunnelled_p50", "… through tunnels, p50", Kind::Tunnelled, 0),
-    round_trip("rtt_tunnelled_p90", "… through tunnels, p90", Kind::Tunnelled, 1),
-    round_trip("rtt_tunnelled_p99", "… through tunnels, p99", Kind::Tunnelled, 2),
-    extra("retransmits", "segments sent again, of packets sent", Unit::Ratio, Sample::sent_again),
-    detail("dropped", "packets dropped by the node, of pods'", Unit::Ratio, Sample::dropped),
-    detail("encapsulate_time", "to encapsulate a packet", Unit::Nanoseconds, |s| {
+    extra("rtt", "RTT, mean", Unit::Microseconds, |s| s.round_trip(By::Sockets)),
+    round_trip("rtt_p50", "RTT, p50", Kind::All, 0),
+    round_trip("rtt_p90", "RTT, p90", Kind::All, 1),
+    round_trip("rtt_p99", "RTT, p99", Kind::All, 2),
+    round_trip("rtt_native_p50", "RTT of native paths, p50", Kind::Native, 0),
+    round_trip("rtt_native_p90", "RTT of native paths, p90", Kind::Native, 1),
+    round_trip("rtt_native_p99", "RTT of native paths, p99", Kind::Native, 2),
+    round_trip("rtt_tunnelled_p50", "RTT through tunnels, p50", Kind::Tunnelled, 0),
+    round_trip("rtt_tunnelled_p90", "RTT through tunnels, p90", Kind::Tunnelled, 1),
+    round_trip("rtt_tunnelled_p99", "RTT through tunnels, p99", Kind::Tunnelled, 2),
+    extra("retransmits", "retransmitted segments per sent packet", Unit::Ratio, Sample::retransmitted),
+    detail("dropped", "packets dropped by the node per pod packet", Unit::Ratio, Sample::dropped),
+    detail("encapsulate_time", "encapsulation time per packet", Unit::Nanoseconds, |s| {
         s.packet_time(Direction::Egress)
     }),
-    detail("decapsulate_time", "to decapsulate a packet", Unit::Nanoseconds, |s| {
+    detail("decapsulate_time", "decapsulation time per packet", Unit::Nanoseconds, |s| {
         s.packet_time(Direction::Ingress)
     }),
-    extra("encapsulation_time", "encapsulation, a pod packet", Unit::Nanoseconds, Sample::pod_packet_time),
+    extra(
+        "encapsulation_time",
+        "encapsulation time per pod packet",
+        Unit::Nanoseconds,
+        Sample::pod_packet_time,
+    ),
     extra(
         "encapsulation_cpu",
-        "CPU for encapsulation (of one, a node)",
+        "encapsulation CPU per node (of one CPU)",
         Unit::Ratio,
         Sample::encapsulation_cpu,
     ),
-    detail("gso_cut", "super-packets cut in software", Unit::Ratio, Sample::cut_in_software),
-    extra("softirq", "CPU time in network softirqs, of all", Unit::Ratio, Sample::softirq_share),
-    detail("hook_rtt", "round-trip time at the hooks, mean", Unit::Microseconds, |s| s.round_trip(By::Hooks)),
-    at_hooks("hook_rtt_p50", "round-trip time at the hooks, p50", Kind::All, 0),
-    at_hooks("hook_rtt_p99", "round-trip time at the hooks, p99", Kind::All, 2),
-    at_hooks("hook_rtt_native_p50", "… of native paths, at the hooks, p50", Kind::Native, 0),
-    at_hooks("hook_rtt_native_p99", "… of native paths, at the hooks, p99", Kind::Native, 2),
-    at_hooks("hook_rtt_tunnelled_p50", "… through tunnels, at the hooks, p50", Kind::Tunnelled, 0),
-    at_hooks("hook_rtt_tunnelled_p99", "… through tunnels, at the hooks, p99", Kind::Tunnelled, 2),
+    detail("gso_segmented", "GSO packets segmented in software", Unit::Ratio, Sample::segmented_in_software),
+    extra("softirq", "CPU time in network softirqs", Unit::Ratio, Sample::softirq_share),
+    detail("hook_rtt", "hook RTT, mean", Unit::Microseconds, |s| s.round_trip(By::Hooks)),
+    at_hooks("hook_rtt_p50", "hook RTT, p50", Kind::All, 0),
+    at_hooks("hook_rtt_p99", "hook RTT, p99", Kind::All, 2),
+    at_hooks("hook_rtt_native_p50", "hook RTT of native paths, p50", Kind::Native, 0),
+    at_hooks("hook_rtt_native_p99", "hook RTT of native paths, p99", Kind::Native, 2),
+    at_hooks("hook_rtt_tunnelled_p50", "hook RTT through tunnels, p50", Kind::Tunnelled, 0),
+    at_hooks("hook_rtt_tunnelled_p99", "hook RTT through tunnels, p99", Kind::Tunnelled, 2),
     traffic(
         "wire_rate",
-        "underlay, on the wire (a node)",
+        "underlay wire rate per node",
         Unit::BitsPerSecond,
         What::Rate(|s| s.all().get(Total::WireBytes), 8.0),
     ),
     traffic(
         "inner_rate",
-        "pod traffic, inner bytes (a node)",
+        "pod traffic, inner bytes per node",
         Unit::BitsPerSecond,
         What::Rate(|s| s.pods().get(Total::InnerBytes), 8.0),
     ),
     traffic(
         "packet_rate",
-        "pod traffic, packets (a node)",
+        "pod traffic, packets per node",
         Unit::PacketsPerSecond,
         What::Rate(|s| s.pods().packets(), 1.0),
     ),
     traffic(
         "mean_inner_size",
-        "mean inner packet",
+        "mean inner packet size",
         Unit::Bytes,
         What::Quotient(|s| (s.pods().get(Total::InnerBytes), s.pods().packets()), 1.0),
     ),
     traffic(
         "mean_size",
-        "mean packet on the underlay, L3",
+        "mean underlay packet size, L3",
         Unit::Bytes,
         What::Quotient(|s| (s.pods().get(Total::L3Bytes), s.pods().packets()), 1.0),
     ),
     traffic(
         "largest",
-        "largest packet on the underlay, L3",
+        "largest underlay packet, L3",
         Unit::Bytes,
         What::Maximum(|s| s.pods().get(Total::Largest)),
     ),
 ];
 
 impl Metric {
-    /// Its value over a sample; `None` where it is not measured, or a quotient of nothing.
+    /// Its value over a sample; `None` if it was not measured or the denominator is zero.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "figures are shown with four digits")]
     pub fn of(&self, sample: &Sample) -> Option<f64> {
@@ -319,7 +324,7 @@ impl Metric {
         }
     }
 
-    /// Whether it is a maximum, of which intervals say nothing.
+    /// Whether it is a maximum, which has no confidence interval.
     #[must_use]
     pub const fn is_maximum(&self) -> bool {
         matches!(self.what, What::Maximum(_))

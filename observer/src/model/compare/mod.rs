@@ -1,5 +1,5 @@
-//! Recordings of before and after a change, side by side: differences with their uncertainty, what is
-//! comparable and what is not, and whether the change reached its aims. Pure.
+//! Comparison of recordings from before and after a change: differences with confidence intervals, limits of the
+//! comparison, and whether the change reached its aims. Pure.
 
 mod cost;
 mod decompose;
@@ -27,7 +27,7 @@ pub use verdict::{Aim, Outcome, Verdict};
 
 use observer_common::kind::Class;
 
-/// How sure the intervals are.
+/// Confidence level of the intervals.
 pub const CONFIDENCE: f64 = 0.95;
 
 /// A comparison.
@@ -39,11 +39,11 @@ pub struct Comparison {
     pub after: Side,
     /// Each of [`METRICS`].
     pub rows: Vec<Compared>,
-    /// Packet sizes of pod traffic by class: upper bound (`None`: all above) and the share of each side.
+    /// Packet sizes of pod traffic, by class.
     pub sizes: Vec<SizeShare>,
-    /// What pod traffic consists of, by encapsulation, as shares of its L3 bytes.
+    /// L3 bytes of pod traffic by encapsulation, as shares.
     pub mix: Vec<(Class, [Option<f64>; 2])>,
-    /// Why the overhead ratio changed; `None` where one side has no pod traffic.
+    /// Why the overhead ratio changed; `None` if a side has no pod traffic.
     pub decomposition: Option<Decomposition>,
     /// What limits the comparison.
     pub remarks: Vec<Remark>,
@@ -54,9 +54,9 @@ pub struct Comparison {
 /// A metric on both sides.
 #[derive(Clone, Debug)]
 pub struct Compared {
-    /// Which.
+    /// The metric.
     pub metric: &'static Metric,
-    /// Before; `None` where it was not measured.
+    /// Before; `None` if it was not measured.
     pub before: Option<Estimate>,
     /// After.
     pub after: Option<Estimate>,
@@ -69,7 +69,7 @@ pub struct Compared {
 pub struct SizeShare {
     /// Upper bound, inclusive, L3 bytes; `None` for the class above all bounds.
     pub up_to: Option<u32>,
-    /// Shares of all packets, before and after; `None` where there were none.
+    /// Shares of all packets, before and after; `None` if there were none.
     pub shares: [Option<f64>; 2],
 }
 
@@ -102,13 +102,13 @@ impl Comparison {
 }
 
 impl Compared {
-    /// Whether it stands in tables for people: a detail that neither side has does not.
+    /// Whether tables show it: details are hidden if neither side has them.
     #[must_use]
     pub const fn is_shown(&self) -> bool {
         !self.metric.detail || self.before.is_some() || self.after.is_some()
     }
 
-    /// A maximum has no variation that intervals could show.
+    /// Maxima have no confidence interval.
     fn without_margins(mut self) -> Self {
         for estimate in [&mut self.before, &mut self.after].into_iter().flatten() {
             estimate.margin = None;

@@ -1,4 +1,4 @@
-//! What limits a comparison, as sentences.
+//! Limits of a comparison, as sentences.
 
 use std::collections::BTreeSet;
 
@@ -6,19 +6,19 @@ use super::{Recorded, Side, estimate};
 use crate::model::Figures;
 use crate::snapshot::Hook;
 
-/// How much a remark limits what can be said.
+/// How much a remark limits the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Weight {
-    /// Good to know.
+    /// Information.
     Note,
-    /// Some figures cannot be compared as they are.
+    /// Some figures are not directly comparable.
     Caution,
-    /// The comparison says nothing.
+    /// No figure is comparable.
     Void,
 }
 
 impl Weight {
-    /// The word that every view uses.
+    /// The label in every view.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -40,15 +40,15 @@ pub struct Remark {
     pub text: String,
 }
 
-/// Sizes or rates that differ by more than this are another traffic.
+/// Ratio of mean packet sizes above which the traffic is considered different.
 const OTHER_SIZES: f64 = 1.10;
-/// See above.
+/// The same for packet rates.
 const OTHER_RATE: f64 = 1.5;
-/// See above, as a difference of shares.
+/// The same for shares, as a difference.
 const OTHER_SHARE: f64 = 0.10;
-/// More intervals than this left out, as a share, is a caution.
-const LEFT_OUT: f64 = 0.10;
-/// Recordings shorter than this, in seconds, show only what varies within them.
+/// Share of skipped intervals above which the remark is a caution.
+const SKIPPED: f64 = 0.10;
+/// Recordings shorter than this, in seconds, miss slower variation.
 const SHORT: f64 = 30.0;
 
 pub(super) fn of(before: &Side, after: &Side) -> Vec<Remark> {
@@ -65,8 +65,8 @@ pub(super) fn of(before: &Side, after: &Side) -> Vec<Remark> {
         .iter()
         .all(|side| side.total.extras.work.is_some() || side.total.extras.round_trips.is_some())
     {
-        let text = "latency and CPU time depend on what else the machines do: record the same mode twice to see how \
-                    much they move by themselves";
+        let text = "latency and CPU time also depend on other load: record the same mode twice to see how much they vary \
+                    without a change";
         add(&mut remarks, "other_load", Weight::Note, text.to_owned());
     }
     remarks.sort_by_key(|remark| std::cmp::Reverse(remark.weight));
@@ -79,30 +79,29 @@ fn add(remarks: &mut Vec<Remark>, id: &'static str, weight: Weight, text: String
 
 #[expect(clippy::cast_precision_loss, reason = "a share is shown with two digits")]
 fn measured(remarks: &mut Vec<Remark>, side: &Side, name: &str) {
-    let (left_out, intervals) = side.left_out();
-    if intervals == 0 || left_out == intervals {
+    let (skipped, intervals) = side.skipped();
+    if intervals == 0 || skipped == intervals {
         let text = format!("{name}: no interval was measured, so there is nothing to compare");
         return add(remarks, "nothing_measured", Weight::Void, text);
     }
     if side.total.pods().packets() == 0 {
-        let text = format!("{name}: no packet of pods crossed between nodes");
+        let text = format!("{name}: there was no pod traffic between nodes");
         return add(remarks, "no_pod_traffic", Weight::Void, text);
     }
-    if left_out != 0 {
-        let weight =
-            if left_out as f64 > LEFT_OUT * intervals as f64 { Weight::Caution } else { Weight::Note };
+    if skipped != 0 {
+        let weight = if skipped as f64 > SKIPPED * intervals as f64 { Weight::Caution } else { Weight::Note };
         let text = format!(
-            "{name}: {left_out} of {intervals} intervals are left out, because an underlay device was not \
-             watched all the time"
+            "{name}: {skipped} of {intervals} intervals were skipped, because an underlay device was not watched all \
+             the time"
         );
-        add(remarks, "left_out", weight, text);
+        add(remarks, "intervals_skipped", weight, text);
     }
     if estimate(side, |sample| Some(sample.seconds)).is_some_and(|seconds| seconds.margin.is_none()) {
-        let text = format!("{name}: too few intervals to tell how much the figures vary; record for longer");
+        let text = format!("{name}: too few intervals for confidence intervals; record for longer");
         add(remarks, "too_few_intervals", Weight::Caution, text);
     } else if side.length().as_secs_f64() < SHORT * side.recordings.len() as f64 {
         let text = format!(
-            "{name}: {:.0} s a recording is short: what varies more slowly is not in the uncertainty",
+            "{name}: {:.0} s per recording is short: the confidence intervals do not include slower variation",
             side.length().as_secs_f64() / side.recordings.len() as f64
         );
         add(remarks, "short", Weight::Note, text);
@@ -110,8 +109,8 @@ fn measured(remarks: &mut Vec<Remark>, side: &Side, name: &str) {
 }
 
 fn file(remarks: &mut Vec<Remark>, recorded: &Recorded) {
-    if let Some(flaw) = &recorded.flaw {
-        add(remarks, "incomplete_file", Weight::Note, flaw.clone());
+    if let Some(error) = &recorded.file_error {
+        add(remarks, "incomplete_file", Weight::Note, error.clone());
     }
     if !recorded.lost.is_empty() {
         let text = format!("{}: hooks were lost at {}", recorded.file, recorded.lost.join(", "));
@@ -120,7 +119,7 @@ fn file(remarks: &mut Vec<Remark>, recorded: &Recorded) {
     for (family, modes) in ["IPv4", "IPv6"].into_iter().zip(&recorded.modes) {
         if modes.len() > 1 {
             let text = format!(
-                "{}: the {family} mode changed during the recording ({}): it is neither before nor after",
+                "{}: the {family} mode changed during the recording ({}), so it is neither before nor after",
                 recorded.file,
                 modes.join(", then ")
             );
@@ -129,7 +128,7 @@ fn file(remarks: &mut Vec<Remark>, recorded: &Recorded) {
     }
 }
 
-/// The different values of something over a side's recordings, joined.
+/// The set of values over a side's recordings.
 fn all<T: Ord>(side: &Side, of: impl Fn(&Recorded) -> Vec<T>) -> BTreeSet<T> {
     side.recordings.iter().flat_map(of).collect()
 }
@@ -138,7 +137,7 @@ fn listed(names: &BTreeSet<String>) -> String {
     if names.is_empty() { "none".to_owned() } else { Vec::from_iter(names.iter().cloned()).join(", ") }
 }
 
-/// Whether both sides are of the same nodes, devices and programs.
+/// Whether both sides have the same nodes, devices and programs.
 fn what(remarks: &mut Vec<Remark>, before: &Side, after: &Side) {
     let devices = |of: fn(&Recorded) -> &Vec<(String, u32)>| {
         move |recorded: &Recorded| -> Vec<String> {
@@ -151,25 +150,27 @@ fn what(remarks: &mut Vec<Remark>, before: &Side, after: &Side) {
             add(remarks, id, weight, format!("{title}: {} before, {} after", listed(&b), listed(&a)));
         }
     };
-    differ("nodes", Weight::Caution, "other nodes", &|r| vec![r.node.clone()]);
-    differ("underlays", Weight::Caution, "other underlay devices or MTUs", &devices(|r| &r.underlays));
-    differ("tunnels", Weight::Note, "other tunnel devices or MTUs", &devices(|r| &r.tunnels));
-    differ("kernels", Weight::Note, "other kernels", &|r| vec![r.origin.clone()]);
-    differ("observers", Weight::Note, "other versions of Observer", &|r| vec![r.observer.clone()]);
+    differ("nodes", Weight::Caution, "different nodes", &|r| vec![r.node.clone()]);
+    differ("underlays", Weight::Caution, "different underlay devices or MTUs", &devices(|r| &r.underlays));
+    differ("tunnels", Weight::Note, "different tunnel devices or MTUs", &devices(|r| &r.tunnels));
+    differ("kernels", Weight::Note, "different kernels", &|r| vec![r.origin.clone()]);
+    differ("versions", Weight::Note, "different versions of Observer", &|r| vec![r.observer.clone()]);
     let hooks = |side: &Side| all(side, |r| r.hooks.iter().map(|hook| hook.label().to_owned()).collect());
     if hooks(before) != hooks(after) && !hooks(before).contains(Hook::Lost.label()) {
-        let text = format!("other hooks: {} before, {} after", listed(&hooks(before)), listed(&hooks(after)));
+        let text =
+            format!("different hooks: {} before, {} after", listed(&hooks(before)), listed(&hooks(after)));
         add(remarks, "hooks", Weight::Note, text);
     }
     if before.recordings.len() != after.recordings.len() {
         let (b, a) = (before.recordings.len(), after.recordings.len());
-        let text = format!("{b} recordings before, {a} after: figures a node are means over other nodes");
+        let text =
+            format!("{b} recordings before, {a} after: figures per node are means over different nodes");
         add(remarks, "recordings", Weight::Caution, text);
     }
     let begin = after.recordings.iter().map(|r| r.begin).min();
     let end = before.recordings.iter().map(|r| r.end).max();
     if begin.zip(end).is_some_and(|(begin, end)| begin < end) {
-        let text = "the recordings of after begin before those of before have ended".to_owned();
+        let text = "the recordings from after begin before those from before have ended".to_owned();
         add(remarks, "order", Weight::Caution, text);
     }
 }
@@ -186,16 +187,15 @@ fn traffic(remarks: &mut Vec<Remark>, before: &Side, after: &Side) {
     };
     if let Some((b, a, by)) = factor("mean_inner_size").filter(|(_, _, by)| *by > OTHER_SIZES) {
         let text = format!(
-            "another mix of packet sizes ({b:.0} B before, {a:.0} B after, factor {by:.2}): overhead ratios \
-             do not compare as they are; the effects below tell mode and traffic apart, figures a packet \
-             compare"
+            "different packet sizes (mean {b:.0} B before, {a:.0} B after, factor {by:.2}): overhead ratios are not \
+             directly comparable, figures per packet are; the decomposition separates mode and traffic"
         );
         add(remarks, "packet_sizes", Weight::Caution, text);
     }
     if let Some((_, _, by)) = factor("packet_rate").filter(|(_, _, by)| *by > OTHER_RATE) {
         let text = format!(
-            "another rate of packets (factor {by:.2}): figures a packet compare; latency and CPU time depend \
-             on the load"
+            "different packet rate (factor {by:.2}): figures per packet are comparable; latency and CPU time depend on \
+             the load"
         );
         add(remarks, "packet_rate", Weight::Caution, text);
     }
@@ -208,13 +208,13 @@ fn traffic(remarks: &mut Vec<Remark>, before: &Side, after: &Side) {
             add(remarks, id, Weight::Note, text);
         }
     };
-    shares("directions", "another share of what enters the node", &|side| {
+    shares("directions", "different share of incoming traffic", &|side| {
         share(&side.total.entering, &side.total.pods())
     });
-    shares("external", "another share of traffic that is no pod's", &|side| {
+    shares("external", "different share of external traffic", &|side| {
         share(&side.total.other, &side.total.all())
     });
-    shares("destinations", "another share of traffic to the own subnet", &|side| {
+    shares("destinations", "different share of traffic within the subnet", &|side| {
         let scopes = &side.total.scopes;
         let all: u64 = scopes.iter().flatten().sum();
         (all != 0).then(|| scopes[0].iter().sum::<u64>() as f64 / all as f64)

@@ -1,4 +1,4 @@
-//! What is compared of a report: sums that can be added and taken apart again.
+//! The sums of a report that are compared.
 
 use observer_common::counters::{Event, Total};
 use observer_common::kind::{Class, Direction};
@@ -11,7 +11,7 @@ use crate::topology::{Role, Scope};
 /// Sums over one interval or several, of one node or several.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sample {
-    /// Seconds, of all nodes together.
+    /// Seconds, summed over all nodes.
     pub seconds: f64,
     /// Pod traffic on the underlay without encapsulation.
     pub native: Figures,
@@ -19,24 +19,22 @@ pub struct Sample {
     pub tunnelled: Figures,
     /// Everything else on the underlay.
     pub other: Figures,
-    /// Pod traffic that entered the node, encapsulated or not; the rest of it left.
+    /// Incoming pod traffic, encapsulated or not.
     pub entering: Figures,
-    /// What is about to enter tunnels.
+    /// Packets sent through tunnel devices, ahead of encapsulation.
     pub tunnels: Figures,
     /// PTB messages on the underlay.
     pub ptb: u64,
     /// L3 bytes on the underlay by [`Class`].
     pub classes: [u64; Class::ALL.len()],
-    /// Packets of pods by [`Scope`]: without and with encapsulation. What belongs to no path is of
-    /// unknown scope.
+    /// Pod packets by [`Scope`], without and with encapsulation. Packets without a path have unknown scope.
     pub scopes: [[u64; 2]; Scope::ALL.len()],
-    /// What not every node measures.
+    /// Figures that not every node measures.
     pub extras: Extras,
 }
 
 impl Sample {
-    /// The sums of a report; `None` where a direction of an underlay device was not measured for all of
-    /// the interval, or nothing was.
+    /// The sums of a report; `None` if a direction of an underlay device was not measured for the whole interval.
     #[must_use]
     pub fn of(report: &Report) -> Option<Self> {
         if report.interval.is_zero() || !report.underlay()?.complete {
@@ -114,7 +112,7 @@ impl Sample {
         self.extras = if first { other.extras.clone() } else { self.extras.with(&other.extras) };
     }
 
-    /// Without a part of it; maxima stay.
+    /// Without a part of it; maxima are unchanged.
     #[must_use]
     pub fn without(&self, part: &Self) -> Self {
         let mut rest = self.clone();

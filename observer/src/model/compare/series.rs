@@ -1,15 +1,15 @@
-//! A recording's intervals in bounded memory: neighbours are joined when there are too many.
+//! A recording's intervals in bounded memory: neighbours are merged when there are too many.
 
 use super::Sample;
 
-/// Pieces at most, however long the recording is.
+/// Maximum number of pieces.
 const MOST: usize = 256;
 
-/// Pieces of equal numbers of intervals, in their order.
+/// Pieces with equal numbers of intervals, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Series {
     pieces: Vec<Sample>,
-    /// Intervals in a full piece, less one; and in the last piece.
+    /// Intervals in a full piece, minus one; and in the last piece.
     more: usize,
     last: usize,
 }
@@ -45,13 +45,12 @@ impl Series {
         self.more = self.more * 2 + 1;
     }
 
-    /// How many pieces there are.
+    /// Number of pieces.
     pub fn len(&self) -> usize {
         self.pieces.len()
     }
 
-    /// The same in `count` pieces that differ by one of the present ones at most; fewer where there are
-    /// not so many.
+    /// Merges the pieces into `count` or fewer pieces of nearly equal length.
     pub fn in_pieces(&self, count: usize) -> Vec<Sample> {
         let (all, count) = (self.pieces.len(), count.min(self.pieces.len()));
         (0..count)

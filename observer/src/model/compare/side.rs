@@ -11,13 +11,12 @@ use crate::recording::Header;
 use crate::snapshot::{Hook, Snapshot};
 use crate::topology::Role;
 
-/// Pieces that the uncertainty is estimated from: long ones, so that traffic in one says little of the
-/// traffic in the next; the usual number for batch means.
+/// Pieces for confidence intervals: long enough to be nearly independent; a common number for batch means.
 const BATCHES: usize = 20;
-/// Points of the curve over time.
+/// Points of the chart over time.
 const POINTS: usize = 60;
 
-/// What is known of one recording besides its figures.
+/// Metadata of one recording.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recorded {
     /// The file.
@@ -26,7 +25,7 @@ pub struct Recorded {
     pub node: String,
     /// Its kernel.
     pub origin: String,
-    /// The version of the Observer that wrote it.
+    /// The version of Observer that wrote it.
     pub observer: String,
     /// The first snapshot, since the Unix epoch.
     pub begin: Duration,
@@ -34,11 +33,11 @@ pub struct Recorded {
     pub end: Duration,
     /// Intervals, measured or not.
     pub intervals: u64,
-    /// Intervals that were left out, because an underlay device was not watched all the time.
-    pub left_out: u64,
-    /// Places (device and direction) whose hooks were lost during the recording.
+    /// Skipped intervals, because an underlay device was not watched all the time.
+    pub skipped: u64,
+    /// Devices and directions whose hook was lost during the recording.
     pub lost: Vec<String>,
-    /// Modes for IPv4 and IPv6, in the order in which they were seen.
+    /// Modes for IPv4 and IPv6, in the order of their appearance.
     pub modes: [Vec<String>; 2],
     /// Underlay devices and their MTUs at the end.
     pub underlays: Vec<(String, u32)>,
@@ -46,11 +45,11 @@ pub struct Recorded {
     pub tunnels: Vec<(String, u32)>,
     /// Hooks of underlay devices at the end, each once.
     pub hooks: Vec<Hook>,
-    /// What is wrong with the file's end.
-    pub flaw: Option<String>,
+    /// Error at the end of the file.
+    pub file_error: Option<String>,
 }
 
-/// A recording that is being read, reduced to what is compared.
+/// A recording while it is read, reduced to what is compared.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
     facts: Recorded,
@@ -59,12 +58,12 @@ pub struct Reading {
     last: Option<Snapshot>,
 }
 
-/// A point of a curve.
+/// A point of the chart.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
     /// Seconds since the recordings began, the middle of the piece.
     pub seconds: f64,
-    /// Overhead ratio of pod traffic; `None` where there was none.
+    /// Overhead ratio of pod traffic; `None` without pod traffic.
     pub overhead: Option<f64>,
 }
 
@@ -75,7 +74,7 @@ pub struct Side {
     pub recordings: Vec<Recorded>,
     /// The sum.
     pub total: Sample,
-    /// The same in pieces, those of several nodes added by their places in time.
+    /// The same in pieces; pieces of several nodes are added by position in time.
     pub batches: Vec<Sample>,
     /// The overhead ratio over time.
     pub curve: Vec<Point>,
@@ -84,7 +83,7 @@ pub struct Side {
 }
 
 impl Reading {
-    /// Begins with a recording's header.
+    /// Starts with the header of a recording.
     #[must_use]
     pub fn new(file: &str, header: &Header) -> Self {
         let facts = Recorded {
@@ -133,7 +132,7 @@ impl Reading {
             }
         }
         let Some(sample) = Sample::of(&report) else {
-            self.facts.left_out += 1;
+            self.facts.skipped += 1;
             return;
         };
         self.series.push(&sample);
@@ -146,10 +145,10 @@ impl Reading {
         }
     }
 
-    /// Ends; `flaw` is what is wrong with the file's end.
+    /// Finishes the recording; `error` describes a damaged end of the file.
     #[must_use]
-    pub fn finish(mut self, flaw: Option<String>) -> Self {
-        self.facts.flaw = flaw;
+    pub fn finish(mut self, error: Option<String>) -> Self {
+        self.facts.file_error = error;
         let devices = self.last.take().map(|last| last.devices).unwrap_or_default();
         let of = |role: Role| {
             let some = devices.iter().filter(move |device| device.role == role);
@@ -185,22 +184,21 @@ impl Side {
         side
     }
 
-    /// How long its recordings are together.
+    /// Total length of its recordings.
     #[must_use]
     pub fn length(&self) -> Duration {
         self.recordings.iter().map(|recorded| recorded.end.saturating_sub(recorded.begin)).sum()
     }
 
-    /// Intervals that were left out, and all of them.
+    /// Skipped intervals, and all intervals.
     #[must_use]
-    pub fn left_out(&self) -> (u64, u64) {
+    pub fn skipped(&self) -> (u64, u64) {
         let sum = |of: fn(&Recorded) -> u64| self.recordings.iter().map(of).sum();
-        (sum(|recorded| recorded.left_out), sum(|recorded| recorded.intervals))
+        (sum(|recorded| recorded.skipped), sum(|recorded| recorded.intervals))
     }
 }
 
-/// The pieces of several nodes added one by one: what happens at the same time on two nodes is the same
-/// traffic, and says as much as one of them.
+/// Adds the pieces of several nodes one by one, because simultaneous traffic of two nodes is not independent.
 fn together(readings: &[Reading], most: usize) -> Vec<Sample> {
     let measured = || readings.iter().filter(|reading| reading.series.len() != 0);
     let count = measured().map(|reading| reading.series.len()).min().unwrap_or(0).min(most);

@@ -1,8 +1,8 @@
-//! Packet sizes of recordings whose classes have other bounds.
+//! Packet sizes of recordings with different size classes.
 
 use super::SizeShare;
 
-/// Packets by size: as many classes as bounds, and one above.
+/// Packets by size: one class per bound, and one above all bounds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
     /// Upper bounds, inclusive, ascending.
@@ -12,7 +12,7 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// Packets by classes of these bounds; what is beyond the classes is left out.
+    /// Packets by classes of these bounds; further counts are ignored.
     #[must_use]
     pub fn new(bounds: &[u32], counts: &[u64]) -> Self {
         let mut counts: Vec<u64> = counts.iter().copied().take(bounds.len() + 1).collect();
@@ -26,7 +26,7 @@ impl Histogram {
         self.counts.iter().sum()
     }
 
-    /// The same in classes of fewer bounds, which must be among the present ones.
+    /// Merges classes; `bounds` must be a subset of the own bounds.
     fn coarser(&self, bounds: &[u32]) -> Self {
         let mut counts = vec![0; bounds.len() + 1];
         for (nth, count) in self.counts.iter().enumerate() {
@@ -37,7 +37,7 @@ impl Histogram {
         Self { bounds: bounds.to_vec(), counts }
     }
 
-    /// With the packets of another, in the classes that both can tell apart.
+    /// Adds another histogram, in the classes that both have in common.
     pub fn add(&mut self, other: &Self) {
         if self.packets() == 0 && self.bounds.is_empty() {
             self.clone_from(other);
@@ -54,8 +54,8 @@ fn common(a: &[u32], b: &[u32]) -> Vec<u32> {
     a.iter().copied().filter(|bound| b.contains(bound)).collect()
 }
 
-/// Shares of both sides, in the classes that both can tell apart. A class that is empty on both sides is
-/// joined with the next; empty ones at the top are left out.
+/// Shares of both sides, in common classes. A class that is empty on both sides is merged with the next; empty ones at
+/// the top are omitted.
 #[expect(clippy::cast_precision_loss, reason = "a share is shown with four digits")]
 pub(super) fn shares(before: &Histogram, after: &Histogram) -> Vec<SizeShare> {
     let mut bounds = common(&before.bounds, &after.bounds);
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn classes_of_other_bounds_meet_at_those_they_share() {
+    fn different_classes_are_merged_at_common_bounds() {
         let mut sum = Histogram::new(&[64, 1_450, 1_500], &[1, 2, 3, 4, 99]);
         assert_eq!(sum.packets(), 10);
         sum.add(&Histogram::new(&[64, 1_480, 1_500], &[10, 20, 30, 40]));

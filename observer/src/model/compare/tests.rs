@@ -1,4 +1,4 @@
-//! Comparisons of nodes that do not exist.
+//! Comparisons of simulated nodes.
 
 use std::time::Duration;
 
@@ -11,8 +11,7 @@ use crate::snapshot::{Hook, Snapshot};
 use crate::topology::{Role, Scope};
 use crate::view::fixture;
 
-/// The fixture as it would be had the node's traffic inside the subnet no tunnel: what its rows and
-/// paths lose of `share` of their overhead.
+/// The fixture without a tunnel within the subnet.
 fn untunnelled(mut snapshot: Snapshot) -> Snapshot {
     for path in &mut snapshot.paths {
         if path.scope == Scope::SameSubnet && path.id.class == Class::Vxlan {
@@ -63,7 +62,7 @@ fn verdicts(comparison: &Comparison) -> Vec<(&'static str, &'static str)> {
     comparison.verdicts.iter().map(|v| (v.aim.label(), v.outcome.label())).collect()
 }
 
-/// Two whole waves of the fixture's traffic each.
+/// Two whole waves of the fixture's traffic on each side.
 fn switched() -> Comparison {
     let before = side("before.json", 10..=90, fixture::snapshot);
     let after = side("after.json", 210..=290, |second| untunnelled(fixture::snapshot(second)));
@@ -71,7 +70,7 @@ fn switched() -> Comparison {
 }
 
 #[test]
-fn a_switch_is_seen_and_explained() {
+fn a_mode_switch_is_detected_and_attributed_to_the_mode() {
     let comparison = switched();
     let value = |id: &str| {
         let row = comparison.row(id).expect("a metric");
@@ -94,11 +93,11 @@ fn a_switch_is_seen_and_explained() {
         [
             ("less_encapsulation", "reached"),
             ("less_overhead", "reached"),
-            // They come and go in other waves than the rest.
-            ("fewer_fragments", "cannot_tell"),
-            ("nothing_new_too_big", "reached"),
-            ("latency", "cannot_tell"),
-            ("cpu", "cannot_tell"),
+            // Fragments have a different wave than the other traffic.
+            ("fewer_fragments", "inconclusive"),
+            ("no_new_oversized", "reached"),
+            ("latency", "inconclusive"),
+            ("cpu", "inconclusive"),
         ]
     );
 }
@@ -113,7 +112,7 @@ fn verdict_on(comparison: &Comparison, aim: Aim) -> &Verdict {
 }
 
 #[test]
-fn the_cost_is_compared_where_both_sides_have_it() {
+fn the_cost_is_compared_if_both_sides_have_it() {
     let sides = || (side("a", 10..=90, fixture::with_cost), side("b", 210..=290, fixture::with_cost));
     let comparison = Comparison::of(sides().0, sides().1);
     let near = |id: &str, expected: f64| {
@@ -122,10 +121,10 @@ fn the_cost_is_compared_where_both_sides_have_it() {
             assert!((value / expected - 1.0).abs() < 0.03, "{id}: {value} instead of {expected}");
         }
     };
-    // Nine of ten buffers at the one value, one at the other; ten packets a buffer where it sends.
+    // Nine of ten skbs have the first value, one has the second; ten packets per sent skb.
     near("encapsulate_time", (0.9 * 980.0 + 0.1 * 1_900.0) / 10.0);
     near("decapsulate_time", 0.9 * 1_150.0 + 0.1 * 2_350.0);
-    // What crosses the tunnel device: 50,400 packets a second leave, 22,900 come; 85,300 are pods'.
+    // Per second, 50,400 packets leave through the tunnel device and 22,900 arrive; 85,300 are pod packets.
     let time = 50_400.0 * 107.2 + 22_900.0 * 1_270.0;
     near("encapsulation_cpu", time / 1e9);
     near("encapsulation_time", time / 85_300.0);
@@ -144,7 +143,7 @@ fn the_cost_is_compared_where_both_sides_have_it() {
 }
 
 #[test]
-fn a_cost_that_one_side_lacks_is_not_measured_and_not_zero() {
+fn a_cost_missing_on_one_side_is_not_measured_instead_of_zero() {
     let with_cost = || side("a", 10..=90, fixture::with_cost);
     let comparison = Comparison::of(with_cost(), side("b", 210..=290, fixture::snapshot));
     for id in ["rtt", "rtt_p50", "retransmits", "encapsulation_time", "encapsulation_cpu", "softirq"] {
@@ -153,7 +152,7 @@ fn a_cost_that_one_side_lacks_is_not_measured_and_not_zero() {
         assert!(comparison.row(id).expect("a metric").change.is_none());
     }
     assert_eq!(verdict_on(&comparison, Aim::Cpu).reason, "not measured");
-    // One interval without: nothing is said of the whole.
+    // A single interval without the cost makes the whole unknown.
     let gap =
         side(
             "a",
@@ -161,7 +160,7 @@ fn a_cost_that_one_side_lacks_is_not_measured_and_not_zero() {
             |second| if second == 50 { fixture::snapshot(50) } else { fixture::with_cost(second) },
         );
     assert_eq!(figure(&Comparison::of(with_cost(), gap), "rtt")[1], None);
-    // What the kernel does not let be measured; and a tunnel that no measured device has.
+    // A measurement that the kernel does not support, and a tunnel without a measured device.
     let change = |of: fn(&mut Snapshot)| {
         let after = side("b", 210..=290, |second| {
             let mut snapshot = fixture::with_cost(second);
@@ -172,7 +171,7 @@ fn a_cost_that_one_side_lacks_is_not_measured_and_not_zero() {
     };
     let lacking = change(|snapshot| {
         let cost = snapshot.cost.as_mut().expect("it is measured");
-        cost.missing = vec!["decapsulation: this kernel does not let netif_rx be watched".to_owned()];
+        cost.missing = vec!["decapsulation: this kernel does not allow tracing netif_rx".to_owned()];
     });
     assert_eq!(figure(&lacking, "encapsulation_cpu")[1], None);
     assert!(figure(&lacking, "rtt")[1].is_some());
@@ -181,8 +180,8 @@ fn a_cost_that_one_side_lacks_is_not_measured_and_not_zero() {
 }
 
 #[test]
-fn a_packet_read_on_the_underlay_first_and_in_the_tunnel_an_interval_later_is_no_foreign_tunnel() {
-    // As a reading in the middle of a burst sees it: of what crosses the tunnel device nothing is there yet.
+fn devices_read_at_different_times_do_not_look_like_an_unmeasured_tunnel() {
+    // A reading in the middle of a burst: the tunnel device is not updated yet.
     let late = |second| {
         let mut snapshot = fixture::with_cost(second);
         if second == 50 {
@@ -204,7 +203,7 @@ fn a_packet_read_on_the_underlay_first_and_in_the_tunnel_an_interval_later_is_no
 }
 
 #[test]
-fn a_machine_that_is_faster_is_no_doing_of_the_mode() {
+fn a_faster_machine_is_not_attributed_to_the_mode() {
     let faster = |second| {
         let mut snapshot = fixture::with_cost(second);
         let cost = snapshot.cost.as_mut().expect("it is measured");
@@ -220,7 +219,7 @@ fn a_machine_that_is_faster_is_no_doing_of_the_mode() {
 }
 
 #[test]
-fn without_tunnels_encapsulation_costs_nothing_and_that_is_measured() {
+fn without_tunnels_the_cost_is_zero_and_not_unknown() {
     let native = |second| {
         let mut snapshot = fixture::with_cost(second);
         snapshot.devices.remove(1);
@@ -237,7 +236,7 @@ fn without_tunnels_encapsulation_costs_nothing_and_that_is_measured() {
 }
 
 #[test]
-fn nothing_changed_and_nothing_is_claimed() {
+fn without_a_change_no_change_is_reported() {
     let (before, after) = (side("a", 10..=90, fixture::snapshot), side("b", 210..=290, fixture::snapshot));
     let comparison = Comparison::of(before, after);
     for row in &comparison.rows {
@@ -260,7 +259,7 @@ fn nothing_changed_and_nothing_is_claimed() {
 }
 
 #[test]
-fn the_way_back_is_worse() {
+fn the_reverse_switch_is_worse() {
     let before = side("before.json", 10..=90, |second| untunnelled(fixture::snapshot(second)));
     let comparison = Comparison::of(before, side("after.json", 210..=290, fixture::snapshot));
     let found = verdicts(&comparison);
@@ -268,7 +267,7 @@ fn the_way_back_is_worse() {
 }
 
 #[test]
-fn smaller_packets_are_not_the_modes_doing() {
+fn smaller_packets_are_not_attributed_to_the_mode() {
     // Every packet has half its inner bytes: the overhead ratio nearly doubles.
     let halved = |second| {
         let mut snapshot = fixture::snapshot(second);
@@ -291,17 +290,17 @@ fn smaller_packets_are_not_the_modes_doing() {
 }
 
 #[test]
-fn what_was_not_watched_is_left_out_and_said() {
+fn unwatched_intervals_are_skipped_and_reported() {
     let lost = |second| match second {
         30..50 => fixture::lost(second, 30),
         _ => fixture::snapshot(second),
     };
     let before = side("before.json", 10..=90, lost);
-    // The intervals that end at 30 to 49, and the one in which the hook came back.
-    assert_eq!(before.left_out(), (21, 80));
+    // The intervals that end at 30 to 49, and the one in which the hook was re-attached.
+    assert_eq!(before.skipped(), (21, 80));
     let comparison = Comparison::of(before, side("after.json", 210..=290, fixture::snapshot));
     let ids: Vec<&str> = comparison.remarks.iter().map(|remark| remark.id).collect();
-    assert!(ids.contains(&"left_out") && ids.contains(&"lost_hooks"), "{ids:?}");
+    assert!(ids.contains(&"intervals_skipped") && ids.contains(&"lost_hooks"), "{ids:?}");
     let row = comparison.row("overhead_ratio").expect("a metric");
     assert!(row.change.expect("measured").value.abs() < 0.002, "{row:?}");
     // Nothing measured at all: no verdict.
@@ -311,24 +310,24 @@ fn what_was_not_watched_is_left_out_and_said() {
         snapshot
     });
     let comparison = Comparison::of(never, side("after.json", 210..=290, fixture::snapshot));
-    assert!(comparison.verdicts.iter().all(|verdict| verdict.outcome == Outcome::CannotTell));
+    assert!(comparison.verdicts.iter().all(|verdict| verdict.outcome == Outcome::Inconclusive));
     assert!(comparison.verdicts[0].reason.contains("no interval was measured"));
     assert_eq!(comparison.decomposition, None);
 }
 
 #[test]
-fn a_switch_in_the_middle_is_neither_before_nor_after() {
+fn a_switch_during_a_recording_voids_the_comparison() {
     let middle = |second| match second {
         0..50 => fixture::snapshot(second),
         _ => untunnelled(fixture::snapshot(second)),
     };
     let comparison = Comparison::of(side("a", 10..=90, middle), side("b", 210..=290, fixture::snapshot));
     assert_eq!(comparison.remarks[0].id, "mode_changed");
-    assert!(comparison.verdicts.iter().all(|verdict| verdict.outcome == Outcome::CannotTell));
+    assert!(comparison.verdicts.iter().all(|verdict| verdict.outcome == Outcome::Inconclusive));
 }
 
 #[test]
-fn several_nodes_are_one_side_and_no_surer_for_saying_the_same() {
+fn identical_nodes_do_not_narrow_the_confidence_interval() {
     let reading = || {
         let mut reading = Reading::new("a", &Header { node: "a".to_owned(), ..Header::default() });
         (10..=90).for_each(|second| reading.push(fixture::snapshot(second)));

@@ -1,8 +1,8 @@
-//! Whether a switch reached what it was made for.
+//! Whether a mode switch reached its aims.
 
 use super::{Change, Compared, Decomposition, Estimate, Remark, Side, Weight, change};
 
-/// What a switch is made for.
+/// An aim of a mode switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aim {
     /// Less encapsulation.
@@ -11,8 +11,8 @@ pub enum Aim {
     LessOverhead,
     /// Fewer fragments.
     FewerFragments,
-    /// No new packets that are too big.
-    NothingNewTooBig,
+    /// No additional packets that are too big.
+    NoNewOversized,
     /// Lower latency.
     Latency,
     /// Less CPU time.
@@ -20,27 +20,27 @@ pub enum Aim {
 }
 
 impl Aim {
-    /// The word that JSON uses.
+    /// The label in JSON.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
             Self::LessEncapsulation => "less_encapsulation",
             Self::LessOverhead => "less_overhead",
             Self::FewerFragments => "fewer_fragments",
-            Self::NothingNewTooBig => "nothing_new_too_big",
+            Self::NoNewOversized => "no_new_oversized",
             Self::Latency => "latency",
             Self::Cpu => "cpu",
         }
     }
 
-    /// What people read.
+    /// The label in other formats.
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
             Self::LessEncapsulation => "less encapsulation",
             Self::LessOverhead => "less overhead",
             Self::FewerFragments => "fewer fragments",
-            Self::NothingNewTooBig => "nothing newly too big",
+            Self::NoNewOversized => "no new oversized packets",
             Self::Latency => "lower latency",
             Self::Cpu => "less CPU time",
         }
@@ -52,34 +52,34 @@ impl Aim {
 pub enum Outcome {
     /// Yes.
     Reached,
-    /// No: it is as it was.
+    /// No: unchanged.
     NotReached,
-    /// The contrary.
+    /// The opposite.
     Worse,
-    /// The figures do not tell.
-    CannotTell,
+    /// The figures are inconclusive.
+    Inconclusive,
 }
 
 impl Outcome {
-    /// The word that JSON uses.
+    /// The label in JSON.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
             Self::Reached => "reached",
             Self::NotReached => "not_reached",
             Self::Worse => "worse",
-            Self::CannotTell => "cannot_tell",
+            Self::Inconclusive => "inconclusive",
         }
     }
 
-    /// What people read.
+    /// The label in other formats.
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
             Self::Reached => "reached",
             Self::NotReached => "not reached",
             Self::Worse => "worse",
-            Self::CannotTell => "cannot tell",
+            Self::Inconclusive => "inconclusive",
         }
     }
 }
@@ -87,17 +87,17 @@ impl Outcome {
 /// A verdict.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
-    /// On what.
+    /// The aim.
     pub aim: Aim,
-    /// Which.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Why.
+    /// The reason, a sentence.
     pub reason: String,
-    /// The metric that decided; `None` where none did.
+    /// The metric that decided; if there is one.
     pub metric: Option<&'static str>,
 }
 
-/// An improvement below this share of what was there before is none.
+/// A change below this share of the value before does not count as an improvement.
 const RELEVANT: f64 = 0.10;
 
 pub(super) fn of(
@@ -111,7 +111,7 @@ pub(super) fn of(
     let row = |id: &'static str| rows.iter().find(|row| row.metric.id == id);
     let simple = |aim, id: &'static str| match row(id) {
         Some(row) => one(aim, row),
-        None => untold(aim, "not measured".to_owned(), Some(id)),
+        None => inconclusive(aim, "not measured".to_owned(), Some(id)),
     };
     let mut verdicts = vec![
         simple(Aim::LessEncapsulation, "encapsulated_packets"),
@@ -123,93 +123,95 @@ pub(super) fn of(
     ];
     if let Some(void) = void {
         for verdict in &mut verdicts {
-            (verdict.outcome, verdict.reason) = (Outcome::CannotTell, void.text.clone());
+            (verdict.outcome, verdict.reason) = (Outcome::Inconclusive, void.text.clone());
         }
     }
     verdicts
 }
 
-fn untold(aim: Aim, reason: String, metric: Option<&'static str>) -> Verdict {
-    Verdict { aim, outcome: Outcome::CannotTell, reason, metric }
+fn inconclusive(aim: Aim, reason: String, metric: Option<&'static str>) -> Verdict {
+    Verdict { aim, outcome: Outcome::Inconclusive, reason, metric }
 }
 
-/// Where less is better.
+/// A verdict on a metric where less is better.
 fn one(aim: Aim, row: &Compared) -> Verdict {
     let metric = Some(row.metric.id);
     let (Some(before), Some(after), Some(change)) = (row.before, row.after, row.change) else {
-        return untold(aim, "not measured".to_owned(), metric);
+        return inconclusive(aim, "not measured".to_owned(), metric);
     };
-    let (outcome, reason) = judge(before.value, after.value, change);
+    let (outcome, reason) = assess(before.value, after.value, change);
     Verdict { aim, outcome, reason: reason.to_owned(), metric }
 }
 
-/// Judges a change where less is better.
-fn judge(before: f64, after: f64, change: Change) -> (Outcome, &'static str) {
+/// The outcome of a change where less is better.
+fn assess(before: f64, after: f64, change: Change) -> (Outcome, &'static str) {
     if before == 0.0 && after == 0.0 {
-        return (Outcome::Reached, "there was none, and there is none");
+        return (Outcome::Reached, "none before, none after");
     }
     let Some((low, high)) = change.interval() else {
-        return (Outcome::CannotTell, "the recordings are too short to tell a change from chance");
+        return (Outcome::Inconclusive, "the recordings are too short for a confidence interval");
     };
     if high < 0.0 {
-        (Outcome::Reached, "it fell, by more than chance explains")
+        (Outcome::Reached, "significant decrease")
     } else if low > 0.0 {
-        (Outcome::Worse, "it rose, by more than chance explains")
+        (Outcome::Worse, "significant increase")
     } else if low > -RELEVANT * before {
-        (Outcome::NotReached, "it is as it was: a fall by a tenth can be excluded")
+        (Outcome::NotReached, "no change: a decrease of 10 % or more can be ruled out")
     } else {
-        (Outcome::CannotTell, "the traffic varies more than the change: record for longer")
+        (Outcome::Inconclusive, "the traffic varies more than the change; record for longer")
     }
 }
 
-/// Overhead: what counts is the part that the mode explains.
+/// Overhead: only the part that the mode explains counts.
 fn overhead(row: Option<&Compared>, decomposition: Option<&Decomposition>) -> Verdict {
     let (aim, metric) = (Aim::LessOverhead, Some("overhead_ratio"));
     let Some((row, parts)) = row.zip(decomposition) else {
-        return untold(aim, "not measured".to_owned(), metric);
+        return inconclusive(aim, "not measured".to_owned(), metric);
     };
     let [before, after] = parts.ratios;
     if before == 0.0 && after == 0.0 {
-        let reason = "there was none, and there is none".to_owned();
+        let reason = "none before, none after".to_owned();
         return Verdict { aim, outcome: Outcome::Reached, reason, metric };
     }
-    let (outcome, _) = judge(before, before + parts.mode.value, parts.mode);
+    let (outcome, _) = assess(before, before + parts.mode.value, parts.mode);
     let (mode, seen) = (parts.mode.value, row.change.map_or(0.0, |change| change.value));
     let mode_points = format!("{:+.2} points", mode * 100.0).replace('-', "−");
     let reason = match outcome {
-        Outcome::Reached => format!("the mode explains {mode_points} of the overhead ratio"),
-        Outcome::Worse => format!("the mode adds to the overhead: {mode_points}"),
-        Outcome::NotReached => format!("what the mode explains is no fall by a tenth: {mode_points}"),
-        Outcome::CannotTell => format!("what the mode explains ({mode_points}) is within what chance does"),
+        Outcome::Reached => format!("the mode changes the overhead ratio by {mode_points}"),
+        Outcome::Worse => format!("the mode increases the overhead ratio by {mode_points}"),
+        Outcome::NotReached => {
+            format!("no change by the mode: a decrease of 10 % or more can be ruled out ({mode_points})")
+        }
+        Outcome::Inconclusive => format!("the change by the mode ({mode_points}) is within random variation"),
     };
-    // Traffic that hides what the mode did, or claims it.
+    // The traffic may hide or reverse the effect of the mode.
     let hides = seen.signum() != mode.signum() && seen != 0.0 && mode != 0.0;
     let seen = format!("{:+.2}", seen * 100.0).replace('-', "−");
     let reason = if hides {
-        format!("{reason}; the traffic changed too, so that {seen} points were seen")
+        format!("{reason}; the traffic changed too, so the total change is {seen} points")
     } else {
         reason
     };
     Verdict { aim, outcome, reason, metric }
 }
 
-/// CPU time: what counts is the part that comes from fewer packets in tunnels. The time for one moves with
-/// everything else that the machine does, between two recordings of the same mode too.
+/// CPU time: only the part from fewer tunnelled packets counts. The time per packet depends on other load, even between
+/// two recordings of the same mode.
 fn cpu(row: Option<&Compared>, before: &Side, after: &Side) -> Verdict {
     let (aim, metric) = (Aim::Cpu, Some("encapsulation_time"));
     let known = row.and_then(|row| Some((row.before?.value, row.change?.value)));
     let explained = change(before, after, |b, a| b.pod_packet_time_explained(a));
     let Some(((was, seen), explained)) = known.zip(explained) else {
-        return untold(aim, "not measured".to_owned(), metric);
+        return inconclusive(aim, "not measured".to_owned(), metric);
     };
-    let (outcome, reason) = judge(was, was + explained.value, explained);
+    let (outcome, reason) = assess(was, was + explained.value, explained);
     let nanoseconds = |value: f64| format!("{value:+.0} ns").replace('-', "−");
     let reason = if was == 0.0 && seen == 0.0 {
         reason.to_owned()
     } else {
         format!(
-            "{} of {was:.0} ns a pod packet come from other shares in tunnels; the time for a packet in one did \
-             {}, as other load does too",
+            "{} of {was:.0} ns per pod packet from the share of tunnelled packets; {} from the time per tunnelled \
+             packet, which depends on other load too",
             nanoseconds(explained.value),
             nanoseconds(seen - explained.value)
         )
@@ -217,9 +219,9 @@ fn cpu(row: Option<&Compared>, before: &Side, after: &Side) -> Verdict {
     Verdict { aim, outcome, reason, metric }
 }
 
-/// None of several may rise; one that did decides.
+/// None of several metrics may increase; one that does decides.
 fn nothing_new(rows: &[Option<&Compared>], before: &Side, after: &Side) -> Verdict {
-    let aim = Aim::NothingNewTooBig;
+    let aim = Aim::NoNewOversized;
     let packets = before.total.pods().packets().min(after.total.pods().packets());
     let mut doubt = None;
     let mut known = false;
@@ -229,7 +231,7 @@ fn nothing_new(rows: &[Option<&Compared>], before: &Side, after: &Side) -> Verdi
         if a.value <= b.value {
             continue;
         }
-        let what = |said: &str| format!("{}: {said}", row.metric.title);
+        let what = |text: &str| format!("{}: {text}", row.metric.title);
         match change.is_clear() {
             Some(true) => {
                 let outcome = Outcome::Worse;
@@ -237,20 +239,20 @@ fn nothing_new(rows: &[Option<&Compared>], before: &Side, after: &Side) -> Verdi
                 return Verdict { aim, outcome, reason, metric: Some(row.metric.id) };
             }
             _ => {
-                let said = format!(
-                    "{} before, {} after, per million packets, which may be chance",
+                let text = format!(
+                    "{} before, {} after, per million packets, which may be random variation",
                     figure(b),
                     figure(a)
                 );
-                doubt.get_or_insert((what(&said), row.metric.id));
+                doubt.get_or_insert((what(&text), row.metric.id));
             }
         }
     }
     match doubt {
-        Some((reason, metric)) => untold(aim, reason, Some(metric)),
-        None if !known => untold(aim, "not measured".to_owned(), None),
+        Some((reason, metric)) => inconclusive(aim, reason, Some(metric)),
+        None if !known => inconclusive(aim, "not measured".to_owned(), None),
         None => {
-            let reason = format!("nothing rose, in {packets} packets or more on each side");
+            let reason = format!("no increase in at least {packets} packets on each side");
             Verdict { aim, outcome: Outcome::Reached, reason, metric: None }
         }
     }

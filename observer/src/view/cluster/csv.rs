@@ -1,4 +1,4 @@
-//! The nodes of a fleet as CSV, one line each. An empty field is unknown.
+//! The nodes of a fleet as CSV, one per line. Empty fields are unknown.
 
 use crate::fleet::{Fleet, Node};
 use crate::view::csv::{join, optional};

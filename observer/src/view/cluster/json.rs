@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::fleet::{Fleet, Node, Pair, Progress, Route, Traffic};
 
-/// The schema's name and version, which increases with incompatible changes.
+/// The version of the schema, increased by every breaking change.
 pub const SCHEMA: &str = "observer-cluster/2";
 
 /// The fleet as one line of JSON without a newline.
@@ -91,7 +91,7 @@ fn progress(progress: &Progress) -> Value {
         "blocks": progress.blocks,
         "nodes_done": progress.nodes_done,
         "nodes": progress.nodes,
-        "left": progress.left,
+        "remaining_nodes": progress.left,
     })
 }
 

@@ -1,4 +1,4 @@
-//! The fleet as a table, JSON and CSV.
+//! The fleet as text, JSON and CSV.
 
 pub mod csv;
 pub mod json;

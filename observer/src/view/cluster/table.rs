@@ -1,4 +1,4 @@
-//! The fleet as a table.
+//! The fleet as text.
 
 use std::fmt::Write as _;
 
@@ -7,8 +7,8 @@ use crate::view::grid::{Cell, Column, Form, Tone};
 use crate::view::text::{TableOptions, number, paint, plain, section, strong};
 use crate::view::units;
 
-/// Maximum number of listed nodes that are not done.
-const LEFT: usize = 8;
+/// Maximum number of listed nodes that have not switched yet.
+const REMAINING: usize = 8;
 
 /// The fleet as text, with a final newline.
 #[must_use]
@@ -41,10 +41,10 @@ pub fn report(fleet: &Fleet, options: &TableOptions) -> String {
 
 fn header(fleet: &Fleet, options: &TableOptions, form: &Form) -> String {
     let silent = fleet.nodes.iter().filter(|node| !node.answering).count();
-    let silent = if silent == 0 { String::new() } else { format!(", {silent} silent") };
+    let silent = if silent == 0 { String::new() } else { format!(", {silent} not reporting") };
     let plural = if fleet.nodes.len() == 1 { "" } else { "s" };
     format!(
-        "{}{silent}  rates over {} to {}\n{} on underlays, overhead {}\n",
+        "{}{silent}  rates over {} until {}\n{} on underlay devices, overhead {}\n",
         strong(&format!("{} node{plural}", fleet.nodes.len()), options.colour),
         units::duration(fleet.window),
         units::time_of_day(fleet.taken),
@@ -62,7 +62,7 @@ fn switch(text: &mut String, progress: &Progress, options: &TableOptions) {
     let done = (progress.blocks != 0).then(|| progress.blocks_done as f64 / progress.blocks as f64);
     let _ = writeln!(
         text,
-        "  {} of {} blocks done ({}); {} of {} nodes done",
+        "  {} of {} blocks done ({}), {} of {} nodes complete",
         progress.blocks_done,
         progress.blocks,
         units::ratio(done),
@@ -70,14 +70,14 @@ fn switch(text: &mut String, progress: &Progress, options: &TableOptions) {
         progress.nodes
     );
     if !progress.left.is_empty() {
-        let more = progress.left.len().saturating_sub(LEFT);
+        let more = progress.left.len().saturating_sub(REMAINING);
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-        let names = progress.left[..progress.left.len().min(LEFT)].join(", ");
-        let _ = writeln!(text, "  not done: {}{more}", units::printable(&names));
+        let names = progress.left[..progress.left.len().min(REMAINING)].join(", ");
+        let _ = writeln!(text, "  remaining: {}{more}", units::printable(&names));
     }
 }
 
-/// The share of a route among those of its family and scope.
+/// The share of a route among those of the same family and scope.
 #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
 fn share(route: &Route, all: &[Route]) -> f64 {
     let same = all.iter().filter(|other| other.family == route.family && other.scope == route.scope);
@@ -122,13 +122,13 @@ fn mode(node: &Node, family: &str) -> Cell {
 
 fn state(node: &Node) -> Cell {
     match (node.answering, node.hooks_lost) {
-        (false, _) => Cell::text("silent").tone(Tone::Alarm),
+        (false, _) => Cell::text("no data").tone(Tone::Alarm),
         (true, None | Some(0)) => Cell::text("ok"),
-        (true, Some(lost)) => Cell::text(format!("{lost} lost")).tone(Tone::Alarm),
+        (true, Some(lost)) => Cell::text(format!("{lost} hooks lost")).tone(Tone::Alarm),
     }
 }
 
-/// A number with a unit; `rank` as in [`Column`].
+/// A column of numbers with a unit and a rank.
 fn figure<T>(
     title: &'static str,
     unit: fn(&Form) -> &'static str,

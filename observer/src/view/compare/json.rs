@@ -1,4 +1,4 @@
-//! The JSON of `observer compare`; every field stands in `docs/compare-json.md`.
+//! The JSON of `observer compare`, documented in `docs/compare-json.md`.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::model::compare::{
     Better, CONFIDENCE, Change, Compared, Comparison, Decomposition, Estimate, Recorded, Side,
 };
 
-/// The version of the form; a change that breaks readers gets a new number.
+/// The version of the schema, increased by every breaking change.
 pub const SCHEMA: &str = "observer-compare/2";
 
 /// A comparison as a JSON value.
@@ -44,12 +44,12 @@ pub fn comparison(of: &Comparison) -> Value {
 }
 
 fn side(side: &Side) -> Value {
-    let (left_out, intervals) = side.left_out();
+    let (skipped, intervals) = side.skipped();
     json!({
         "recordings": side.recordings.iter().map(recorded).collect::<Vec<_>>(),
         "length_seconds": side.length().as_secs_f64(),
         "intervals": intervals,
-        "intervals_left_out": left_out,
+        "intervals_skipped": skipped,
     })
 }
 
@@ -65,12 +65,12 @@ fn recorded(recorded: &Recorded) -> Value {
         "begin_seconds": recorded.begin.as_secs_f64(),
         "end_seconds": recorded.end.as_secs_f64(),
         "intervals": recorded.intervals,
-        "intervals_left_out": recorded.left_out,
+        "intervals_skipped": recorded.skipped,
         "lost_hooks": recorded.lost,
         "modes": { "ipv4": recorded.modes[0], "ipv6": recorded.modes[1] },
         "underlays": devices(&recorded.underlays),
         "tunnels": devices(&recorded.tunnels),
-        "flaw": recorded.flaw,
+        "file_error": recorded.file_error,
     })
 }
 

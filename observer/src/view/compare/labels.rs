@@ -1,4 +1,4 @@
-//! MmapArray and sentences that every form of a comparison shares.
+//! Cells and sentences shared by every format of a comparison.
 
 use crate::model::compare::{
     CONFIDENCE, Change, Compared, Comparison, Decomposition, Effect, Estimate, Recorded, Side, SizeShare,
@@ -33,8 +33,8 @@ fn decimals(value: f64) -> usize {
     }
 }
 
-/// A difference, with its sign. One of ratios is in points (hundredths), because percent would be read
-/// as relative.
+/// A difference with its sign. Differences of ratios are in percentage points, because percent would be read as
+/// relative.
 pub(super) fn difference(unit: Unit, change: f64) -> String {
     let size = match unit {
         Unit::Ratio => points(change.abs()),
@@ -78,8 +78,7 @@ pub(super) fn change(unit: Unit, figure: Option<Change>) -> String {
     }
 }
 
-/// A margin without the unit that stands before it, where the unit has no prefix of its own, and with as
-/// many digits as the value has.
+/// A margin with the digits of the value, and without its unit unless the unit may have a different prefix.
 fn bare(unit: Unit, margin: f64, of: f64) -> String {
     match unit {
         Unit::Ratio => units::percent(Some(margin)),
@@ -93,7 +92,7 @@ fn bare(unit: Unit, margin: f64, of: f64) -> String {
     }
 }
 
-/// The change in percent of what was before: `−50.1 %`.
+/// The change relative to the value before: `−50.1 %`.
 pub(super) fn relative(row: &Compared) -> String {
     match relative_change(row) {
         Some(ratio) => format!("{}{:.1} %", sign(ratio), ratio.abs() * 100.0),
@@ -101,21 +100,21 @@ pub(super) fn relative(row: &Compared) -> String {
     }
 }
 
-/// The change over what was before; `None` where there was nothing.
+/// The change relative to the value before; `None` if that is zero.
 pub(super) fn relative_change(row: &Compared) -> Option<f64> {
     let before = row.before?.value;
     (before != 0.0).then_some(row.change?.value / before)
 }
 
-/// What the change amounts to.
+/// Whether the change is significant.
 pub(super) fn clear(row: &Compared) -> &'static str {
     match row.change {
         None => units::UNKNOWN,
-        Some(change) if change.value == 0.0 => "the same",
+        Some(change) if change.value == 0.0 => "no change",
         Some(_) if row.metric.is_maximum() => units::UNKNOWN,
         Some(change) => match change.is_clear() {
-            None => "cannot tell",
-            Some(false) => "may be chance",
+            None => "unknown",
+            Some(false) => "not significant",
             Some(true) if change.value < 0.0 => "lower",
             Some(true) => "higher",
         },
@@ -123,7 +122,7 @@ pub(super) fn clear(row: &Compared) -> &'static str {
 }
 
 /// The titles of a row's cells.
-pub(super) const TITLES: [&str; 6] = ["FIGURE", "BEFORE", "AFTER", "CHANGE", "RELATIVE", "WHICH IS"];
+pub(super) const TITLES: [&str; 6] = ["METRIC", "BEFORE", "AFTER", "CHANGE", "RELATIVE", "RESULT"];
 
 /// A row's cells.
 pub(super) fn cells(row: &Compared) -> [String; 6] {
@@ -138,29 +137,28 @@ pub(super) fn cells(row: &Compared) -> [String; 6] {
     ]
 }
 
-/// The cells of an effect: what, whose doing, how much.
+/// The cells of an effect: name, cause, contribution.
 pub(super) fn effect(effect: Effect, part: Change) -> [String; 3] {
-    let whose = if effect.is_mode() { "mode" } else { "traffic" };
-    [effect.title().to_owned(), whose.to_owned(), change(Unit::Ratio, Some(part))]
+    let cause = if effect.is_mode() { "mode" } else { "traffic" };
+    [effect.title().to_owned(), cause.to_owned(), change(Unit::Ratio, Some(part))]
 }
 
-/// What the decomposition says, in a sentence.
+/// The decomposition as a sentence.
 pub(super) fn decomposed(parts: &Decomposition) -> String {
     let [before, after] = parts.ratios.map(|ratio| units::ratio(Some(ratio)));
     format!(
-        "The overhead of pod traffic went from {before} to {after} of its L3 bytes: the mode explains {}, the \
-         traffic {}. With the traffic of before, the mode of after would have {}.",
+        "The overhead of pod traffic changed from {before} to {after} of its L3 bytes: {} due to the mode, {} due to \
+         the traffic. With the traffic from before, the new mode would have {}.",
         change(Unit::Ratio, Some(parts.mode)),
         change(Unit::Ratio, Some(parts.traffic)),
         estimate(Unit::Ratio, Some(Estimate { value: parts.expected.value, margin: parts.expected.margin })),
     )
 }
 
-/// What the intervals mean, in a sentence.
+/// The meaning of the intervals, as a sentence.
 pub(super) fn confidence() -> String {
     format!(
-        "± is the interval of {:.0} % confidence, from the variation within the recordings; points are \
-         hundredths of the whole.",
+        "± is the {:.0} % confidence interval, from the variation within the recordings; points are percentage points.",
         CONFIDENCE * 100.0
     )
 }
@@ -200,7 +198,7 @@ pub(super) fn modes(recorded: &Recorded) -> String {
     }
 }
 
-/// The modes of a side, each once.
+/// The modes of a side, without duplicates.
 pub(super) fn side_modes(side: &Side) -> String {
     let mut all: Vec<String> = Vec::new();
     for mode in side.recordings.iter().map(modes) {
@@ -211,7 +209,7 @@ pub(super) fn side_modes(side: &Side) -> String {
     units::printable(&all.join(", "))
 }
 
-/// A recording in a few words: node, mode, when, how long.
+/// The cells of a recording: file, node, mode, time, length.
 pub(super) fn recorded(recorded: &Recorded) -> [String; 5] {
     [
         units::printable(&recorded.file),
@@ -231,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_have_their_unit_and_differences_their_sign() {
+    fn figures_have_units_and_differences_have_signs() {
         assert_eq!(value(Unit::Ratio, 0.034_5), "3.45 %");
         assert_eq!(difference(Unit::Ratio, -0.034_5), "−3.45 points");
         assert_eq!(difference(Unit::Ratio, 0.000_01), "+<0.01 points");

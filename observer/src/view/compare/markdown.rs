@@ -21,7 +21,7 @@ pub fn comparison(of: &Comparison) -> String {
             escaped(&verdict.reason),
         ]
     });
-    table(&mut text, "Was it worth it?", &["aim", "outcome", "why"], 3, verdicts);
+    table(&mut text, "Verdict", &["aim", "outcome", "reason"], 3, verdicts);
     for group in Group::ALL {
         let rows = of
             .rows
@@ -33,7 +33,7 @@ pub fn comparison(of: &Comparison) -> String {
     }
     if let Some(parts) = &of.decomposition {
         let rows = parts.effects.iter().map(|(effect, part)| labels::effect(*effect, *part).to_vec());
-        table(&mut text, "Why the overhead changed", &["effect", "decided by", "adds"], 2, rows);
+        table(&mut text, "Why the overhead changed", &["effect", "cause", "change"], 2, rows);
         let _ = writeln!(text, "\n{}", labels::decomposed(parts));
     }
     let sizes = labels::size_classes(of)
@@ -55,7 +55,7 @@ pub fn comparison(of: &Comparison) -> String {
         6,
         recordings.into_iter(),
     );
-    let _ = writeln!(text, "\n## What limits the comparison\n\n- {}", labels::confidence());
+    let _ = writeln!(text, "\n## Limits of the comparison\n\n- {}", labels::confidence());
     for remark in &of.remarks {
         let _ = writeln!(text, "- {}: {}", remark.weight.label(), escaped(&units::printable(&remark.text)));
     }
@@ -78,7 +78,7 @@ fn table(
     }
 }
 
-/// Text from outside cannot make tables, links or HTML.
+/// Escapes untrusted text, so that it cannot create tables, links or HTML.
 fn escaped(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut escaped, c| {
         match c {
@@ -95,7 +95,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn names_from_outside_stay_text() {
+    fn untrusted_names_stay_text() {
         assert_eq!(super::escaped("a|b <script>\n[x](y) eth_0"), "a\\|b &lt;script> \\[x\\](y) eth\\_0");
     }
 }

@@ -1,4 +1,4 @@
-//! Comparisons: the table, JSON, Markdown, and a page with charts.
+//! Comparisons as a table, JSON, Markdown, and an HTML page with charts.
 
 mod html;
 mod json;

@@ -9,7 +9,7 @@ use crate::view::grid::{Cell, Column, Form, Tone};
 use crate::view::text::{TableOptions, paint, plain, section, strong};
 use crate::view::units;
 
-/// The tables show text that is made elsewhere: the form says nothing to them.
+/// Not used: all cells are preformatted text.
 const FORM: Form = Form { rates: false, bits: false, interval: Duration::ZERO };
 
 /// A comparison as text, with a final newline.
@@ -24,7 +24,7 @@ pub fn comparison(of: &Comparison, colour: bool) -> String {
     );
     section(&mut text, &options, "Recordings", &recording_columns(), &recordings(of), &FORM);
     let verdicts: Vec<&Verdict> = of.verdicts.iter().collect();
-    section(&mut text, &options, "Was it worth it?", &verdict_columns(), &verdicts, &FORM);
+    section(&mut text, &options, "Verdict", &verdict_columns(), &verdicts, &FORM);
     for group in Group::ALL {
         let rows: Vec<[String; 6]> = of
             .rows
@@ -87,11 +87,11 @@ fn verdict_columns<'a>() -> Vec<Column<&'a Verdict>> {
             let tone = match verdict.outcome {
                 Outcome::Worse => Tone::Alarm,
                 Outcome::NotReached => Tone::Notice,
-                Outcome::Reached | Outcome::CannotTell => Tone::Plain,
+                Outcome::Reached | Outcome::Inconclusive => Tone::Plain,
             };
             Cell::text(verdict.outcome.title()).tone(tone)
         }),
-        plain("WHY", |verdict, _| Cell::text(&verdict.reason)),
+        plain("REASON", |verdict, _| Cell::text(&verdict.reason)),
     ]
 }
 
@@ -109,8 +109,8 @@ fn figure_columns() -> Vec<Column<[String; 6]>> {
 fn effect_columns() -> Vec<Column<[String; 3]>> {
     vec![
         plain("EFFECT", |row, _| Cell::text(&row[0])),
-        plain("DECIDED BY", |row, _| Cell::text(&row[1])),
-        right(plain("ADDS", |row, _| Cell::text(&row[2]))),
+        plain("CAUSE", |row, _| Cell::text(&row[1])),
+        right(plain("CHANGE", |row, _| Cell::text(&row[2]))),
     ]
 }
 

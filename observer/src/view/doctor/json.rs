@@ -8,10 +8,10 @@ use crate::calico::Prefix;
 use crate::model::{Mode, per_second};
 use crate::view::cost;
 
-/// The schema's name and version, which increases with incompatible changes.
+/// The version of the schema, increased by every breaking change.
 pub const SCHEMA: &str = "observer-doctor/2";
 
-/// A diagnosis, and a plan if requested, as a JSON value.
+/// A diagnosis and an optional plan as a JSON value.
 #[must_use]
 pub fn diagnosis(diagnosis: &Diagnosis<'_>, of: Option<&Plan>) -> Value {
     let (view, facts) = (&diagnosis.view, diagnosis.view.facts);
@@ -102,7 +102,7 @@ fn mtu(diagnosis: &Diagnosis<'_>) -> Value {
             "device": tunnel.device,
             "encapsulation": tunnel.class.label(),
             "mtu": tunnel.mtu,
-            "right": tunnel.right(),
+            "expected_mtu": tunnel.right(),
             "overhead_bytes": tunnel.overhead,
             "underlay": tunnel.underlay.as_ref().map(|(name, _)| name),
         })).collect::<Vec<_>>(),
@@ -111,8 +111,8 @@ fn mtu(diagnosis: &Diagnosis<'_>) -> Value {
             "mtu": pod.mtu,
             "addresses": pod.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
-        "pods_right": mtu.right_room,
-        "seen": mtu.seen.iter().map(|(name, seen)| json!({
+        "pods_expected_mtu": mtu.right_room,
+        "observed": mtu.seen.iter().map(|(name, seen)| json!({
             "device": name,
             "largest_bytes": (seen.largest != 0).then_some(seen.largest),
             "ptb_messages": seen.ptb,
@@ -158,13 +158,13 @@ fn plan(plan: &Plan) -> Value {
             })
         }),
         "fit": plan.fit.map(|fit| json!({
-            "too_big_now_packets": fit.too_big_now,
-            "newly_packets": { "least": fit.newly.least, "most": fit.newly.most, "of": fit.newly.packets },
+            "already_too_big_packets": fit.too_big_now,
+            "newly_too_big_packets": { "min": fit.newly.least, "max": fit.newly.most, "total": fit.newly.packets },
         })),
-        "cpu_seconds_per_second": plan.cpu.as_ref().ok().map(|cpu| cpu.less),
+        "cpu_saved_seconds_per_second": plan.cpu.as_ref().ok().map(|cpu| cpu.less),
         "cpu_margin_seconds_per_second": plan.cpu.as_ref().ok().map(|cpu| cpu.margin),
         "cpu_unknown": plan.cpu.as_ref().err(),
-        "in_software": plan.in_software.iter().map(|row| json!({
+        "software_offload": plan.in_software.iter().map(|row| json!({
             "device": row.device, "encapsulation": row.class.label(), "offload": cost::offload(row.offload),
         })).collect::<Vec<_>>(),
         "tcp": plan.tcp.iter().map(|path| {
@@ -175,7 +175,7 @@ fn plan(plan: &Plan) -> Value {
         "mtus": plan.mtus.iter().map(|mtu| json!({
             "what": mtu.what, "now": mtu.now, "then": mtu.then, "why": mtu.why, "command": mtu.command,
         })).collect::<Vec<_>>(),
-        "reach": plan.reach,
+        "reachability": plan.reach,
         "placement": plan.placement.iter().map(|place| json!({
             "peer": place.peer.to_string(),
             "name": place.name,

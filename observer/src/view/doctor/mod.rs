@@ -1,4 +1,4 @@
-//! The output of `observer doctor`: text, JSON, and metrics for node_exporter's textfile collector.
+//! The output of `observer doctor` as text, JSON, and metrics for a textfile collector.
 
 pub mod json;
 pub mod metrics;
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_has_the_cost_if_it_was_measured() {
+    fn a_plan_includes_the_measured_cost() {
         let mut facts = broken();
         let mut cost = Report::between(&with_cost(120), &with_cost(130)).cost.expect("it is measured");
         for (row, peer) in cost.tcp.iter_mut().zip(["10.10.1.12", "10.10.2.13", "10.10.1.12"]) {
@@ -63,11 +63,11 @@ mod tests {
                 assert!(line.chars().count() <= width, "{width}: {line}");
             }
             for labels in [
-                "work for hardware",
-                "TCP to these peers now",
+                "software offload",
+                "Current TCP connections by peer",
                 "10.10.2.13",
-                "RESENT",
-                "THEN",
+                "RETRANS",
+                "PLANNED",
                 "--for 60s --cost",
             ] {
                 assert!(text.contains(labels), "{labels}: {text}");
@@ -75,11 +75,11 @@ mod tests {
         }
         let value = json::diagnosis(&diagnosis, Some(&plan));
         assert_eq!(value["plan"]["tcp"][0]["then"], "none", "{value:#}");
-        assert_eq!(value["plan"]["in_software"][0]["device"], "vxlan.calico");
+        assert_eq!(value["plan"]["software_offload"][0]["device"], "vxlan.calico");
     }
 
     #[test]
-    fn json_has_null_for_unknown_values() {
+    fn unknown_values_are_null_in_json() {
         let facts = facts(node("bgp"));
         let value = json::diagnosis(&diagnose(&facts), None);
         assert_eq!(value["schema"], "observer-doctor/2");

@@ -11,9 +11,9 @@ use crate::view::grid::{Cell, Column, Form};
 use crate::view::text::{TableOptions, number, plain, section, strong};
 use crate::view::{cost, units};
 
-/// Maximum number of listed peers with the largest gain.
+/// Maximum number of listed placements.
 const PLACES: usize = 5;
-/// Maximum number of listed peers with TCP measurements.
+/// Maximum number of listed peers with TCP connections.
 const PEERS: usize = 10;
 
 /// Writes a plan.
@@ -28,7 +28,7 @@ pub(super) fn show(text: &mut String, plan: &Plan, options: Options) {
     let _ = writeln!(text, "\n{}", strong("Plan", options.colour));
     labelled(text, "", &labels.join(", "), 2, options.width);
     for line in &plan.assumptions {
-        labelled(text, "assumed:", line, 2, options.width);
+        labelled(text, "assumption:", line, 2, options.width);
     }
     figures(text, plan, options);
     if let Some(traffic) = &plan.traffic {
@@ -39,22 +39,22 @@ pub(super) fn show(text: &mut String, plan: &Plan, options: Options) {
     let form = Form { rates: true, bits: true, interval: interval(plan) };
     if plan.tcp.iter().any(TcpPath::changes) {
         let paths: Vec<&TcpPath> = plan.tcp.iter().take(PEERS).collect();
-        section(text, &table, "TCP to these peers now", &tcp_columns(), &paths, &form);
+        section(text, &table, "Current TCP connections by peer", &tcp_columns(), &paths, &form);
         if let Some(more) = plan.tcp.len().checked_sub(PEERS).filter(|more| *more != 0) {
-            labelled(text, "", &format!("and {more} more (see --format json)"), 2, options.width);
+            labelled(text, "", &format!("and {more} more; --format json lists all"), 2, options.width);
         }
     }
     let mtus: Vec<&NewMtu> = plan.mtus.iter().collect();
     section(text, &table, "MTUs to set", &mtu_columns(), &mtus, &form);
     if !plan.reach.is_empty() {
-        let _ = writeln!(text, "\n{}", strong("Must be reachable without a tunnel first", options.colour));
+        let _ = writeln!(text, "\n{}", strong("Ensure reachability without a tunnel first", options.colour));
         for line in &plan.reach {
             labelled(text, "", line, 2, options.width);
         }
     }
     if !plan.placement.is_empty() {
         let places: Vec<&Placement> = plan.placement.iter().take(PLACES).collect();
-        let title = "Would gain most from being in this subnet";
+        let title = "Peers that would benefit most from being in this subnet";
         section(text, &table, title, &place_columns(), &places, &form);
     }
     steps(text, plan, options);
@@ -71,46 +71,45 @@ fn figures(text: &mut String, plan: &Plan, options: Options) {
         line("traffic", "not measured".to_owned());
         return;
     };
-    line("encapsulated share", shares(traffic));
+    line("encapsulated", shares(traffic));
     line("overhead", overhead(traffic));
     if let Some(fit) = &plan.fit {
         line(
-            "tunnel fragments",
+            "tunnel fragmentation",
             format!("{} packets would no longer be fragmented", traffic.no_longer_fragmented()),
         );
-        line("too big for tunnels", format!("{} packets", fit.too_big_now));
+        line("already too big", format!("{} packets", fit.too_big_now));
         let newly = match (fit.newly.exact, fit.newly.packets) {
             (_, 0) => "0 packets".to_owned(),
             (true, all) => format!("{} of {all} packets", fit.newly.most),
             (false, all) => format!("{} to {} of {all} packets", fit.newly.least, fit.newly.most),
         };
-        line("would newly not fit", newly);
+        line("newly too big", newly);
     }
-    line("CPU saved", plan.cpu.as_ref().map_or_else(Clone::clone, cpu));
+    line("encapsulation CPU", plan.cpu.as_ref().map_or_else(Clone::clone, cpu));
     for row in &plan.in_software {
         for labels in cost::software_offload_notes(row) {
             line(
-                "work for hardware",
-                format!("{labels}; for native packets, the underlay can do this if it supports it"),
+                "software offload",
+                format!("{labels}; for native packets the NIC can do this if it supports it"),
             );
         }
     }
 }
 
-/// In milliseconds per second, and as a share of one CPU.
+/// CPU time saved, in milliseconds per second and as a share of one CPU.
 fn cpu(cpu: &Cpu) -> String {
     let (size, margin) = (cpu.less.abs() * 1e3, cpu.margin * 1e3);
     let share = units::ratio(Some(cpu.less.abs()));
     match cpu.less {
         less if less > 0.0 => format!(
-            "at most {size:.2} ± {margin:.2} ms per second, {share} of one CPU; the cost of native packets in the \
-             same places is not subtracted; ± is the sample's 95 % confidence interval"
+            "saves at most {size:.2} ± {margin:.2} ms per second, {share} of one CPU; the cost of native packets in the \
+             same functions is not subtracted; ± is the 95 % confidence interval of the sample"
         ),
         less if less < 0.0 => format!(
-            "none: {size:.2} ± {margin:.2} ms per second more, {share} of one CPU; ± is the sample's 95 % confidence \
-             interval"
+            "{size:.2} ± {margin:.2} ms per second more, {share} of one CPU; ± is the 95 % confidence interval of the sample"
         ),
-        _ => "nothing".to_owned(),
+        _ => "unchanged".to_owned(),
     }
 }
 
@@ -118,12 +117,12 @@ fn shares(traffic: &Traffic) -> String {
     match traffic.encapsulated() {
         Some((now, then)) => {
             format!(
-                "{} → {} of the L3 bytes between nodes' pods",
+                "{} → {} of the L3 bytes of pod traffic",
                 units::ratio(Some(now)),
                 units::ratio(Some(then))
             )
         }
-        None => "no traffic between nodes' pods was observed".to_owned(),
+        None => "no pod traffic between nodes".to_owned(),
     }
 }
 
@@ -142,17 +141,17 @@ fn group_columns<'a>() -> Vec<Column<&'a Group>> {
     vec![
         plain("FAMILY", |g, _| Cell::text(family(g.ipv6))),
         plain("SCOPE", |g, _| Cell::text(g.scope.label())),
-        plain("NOW", |g, _| Cell::text(g.now.label())),
-        plain("THEN", |g, _| Cell::text(g.then.label())),
+        plain("CURRENT", |g, _| Cell::text(g.now.label())),
+        plain("PLANNED", |g, _| Cell::text(g.then.label())),
         Column { unit: Form::count_unit, ..number("PACKETS", |g, f| f.count(Measured, Some(g.packets))) },
         Column { unit: Form::volume_unit, ..number("L3", |g, f| f.volume(Measured, Some(g.l3_bytes))) },
         Column {
             unit: Form::volume_unit,
-            ..number("OVH NOW", |g, f| f.volume(Measured, Some(g.overhead_now)))
+            ..number("OVERHEAD", |g, f| f.volume(Measured, Some(g.overhead_now)))
         },
         Column {
             unit: Form::volume_unit,
-            ..number("OVH THEN", |g, f| f.volume(Measured, Some(g.overhead_then)))
+            ..number("PLANNED", |g, f| f.volume(Measured, Some(g.overhead_then)))
         },
     ]
 }
@@ -161,22 +160,22 @@ fn tcp_columns<'a>() -> Vec<Column<&'a TcpPath>> {
     let ms = |_: &Form| "ms";
     vec![
         plain("PEER", |p, _| Cell::address(p.now.peer)),
-        plain("NOW", |p, _| Cell::text(p.now.class.label())),
-        plain("THEN", |p, _| Cell::text(p.then.label())),
+        plain("CURRENT", |p, _| Cell::text(p.now.class.label())),
+        plain("PLANNED", |p, _| Cell::text(p.then.label())),
         Column { unit: ms, ..number("RTT P50", |p, _| cost::rtt_percentile(p.now.percentiles, 0)) },
         Column { unit: ms, ..number("P99", |p, _| cost::rtt_percentile(p.now.percentiles, 2)) },
         Column { unit: ms, rank: 2, ..number("HOOK P50", |p, _| cost::rtt_percentile(p.now.at_hook, 0)) },
-        Column { unit: |_| "segments", ..number("RESENT", |p, _| cost::retransmitted(&p.now)) },
+        Column { unit: |_| "segments", ..number("RETRANS", |p, _| cost::retransmitted(&p.now)) },
         Column { unit: |_| "packets", rank: 1, ..number("DROPPED", |p, _| cost::dropped(&p.now)) },
     ]
 }
 
 fn mtu_columns<'a>() -> Vec<Column<&'a NewMtu>> {
     vec![
-        plain("WHAT", |m, _| Cell::text(&m.what)),
-        number("NOW", |m, _| m.now.map_or_else(Cell::unknown, |mtu| Cell::text(mtu.to_string()))),
-        number("THEN", |m, _| Cell::text(m.then.to_string())),
-        plain("WHY", |m, _| Cell::text(&m.why)),
+        plain("OBJECT", |m, _| Cell::text(&m.what)),
+        number("CURRENT", |m, _| m.now.map_or_else(Cell::unknown, |mtu| Cell::text(mtu.to_string()))),
+        number("PLANNED", |m, _| Cell::text(m.then.to_string())),
+        plain("REASON", |m, _| Cell::text(&m.why)),
     ]
 }
 
@@ -200,7 +199,7 @@ fn place_columns<'a>() -> Vec<Column<&'a Placement>> {
 fn steps(text: &mut String, plan: &Plan, options: Options) {
     let _ = writeln!(text, "\n{}", strong("Steps", options.colour));
     if plan.steps.is_empty() {
-        text.push_str("  none: nothing would change\n");
+        text.push_str("  none: the node already has this mode\n");
         return;
     }
     for (nth, step) in plan.steps.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The text of `observer doctor`, readable at 80 columns.
+//! The text of `observer doctor`, for 80 columns.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -94,21 +94,21 @@ fn show(text: &mut String, finding: &Finding, options: Options) {
     let _ = writeln!(text, "  {}", paint(&head, tone(finding.severity), options.colour));
     labelled(text, "", &units::printable(&finding.title), 4, options.width);
     for line in &finding.evidence {
-        labelled(text, "seen", &units::printable(line), 4, options.width);
+        labelled(text, "observed", &units::printable(line), 4, options.width);
     }
-    labelled(text, "why ", &finding.explanation, 4, options.width);
+    labelled(text, "reason  ", &finding.explanation, 4, options.width);
     for remedy in &finding.remedies {
-        labelled(text, "do  ", &format!("{}:", remedy.what), 4, options.width);
+        labelled(text, "remedy  ", &format!("{}:", remedy.what), 4, options.width);
         // Not wrapped, so that it can be copied.
-        let _ = writeln!(text, "           {}", units::printable(&remedy.command));
+        let _ = writeln!(text, "             {}", units::printable(&remedy.command));
     }
-    labelled(text, "see ", &finding.anchor(), 4, options.width);
+    labelled(text, "details ", &finding.anchor(), 4, options.width);
 }
 
 fn mode_columns<'a>() -> Vec<Column<&'a ModeView>> {
     vec![
         plain("FAMILY", |mode, _| Cell::text(mode.family())),
-        plain("BY ROUTES", |mode, _| label(mode.routes)),
+        plain("ROUTES", |mode, _| label(mode.routes)),
         plain("OBSERVED", |mode, _| label(mode.observed)),
         plain("DECLARED", |mode, _| label(mode.declared)),
     ]
@@ -138,7 +138,7 @@ fn classes(classes: &[observer_common::kind::Class]) -> Cell {
     Cell::text(labels.join("+"))
 }
 
-/// Unknown if nothing was measured, idle if there were no packets.
+/// Unknown if not measured; idle if measured without packets.
 fn observed(observed: Option<&Observed>) -> Cell {
     match observed {
         None => Cell::unknown(),
@@ -154,7 +154,7 @@ struct MtuLine {
     mtu: u32,
     right: Option<u32>,
     why: String,
-    /// The measurement, if it is a device.
+    /// What was measured on it, if it is a device.
     seen: Option<Seen>,
 }
 
@@ -188,7 +188,7 @@ fn mtus(diagnosis: &Diagnosis<'_>) -> Vec<MtuLine> {
             role: "workload",
             mtu: value,
             right: mtu.right_room,
-            why: "smallest of all paths".to_owned(),
+            why: "smallest on all paths".to_owned(),
             seen: None,
         });
     }
@@ -210,7 +210,7 @@ fn mtus(diagnosis: &Diagnosis<'_>) -> Vec<MtuLine> {
             mtu: detected,
             right: mtu.underlay(),
             why: from.map_or_else(
-                || "no device matches its pattern".to_owned(),
+                || "no device matches the pattern".to_owned(),
                 |(name, _)| format!("from {name}"),
             ),
             seen: None,
@@ -227,12 +227,12 @@ fn mtu_columns() -> Vec<Column<MtuLine>> {
             let wrong = line.right.is_some_and(|right| right != line.mtu);
             Cell::text(line.mtu.to_string()).tone(if wrong { Tone::Notice } else { Tone::Plain })
         }),
-        number("RIGHT", |line, _| {
+        number("EXPECTED", |line, _| {
             line.right.map_or_else(Cell::unknown, |right| Cell::text(right.to_string()))
         }),
-        Column { rank: 2, unit: |_| "seen", ..number("LARGEST", |line, _| largest(line)) },
-        Column { rank: 3, unit: |_| "seen", ..number("PTB", |line, _| ptb(line)) },
-        Column { rank: 1, ..plain("WHY", |line, _| Cell::text(&line.why)) },
+        Column { rank: 2, unit: |_| "packet", ..number("LARGEST", |line, _| largest(line)) },
+        Column { rank: 3, unit: |_| "messages", ..number("PTB", |line, _| ptb(line)) },
+        Column { rank: 1, ..plain("REASON", |line, _| Cell::text(&line.why)) },
     ]
 }
 
@@ -252,13 +252,10 @@ fn notes(text: &mut String, diagnosis: &Diagnosis<'_>, options: Options) {
     let mut lines: Vec<String> = facts.topology.notes.clone();
     lines.extend(facts.observed.iter().flat_map(|report| report.notes.clone()));
     if facts.calico.is_none() {
-        lines.push("the declared mode is unknown; give --resources or --kubernetes".to_owned());
+        lines.push("the declared configuration is unknown; use --resources or --kubernetes".to_owned());
     }
     if diagnosis.view.mtu.matching.is_none() {
-        lines.push(format!(
-            "Felix's pattern `{}` is not a valid regular expression",
-            diagnosis.view.mtu.pattern.0
-        ));
+        lines.push(format!("Felix's interface pattern `{}` is not valid", diagnosis.view.mtu.pattern.0));
     }
     lines.dedup();
     if lines.is_empty() {

@@ -1,8 +1,8 @@
-//! Wrapped text.
+//! Options, and wrapped text with labels.
 
 use std::fmt::Write as _;
 
-/// Display options.
+/// Options of the text.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Characters per line.
@@ -11,7 +11,7 @@ pub struct Options {
     pub colour: bool,
 }
 
-/// Writes text after a label, wrapped at `width` with further lines aligned to the first.
+/// Writes a label and text, wrapped at `width` with a hanging indent.
 pub(super) fn labelled(to: &mut String, label: &str, text: &str, indent: usize, width: usize) {
     let hang = indent + label.chars().count() + usize::from(!label.is_empty());
     let mut line = format!("{:indent$}{label}", "");
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_wrapped_between_words_only() {
+    fn text_is_wrapped_and_words_are_not_cut() {
         let mut text = String::new();
         labelled(&mut text, "why", "one two three four averyverylongword end", 2, 18);
         assert_eq!(text, "  why one two\n      three four\n      averyverylongword\n      end\n");

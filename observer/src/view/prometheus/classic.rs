@@ -1,12 +1,12 @@
-//! From OpenMetrics to the older text form: the samples are the same, only their introductions differ.
+//! Conversion of OpenMetrics to the older text format: samples are the same, only metadata differs.
 
 use std::fmt::Write as _;
 
-/// The same metrics in version 0.0.4: families are named as their samples are, an info is a gauge, and
-/// there are neither units nor an end mark.
+/// The same metrics in version 0.0.4: families have the names of their samples, info is a gauge, and there are no
+/// units and no end mark.
 pub(super) fn from_open_metrics(text: &str) -> String {
     let mut classic = String::with_capacity(text.len());
-    // HELP stands before TYPE: it waits for it, to be named alike.
+    // HELP precedes TYPE and is held until the type determines the name.
     let mut help = None;
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# HELP ") {

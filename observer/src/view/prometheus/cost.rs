@@ -1,4 +1,4 @@
-//! What encapsulation costs, where it was asked for; where it was not, no family has a sample.
+//! The cost of encapsulation; without a measurement, the families have no samples.
 
 use std::collections::BTreeMap;
 use std::fmt::Error;
@@ -14,16 +14,16 @@ use super::write::Writer;
 use crate::cost::{Cost, HookRttPath, Span, TcpPath};
 use crate::snapshot::Snapshot;
 
-/// Upper bounds of times of work, in ns: 128 ns to 131 µs, powers of two, which are bounds of the
-/// kernel's own buckets.
+/// Upper bounds of encapsulation times as powers of two: 128 ns to 131 µs. They are also bounds of the buckets in the
+/// kernel.
 const WORK: std::ops::RangeInclusive<u32> = 7..=17;
-/// Upper bounds of round-trip times, in µs: 32 µs to 1 s.
+/// Upper bounds of round-trip times as powers of two: 32 µs to 1 s.
 const ROUND_TRIP: std::ops::RangeInclusive<u32> = 5..=20;
 
-/// What peers are called that are not named.
+/// Label of the sum of all other peers.
 const OTHER: &str = "other";
 
-/// All families of the cost. Of the peers the first `peers` that were known are named.
+/// Writes all cost families. The first `peers` peers have their own series.
 pub(super) fn encode(to: &mut DescriptorEncoder, snapshot: &Snapshot, peers: usize) -> Result<(), Error> {
     let cost = snapshot.cost.as_ref();
     spans(to, cost)?;
@@ -86,7 +86,7 @@ fn softirqs(to: &mut DescriptorEncoder, cost: Option<&Cost>) -> Result<(), Error
     Ok(())
 }
 
-/// One peer and encapsulation, or the sum of those that are not named.
+/// One peer and encapsulation, or the sum of other peers.
 #[derive(Clone, Copy, Default)]
 struct Sum {
     samples: u64,
@@ -102,7 +102,7 @@ impl Sum {
     }
 }
 
-/// What the two tables of round trips have in common.
+/// A path with round-trip times.
 trait Path {
     fn place(&self) -> (IpAddr, Class);
     fn sum(&self) -> Sum;
@@ -142,9 +142,9 @@ fn tcp(to: &mut DescriptorEncoder, cost: Option<&Cost>, peers: usize) -> Result<
     by_class(to, &f::ROUND_TRIP, paths)?;
     let sums = by_peer(paths, peers);
     samples_and_seconds(to, &f::PEER_ROUND_TRIPS, &f::PEER_ROUND_TRIP_SECONDS, &sums)?;
-    let mut again = Writer::start(to, &f::PEER_RETRANSMITS)?;
+    let mut retransmits = Writer::start(to, &f::PEER_RETRANSMITS)?;
     for (labels, sum) in &sums {
-        again.counter(labels, sum.retransmits)?;
+        retransmits.counter(labels, sum.retransmits)?;
     }
     drops(to, cost, &named(paths, peers))
 }
@@ -156,7 +156,7 @@ fn hook_rtt(to: &mut DescriptorEncoder, cost: Option<&Cost>, peers: usize) -> Re
     samples_and_seconds(to, &f::PEER_HOOK_RTT_SAMPLES, &f::PEER_HOOK_RTT_SECONDS, &sums)
 }
 
-/// A kind of path has samples once one was read, and none before.
+/// Encapsulations without a round trip have no samples.
 fn by_class(to: &mut DescriptorEncoder, family: &f::Family, paths: &[impl Path]) -> Result<(), Error> {
     let mut by_class: BTreeMap<Class, (Duration, Vec<u64>)> = BTreeMap::new();
     for path in paths.iter().filter(|path| path.sum().samples != 0) {
@@ -190,7 +190,7 @@ fn samples_and_seconds(
     Ok(())
 }
 
-/// Of peers that are not named the sums.
+/// Drops by peer; other peers are summed.
 fn drops(to: &mut DescriptorEncoder, cost: Option<&Cost>, named: &[IpAddr]) -> Result<(), Error> {
     let mut sums: BTreeMap<[String; 4], u64> = BTreeMap::new();
     for row in cost.into_iter().flat_map(|cost| &cost.drops) {
@@ -207,8 +207,8 @@ fn drops(to: &mut DescriptorEncoder, cost: Option<&Cost>, named: &[IpAddr]) -> R
     Ok(())
 }
 
-/// The peers that have series of their own: the order in which they became known never changes while they
-/// are measured, so that no series goes back.
+/// The peers with their own series, in order of appearance, which never changes during a measurement, so that no
+/// series decreases.
 fn named(paths: &[impl Path], peers: usize) -> Vec<IpAddr> {
     let mut named = Vec::new();
     for path in paths {
@@ -222,7 +222,7 @@ fn named(paths: &[impl Path], peers: usize) -> Vec<IpAddr> {
 
 type PeerLabels = [(&'static str, String); 2];
 
-/// The paths of the first peers by name, the others summed by encapsulation.
+/// The paths of the first peers, and the others summed by encapsulation.
 fn by_peer(paths: &[impl Path], peers: usize) -> Vec<(PeerLabels, Sum)> {
     let labels = |peer: String, class: Class| [("peer", peer), ("encapsulation", class.label().to_owned())];
     let (named, mut rows) = (named(paths, peers), Vec::new());
@@ -242,7 +242,7 @@ fn by_peer(paths: &[impl Path], peers: usize) -> Vec<(PeerLabels, Sum)> {
     rows
 }
 
-/// How it was measured: how much, since when, at what cost, and what could not be.
+/// Metadata of the measurement.
 fn measurement(to: &mut DescriptorEncoder, snapshot: &Snapshot, cost: Option<&Cost>) -> Result<(), Error> {
     let mut lost = Writer::start(to, &f::COST_DISCARDED)?;
     if let Some(cost) = cost {
@@ -269,8 +269,8 @@ fn measurement(to: &mut DescriptorEncoder, snapshot: &Snapshot, cost: Option<&Co
     Ok(())
 }
 
-/// The kernel's fine buckets in powers of two: upper bound times `unit`, and what lies in that class
-/// alone; the last bound is infinite. A value that is a bound itself is counted in the next class.
+/// Merges the kernel's fine buckets into powers of two: upper bound times `unit`, and the count of that class alone;
+/// the last bound is infinite. A value equal to a bound is counted in the next class.
 #[expect(clippy::cast_precision_loss, reason = "bounds of fewer than 2^53")]
 fn coarse(fine: &[u64], powers: std::ops::RangeInclusive<u32>, unit: f64) -> Vec<(f64, u64)> {
     let bounds: Vec<u64> = powers.map(|power| 1 << power).collect();
@@ -289,7 +289,7 @@ mod tests {
     use observer_common::cost::{BUCKETS, bucket};
 
     #[test]
-    fn fine_buckets_lie_whole_in_the_coarse_ones() {
+    fn every_fine_bucket_is_inside_one_coarse_bucket() {
         for value in [0, 127, 128, 129, 130_000, 131_071, 131_072, 1 << 40] {
             let mut fine = vec![0; BUCKETS];
             fine[bucket(value) as usize] = 1;
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn no_series_of_a_peer_goes_back_when_others_come() {
+    fn no_peer_series_decreases_when_peers_are_added() {
         let path = |peer: u8, samples| TcpPath {
             peer: [10, 0, 0, peer].into(),
             class: Class::Ipip,
@@ -317,15 +317,15 @@ mod tests {
             let rows = by_peer(paths, 2);
             rows.into_iter().map(|(labels, sum)| (labels[0].1.clone(), sum.samples)).collect()
         };
-        let word = |peer: &str, samples| (peer.to_owned(), samples);
-        // The first says nothing yet and has its place all the same.
+        let row = |peer: &str, samples| (peer.to_owned(), samples);
+        // The first peer has no data yet but keeps its place.
         assert_eq!(
             shown(&[path(1, 0), path(2, 5), path(3, 7), path(4, 1)]),
-            [word("10.0.0.2", 5), word("other", 8)]
+            [row("10.0.0.2", 5), row("other", 8)]
         );
         assert_eq!(
             shown(&[path(1, 2), path(2, 5), path(3, 7), path(4, 1)]),
-            [word("10.0.0.1", 2), word("10.0.0.2", 5), word("other", 8)]
+            [row("10.0.0.1", 2), row("10.0.0.2", 5), row("other", 8)]
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The metrics of `observer export`, written at the moment of a scrape from one snapshot.
+//! The metrics of `observer export`, written from one snapshot per scrape.
 
 mod classic;
 mod cost;
@@ -24,20 +24,20 @@ use crate::snapshot::{Hook, Snapshot};
 use families as f;
 use write::Writer;
 
-/// What the exporter knows besides the snapshot.
+/// Data of the exporter in addition to the snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Own {
-    /// CPU time of this process, where it is known.
+    /// CPU time of this process, if known.
     pub cpu: Option<Duration>,
-    /// Resident memory, bytes, where it is known.
+    /// Resident memory in bytes, if known.
     pub resident: Option<u64>,
-    /// How long reading the maps took.
+    /// Duration of reading the maps.
     pub reading: Duration,
-    /// Time in which nobody counted, since counting began.
+    /// Time without an exporter since counting began.
     pub unwatched: Duration,
-    /// The layout of the maps.
+    /// Version of the map layout.
     pub layout: u32,
-    /// Peers that are named at most.
+    /// Maximum number of peers with their own series.
     pub peers: usize,
 }
 
@@ -46,23 +46,23 @@ pub struct Own {
 pub struct Scrape {
     /// All counters.
     pub snapshot: Snapshot,
-    /// Its paths, as they are exported.
+    /// Its paths as exported.
     pub paths: Vec<Named>,
-    /// The rest.
+    /// Data of the exporter.
     pub own: Own,
 }
 
-/// The two forms of text that Prometheus reads.
+/// Text formats of Prometheus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// OpenMetrics 1.0.
     OpenMetrics,
-    /// The older one, version 0.0.4, for whoever does not ask for the other.
+    /// The older format, version 0.0.4; the default.
     Classic,
 }
 
 impl Form {
-    /// What a client that sends this `Accept` header understands.
+    /// The format for an `Accept` header.
     #[must_use]
     pub fn accepted(accept: &str) -> Self {
         if accept.contains("application/openmetrics-text") { Self::OpenMetrics } else { Self::Classic }
@@ -81,7 +81,7 @@ impl Form {
 /// The text of a scrape.
 ///
 /// # Errors
-/// None in practice: a string always takes what is written.
+/// None in practice: writing to a string does not fail.
 pub fn text(scrape: Scrape, form: Form) -> Result<String, Error> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(scrape));

@@ -1,9 +1,8 @@
-//! Which paths are exported one by one, and how they and the rest never go back.
+//! Selection of the paths with their own series. No series ever decreases.
 //!
-//! Peers with most wire bytes are named, and stay named: one that is not named takes a place only from
-//! one that has less than half of its bytes. What a path had counted before it was named stays with
-//! `other`, and what it counted while it was named is never given to `other` afterwards: so each series
-//! only grows, whoever comes and goes.
+//! The peers with the most wire bytes are selected and stay selected: another peer replaces one only if it has more than
+//! twice its bytes. Counts from before a path was selected stay with `other`, and counts while it was selected are never
+//! added to `other`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Error;
@@ -21,13 +20,12 @@ use crate::path_name::PathName;
 use crate::snapshot::{Path, PathId, Vni};
 use crate::topology::Scope;
 
-/// Paths that are named, for each peer that may be: two directions, a tunnel and the native way, and as
-/// much again.
+/// Maximum number of paths per selected peer: two directions, tunnel and native, times two.
 pub const PATHS_PER_PEER: usize = 8;
 
 type Counters = [u64; PATH_COUNTERS];
 
-/// A path as it is exported, or the sum of others.
+/// An exported path, or the sum of other paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     /// The device.
@@ -36,28 +34,27 @@ pub struct Named {
     pub direction: Direction,
     /// Encapsulation.
     pub class: Class,
-    /// VNI, peer and scope; `None`: the sum of those that are not named.
+    /// VNI, peer and scope; `None`: the sum of all other paths.
     pub peer: Option<(Vni, IpAddr, Scope)>,
     /// The figures.
     pub figures: PathFigures,
 }
 
-/// Who is named.
+/// The selected peers and paths.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     peers: BTreeSet<IpAddr>,
-    /// Named paths, each with what belongs to `other` of what it counted.
+    /// Selected paths, each with the part of its counts that belongs to `other`.
     named: BTreeMap<PathId, Counters>,
-    /// Paths that were named and are not now, with what does not belong to `other`.
+    /// Other paths, each with the part of its counts that does not belong to `other`.
     left: BTreeMap<PathId, Counters>,
-    /// What is written down has changed since [`Self::changed`] was asked last.
+    /// The selection has changed since the last call of [`Self::changed`].
     changed: bool,
-    /// We go on from another's choice: paths that are not known here were a part of `other` then.
+    /// Resumed from a saved selection: paths missing from it belonged to `other`.
     resumed: bool,
 }
 
-/// A choice as it is written down: named paths and those that were, with what is not theirs or not
-/// `other`'s.
+/// A saved selection.
 #[derive(Deserialize, Serialize)]
 struct Saved {
     named: Vec<(PathName, Vec<u64>)>,
@@ -65,10 +62,10 @@ struct Saved {
 }
 
 impl Selection {
-    /// Goes on from where another ended, so that no series goes back because of a restart.
+    /// Resumes a saved selection, so that no series decreases after a restart.
     #[must_use]
-    pub fn resume(kept: &serde_json::Value) -> Self {
-        let Ok(kept) = Saved::deserialize(kept) else { return Self::default() };
+    pub fn resume(saved: &serde_json::Value) -> Self {
+        let Ok(saved) = Saved::deserialize(saved) else { return Self::default() };
         let read = |rows: &[(PathName, Vec<u64>)]| -> BTreeMap<PathId, Counters> {
             let row = |(name, values): &(PathName, Vec<u64>)| {
                 let mut counters = [0; PATH_COUNTERS];
@@ -77,26 +74,26 @@ impl Selection {
             };
             rows.iter().filter_map(row).collect()
         };
-        let named = read(&kept.named);
+        let named = read(&saved.named);
         let peers = named.keys().map(|id| id.peer).collect();
-        Self { peers, named, left: read(&kept.left), changed: false, resumed: true }
+        Self { peers, named, left: read(&saved.left), changed: false, resumed: true }
     }
 
-    /// What [`Self::resume`] wants, if it has changed since it was asked for last.
+    /// The selection for [`Self::resume`], if it has changed since the last call.
     pub fn changed(&mut self) -> Option<serde_json::Value> {
         if !std::mem::take(&mut self.changed) {
             return None;
         }
         let rows = |all: &BTreeMap<PathId, Counters>, zero: bool| {
-            let kept =
+            let saved =
                 all.iter().filter(|(_, counters)| zero || counters.iter().any(|counter| *counter != 0));
-            kept.map(|(id, counters)| (id.into(), counters.to_vec())).collect()
+            saved.map(|(id, counters)| (id.into(), counters.to_vec())).collect()
         };
         serde_json::to_value(Saved { named: rows(&self.named, true), left: rows(&self.left, false) }).ok()
     }
 
-    /// Chooses among `paths` and gives what is to be exported: at most `limit` peers and
-    /// [`PATHS_PER_PEER`] times as many paths, and one sum for each device, direction and class.
+    /// Selects at most `limit` peers with [`PATHS_PER_PEER`] paths each, and returns the exported paths and one sum for
+    /// each device, direction and class.
     pub fn choose(&mut self, paths: &[Path], limit: usize) -> Vec<Named> {
         if std::mem::take(&mut self.resumed) {
             for path in paths.iter().filter(|path| !self.named.contains_key(&path.id)) {
@@ -137,7 +134,7 @@ impl Selection {
         }
     }
 
-    /// Moves paths into and out of the set.
+    /// Adds and removes selected paths.
     fn update(&mut self, paths: &[Path], most: usize) {
         let now: BTreeMap<&PathId, &Counters> = paths.iter().map(|path| (&path.id, &path.counters)).collect();
         let leaving: Vec<PathId> =
@@ -156,7 +153,7 @@ impl Selection {
             if self.named.contains_key(&path.id) {
                 continue;
             }
-            // What was a part of `other` until now stays there.
+            // What belonged to `other` so far stays there.
             let others = match self.left.remove(&path.id) {
                 Some(own) => since(&path.counters, &own),
                 None => [0; PATH_COUNTERS],
@@ -206,7 +203,7 @@ impl Selection {
     }
 }
 
-/// What was added; maxima are not exported, and stay as they are.
+/// The difference; maxima are not exported and are unchanged.
 fn since(later: &Counters, earlier: &Counters) -> Counters {
     PathFigures(*later).since(&PathFigures(*earlier)).0
 }
@@ -225,10 +222,10 @@ pub(super) fn encode(to: &mut DescriptorEncoder, paths: &[Named]) -> Result<(), 
         (&f::PATH_WOULD_DROP, |figures| figures.get(PathCounter::WouldDrop)),
         (&f::PATH_PTB, |figures| figures.get(PathCounter::Ptb)),
     ];
-    let words: Vec<[String; 3]> = paths.iter().map(words).collect();
+    let labels: Vec<[String; 3]> = paths.iter().map(path_labels).collect();
     for (family, value) in families {
         let mut writer = Writer::start(to, family)?;
-        for (path, [vni, peer, scope]) in paths.iter().zip(&words) {
+        for (path, [vni, peer, scope]) in paths.iter().zip(&labels) {
             let labels = [
                 ("device", path.device.as_str()),
                 ("direction", path.direction.label()),
@@ -244,7 +241,7 @@ pub(super) fn encode(to: &mut DescriptorEncoder, paths: &[Named]) -> Result<(), 
 }
 
 /// VNI, peer and scope.
-fn words(path: &Named) -> [String; 3] {
+fn path_labels(path: &Named) -> [String; 3] {
     let Some((vni, peer, scope)) = path.peer else {
         return [String::new(), "other".to_owned(), String::new()];
     };

@@ -11,7 +11,7 @@ use super::write::Writer;
 use crate::model::{Figures, Fragments};
 use crate::snapshot::{Device, Hook, Snapshot, Totals};
 
-/// Every direction of every device, and how it is watched.
+/// Every direction of every device, and its hook.
 pub(super) fn places(snapshot: &Snapshot) -> impl Iterator<Item = (&Device, Direction, Hook)> {
     snapshot.devices.iter().flat_map(|device| {
         Direction::ALL.map(move |direction| (device, direction, device.hooks[direction as usize]))
@@ -22,7 +22,7 @@ fn all(snapshot: &Snapshot) -> impl Iterator<Item = (&Device, &Totals)> {
     snapshot.devices.iter().flat_map(|device| device.totals.iter().map(move |totals| (device, totals)))
 }
 
-/// Counters that are written as they are.
+/// Plain counters.
 pub(super) fn totals(to: &mut DescriptorEncoder, snapshot: &Snapshot) -> Result<(), Error> {
     type Value = fn(&Figures) -> u64;
     let families: [(&f::Family, Value); 12] = [
@@ -54,7 +54,7 @@ pub(super) fn totals(to: &mut DescriptorEncoder, snapshot: &Snapshot) -> Result<
     Ok(())
 }
 
-/// Fragments; of the many combinations only those that occurred.
+/// Fragments; combinations that never occurred are omitted.
 pub(super) fn fragments(to: &mut DescriptorEncoder, snapshot: &Snapshot) -> Result<(), Error> {
     let mut writer = Writer::start(to, &f::FRAGMENTS)?;
     for (device, totals) in all(snapshot) {
@@ -83,11 +83,8 @@ fn positions(found: &Fragments) -> impl Iterator<Item = (&'static str, &'static 
     named("ipv4", found.ipv4).chain(named("ipv6", found.ipv6)).chain([("ipv6", "atomic", found.atomic)])
 }
 
-/// The histogram of sizes, and the largest packet.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "the format has floats; bytes beyond 2^53 lose their last digits"
-)]
+/// Packet sizes and the largest packet.
+#[expect(clippy::cast_precision_loss, reason = "the format uses floats; bytes above 2^53 lose precision")]
 pub(super) fn sizes(to: &mut DescriptorEncoder, snapshot: &Snapshot) -> Result<(), Error> {
     let labels = |device: &'_ Device, totals: &Totals| {
         [
@@ -113,12 +110,12 @@ pub(super) fn sizes(to: &mut DescriptorEncoder, snapshot: &Snapshot) -> Result<(
 
 /// PTB messages and malformed packets.
 pub(super) fn events(to: &mut DescriptorEncoder, snapshot: &Snapshot) -> Result<(), Error> {
-    let mut signals = Writer::start(to, &f::PTB)?;
+    let mut messages = Writer::start(to, &f::PTB)?;
     for (device, direction, _) in watched(snapshot) {
         for (family, event) in [("ipv4", Event::PtbV4), ("ipv6", Event::PtbV6)] {
             let labels =
                 [("device", device.name.as_str()), ("direction", direction.label()), ("family", family)];
-            signals.counter(&labels, device.events[direction as usize][event as usize])?;
+            messages.counter(&labels, device.events[direction as usize][event as usize])?;
         }
     }
     let mut malformed = Writer::start(to, &f::MALFORMED)?;
@@ -138,7 +135,7 @@ pub(super) fn events(to: &mut DescriptorEncoder, snapshot: &Snapshot) -> Result<
     Ok(())
 }
 
-/// What found no room, and the unknown peers.
+/// Table overflows and unknown peers.
 pub(super) fn overflows(to: &mut DescriptorEncoder, snapshot: &Snapshot) -> Result<(), Error> {
     let unknown_peers = |device: &Device, direction: Direction| {
         let of_place = snapshot.unknown_peers.iter().filter(|unknown_peer| {
@@ -165,7 +162,7 @@ pub(super) fn overflows(to: &mut DescriptorEncoder, snapshot: &Snapshot) -> Resu
     Ok(())
 }
 
-/// Places that are watched or were: what was never watched is not zero.
+/// Devices and directions that are or were watched: never watched is not zero.
 fn watched(snapshot: &Snapshot) -> impl Iterator<Item = (&Device, Direction, Hook)> {
     places(snapshot).filter(|(_, _, hook)| *hook != Hook::None)
 }

@@ -1,4 +1,4 @@
-//! The exposition against its list, and the choice of paths.
+//! The exposition compared with its list, and the selection of paths.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -30,7 +30,7 @@ fn scrape() -> Scrape {
 }
 
 #[test]
-fn every_family_of_the_list_is_written_and_no_other() {
+fn exactly_the_listed_families_are_written() {
     let text = text(scrape(), Form::Classic).expect("text");
     let written: Vec<&str> = text
         .lines()
@@ -67,7 +67,7 @@ fn samples_have_the_labels_of_the_list() {
     }
     let missing: Vec<&str> =
         FAMILIES.iter().map(|family| family.name).filter(|name| !seen.contains(name)).collect();
-    assert!(missing.is_empty(), "the made-up node has no sample of {missing:?}");
+    assert!(missing.is_empty(), "the fixture has no sample of {missing:?}");
     assert!(text.ends_with("# EOF\n"));
 }
 
@@ -87,7 +87,7 @@ fn the_documented_list_is_the_list() {
 
 #[test]
 fn every_histogram_ends_with_infinity() {
-    // Without such a bucket Prometheus knows no quantile.
+    // Without this bucket Prometheus cannot compute quantiles.
     let text = text(scrape(), Form::OpenMetrics).expect("text");
     for family in FAMILIES.iter().filter(|family| family.kind == Kind::Histogram) {
         let count = |suffix: &str, label: &str| {
@@ -130,7 +130,7 @@ fn path(peer: u8, bytes: u64) -> crate::snapshot::Path {
     crate::snapshot::Path { id, scope: Scope::SameSubnet, counters }
 }
 
-/// What is exported: the last byte of the peer's address, or 0 for the rest, and its wire bytes.
+/// Exported paths: the last byte of the peer's address, or 0 for `other`, and wire bytes.
 fn exported(selection: &mut Selection, paths: &[(u8, u64)], limit: usize) -> Vec<(u8, u64)> {
     let paths: Vec<_> = paths.iter().map(|(peer, bytes)| path(*peer, *bytes)).collect();
     let of_peer = |named: &Named| match named.peer {
@@ -142,22 +142,22 @@ fn exported(selection: &mut Selection, paths: &[(u8, u64)], limit: usize) -> Vec
 }
 
 #[test]
-fn no_series_goes_back_when_peers_enter_and_leave() {
+fn no_series_decreases_when_peers_are_replaced() {
     let mut selection = Selection::default();
     assert_eq!(exported(&mut selection, &[(1, 100), (2, 50), (3, 10)], 2), [(1, 100), (2, 50), (0, 10)]);
-    // Larger, but not by twice: nobody moves.
+    // Larger, but not twice as large: no change.
     assert_eq!(exported(&mut selection, &[(1, 100), (2, 50), (3, 90)], 2), [(1, 100), (2, 50), (0, 90)]);
-    // Peer 3 enters and begins at 0: what it had counted stays with the rest. Peer 2 leaves; only what it
-    // counts from now on is added to the rest.
+    // Peer 3 is added and starts at 0: its earlier counts stay with `other`. Peer 2 is removed: only its later counts
+    // are added to `other`.
     assert_eq!(exported(&mut selection, &[(1, 100), (2, 50), (3, 200)], 2), [(1, 100), (3, 0), (0, 200)]);
     assert_eq!(exported(&mut selection, &[(1, 100), (2, 55), (3, 230)], 2), [(1, 100), (3, 30), (0, 205)]);
-    // Peer 2 comes back and goes on from where it was.
+    // Peer 2 returns and continues at its previous count.
     assert_eq!(exported(&mut selection, &[(1, 100), (2, 900), (3, 230)], 2), [(2, 50), (3, 30), (0, 1_050)]);
     assert_eq!(exported(&mut selection, &[(1, 107), (2, 903), (3, 230)], 2), [(2, 53), (3, 30), (0, 1_057)]);
 }
 
 #[test]
-fn a_new_peer_is_named_with_all_that_it_counted_and_nobody_is_named_beyond_the_limit() {
+fn a_new_peer_keeps_its_counts_and_the_limit_holds() {
     let mut selection = Selection::default();
     assert_eq!(exported(&mut selection, &[(1, 5)], 2), [(1, 5)]);
     assert_eq!(exported(&mut selection, &[(1, 5), (2, 7)], 2), [(1, 5), (2, 7)]);
@@ -166,16 +166,16 @@ fn a_new_peer_is_named_with_all_that_it_counted_and_nobody_is_named_beyond_the_l
 }
 
 #[test]
-fn a_restart_changes_no_series() {
+fn a_restart_does_not_change_series() {
     let mut selection = Selection::default();
     exported(&mut selection, &[(1, 100), (2, 50), (3, 10)], 2);
     exported(&mut selection, &[(1, 100), (2, 50), (3, 200)], 2);
     let before = exported(&mut selection, &[(1, 101), (2, 55), (3, 230)], 2);
-    let kept = selection.changed().expect("peer 3 came");
+    let saved = selection.changed().expect("peer 3 was added");
     assert_eq!(selection.changed(), None);
-    let mut next = Selection::resume(&kept);
+    let mut next = Selection::resume(&saved);
     assert_eq!(exported(&mut next, &[(1, 101), (2, 55), (3, 230)], 2), before);
-    // A path that only the first knew as a part of `other` begins at 0 where it is named.
+    // A path that was part of `other` before the restart starts at 0 when it is selected.
     assert_eq!(
         exported(&mut next, &[(1, 101), (2, 900), (3, 230)], 3),
         [(1, 101), (2, 50), (3, 30), (0, 1_050)]

@@ -14,7 +14,7 @@ use super::families::{Family, Kind};
 pub(super) struct Writer<'a>(MetricEncoder<'a>);
 
 impl<'a> Writer<'a> {
-    /// Starts a family. The library adds the unit and the suffix of the type to the name itself.
+    /// Starts a family. The library appends the unit and the suffix of the type to the name.
     pub(super) fn start(encoder: &'a mut DescriptorEncoder, family: &Family) -> Result<Self, Error> {
         let (suffix, kind) = match family.kind {
             Kind::Counter => ("_total", MetricType::Counter),
@@ -59,7 +59,7 @@ impl<'a> Writer<'a> {
         self.0.encode_info(labels)
     }
 
-    /// `buckets`: upper bound and the packets of that class alone; the last bound is infinite.
+    /// `buckets`: upper bound and count of that class alone; the last bound is infinite.
     pub(super) fn histogram<L: EncodeLabelSet>(
         &mut self,
         labels: &L,

@@ -19,7 +19,7 @@ const KEYS: [(&str, &str); 10] = [
     ("/", "filter"),
     ("s", "sort"),
     ("r", "reverse"),
-    ("Tab", "next table"),
+    ("Tab", "table"),
     ("t", "rates/counts"),
     ("+-", "interval/speed"),
 ];

@@ -1,4 +1,4 @@
-//! The charts of the page. What a chart shows also stands in its description or in a table beside it.
+//! The charts of the page. Their data is also in their descriptions or in tables.
 
 use observer_common::counters::Total;
 
@@ -7,13 +7,13 @@ use crate::model::compare::{Comparison, Decomposition, Side, Unit};
 use crate::view::compare::labels;
 use crate::view::units;
 
-/// Of a chart that has half the page, and of one that has all of it; in the page's own pixels.
+/// Width of a half-width chart, in CSS pixels.
 const HALF: f64 = 490.0;
-/// See above.
+/// Width of a full-width chart.
 const WIDTH: f64 = 760.0;
 const NAMES: [&str; 2] = ["before", "after"];
 
-/// A side's parts of 100 inner bytes: native, encapsulated, overhead. `None` without pod traffic.
+/// A side's parts per 100 inner bytes: native, encapsulated, overhead. `None` without pod traffic.
 #[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
 fn parts(side: &Side) -> Option<[f64; 3]> {
     let pods = side.total.pods();
@@ -24,17 +24,17 @@ fn parts(side: &Side) -> Option<[f64; 3]> {
     (inner != 0).then(|| [of(native), of(tunnelled), of(pods.overhead_bytes())])
 }
 
-/// What 100 bytes of pods become on the underlay.
+/// 100 pod bytes on the underlay.
 pub(super) fn composition(of: &Comparison) -> String {
     let sides = [parts(&of.before), parts(&of.after)];
-    let said = NAMES.iter().zip(&sides).map(|(name, side)| match side {
+    let texts = NAMES.iter().zip(&sides).map(|(name, side)| match side {
         None => format!("{name}: no pod traffic"),
         Some([native, tunnelled, overhead]) => {
             format!("{name}: {native:.1} bytes native, {tunnelled:.1} encapsulated, {overhead:.2} overhead")
         }
     });
-    let description = said.collect::<Vec<_>>().join("; ");
-    let mut svg = Svg::new("mix", HALF, 150.0, "What 100 bytes of pods become on the underlay", &description);
+    let description = texts.collect::<Vec<_>>().join("; ");
+    let mut svg = Svg::new("mix", HALF, 150.0, "100 pod bytes on the underlay", &description);
     let most = sides.iter().flatten().map(|parts| parts.iter().sum::<f64>()).fold(100.0, f64::max);
     let (left, scale) = (60.0, (HALF - 70.0) / most);
     for (nth, side) in sides.iter().enumerate() {
@@ -90,7 +90,7 @@ pub(super) fn curve(of: &Comparison) -> String {
         mark += step;
     }
     for (nth, curve) in curves.iter().enumerate() {
-        // Where nothing was counted the line has a gap.
+        // Gaps where there was no traffic.
         for run in curve.split(|point| point.overhead.is_none()) {
             let points: Vec<(f64, f64)> =
                 run.iter().filter_map(|p| Some((x(p.seconds), y(p.overhead? * 100.0)))).collect();
@@ -110,7 +110,7 @@ fn trimmed(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// From the overhead ratio of before to that of after, effect by effect.
+/// The change of the overhead ratio, effect by effect.
 pub(super) fn effects(parts: &Decomposition) -> String {
     let rows = 2 + parts.effects.len();
     let height = 30.0 * rows as f64 + 10.0;
@@ -138,8 +138,8 @@ pub(super) fn effects(parts: &Decomposition) -> String {
         let class = if part.value < 0.0 { "f-less" } else { "f-more" };
         svg.line("grid", (x(level), y - 4.0), (x(level), y + 22.0));
         svg.bar(class, x(level), y, x(level + part.value) - x(level), 20.0);
-        let beside = x(level.max(level + part.value)) + 6.0;
-        svg.text("", beside, y + 15.0, labels::difference(Unit::Ratio, part.value));
+        let label_x = x(level.max(level + part.value)) + 6.0;
+        svg.text("", label_x, y + 15.0, labels::difference(Unit::Ratio, part.value));
         level += part.value;
     }
     end(&mut svg, rows - 1, "after", "f-after", parts.ratios[1]);
@@ -152,7 +152,7 @@ pub(super) fn sizes(of: &Comparison) -> String {
     let classes = labels::size_classes(of);
     let most = classes.iter().flat_map(|(_, class)| class.shares).flatten().fold(0.0, f64::max).max(1e-9);
     let height = 30.0 * classes.len() as f64 + 34.0;
-    let description = "the table beside it has the same figures";
+    let description = "the table has the same figures";
     let mut svg =
         Svg::new("sizes", WIDTH, height, "Packet sizes of pod traffic, shares of packets", description);
     let (left, right) = (112.0, WIDTH - 70.0);
@@ -174,15 +174,15 @@ pub(super) fn sizes(of: &Comparison) -> String {
     svg.finish()
 }
 
-/// A relative change and its interval on a line from −100 % to +100 %, for a cell of a table.
+/// A relative change and its interval on a scale from −100 % to +100 %, for a table cell.
 pub(super) fn glyph(id: &str, relative: f64, margin: Option<f64>) -> String {
     let (width, middle) = (120.0, 60.0);
     let x = |ratio: f64| middle + ratio.clamp(-1.0, 1.0) * (middle - 4.0);
-    let said = match margin {
-        Some(margin) => format!("{:+.1} %, give or take {:.1}", relative * 100.0, margin * 100.0),
+    let text = match margin {
+        Some(margin) => format!("{:+.1} % ± {:.1}", relative * 100.0, margin * 100.0),
         None => format!("{:+.1} %", relative * 100.0),
     };
-    let mut svg = Svg::new(&format!("g-{id}"), width, 18.0, "relative change", &said);
+    let mut svg = Svg::new(&format!("g-{id}"), width, 18.0, "relative change", &text);
     svg.line("grid", (4.0, 9.0), (width - 4.0, 9.0));
     svg.line("axis", (middle, 2.0), (middle, 16.0));
     let class = if relative < 0.0 { "f-less" } else { "f-more" };

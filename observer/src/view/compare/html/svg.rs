@@ -1,8 +1,8 @@
-//! As much SVG as the charts need.
+//! A minimal SVG writer for the charts.
 
 use std::fmt::{Display, Write as _};
 
-/// Text that is safe between tags and in attributes.
+/// Escapes text for use between tags and in attributes.
 pub(super) fn escaped(text: impl Display) -> String {
     text.to_string().chars().fold(String::new(), |mut escaped, c| {
         match c {
@@ -17,13 +17,13 @@ pub(super) fn escaped(text: impl Display) -> String {
     })
 }
 
-/// A drawing with a title and a description, which stand for it where it cannot be seen.
+/// A drawing with an accessible title and description.
 pub(super) struct Svg {
     text: String,
 }
 
 impl Svg {
-    /// Begins a drawing of that size; `id` is its own on the page.
+    /// Starts a drawing of that size; `id` must be unique on the page.
     pub(super) fn new(id: &str, width: f64, height: f64, title: &str, description: &str) -> Self {
         let mut text = String::new();
         let _ = write!(
@@ -59,7 +59,7 @@ impl Svg {
         let _ = write!(self.text, r#"<polyline class="{class}" points="{}"/>"#, points.join(" "));
     }
 
-    /// Text; `class` may be `end` or `middle` for what stands left of or around `x`.
+    /// Text; class `end` or `middle` aligns it at `x`.
     pub(super) fn text(&mut self, class: &str, x: f64, y: f64, text: impl Display) {
         let _ = write!(self.text, r#"<text class="{class}" x="{x:.1}" y="{y:.1}">{}</text>"#, escaped(text));
     }
@@ -71,7 +71,7 @@ impl Svg {
     }
 }
 
-/// A round number that is not below `largest`, and the step of about five marks up to it.
+/// A round upper end of an axis, and the step for about five marks.
 pub(super) fn axis(largest: f64) -> (f64, f64) {
     if !largest.is_finite() || largest <= 0.0 {
         return (1.0, 0.5);
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn text_from_outside_is_no_markup() {
+    fn untrusted_text_is_not_markup() {
         assert_eq!(escaped("<a href=\"x\">&\n"), "&lt;a href=&quot;x&quot;&gt;&amp; ");
     }
 }
