@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::prometheus::Prometheus;
 use super::wait_for;
-use crate::lab::{Topology, netns};
+use observer_lab::{Topology, netns};
 use crate::shell;
 
 /// The password `lab`, as Prometheus wants it: bcrypt with the least cost.

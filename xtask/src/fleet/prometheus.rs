@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::exporters::PORT;
 use super::wait_for;
-use crate::lab::{Topology, netns};
+use observer_lab::{Topology, netns};
 use crate::{deploy, http};
 
 /// In the router's namespace nobody else listens.

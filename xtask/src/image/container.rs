@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::Image;
 use super::bundle::{self, RootPath};
 use crate::deploy::{self, Rendered};
-use crate::lab::{Lab, Mode, Options, Topology, netns};
+use observer_lab::{Lab, Mode, Options, Topology, netns};
 use crate::{http, shell};
 
 /// How long the exporter may take to answer: the verifier reads its programs first.
