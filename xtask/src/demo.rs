@@ -4,9 +4,9 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use observer_lab::{Lab, Mode, Options, traffic};
 use crate::shell;
 use crate::{build, setup};
+use observer_lab::{Lab, Mode, Options, traffic};
 
 /// Options of `cargo xtask demo`.
 #[derive(clap::Args)]

@@ -84,6 +84,17 @@ impl Lab {
         Ok(lab)
     }
 
+    /// Takes over a lab that is up, to remove it on drop.
+    ///
+    /// # Errors
+    /// There is none, or its state cannot be read.
+    pub fn adopt(name: &str) -> Result<Self> {
+        if state::read(name)?.is_none() {
+            bail!("no lab {name}; run `cargo xtask lab up --mode MODE`");
+        }
+        Ok(Self { name: name.to_owned(), keep: false })
+    }
+
     /// The lab's name.
     pub fn name(&self) -> &str {
         &self.name

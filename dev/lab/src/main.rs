@@ -6,7 +6,11 @@ use clap::Parser;
 use observer_lab::cli;
 
 #[derive(Parser)]
-#[command(name = "observer-lab", about = "A Calico-like cluster in network namespaces", disable_version_flag = true)]
+#[command(
+    name = "observer-lab",
+    about = "A Calico-like cluster in network namespaces",
+    disable_version_flag = true
+)]
 struct Cli {
     #[command(flatten)]
     args: cli::Args,

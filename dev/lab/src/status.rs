@@ -47,8 +47,10 @@ fn as_json(name: &str, topology: &Topology, state: Option<&State>) -> Result<Val
                           "namespaces": netns::of_lab(name) }));
     };
     let nodes: Result<Vec<Value>> = topology.nodes.iter().map(|node| node_json(node, state)).collect();
-    let processes: Vec<Value> =
-        background::running(name).into_iter().map(|(pid, role)| json!({ "pid": pid, "role": role })).collect();
+    let processes: Vec<Value> = background::running(name)
+        .into_iter()
+        .map(|(pid, role)| json!({ "pid": pid, "role": role }))
+        .collect();
     Ok(json!({
         "schema": SCHEMA,
         "name": name,

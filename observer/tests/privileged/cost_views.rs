@@ -58,6 +58,7 @@ fn run(arguments: &[&str], files: &[&Path]) -> String {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn cost_is_recorded_and_replayed() {
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);
     let folder = tempfile::tempdir().expect("a folder");
@@ -119,6 +120,7 @@ fn cost_is_recorded_and_replayed() {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn plan_includes_the_cost() {
     let lab = Lab::up("vxlan-always", &[]);
     // Like a NIC with TCP offload but without tunnel offload.

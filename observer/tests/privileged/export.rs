@@ -169,6 +169,7 @@ fn send_multicast(netns: &str, device: &'static str) {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn totals_survive_kills_at_any_moment() {
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);
     let (netns, bpf) = (lab.netns("node-a"), BpfFs::mount());
@@ -215,6 +216,7 @@ fn totals_survive_kills_at_any_moment() {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn second_exporter_is_refused_and_readers_attach_nothing() {
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);
     let (netns, bpf) = (lab.netns("node-a"), BpfFs::mount());
@@ -291,6 +293,7 @@ fn create_vxlan(lab: &Lab, netns: &str) {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn exporter_runs_as_nobody_with_three_capabilities() {
     // Before 5.11 maps count against RLIMIT_MEMLOCK, and raising it needs CAP_SYS_RESOURCE.
     if sys::version() < Some((5, 11)) {
@@ -364,6 +367,7 @@ fn hide_btf() -> std::io::Result<()> {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn without_btf_everything_but_the_cost_is_exported() {
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);
     let (netns, bpf) = (lab.netns("node-a"), BpfFs::mount());
@@ -409,6 +413,7 @@ fn become_nobody() -> std::io::Result<()> {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn cost_is_exported_with_three_capabilities_and_starts_from_zero() {
     const DATAGRAMS: f64 = 100.0;
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);

@@ -79,16 +79,19 @@ fn same_on_both_sides(mode: &str, class: Class) {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn native_super_packets_count_as_their_segments() {
     same_on_both_sides("bgp", Class::None);
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn vxlan_super_packets_count_as_their_segments() {
     same_on_both_sides("vxlan-always", Class::Vxlan);
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn ipip_super_packets_count_as_their_segments() {
     let lab = Lab::up("ipip-always", &[]);
     let real = lab.status["ipip"] == "kernel";

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use observer_lab::{Lab, Mode, Options, Topology, traffic};
 use crate::{build, setup, shell};
 use exporters::Exporters;
+use observer_lab::{Lab, Mode, Options, Topology, traffic};
 use prometheus::Prometheus;
 
 /// Options of `cargo xtask fleet`.
@@ -61,9 +61,7 @@ pub fn run(args: &Args) -> Result<()> {
     step("an exporter that is killed loses nothing", || killed(&prometheus, &mut exporters))?;
     // Last: after it, devices are gone that exporters watched.
     step("a switch of the mode is followed", || {
-        cluster::follow(&observer, &topology, &prometheus, || {
-            observer_lab::switch(&name, Mode::Bgp, 30)
-        })
+        cluster::follow(&observer, &topology, &prometheus, || observer_lab::switch(&name, Mode::Bgp, 30))
     })?;
     drop((prometheus, exporters, lab));
     Ok(())

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::socket;
-use crate::{background, netns};
 use crate::topology::{Family, Pod, Topology};
+use crate::{background, netns};
 
 /// Which pods talk: both ways within a subnet and across, and pod-a2 with its old MTU.
 const PAIRS: [(&str, &str); 6] =

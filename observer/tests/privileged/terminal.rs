@@ -1,15 +1,9 @@
 //! `observer top` in a real terminal (tmux) on a node of a lab: keys in, screens out, nothing left behind.
 
-extern crate observer;
-
 use std::path::PathBuf;
 use std::process::Command;
 
-#[expect(dead_code, reason = "the privileged tests use the rest")]
-#[path = "privileged/lab.rs"]
-mod lab;
-
-use lab::{Lab, output, wait_for};
+use crate::lab::{self, Lab, output, wait_for};
 
 /// Runs a command and leaves its exit code in a file. tmux knows it too, but now and then loses it. The
 /// shell outlives its terminal.
@@ -93,6 +87,7 @@ impl Drop for Terminal {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn every_screen_shows_what_was_sent_and_nothing_stays() {
     // The underlay is smaller than the tunnel believes: each of these datagrams becomes two tunnel fragments.
     let lab = Lab::up("ipip-always", &["--underlay-mtu", "1460"]);
@@ -136,6 +131,7 @@ fn every_screen_shows_what_was_sent_and_nothing_stays() {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn it_ends_when_its_terminal_goes_away() {
     let lab = Lab::up("ipip-always", &[]);
     let command = lab.command("node-a", &[env!("CARGO_BIN_EXE_observer"), "top", "--interval", "0.5"]);
