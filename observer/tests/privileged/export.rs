@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use caps::{CapSet, Capability, CapsHashSet};
 use observer::kernel::sys;
+use observer_testing::Need;
 
 use crate::lab::{BOUND, Lab, given_to_send, output, wait_for, within};
 
@@ -297,7 +298,7 @@ fn create_vxlan(lab: &Lab, netns: &str) {
 fn exporter_runs_as_nobody_with_three_capabilities() {
     // Before 5.11 maps count against RLIMIT_MEMLOCK, and raising it needs CAP_SYS_RESOURCE.
     if sys::version() < Some((5, 11)) {
-        println!("SKIPPED: on this kernel the maps need a higher RLIMIT_MEMLOCK");
+        observer_testing::skip(Need::UnprivilegedMaps, "this kernel is older than 5.11");
         return;
     }
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);
@@ -445,7 +446,8 @@ fn cost_is_exported_with_three_capabilities_and_starts_from_zero() {
     let first = start(&with);
     assert_eq!(first.sum("observer_encap_cost_sample_ratio", &[]), 1.0);
     if first.sum("observer_encap_cost_missing", &[]) != 0.0 {
-        println!("SKIPPED: {:?}", first.get("/api/v1/snapshot", "").map(|(_, text)| text));
+        let snapshot = first.get("/api/v1/snapshot", "").map(|(_, text)| text);
+        observer_testing::skip(Need::CostPrograms, &format!("{snapshot:?}"));
         return;
     }
     // The node itself sends packets now and then.

@@ -47,7 +47,7 @@ fn hook_rtt_is_measured_native_and_in_vxlan() {
 fn hook_rtt_is_measured_in_ipip() {
     let lab = Lab::up("ipip-always", &["--fresh-pods"]);
     if lab.user_space_ipip() {
-        println!("SKIPPED: this kernel has no ipip; `cargo xtask vm` runs it on kernels that have it");
+        observer_testing::skip(observer_testing::Need::Ipip, "the lab uses user-space tunnels");
         return;
     }
     paths_are_timed(&lab, &[("node-c", "c1", Class::Ipip)]);

@@ -109,12 +109,10 @@ fn reports_packets_with_df_that_do_not_fit() {
 }
 
 /// The output of a Wireshark program; `None` on machines of `cargo xtask vm`, which do not have one.
-fn wireshark(program: &str, arguments: &[&str]) -> Option<String> {
+fn wireshark(program: &'static str, arguments: &[&str]) -> Option<String> {
     let output = match Command::new(program).args(arguments).output() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let release = observer::kernel::sys::release();
-            assert!(release.contains("-cloud-"), "{program} is missing; install it with `cargo xtask setup`");
-            println!("SKIPPED: no {program} on this machine; `cargo xtask test` has it");
+            observer_testing::skip(observer_testing::Need::Program(program), "it does not start");
             return None;
         }
         output => output.expect("the program starts"),

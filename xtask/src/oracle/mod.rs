@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::{setup, shell};
 
 /// Differences that are told of one file.
-const TRACE_BUF: usize = 20;
+const REPORTED_PER_FILE: usize = 20;
 
 /// Options of `cargo xtask oracle`.
 #[derive(clap::Args)]
@@ -187,7 +187,7 @@ fn one(file: &Path, tools: &Tools, tally: &mut Tally) -> Result<()> {
                 None => {
                     tally.unexplained += 1;
                     told += 1;
-                    if told <= TRACE_BUF {
+                    if told <= REPORTED_PER_FILE {
                         println!(
                             "{} frame {number}: {}: {} here, {} for tshark ({}; malformed {})",
                             file.display(),

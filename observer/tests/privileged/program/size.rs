@@ -11,7 +11,7 @@ fn programs_stay_below_their_ceilings() {
     let kernel = format!("{major}.{minor}");
     let ceilings = Ceilings::read();
     if !ceilings.has_kernel(&kernel) {
-        println!("SKIPPED: no ceilings for Linux {kernel}");
+        observer_testing::skip(observer_testing::Need::Ceilings, &kernel);
         return;
     }
     let mut programs = Programs::load(Capacities::default()).expect("load the programs");
