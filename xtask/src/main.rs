@@ -2,6 +2,7 @@
 //!
 //! One file (or folder) a command; each exposes `Args` and `run`.
 
+mod artifacts;
 mod bench;
 mod build;
 mod demo;

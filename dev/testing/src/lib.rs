@@ -16,4 +16,4 @@ pub mod table;
 
 pub use case::{Case, Expect, Hooks, Input};
 pub use memory::{Counted, MemoryTables};
-pub use skip::{Need, skip};
+pub use skip::{Need, lacks, skip};

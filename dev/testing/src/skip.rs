@@ -53,9 +53,8 @@ impl Need {
             // Since 5.11 maps count against the memory cgroup.
             Self::UnprivilegedMaps => (kernel.version < (5, 11))
                 .then(|| format!("Linux {major}.{minor} counts maps against RLIMIT_MEMLOCK")),
-            Self::CostPrograms => (kernel.version < (5, 11)
-                || !fs::exists("/sys/kernel/btf/vmlinux").is_ok_and(|it| it))
-            .then(|| format!("Linux {major}.{minor} cannot load the cost programs")),
+            Self::CostPrograms => (kernel.version < (5, 11) || !kernel.vm && !traces())
+                .then(|| "this kernel cannot run the cost programs".to_owned()),
             Self::Ceilings => (!SERIES.contains(&format!("{major}.{minor}").as_str()))
                 .then(|| format!("no ceilings for Linux {major}.{minor}")),
             Self::Program(name) => (kernel.vm || std::env::var_os(INSTALLED).is_none())
@@ -64,10 +63,25 @@ impl Need {
     }
 }
 
+/// Whether the kernel has type information and BPF trampolines.
+fn traces() -> bool {
+    let symbols = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+    fs::exists("/sys/kernel/btf/vmlinux").unwrap_or(false) && symbols.contains("bpf_trampoline_link_prog")
+}
+
 /// Whether a command succeeds in a new network namespace.
 fn works(command: &str) -> bool {
     let mut unshare = Command::new("unshare");
     unshare.arg("--net").args(command.split(' ')).output().is_ok_and(|output| output.status.success())
+}
+
+/// Whether a program is missing; the test is then skipped.
+pub fn lacks(program: &'static str) -> bool {
+    let missing = Command::new(program).arg("--version").output().is_err();
+    if missing {
+        skip(Need::Program(program), "it does not start");
+    }
+    missing
 }
 
 /// Reports that the test is skipped. The caller returns.
@@ -78,7 +92,11 @@ pub fn skip(need: Need, evidence: &str) {
     let Some(reason) = need.missing(&Kernel::running()) else {
         panic!("{need:?} should be available here: {evidence}");
     };
-    println!("SKIPPED: {reason}");
+    // libtest names a test's thread after the test, unless it runs tests one by one.
+    match std::thread::current().name() {
+        None | Some("main") => println!("SKIPPED: {reason}"),
+        Some(test) => println!("SKIPPED {test}: {reason}"),
+    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,9 @@ fn routes(lab: &Lab) -> Vec<String> {
 #[test]
 #[ignore = "needs root; cargo xtask test runs it"]
 fn bird_creates_the_same_routes_as_the_lab_and_the_mode_is_native() {
+    if observer_testing::lacks("bird") {
+        return;
+    }
     let lab = Lab::up_named("observer-bird", "bgp", &["--fresh-pods"]);
     let expected = routes(&lab);
     assert_eq!(expected.len(), 3, "{expected:?}");

@@ -89,6 +89,9 @@ impl Drop for Terminal {
 #[test]
 #[ignore = "needs root; cargo xtask test runs it"]
 fn every_screen_shows_what_was_sent_and_nothing_stays() {
+    if observer_testing::lacks("tmux") {
+        return;
+    }
     // The underlay is smaller than the tunnel believes: each of these datagrams becomes two tunnel fragments.
     let lab = Lab::up("ipip-always", &["--underlay-mtu", "1460"]);
     assert_eq!(lab.hooks("node-a"), 0, "the lab begins without programs");
@@ -133,6 +136,9 @@ fn every_screen_shows_what_was_sent_and_nothing_stays() {
 #[test]
 #[ignore = "needs root; cargo xtask test runs it"]
 fn it_ends_when_its_terminal_goes_away() {
+    if observer_testing::lacks("tmux") {
+        return;
+    }
     let lab = Lab::up("ipip-always", &[]);
     let command = lab.command("node-a", &[env!("CARGO_BIN_EXE_observer"), "top", "--interval", "0.5"]);
     let terminal = Terminal::start(&command, 80, 24);

@@ -18,7 +18,7 @@ use observer_lab::{Lab, Mode, Options, Topology, traffic};
 use prometheus::Prometheus;
 
 /// Options of `cargo xtask fleet`.
-#[derive(clap::Args)]
+#[derive(Default, clap::Args)]
 pub struct Args {
     /// Leave everything up until Enter is pressed, to look around
     #[arg(long)]
