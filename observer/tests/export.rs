@@ -177,7 +177,7 @@ fn promtool_accepts_the_metrics() {
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut promtool) = started else {
-        println!("SKIPPED: promtool (Debian package prometheus) is not installed");
+        observer_testing::skip(observer_testing::Need::Program("promtool"), "it does not start");
         return;
     };
     promtool.stdin.take().expect("its input").write_all(text.as_bytes()).expect("write");

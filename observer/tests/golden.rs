@@ -22,13 +22,7 @@ mod fixture;
 
 fn compare(name: &str, text: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/golden").join(name);
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        assert!(std::env::var_os("CI").is_none(), "golden files cannot be rewritten if CI is set");
-        std::fs::write(&path, text).expect("the golden file can be written");
-        return;
-    }
-    let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(expected == text, "{name} differs; UPDATE_GOLDEN=1 rewrites it. Current output:\n{text}");
+    observer_testing::golden::compare(&path, text);
 }
 
 fn report() -> Report {

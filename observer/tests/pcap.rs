@@ -69,12 +69,7 @@ fn captures() -> Vec<String> {
 
 fn compare(name: &str, text: &str) {
     let path = data().join("golden").join(name);
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(&path, text).expect("the golden file can be written");
-        return;
-    }
-    let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(expected == text, "{name} differs; UPDATE_GOLDEN=1 rewrites it. Now:\n{text}");
+    observer_testing::golden::compare(&path, text);
 }
 
 /// A counter, summed over the rows of a class.

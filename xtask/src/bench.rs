@@ -1,11 +1,11 @@
 //! `cargo xtask bench`: measures the cost of Observer (docs/performance.md).
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::artifacts::{self, Artifact};
+use crate::toolchain::BENCH;
 use crate::{setup, shell};
 
 /// Options of `cargo xtask bench`.
@@ -30,53 +30,36 @@ pub fn run(args: &Args) -> Result<()> {
     if shell::is_root() {
         setup::ensure(&[setup::Group::Lab, setup::Group::Oracle, setup::Group::Bench])?;
     }
-    // What is checked are the programs in the kernel, which are optimised in every profile.
+    // `--check` measures only programs in the kernel, which are optimised in every profile.
     let check = args.options.iter().any(|option| option == "--check");
-    let programs = build(if check { "dev" } else { "release" })?;
-    let of = |name: &str| programs.get(name).with_context(|| format!("cargo did not say where {name} is"));
+    let profile = if check { "dev" } else { "release" };
+    shell::step("bench", &format!("building, profile {profile} (minutes the first time)"));
+    let built = artifacts::build(&["build", "--bin", "observer", "--bin", BENCH, "--profile", profile])?;
+    measure(&built, &args.options)
+}
+
+/// Compares the programs in the kernel with their ceilings.
+///
+/// # Errors
+/// One is exceeded, or it could not measure.
+pub fn check(built: &[Artifact]) -> Result<()> {
+    measure(built, &["--check".to_owned()])
+}
+
+fn measure(built: &[Artifact], options: &[String]) -> Result<()> {
+    let (program, observer) = (artifacts::program(built, BENCH)?, artifacts::program(built, "observer")?);
     let mut bench = if shell::is_root() {
-        Command::new(of("observer-bench")?)
+        Command::new(program)
     } else {
         let mut sudo = Command::new("sudo");
-        sudo.arg(of("observer-bench")?);
+        sudo.arg(program);
         sudo
     };
-    bench.arg("--observer").arg(of("observer")?).args(&args.options).current_dir(shell::root());
+    bench.arg("--observer").arg(observer).args(options).current_dir(shell::root());
     let status = bench.status().with_context(|| format!("cannot start {bench:?}"))?;
     match status.code() {
         Some(0) => Ok(()),
         Some(1) => bail!("a ceiling was exceeded, or two runs do not agree"),
         _ => bail!("the benchmark failed: {status}"),
     }
-}
-
-/// Builds the benchmark and what it measures; the programs by name.
-fn build(profile: &str) -> Result<BTreeMap<String, PathBuf>> {
-    shell::step("bench", &format!("building, profile {profile} (minutes the first time)"));
-    let output = shell::cargo()
-        .args([
-            "build",
-            "--package",
-            "observer",
-            "--package",
-            "observer-bench",
-            "--bins",
-            "--profile",
-            profile,
-        ])
-        .arg("--message-format=json-render-diagnostics")
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cannot start cargo")?;
-    if !output.status.success() {
-        bail!("the benchmark does not build");
-    }
-    Ok(String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter_map(|message| {
-            let name = message["target"]["name"].as_str()?.to_owned();
-            Some((name, PathBuf::from(message["executable"].as_str()?)))
-        })
-        .collect())
 }

@@ -1,22 +1,22 @@
 //! `cargo xtask build`.
 
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{setup, shell};
+use crate::{artifacts, setup, shell};
 
 /// Options of `cargo xtask build`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Build for release: the default, and here to be said aloud
+    /// Build for release (default)
     #[arg(long, conflicts_with = "debug")]
     release: bool,
-    /// Build quickly, with debug assertions
+    /// Build in the dev profile, with debug assertions
     #[arg(long)]
     debug: bool,
-    /// Without any shared library: runs on every distribution
+    /// Build a program without shared libraries, which runs on every distribution
     #[arg(long = "static", conflicts_with = "debug")]
     without_libraries: bool,
 }
@@ -34,28 +34,33 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let profile = if args.debug && !args.release { "dev" } else { "release" };
     shell::step("build", &format!("observer, profile {profile}"));
-    shell::run(shell::cargo().args(["build", "--package", "observer", "--profile", profile]))
+    observer(&["--profile", profile]).map(drop)
 }
 
-/// Builds `observer` for release, and says where it is.
+/// Builds `observer` for release, and returns the file.
 ///
 /// # Errors
 /// It does not build.
 pub fn release() -> Result<PathBuf> {
     shell::step("build", "observer, profile release (two minutes the first time)");
-    executable(shell::cargo().args(BUILD).arg("--release"))
+    observer(&["--release"])
 }
 
-/// Builds `observer` with debug assertions, and says where it is.
+/// Builds `observer` with debug assertions, and returns the file.
 ///
 /// # Errors
 /// It does not build.
 pub fn debug() -> Result<PathBuf> {
-    shell::step("build", "observer, profile dev");
-    executable(shell::cargo().args(BUILD))
+    shell::step("build", "observer, profile dev (two minutes the first time)");
+    observer(&[])
 }
 
-/// Builds `observer` for release without any shared library (docs/decisions/0010), and says where it is.
+fn observer(options: &[&str]) -> Result<PathBuf> {
+    let built = artifacts::build(&[&["build", "--bin", "observer"], options].concat())?;
+    artifacts::program(&built, "observer").map(Path::to_owned)
+}
+
+/// Builds `observer` for release without any shared library (docs/decisions/0010), and returns the file.
 ///
 /// # Errors
 /// It does not build.
@@ -63,32 +68,19 @@ pub fn static_binary() -> Result<PathBuf> {
     shell::step("build", "observer, static (four minutes the first time)");
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", target.to_uppercase().replace('-', "_"));
-    executable(
-        shell::cargo()
-            .args(BUILD)
-            // Named, so that build scripts and macros are built without the flag and in a folder apart.
-            .args(["--release", "--target", &target])
-            .env(variable, "-C target-feature=+crt-static")
-            // These would stand over the variable.
-            .env_remove("RUSTFLAGS")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS"),
-    )
-}
-
-const BUILD: [&str; 5] = ["build", "--package", "observer", "--bin", "observer"];
-
-fn executable(cargo: &mut Command) -> Result<PathBuf> {
-    let output = cargo
-        .arg("--message-format=json-render-diagnostics")
+    let output = shell::cargo()
+        .args(["build", "--package", "observer", "--bin", "observer"])
+        // With a target named, build scripts and macros are built without the flag and in another folder.
+        .args(["--release", "--target", &target, "--message-format=json-render-diagnostics"])
+        .env(variable, "-C target-feature=+crt-static")
+        // These would override the variable.
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .stderr(Stdio::inherit())
         .output()
         .context("cannot start cargo")?;
     if !output.status.success() {
         bail!("observer does not build");
     }
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .context("cargo did not say where observer is")
+    artifacts::program(&artifacts::read(&output.stdout), "observer").map(Path::to_owned)
 }

@@ -1,34 +1,33 @@
-//! `cargo xtask demo`: a lab, traffic on it, and `observer top` on one of its nodes.
+//! `cargo xtask demo`: `observer top` on a node of a lab with traffic.
 
 use std::path::Path;
-use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
-use crate::lab::{Lab, Mode, Options};
 use crate::shell;
 use crate::{build, setup};
+use observer_lab::{Lab, Mode, Options, traffic};
 
 /// Options of `cargo xtask demo`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// How pod traffic crosses from node to node
+    /// Calico mode of the lab
     #[arg(long, default_value = "vxlan-crosssubnet")]
     mode: Mode,
-    /// The node to look at
+    /// Node to run on: node-a, node-b or node-c
     #[arg(long, default_value = "node-a")]
     node: String,
-    /// Print one table of `observer stat` instead, for machines with no terminal
+    /// Print one table of `observer stat` instead of starting `observer top`
     #[arg(long)]
     once: bool,
-    /// Mbit/s of all bulk transfers together
+    /// Total bulk traffic in Mbit/s
     #[arg(long, default_value_t = 40, value_name = "MBIT")]
-    rate: u32,
+    rate: u64,
     #[command(flatten)]
     options: Options,
 }
 
-/// The demo's lab has a name of its own, so that it leaves another one alone.
+/// Not the default name, so that a running lab is left alone.
 const NAME: &str = "observer-demo";
 
 /// Runs the command.
@@ -38,25 +37,21 @@ const NAME: &str = "observer-demo";
 pub fn run(args: &Args) -> Result<()> {
     setup::toolchain()?;
     setup::ensure(&[setup::Group::Lab])?;
-    let observer = build::release()?;
-    shell::step("demo", &format!("a lab of three nodes, mode {}", args.mode));
-    // Ctrl-C is for the program in front; the lab is taken down when that has ended.
+    // The release profile takes three times as long to build, which a first look does not need.
+    let observer = build::debug()?;
+    shell::step("demo", &format!("creating a lab of three nodes, mode {}", args.mode));
+    // Ctrl-C ends the program in the foreground; the lab is removed after that.
     // SAFETY: ignoring a signal runs no code.
     unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
     let lab = Lab::up(NAME, args.mode, &args.options)?;
     let result = show(&lab, args, &observer);
-    shell::step("demo", "taking the lab down");
+    shell::step("demo", "removing the lab");
     drop(lab);
     result
 }
 
 fn show(lab: &Lab, args: &Args, observer: &Path) -> Result<()> {
-    let rate = args.rate.to_string();
-    let xtask = std::env::current_exe().context("cannot find the running xtask")?;
-    shell::output(
-        Command::new(xtask)
-            .args(["lab", "--name", NAME, "traffic", "start", "--for", "3600", "--rate", &rate]),
-    )?;
+    traffic::start(NAME, &traffic::worker::Args::all_pods(3600, args.rate))?;
     let mut program = vec![observer.display().to_string()];
     if args.once {
         program.extend(["stat", "--interval", "2", "--count", "1", "--paths"].map(str::to_owned));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::lab::netns;
+use observer_lab::netns;
 
 /// How long a server may take.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -2,6 +2,7 @@
 //!
 //! One file (or folder) a command; each exposes `Args` and `run`.
 
+mod artifacts;
 mod bench;
 mod build;
 mod demo;
@@ -63,7 +64,7 @@ fn main() -> ExitCode {
         Command::Build(args) => build::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Test(args) => test::run(&args),
-        Command::Lab(args) => lab::run(&args),
+        Command::Lab(args) => lab::run(args),
         Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Fleet(args) => fleet::run(&args),

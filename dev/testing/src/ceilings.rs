@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+/// Kernel series that have ceilings.
+pub const SERIES: [&str; 5] = ["5.10", "6.1", "6.12", "6.18", "7.3"];
+
 /// The file.
 const CEILINGS: &str = include_str!("../ceilings.toml");
 

@@ -7,10 +7,13 @@
 
 pub mod case;
 pub mod ceilings;
+pub mod golden;
 pub mod memory;
 pub mod node;
 pub mod packets;
+pub mod skip;
 pub mod table;
 
 pub use case::{Case, Expect, Hooks, Input};
 pub use memory::{Counted, MemoryTables};
+pub use skip::{Need, lacks, skip};

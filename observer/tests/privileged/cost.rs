@@ -24,12 +24,13 @@ fn span<'a>(report: &'a CostReport, device: &str, direction: Direction) -> &'a S
 fn lacks(report: &CostReport, what: &str) -> bool {
     let lacks = report.missing.iter().any(|missing| missing.starts_with(what));
     if lacks {
-        println!("not available on this kernel: {:?}", report.missing);
+        observer_testing::skip(observer_testing::Need::CostPrograms, &format!("{:?}", report.missing));
     }
     lacks
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn cost_is_absent_unless_requested() {
     let lab = Lab::up("vxlan-always", &[]);
     let watch = Watch::start(&lab.netns("node-a"), options(None)).expect("attach");
@@ -37,11 +38,13 @@ fn cost_is_absent_unless_requested() {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn cost_of_vxlan_is_measured_in_both_directions() {
     tunnel_is_measured("vxlan-always", "vxlan.calico", Class::Vxlan);
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn cost_of_ipip_is_measured_in_both_directions() {
     tunnel_is_measured("ipip-always", "tunl0", Class::Ipip);
 }
@@ -51,7 +54,7 @@ fn tunnel_is_measured(mode: &str, device: &str, class: Class) {
     const DATAGRAMS: u64 = 200;
     let lab = Lab::up(mode, &["--no-offloads"]);
     if lab.status["ipip"] == "user-space" && class == Class::Ipip {
-        println!("this kernel has no ipip: a process encapsulates, and there is nothing to measure");
+        observer_testing::skip(observer_testing::Need::Ipip, "the lab uses user-space tunnels");
         return;
     }
     let watches =
@@ -109,6 +112,7 @@ fn switch(lab: &Lab, device: &str, features: &[&str]) {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn cost_reports_software_segmentation_and_checksums() {
     let lab = Lab::up("vxlan-always", &[]);
     let watch = Watch::start(&lab.netns("node-a"), options(Some(1))).expect("attach");
@@ -134,6 +138,7 @@ fn cost_reports_software_segmentation_and_checksums() {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn cost_reports_tcp_round_trips_by_peer() {
     let lab = Lab::up("vxlan-always", &[]);
     let watch = Watch::start(&lab.netns("node-a"), options(Some(1))).expect("attach");

@@ -32,6 +32,7 @@ fn has_reasons() -> bool {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn drops_of_packets_too_big_for_the_tunnel_match_the_kernel_counter() {
     let lab = Lab::up("vxlan-always", &["--no-offloads", "--underlay-mtu", "1460"]);
     let watch = watch(&lab);
@@ -67,6 +68,7 @@ fn drops_of_packets_too_big_for_the_tunnel_match_the_kernel_counter() {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn drops_in_the_underlay_queue_belong_to_the_inner_path() {
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);
     // The burst of 600 bytes is too small for any tunnel packet of a kilobyte.

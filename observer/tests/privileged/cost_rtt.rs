@@ -27,9 +27,7 @@ pub fn netem(lab: &Lab, node: &str, how: &[&str]) -> bool {
         return true;
     }
     let text = String::from_utf8_lossy(&done.stderr);
-    let release = observer::kernel::sys::release();
-    assert!(!release.contains("-cloud-"), "kernel {release} has netem: {text}");
-    println!("SKIPPED: no netem on this kernel; `cargo xtask vm` runs it on kernels that have it");
+    observer_testing::skip(observer_testing::Need::Netem, &text);
     false
 }
 
@@ -61,6 +59,7 @@ fn ss(netns: &str) -> Option<f64> {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn round_trips_match_ping_and_ss() {
     let lab = Lab::up("vxlan-crosssubnet", &["--no-offloads", "--fresh-pods"]);
     for (node, _, _, delay) in DELAYS {
@@ -72,9 +71,9 @@ fn round_trips_match_ping_and_ss() {
     let options = Options { cost: Some(Measure { sample: 1, hooks: false }), ..Options::default() };
     let watch = Watch::start(&lab.netns("node-a"), options).expect("attach");
     for (node, to, class, delay) in DELAYS {
-        let mut transfer = lab.xtask();
+        let mut transfer = lab.program();
         transfer.args(["traffic", "once", "--kind", "rr", "--from", "a1", "--to", to, "--count", REQUESTS]);
-        let mut transfer = transfer.stdout(std::process::Stdio::null()).spawn().expect("xtask starts");
+        let mut transfer = transfer.stdout(std::process::Stdio::null()).spawn().expect("a transfer");
         let by_ss = wait_for("the smoothed time to reach the path's delay", || match ss(&pod) {
             None => Some(None),
             Some(time) if time >= f64::from(delay) => Some(Some(time)),
@@ -96,6 +95,7 @@ fn round_trips_match_ping_and_ss() {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn retransmissions_match_the_kernel_counter() {
     let lab = Lab::up("vxlan-always", &["--no-offloads", "--fresh-pods"]);
     if !netem(&lab, "node-a", &["loss", "5%"]) {

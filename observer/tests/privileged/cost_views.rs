@@ -58,13 +58,14 @@ fn run(arguments: &[&str], files: &[&Path]) -> String {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn cost_is_recorded_and_replayed() {
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);
     let folder = tempfile::tempdir().expect("a folder");
     let path = recorded(&lab, folder.path().join("with.json"), true);
     let report = between(&path);
     if report.missing.iter().any(|missing| missing.starts_with("encapsulation")) {
-        println!("not available on this kernel: {:?}", report.missing);
+        observer_testing::skip(observer_testing::Need::CostPrograms, &format!("{:?}", report.missing));
         return;
     }
     let egress = report.spans.iter().find(|row| {
@@ -119,6 +120,7 @@ fn cost_is_recorded_and_replayed() {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn plan_includes_the_cost() {
     let lab = Lab::up("vxlan-always", &[]);
     // Like a NIC with TCP offload but without tunnel offload.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use caps::{CapSet, Capability, CapsHashSet};
 use observer::kernel::sys;
+use observer_testing::Need;
 
 use crate::lab::{BOUND, Lab, given_to_send, output, wait_for, within};
 
@@ -169,6 +170,7 @@ fn send_multicast(netns: &str, device: &'static str) {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn totals_survive_kills_at_any_moment() {
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);
     let (netns, bpf) = (lab.netns("node-a"), BpfFs::mount());
@@ -215,6 +217,7 @@ fn totals_survive_kills_at_any_moment() {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn second_exporter_is_refused_and_readers_attach_nothing() {
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);
     let (netns, bpf) = (lab.netns("node-a"), BpfFs::mount());
@@ -291,10 +294,11 @@ fn create_vxlan(lab: &Lab, netns: &str) {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn exporter_runs_as_nobody_with_three_capabilities() {
     // Before 5.11 maps count against RLIMIT_MEMLOCK, and raising it needs CAP_SYS_RESOURCE.
     if sys::version() < Some((5, 11)) {
-        println!("SKIPPED: on this kernel the maps need a higher RLIMIT_MEMLOCK");
+        observer_testing::skip(Need::UnprivilegedMaps, "this kernel is older than 5.11");
         return;
     }
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);
@@ -364,6 +368,7 @@ fn hide_btf() -> std::io::Result<()> {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn without_btf_everything_but_the_cost_is_exported() {
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);
     let (netns, bpf) = (lab.netns("node-a"), BpfFs::mount());
@@ -409,6 +414,7 @@ fn become_nobody() -> std::io::Result<()> {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn cost_is_exported_with_three_capabilities_and_starts_from_zero() {
     const DATAGRAMS: f64 = 100.0;
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);
@@ -440,7 +446,8 @@ fn cost_is_exported_with_three_capabilities_and_starts_from_zero() {
     let first = start(&with);
     assert_eq!(first.sum("observer_encap_cost_sample_ratio", &[]), 1.0);
     if first.sum("observer_encap_cost_missing", &[]) != 0.0 {
-        println!("SKIPPED: {:?}", first.get("/api/v1/snapshot", "").map(|(_, text)| text));
+        let snapshot = first.get("/api/v1/snapshot", "").map(|(_, text)| text);
+        observer_testing::skip(Need::CostPrograms, &format!("{snapshot:?}"));
         return;
     }
     // The node itself sends packets now and then.

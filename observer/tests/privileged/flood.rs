@@ -439,6 +439,7 @@ fn kernel() -> Kernel {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn native_flood_adds_no_entries() {
     let packet = Ip4::new([0; 4], NODE, 17).around(&udp(40_000, 53, &payload(24)));
     let flood = Flood {
@@ -451,6 +452,7 @@ fn native_flood_adds_no_entries() {
 
 /// The sources are pod addresses in blocks that do not exist.
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn flood_from_unknown_pods_adds_no_entries() {
     let packet = Ip4::new([10, 244, 0, 0], NODE, 17).around(&udp(40_000, 53, &payload(24)));
     let flood = Flood {
@@ -466,6 +468,7 @@ fn flood_from_unknown_pods_adds_no_entries() {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn ipip_flood_fills_only_the_unknown_peer_slots() {
     let inner = pod_packet(40);
     let packet = Ip4::new([0; 4], NODE, 4).around(&inner);
@@ -480,6 +483,7 @@ fn ipip_flood_fills_only_the_unknown_peer_slots() {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn vxlan_flood_fills_only_the_unknown_peer_slots() {
     let inner = pod_packet(40);
     let packet = Ip4::new([0; 4], NODE, 17).around(&vxlan(0, &ethernet_ip(&inner)));
@@ -500,6 +504,7 @@ fn vxlan_flood_fills_only_the_unknown_peer_slots() {
 
 /// A node's address can be spoofed; all unknown VNIs from it are one path.
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn flood_of_vnis_from_a_known_peer_adds_one_path() {
     let inner = pod_packet(40);
     let packet = Ip4::new(PEER, NODE, 17).around(&vxlan(0, &ethernet_ip(&inner)));
@@ -529,6 +534,7 @@ fn with_messages(mut expected: Counted, run: &Run) -> Counted {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn ptb_flood_about_unknown_peers_adds_no_path() {
     let inner = pod_packet(0);
     let quotes = [
@@ -546,6 +552,7 @@ fn ptb_flood_about_unknown_peers_adds_no_path() {
 
 /// Messages about tunnels of any kind and VNI to a known peer: one path per encapsulation.
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn ptb_flood_about_a_known_peer_adds_one_path_per_encapsulation() {
     const KINDS: [(Class, u8, u16); 6] = [
         (Class::Vxlan, 17, 4789),
@@ -582,6 +589,7 @@ fn ptb_flood_about_a_known_peer_adds_one_path_per_encapsulation() {
 /// More peers than path entries: the first ones keep their paths, the packets of the others are counted as overflow,
 /// and the report has a note on it.
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn path_overflow_is_counted_and_reported() {
     const CAPACITY: u32 = 4;
     let peers: Vec<[u8; 4]> = (0..10).map(|nth| [192, 0, 2, 10 + nth]).collect();
@@ -642,6 +650,7 @@ fn snapshot(counted: &Counted) -> Snapshot {
 
 /// The same on a node whose native pod traffic has more paths than entries.
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn live_report_has_a_note_on_path_overflow() {
     let lab = Lab::up_named("observer-flood", "bgp", &["--no-offloads"]);
     let capacities = Capacities { paths: 4, ..Capacities::default() };

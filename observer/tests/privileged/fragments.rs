@@ -60,11 +60,13 @@ fn outer_fragments(mode: &str, class: Class, size: &str) {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn outer_fragments_of_vxlan_match_snmp() {
     outer_fragments("vxlan-always", Class::Vxlan, "1400");
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn outer_fragments_of_ipip_match_snmp() {
     outer_fragments("ipip-always", Class::Ipip, "1440");
 }
@@ -72,6 +74,7 @@ fn outer_fragments_of_ipip_match_snmp() {
 /// A pod's packets are too big for the tunnel device: the node fragments them before encapsulation, so the fragments
 /// are inner ones.
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn inner_fragments_match_snmp() {
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);
     let a = lab.netns("node-a");
@@ -97,6 +100,7 @@ fn inner_fragments_match_snmp() {
 
 /// Packets that are too big for the tunnel are counted on their way into it.
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn packets_too_big_for_the_tunnel_are_counted() {
     let lab = Lab::up("vxlan-always", &["--no-offloads", "--underlay-mtu", "1460"]);
     let watch = Watch::start(&lab.netns("node-a"), Options::default()).expect("attach");

@@ -36,16 +36,18 @@ fn requests(lab: &Lab, to: &str, count: u32) {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn hook_rtt_is_measured_native_and_in_vxlan() {
     let lab = Lab::up("vxlan-crosssubnet", &["--fresh-pods"]);
     paths_are_timed(&lab, &[("node-b", "b1", Class::None), ("node-c", "c1", Class::Vxlan)]);
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn hook_rtt_is_measured_in_ipip() {
     let lab = Lab::up("ipip-always", &["--fresh-pods"]);
     if lab.user_space_ipip() {
-        println!("SKIPPED: this kernel has no ipip; `cargo xtask vm` runs it on kernels that have it");
+        observer_testing::skip(observer_testing::Need::Ipip, "the lab uses user-space tunnels");
         return;
     }
     paths_are_timed(&lab, &[("node-c", "c1", Class::Ipip)]);
@@ -74,6 +76,7 @@ fn paths_are_timed(lab: &Lab, paths: &[(&str, &str, Class)]) {
 
 /// Segments that do not belong to any socket on this machine, counted exactly.
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn hook_rtt_needs_no_socket() {
     const PORTS: (u16, u16) = (40_000, 50_000);
     let lab = Lab::up("vxlan-crosssubnet", &["--fresh-pods"]);
@@ -103,6 +106,7 @@ fn hook_rtt_needs_no_socket() {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn hook_rtt_matches_ping() {
     let lab = Lab::up("vxlan-crosssubnet", &["--no-offloads", "--fresh-pods"]);
     for (node, _, _, delay) in DELAYS {
@@ -168,6 +172,7 @@ fn clsact(netns: &str) -> bool {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn hook_rtt_starts_and_stops_without_affecting_counting() {
     let lab = Lab::up("vxlan-always", &["--no-offloads", "--fresh-pods"]);
     let netns = lab.netns("node-a");
@@ -200,6 +205,7 @@ fn hook_rtt_starts_and_stops_without_affecting_counting() {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn hook_rtt_programs_of_a_killed_process_are_removed() {
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);
     let netns = lab.netns("node-a");

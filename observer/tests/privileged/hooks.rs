@@ -57,6 +57,7 @@ impl Other {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn later_programs_on_the_hook_see_every_packet() {
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);
     let netns = lab.netns("node-a");
@@ -81,6 +82,7 @@ fn later_programs_on_the_hook_see_every_packet() {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn recreated_device_keeps_its_totals() {
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);
     let node = lab.node("node-a").clone();
@@ -160,6 +162,7 @@ fn observer(lab: &Lab, arguments: &[&str]) -> std::process::Child {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn exit_leaves_no_hooks_and_a_restart_replaces_leftover_ones() {
     let lab = Lab::up("bgp", &["--no-offloads"]);
     let netns = lab.netns("node-a");
@@ -193,6 +196,7 @@ fn exit_leaves_no_hooks_and_a_restart_replaces_leftover_ones() {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn xdp_counts_ingress_once_and_never_replaces_another_program() {
     let lab = Lab::up("vxlan-always", &["--no-offloads"]);
     let netns = lab.netns("node-a");

@@ -52,6 +52,7 @@ fn answer(incident: &Value) -> (String, String, u64) {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn top_and_trace_show_a_tunnel_mtu_that_is_too_high() {
     let (lab, incident) = Lab::incident("mtu");
     let (device, peer, wrong) = answer(&incident);
@@ -69,12 +70,13 @@ fn top_and_trace_show_a_tunnel_mtu_that_is_too_high() {
     assert!(fragments.iter().all(|line| line["device"] == "eth0" && line["encapsulation"] == "vxlan"));
     wait_for("the kernel to count fragments", || (counter(&a, "Ip", "FragCreates") > created).then_some(()));
     // It can be undone.
-    output(lab.xtask().arg("mend"));
+    lab.mend();
     assert_eq!(mtu(&a, &device), right);
-    assert!(!lab.xtask().arg("mend").output().expect("xtask").status.success(), "nothing is left to mend");
+    assert!(observer_lab::mend(lab.name()).is_err(), "nothing is left to mend");
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn top_and_trace_show_discarded_ptb_messages() {
     let (lab, incident) = Lab::incident("blackhole");
     let (device, _, narrow) = answer(&incident);
@@ -96,12 +98,13 @@ fn top_and_trace_show_discarded_ptb_messages() {
     assert!(screen.contains(&device));
     assert_eq!(counter(&pod_netns, "Icmp", "InDestUnreachs"), 0, "the pod has received a PTB message");
     // Without the rule the pod receives the messages, and transfers work.
-    output(lab.xtask().arg("mend"));
+    lab.mend();
     let done = lab.traffic(&["--kind", "tcp", "--from", "a1", "--to", "c1", "--bytes", "100000"]);
     assert_eq!(done["received_bytes"], 100_000);
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn trace_shows_lost_fragments() {
     let (lab, incident) = Lab::incident("reassembly");
     let (device, peer, wrong) = answer(&incident);
@@ -124,7 +127,7 @@ fn trace_shows_lost_fragments() {
     assert_eq!(right, mtu(&c, "vxlan.calico"));
     assert!(right < size && size <= wrong, "{right} < {size} <= {wrong}");
     assert_eq!(mtu(&lab.netns("node-a"), "vxlan.calico"), wrong);
-    output(lab.xtask().arg("mend"));
+    lab.mend();
     let done =
         lab.traffic(&["--kind", "udp", "--from", "c1", "--to", "a1", "--count", "40", "--size", "1600"]);
     assert_eq!(done["received"], 40, "datagrams are still lost");

@@ -21,6 +21,7 @@ fn refused(command: &mut Command) -> String {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn unknown_device_error_lists_existing_devices() {
     let lab = Lab::up("bgp", &[]);
     let stderr = refused(&mut lab.command("node-a", &[env!("CARGO_BIN_EXE_observer"), "stat", "ethO"]));
@@ -28,6 +29,7 @@ fn unknown_device_error_lists_existing_devices() {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn missing_capabilities_are_named() {
     let lab = Lab::up("bgp", &[]);
     let bare = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--reuid=65534", "--clear-groups"];
@@ -43,6 +45,7 @@ fn missing_capabilities_are_named() {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn unusable_configuration_files_are_named() {
     let stderr = refused(&mut observer(&["--config", "/nonexistent.toml", "stat"]));
     assert!(stderr.contains("/nonexistent.toml") && stderr.contains("No such file"), "{stderr}");
@@ -53,12 +56,14 @@ fn unusable_configuration_files_are_named() {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn namespace_without_devices_is_an_error() {
     let stderr = refused(Command::new("unshare").args(["--net", env!("CARGO_BIN_EXE_observer"), "stat"]));
     assert!(stderr.contains("no underlay or tunnel device"), "{stderr}");
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn unwritable_output_file_is_named() {
     let stderr = refused(&mut observer(&["stat", "--output", "/nonexistent/file"]));
     assert!(stderr.contains("/nonexistent/file"), "{stderr}");

@@ -1,31 +1,43 @@
-//! A lab of network namespaces, and what is needed to look into it.
+//! A lab of network namespaces and helpers to inspect it.
 
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use aya::programs::{SchedClassifier, TcAttachType};
+use clap::{Parser as _, ValueEnum as _};
+use observer_lab::{Mode, Options, Topology, traffic};
 use serde_json::Value;
 
-/// How long a condition may take to come true.
+/// Time limit for a condition.
 pub const BOUND: Duration = Duration::from_secs(60);
 
-/// A lab that is up; dropped, it is taken down.
+/// A lab that is removed when this is dropped.
 pub struct Lab {
-    name: String,
-    /// What `lab status --format json` says.
+    lab: observer_lab::Lab,
+    /// What `lab status --format json` prints.
     pub status: Value,
 }
 
-/// The program that makes labs: `cargo xtask test` says where it is.
-fn xtask() -> Command {
-    let path = std::env::var_os("OBSERVER_XTASK").expect("OBSERVER_XTASK is set by `cargo xtask test`");
-    Command::new(PathBuf::from(path))
+/// Options as on the command line of `lab`.
+#[derive(clap::Parser)]
+#[command(no_binary_name = true)]
+struct Parsed<T: clap::Args> {
+    #[command(flatten)]
+    args: T,
 }
 
-/// Runs a command and returns what it wrote.
+fn parsed<T: clap::Args>(arguments: &[&str]) -> T {
+    Parsed::<T>::try_parse_from(arguments).unwrap_or_else(|error| panic!("{arguments:?}: {error}")).args
+}
+
+/// The name of a lab of this checkout: several checkouts may run tests on one machine.
+fn marked(name: &str) -> String {
+    std::env::var("OBSERVER_TEST_LABS").map_or(name.to_owned(), |mark| format!("{name}-{mark}"))
+}
+
+/// Runs a command that has to succeed, and returns its output.
 pub fn output(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
     assert!(
@@ -38,7 +50,7 @@ pub fn output(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Waits until `condition` gives something.
+/// Waits until `condition` returns a value.
 pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
@@ -50,7 +62,7 @@ pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Runs `work` in a thread of its own in the network namespace `netns`.
+/// Runs `work` in a new thread in the network namespace `netns`.
 pub fn within<T: Send + 'static>(netns: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
     let netns = netns.to_owned();
     let thread = std::thread::spawn(move || {
@@ -69,40 +81,43 @@ pub fn enter(netns: &str) {
 }
 
 impl Lab {
-    /// Makes a lab of that mode.
+    /// Creates a lab.
     pub fn up(mode: &str, options: &[&str]) -> Self {
         Self::up_named("observer-test", mode, options)
     }
 
-    /// The same of another name, so that both can be up.
+    /// Creates a lab with another name, so that both can be up.
     pub fn up_named(name: &str, mode: &str, options: &[&str]) -> Self {
-        // Several checkouts may test on one machine at the same time.
-        let name =
-            std::env::var("OBSERVER_TEST_LABS").map_or(name.to_owned(), |mark| format!("{name}-{mark}"));
-        output(xtask().args(["lab", "--name", &name, "up", "--force", "--mode", mode]).args(options));
-        let status = output(xtask().args(["lab", "--name", &name, "status", "--format", "json"]));
-        Self { name, status: serde_json::from_str(&status).expect("the lab's status is JSON") }
+        let mode = Mode::from_str(mode, false).expect("a mode");
+        let options = Options { force: true, ..parsed(options) };
+        let lab = observer_lab::Lab::up(&marked(name), mode, &options).expect("create a lab");
+        let status = observer_lab::status::json(lab.name()).expect("the lab's status");
+        Self { lab, status }
     }
 
-    /// A lab in an incident, and what `lab incident` says of it.
+    /// Creates a lab with an incident, and returns what `lab incident` prints.
     pub fn incident(name: &str) -> (Self, Value) {
-        let lab = std::env::var("OBSERVER_TEST_LABS")
-            .map_or("observer-test".to_owned(), |mark| format!("observer-test-{mark}"));
-        // What an interrupted test has left.
-        output(xtask().args(["lab", "--name", &lab, "down"]));
-        let said = output(xtask().args(["lab", "--name", &lab, "incident", "--format", "json", name]));
-        let status = output(xtask().args(["lab", "--name", &lab, "status", "--format", "json"]));
-        let parse = |text: &str| serde_json::from_str(text).expect("JSON");
-        (Self { name: lab, status: parse(&status) }, parse(&said))
+        let lab = marked("observer-test");
+        // An interrupted test may have left one.
+        observer_lab::down(&lab).expect("remove the lab");
+        let report = observer_lab::incident::begin(&lab, name, 900).expect("an incident");
+        let status = observer_lab::status::json(&lab).expect("the lab's status");
+        let lab = observer_lab::Lab::adopt(&lab).expect("the lab is up");
+        (Self { lab, status }, report)
     }
 
-    /// What the status says of a node.
+    /// The name that the lab's commands need.
+    pub fn name(&self) -> &str {
+        self.lab.name()
+    }
+
+    /// A node's part of the status.
     pub fn node(&self, name: &str) -> &Value {
         let nodes = self.status["nodes"].as_array().expect("nodes");
         nodes.iter().find(|node| node["name"] == name).expect("the node")
     }
 
-    /// Whether a process stands in for the kernel's IPIP, which this one does not have.
+    /// Whether the lab's tunnels are in user space because the kernel has no ipip.
     pub fn user_space_ipip(&self) -> bool {
         self.status["ipip"] == "user-space"
     }
@@ -112,29 +127,32 @@ impl Lab {
         self.node(node)["netns"].as_str().expect("netns").to_owned()
     }
 
-    /// A finite transfer; returns what the generator says of it.
+    /// Runs a finite transfer and returns its report.
     pub fn traffic(&self, arguments: &[&str]) -> Value {
-        let said = output(xtask().args(["lab", "--name", &self.name, "traffic", "once"]).args(arguments));
-        serde_json::from_str(&said).expect("the generator's report is JSON")
+        let topology = Topology::new(self.name());
+        traffic::once::run(&topology, &parsed(arguments)).expect("a transfer")
     }
 
-    /// `xtask lab` for this lab, to which arguments are to be added.
-    pub fn xtask(&self) -> Command {
-        let mut xtask = xtask();
-        xtask.args(["lab", "--name", &self.name]);
-        xtask
+    /// Undoes a misconfiguration or an incident.
+    pub fn mend(&self) {
+        observer_lab::mend(self.name()).expect("mend the lab");
     }
 
-    /// A command in a node, a pod or the router.
+    /// The lab's command line, to which a subcommand is added: for what runs beside the test.
+    pub fn program(&self) -> Command {
+        observer_lab::background::program(self.name()).expect("the lab's program")
+    }
+
+    /// Runs a command in a node, a pod or the router, and returns its output.
     pub fn exec(&self, place: &str, command: &[&str]) -> String {
-        output(xtask().args(["lab", "--name", &self.name, "exec", place, "--"]).args(command))
+        output(&mut self.command(place, command))
     }
 
-    /// Programs on both directions of a node's `eth0`, TCX and clsact.
+    /// Number of programs on both directions of a node's `eth0`, TCX and clsact.
     pub fn hooks(&self, node: &str) -> usize {
         let filters = |side| self.exec(node, &["tc", "filter", "show", "dev", "eth0", side]);
         let clsact = ["ingress", "egress"].into_iter().filter(|side| filters(side).contains("bpf")).count();
-        // Kernels before 6.6 have no TCX to ask for.
+        // Kernels before 6.6 have no TCX.
         let tcx = within(&self.netns(node), || {
             let of =
                 |side| SchedClassifier::query_tcx("eth0", side).map_or(0, |(_, programs)| programs.len());
@@ -143,35 +161,26 @@ impl Lab {
         clsact + tcx
     }
 
-    /// The same, not yet started.
+    /// A command for a node, a pod or the router that has not been started.
     pub fn command(&self, place: &str, command: &[&str]) -> Command {
-        let mut xtask = xtask();
-        xtask.args(["lab", "--name", &self.name, "exec", place, "--"]).args(command);
-        xtask
-    }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        let down = xtask().args(["lab", "--name", &self.name, "down"]).output();
-        if !std::thread::panicking() {
-            assert!(down.is_ok_and(|output| output.status.success()), "the lab does not go down");
-        }
+        let mut program = self.program();
+        program.args(["exec", place, "--"]).args(command);
+        program
     }
 }
 
 /// Packets and bytes of a device by direction: ingress, egress.
 pub type Traffic = [(u64, u64); 2];
 
-/// What the kernel counted for a device of a node.
+/// The kernel's counters of a node's device.
 pub fn kernel_counters(netns: &str, device: &str) -> Traffic {
     let stats = statistics(netns, device);
     let of = |side: &str| (number(&stats, side, "packets"), number(&stats, side, "bytes"));
     [of("rx"), of("tx")]
 }
 
-/// Packets that a device of a node was given to send, as a hook sees them: also those that it did not
-/// send, as VXLAN the multicast (MLD reports) that its forwarding table has no entry for.
+/// Packets that a hook sees leave through a node's device. Includes those that the device then drops, such as
+/// multicast (MLD reports) without an entry in the FDB of a VXLAN device.
 pub fn given_to_send(netns: &str, device: &str) -> u64 {
     let stats = statistics(netns, device);
     ["packets", "dropped", "errors"].iter().map(|field| number(&stats, "tx", field)).sum()

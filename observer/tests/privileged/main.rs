@@ -3,6 +3,7 @@
 //! `cargo xtask test` runs them here, `cargo xtask vm` on other kernels. They leave nothing behind, and
 //! nothing outside of their own namespaces is touched.
 
+mod bird;
 mod capture;
 mod cost;
 mod cost_drops;
@@ -23,5 +24,6 @@ mod ptb;
 mod record;
 mod segments;
 mod sizes;
+mod terminal;
 mod trace;
 mod watch;

@@ -120,11 +120,13 @@ fn check(hook: &str, passes: u32, fits: impl Fn(&Case) -> bool, run: impl Fn(&mu
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn tc_counts_the_packet_table_like_user_space() {
     check("TC", NEXT, |case| case.hooks().tc, Kernel::tc);
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn xdp_counts_the_packet_table_like_user_space() {
     check("XDP", XDP_PASS, |case| case.hooks().xdp, |kernel, case| kernel.xdp(case, entry::XDP));
 }

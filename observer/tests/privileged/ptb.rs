@@ -169,6 +169,7 @@ impl Narrow {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn router_messages_about_native_packets_are_counted() {
     let narrow = Narrow::new("bgp");
     for family in [V4, V6] {
@@ -178,12 +179,14 @@ fn router_messages_about_native_packets_are_counted() {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn router_messages_about_ipip_are_counted() {
     let narrow = Narrow::new("ipip-always");
     narrow.check(V4, Class::Ipip, Vni::None, V4.address(narrow.lab.node("node-c"), "address"));
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn router_messages_about_vxlan_are_counted() {
     let narrow = Narrow::new("vxlan-always");
     for family in [V4, V6] {
@@ -227,11 +230,13 @@ fn node_answers(mode: &str, class: Class, vni: Vni) {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn node_messages_about_native_packets_are_counted_at_both_ends() {
     node_answers("bgp", Class::None, Vni::None);
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn node_messages_through_vxlan_count_once_on_the_path() {
     node_answers("vxlan-always", Class::Vxlan, Vni::Own(4096));
 }

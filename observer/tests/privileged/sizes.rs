@@ -71,16 +71,19 @@ fn histogram_is_complete(mode: &str) {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn histogram_includes_every_packet_in_bgp_mode() {
     histogram_is_complete("bgp");
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn histogram_includes_every_packet_in_vxlan_mode() {
     histogram_is_complete("vxlan-always");
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn histogram_includes_every_packet_in_ipip_mode() {
     histogram_is_complete("ipip-always");
 }
@@ -100,6 +103,7 @@ fn what_if(snapshot: &Snapshot, mtu: u32, planned: Carriage) -> Share {
 /// Datagrams of known sizes on both sides of each limit: the number that would not fit after a mode switch is
 /// exact.
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn mode_switch_prediction_is_exact() {
     const HEADERS: u32 = 28;
     let lab = Lab::up_named(NAME, "bgp", &[]);

@@ -30,6 +30,13 @@ pub struct Args {
     files_only: bool,
 }
 
+impl Args {
+    /// Check everything, write nothing.
+    pub fn check() -> Self {
+        Self { check: true, files_only: false }
+    }
+}
+
 /// The folder `deploy`.
 pub fn folder() -> PathBuf {
     shell::root().join("deploy")

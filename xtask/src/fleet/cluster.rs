@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::prometheus::Prometheus;
 use super::wait_for;
-use crate::lab::{Topology, netns};
 use crate::shell;
+use observer_lab::{Topology, netns};
 
 /// The password `lab`, as Prometheus wants it: bcrypt with the least cost.
 const HASH: &str = "$2b$04$6CEZ5YNiW0jvrO.vHB6LF.f3Qmt.KbvYVEquXAf6yLChJ9MF48OAW";

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::wait_for;
 use crate::http;
-use crate::lab::{Topology, netns};
+use observer_lab::{Topology, netns};
 
 /// Where exporters listen, each at the address of its node.
 pub const PORT: u16 = 9475;

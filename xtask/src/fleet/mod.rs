@@ -12,13 +12,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::lab::{Lab, Mode, Options, Topology};
 use crate::{build, setup, shell};
 use exporters::Exporters;
+use observer_lab::{Lab, Mode, Options, Topology, traffic};
 use prometheus::Prometheus;
 
 /// Options of `cargo xtask fleet`.
-#[derive(clap::Args)]
+#[derive(Default, clap::Args)]
 pub struct Args {
     /// Leave everything up until Enter is pressed, to look around
     #[arg(long)]
@@ -47,7 +47,7 @@ pub fn run(args: &Args) -> Result<()> {
     let topology = Topology::new(&name);
     let _statistics = Statistics::on();
     let mut exporters = Exporters::start(&observer, &topology, &scratch.0)?;
-    xtask(&["lab", "--name", &name, "traffic", "start", "--for", "600", "--rate", "20"])?;
+    traffic::start(&name, &traffic::worker::Args::all_pods(600, 20))?;
     let mut prometheus = Prometheus::start(&topology, &scratch.0)?;
     step("three nodes are scraped", || scraped(&prometheus))?;
     if args.stay {
@@ -61,9 +61,7 @@ pub fn run(args: &Args) -> Result<()> {
     step("an exporter that is killed loses nothing", || killed(&prometheus, &mut exporters))?;
     // Last: after it, devices are gone that exporters watched.
     step("a switch of the mode is followed", || {
-        cluster::follow(&observer, &topology, &prometheus, || {
-            xtask(&["lab", "--name", &name, "switch", "--to", "bgp"])
-        })
+        cluster::follow(&observer, &topology, &prometheus, || observer_lab::switch(&name, Mode::Bgp, 30))
     })?;
     drop((prometheus, exporters, lab));
     Ok(())
@@ -82,12 +80,6 @@ fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
     work().with_context(|| name.to_owned())?;
     shell::step("fleet", &format!("{name}: yes, in {:.1} s", start.elapsed().as_secs_f64()));
     Ok(())
-}
-
-/// Runs this program with other arguments.
-fn xtask(arguments: &[&str]) -> Result<()> {
-    let xtask = std::env::current_exe().context("cannot find the running xtask")?;
-    shell::output(Command::new(xtask).args(arguments)).map(drop)
 }
 
 /// Waits until `condition` says yes; its last error is told where it never does.

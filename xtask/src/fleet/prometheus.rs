@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use super::exporters::PORT;
 use super::wait_for;
-use crate::lab::{Topology, netns};
 use crate::{deploy, http};
+use observer_lab::{Topology, netns};
 
 /// In the router's namespace nobody else listens.
 const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);

@@ -12,8 +12,8 @@ use serde_json::Value;
 use super::Image;
 use super::bundle::{self, RootPath};
 use crate::deploy::{self, Rendered};
-use crate::lab::{Lab, Mode, Options, Topology, netns};
 use crate::{http, shell};
+use observer_lab::{Lab, Mode, Options, Topology, netns};
 
 /// How long the exporter may take to answer: the verifier reads its programs first.
 const BOUND: Duration = Duration::from_secs(60);

@@ -22,6 +22,13 @@ pub struct Args {
     test: bool,
 }
 
+impl Args {
+    /// The image of this version, started in a container.
+    pub fn test() -> Self {
+        Self { tag: concat!("localhost/observer:", env!("CARGO_PKG_VERSION")).to_owned(), test: true }
+    }
+}
+
 /// What the image may be at most, as it is loaded.
 const LARGEST: u64 = 20_000_000;
 

@@ -37,6 +37,18 @@ pub struct Args {
     base: Option<String>,
 }
 
+impl Args {
+    /// All checks, or those of text and format, which compile nothing.
+    pub fn of_text_only(text_only: bool) -> Self {
+        let only = if text_only {
+            vec![Check::Layers, Check::Cycles, Check::Phrases, Check::Typos, Check::Format]
+        } else {
+            Vec::new()
+        };
+        Self { only, ..Self::default() }
+    }
+}
+
 /// A check, in the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Check {

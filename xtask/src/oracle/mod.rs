@@ -13,10 +13,11 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
+use crate::artifacts::{self, Artifact};
 use crate::{setup, shell};
 
 /// Differences that are told of one file.
-const TRACE_BUF: usize = 20;
+const REPORTED_PER_FILE: usize = 20;
 
 /// Options of `cargo xtask oracle`.
 #[derive(clap::Args)]
@@ -37,7 +38,21 @@ pub struct Args {
 /// What could not be run, or how many disagreements nobody has explained.
 pub fn run(args: &Args) -> Result<()> {
     setup::ensure(&[setup::Group::Oracle])?;
-    let tools = Tools::build()?;
+    shell::step("oracle", "building observer (a minute the first time)");
+    let built = artifacts::build(&["build", "--bin", "observer", "--example", "oracle"])?;
+    compare_all(args, &Tools::of(&built)?)
+}
+
+/// Compares the captures of the repository.
+///
+/// # Errors
+/// As [`run`].
+pub fn check(built: &[Artifact]) -> Result<()> {
+    let args = Args { dir: shell::root().join("observer/tests/data/pcap"), make: false, no_kernel: false };
+    compare_all(&args, &Tools::of(built)?)
+}
+
+fn compare_all(args: &Args, tools: &Tools) -> Result<()> {
     if args.make {
         fs::create_dir_all(&args.dir).with_context(|| format!("creating {} failed", args.dir.display()))?;
         shell::run(Command::new(&tools.example).arg("make").arg(&args.dir))?;
@@ -49,10 +64,10 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let mut tally = Tally::default();
     for file in &files {
-        one(file, &tools, &mut tally)?;
+        one(file, tools, &mut tally)?;
     }
     tally.tell(files.len());
-    let kernel = if args.no_kernel { None } else { Some(kernel(&files, &tools)?) };
+    let kernel = if args.no_kernel { None } else { Some(kernel(&files, tools)?) };
     match (tally.unexplained, kernel) {
         (0, Some(true)) => Ok(()),
         (0, None) => {
@@ -100,16 +115,9 @@ struct Tools {
 }
 
 impl Tools {
-    fn build() -> Result<Self> {
-        shell::step("oracle", "building observer (a minute the first time)");
-        let mut cargo = shell::cargo();
-        cargo.args(["build", "--quiet", "--package", "observer", "--bin", "observer", "--example", "oracle"]);
-        shell::run(&mut cargo)?;
-        let metadata = shell::output(shell::cargo().args(["metadata", "--format-version=1", "--no-deps"]))?;
-        let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata speaks no JSON")?;
-        let target = metadata["target_directory"].as_str().context("cargo metadata names no target")?;
-        let debug = Path::new(target).join("debug");
-        Ok(Self { observer: debug.join("observer"), example: debug.join("examples/oracle") })
+    fn of(built: &[Artifact]) -> Result<Self> {
+        let program = |name| artifacts::program(built, name).map(Path::to_owned);
+        Ok(Self { observer: program("observer")?, example: program("oracle")? })
     }
 }
 
@@ -187,7 +195,7 @@ fn one(file: &Path, tools: &Tools, tally: &mut Tally) -> Result<()> {
                 None => {
                     tally.unexplained += 1;
                     told += 1;
-                    if told <= TRACE_BUF {
+                    if told <= REPORTED_PER_FILE {
                         println!(
                             "{} frame {number}: {}: {} here, {} for tshark ({}; malformed {})",
                             file.display(),

@@ -121,7 +121,7 @@ fn busybox(archive: &mut Archive) -> Result<Placed> {
 
 fn add_modules(archive: &mut Archive, kernel: &Unpacked) -> Result<()> {
     let mut list = String::new();
-    for file in Index::read(&kernel.modules)?.load_order(modules::TRACE_CONFIG)? {
+    for file in Index::read(&kernel.modules)?.load_order(modules::MODULES)? {
         let plain = [".xz", ".zst", ".gz"].iter().find_map(|end| file.strip_suffix(end)).unwrap_or(&file);
         let place = format!("/usr/lib/modules/{}/{plain}", kernel.release);
         archive.file(&place, 0o644, &modules::contents(&kernel.modules.join(&file))?);

@@ -1,9 +1,10 @@
-//! `cargo xtask vm`: Debian's own kernels under software emulation, up in seconds (docs/vm.md).
+//! `cargo xtask vm`: Debian's kernels under software emulation (docs/vm.md).
 
 mod initramfs;
 pub mod kernels;
 mod modules;
 mod newc;
+mod plan;
 mod privileged;
 mod qemu;
 
@@ -19,7 +20,10 @@ use anyhow::{Context as _, Result, bail};
 pub use initramfs::{Payload, Placed};
 use kernels::{Kernel, RemoveOnDrop};
 
-use crate::setup;
+use crate::artifacts::Artifact;
+use crate::test::tally::{Reader, Tally};
+use crate::{setup, shell};
+use qemu::Console;
 
 /// Options of `cargo xtask vm`.
 #[derive(clap::Args)]
@@ -27,25 +31,25 @@ use crate::setup;
   cargo xtask vm --kernel all                              the privileged tests on every kernel
   cargo xtask vm --kernel 6.1 --filter tcx                 some of them on one
   cargo xtask vm --kernel 5.10,7.3 -- ip -d link           a command
-  cargo xtask vm --kernel 6.1 --payload ./tool -- tool -v  a program of yours")]
+  cargo xtask vm --kernel 6.1 --payload ./tool -- tool -v  your own program")]
 pub struct Args {
-    /// The kernels to boot, two at a time
+    /// Kernels to boot, two at a time
     #[arg(long, value_name = "SERIES", value_delimiter = ',', default_value = "all",
           value_parser = ["5.10", "6.1", "6.12", "6.18", "7.3", "all"])]
     kernel: Vec<String>,
-    /// Say which kernels there are and which are in the cache, and boot none
+    /// List the kernels and whether they are in the cache, and exit
     #[arg(long)]
     list: bool,
-    /// Programs to take along, in PATH; run one by one unless a command is given
+    /// Programs to copy into PATH; without a command, each of them is run
     #[arg(long, value_name = "PROGRAM", num_args = 1..)]
     payload: Vec<PathBuf>,
     /// Run only the privileged tests whose name contains this
     #[arg(long, value_name = "NAME", conflicts_with_all = ["payload", "command"])]
     filter: Option<String>,
-    /// Seconds that a machine may take
+    /// Seconds until a machine is stopped
     #[arg(long, value_name = "SECONDS", default_value_t = TIMEOUT.as_secs())]
     timeout: u64,
-    /// A command to run in place of the privileged tests
+    /// Command to run instead of the privileged tests
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
 }
@@ -77,7 +81,11 @@ pub fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     let payload = if args.command.is_empty() && args.payload.is_empty() {
-        privileged::payload(args.filter.as_deref(), &[])?
+        setup::toolchain()?;
+        privileged::payload(
+            &privileged::build()?,
+            &args.filter.as_deref().map_or(vec![], |filter| vec![filter]),
+        )?
     } else {
         of_command(&args.payload, &args.command)?
     };
@@ -85,40 +93,44 @@ pub fn run(args: &Args) -> Result<()> {
     boot_all(&machines, Duration::from_secs(args.timeout))
 }
 
-/// Privileged tests that are to run on some kernels.
-pub struct Tests<'a> {
-    /// The kernels' series.
-    pub on: &'a [&'a str],
-    /// Only those with this in their names.
-    pub filter: Option<&'a str>,
-    /// Without those that have one of these in theirs.
-    pub skip: &'a [&'a str],
-}
-
-/// Runs privileged tests on several kernels.
+/// Runs the privileged tests of [`plan::PLAN`], one machine at a time, with the consoles in files.
 ///
 /// # Errors
-/// A kernel could not be had, or a test failed.
-pub fn privileged_tests(all: &[Tests<'_>]) -> Result<()> {
-    let payloads = all.iter().map(|tests| privileged::payload(tests.filter, tests.skip));
-    let payloads = payloads.collect::<Result<Vec<_>>>()?;
-    let mut machines = Vec::new();
-    for (tests, payload) in all.iter().zip(&payloads) {
-        for series in tests.on {
-            let kernel = Kernel::named(series).with_context(|| format!("there is no kernel {series}"))?;
-            machines.push((kernel, payload));
+/// A kernel could not be had, or ended without a result.
+pub fn privileged_tests(built: &[Artifact]) -> Result<Tally> {
+    install()?;
+    let folder = shell::root().join("target/vm");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let mut total = Tally::default();
+    for plan in &plan::PLAN {
+        let kernel = Kernel::named(plan.series).with_context(|| format!("no kernel {}", plan.series))?;
+        let payload = privileged::payload(built, plan.tests)?;
+        let log = folder.join(format!("{}.log", plan.series));
+        let start = Instant::now();
+        let console = Console::File(fs::File::create(&log).context("cannot create the console's file")?);
+        let (tally, result) = boot_one(kernel, &payload, TIMEOUT, console);
+        let seconds = start.elapsed().as_secs_f64();
+        shell::step("vm", &format!("{}: {} in {seconds:.0} s", plan.series, tally.summary()));
+        if let Err(error) = result {
+            shell::step("vm", &format!("{}: {error:#}; the console: {}", plan.series, log.display()));
+            // A panic or a time-out fails without a failed test.
+            total.failed += u64::from(tally.failed == 0);
         }
+        total.add(tally.on(plan.series));
     }
-    boot_all(&machines, TIMEOUT)
+    Ok(total)
 }
 
-/// Boots them, a few at a time: tests mostly wait, and one machine leaves a core idle.
-fn boot_all(machines: &[(&Kernel, &Payload)], timeout: Duration) -> Result<()> {
+/// Installs QEMU and what else the machines are made of.
+fn install() -> Result<()> {
     let missing = PACKAGES.iter().filter(|(program, _)| initramfs::which(program).is_none());
     let missing: Vec<&str> = missing.map(|(_, package)| *package).collect();
-    if !missing.is_empty() {
-        setup::packages(&missing)?;
-    }
+    if missing.is_empty() { Ok(()) } else { setup::packages(&missing) }
+}
+
+/// Boots several machines, [`AT_ONCE`] at a time: tests mostly wait, and one machine leaves a core idle.
+fn boot_all(machines: &[(&Kernel, &Payload)], timeout: Duration) -> Result<()> {
+    install()?;
     let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     thread::scope(|scope| {
         for _ in 0..AT_ONCE.min(machines.len()) {
@@ -138,32 +150,33 @@ fn boot_all(machines: &[(&Kernel, &Payload)], timeout: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Boots one, and says how it ended.
+/// Boots one machine and prints the result.
 fn passes(kernel: &Kernel, payload: &Payload, timeout: Duration) -> bool {
     let start = Instant::now();
-    let result = boot_one(kernel, payload, timeout);
+    let (tally, result) = boot_one(kernel, payload, timeout, Console::Print);
     let seconds = start.elapsed().as_secs_f64();
+    for skipped in &tally.skipped {
+        eprintln!("[{}] SKIPPED {skipped}", kernel.series);
+    }
     match &result {
-        Ok(time) => eprintln!(
-            "[{}] passed: {seconds:.1} s, of which the machine {:.1} s",
-            kernel.series,
-            time.as_secs_f64()
-        ),
+        Ok(()) => eprintln!("[{}] passed in {seconds:.1} s: {}", kernel.series, tally.summary()),
         Err(error) => eprintln!("[{}] FAILED after {seconds:.1} s: {error:#}", kernel.series),
     }
     result.is_ok()
 }
 
-/// Returns how long the machine itself took.
-fn boot_one(kernel: &Kernel, payload: &Payload, timeout: Duration) -> Result<Duration> {
-    let unpacked = kernel.obtain()?;
-    let initramfs = initramfs::build(&unpacked, payload)?;
-    let path = kernels::cache().join(format!("initramfs-{}-{}", kernel.series, std::process::id()));
-    let _cleanup = RemoveOnDrop(path.clone());
-    fs::write(&path, initramfs).with_context(|| format!("cannot write {}", path.display()))?;
-    let start = Instant::now();
-    qemu::boot(kernel.series, &unpacked.image, &path, timeout)?;
-    Ok(start.elapsed())
+/// Boots one machine; the counts are those of libtest, if the payload is tests.
+fn boot_one(kernel: &Kernel, payload: &Payload, timeout: Duration, console: Console) -> (Tally, Result<()>) {
+    let mut reader = Reader::default();
+    let result = (|| {
+        let unpacked = kernel.obtain()?;
+        let initramfs = initramfs::build(&unpacked, payload)?;
+        let path = kernels::cache().join(format!("initramfs-{}-{}", kernel.series, std::process::id()));
+        let _cleanup = RemoveOnDrop(path.clone());
+        fs::write(&path, initramfs).with_context(|| format!("cannot write {}", path.display()))?;
+        qemu::boot(kernel.series, &unpacked.image, &path, timeout, console, |line| reader.line(line))
+    })();
+    (reader.tally().clone(), result)
 }
 
 fn selected(names: &[String]) -> Vec<&'static Kernel> {

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 
 /// What tests and the lab use. All of them exist for every kernel of the list; one that vanishes
 /// from a newer kernel is an error, not something to skip.
-pub const TRACE_CONFIG: &[&str] = &[
+pub const MODULES: &[&str] = &[
     // Devices of a Calico node and of its underlay.
     "veth",
     "dummy",

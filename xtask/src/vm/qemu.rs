@@ -1,7 +1,8 @@
 //! Boots a kernel with an initramfs under QEMU's software emulation and judges how it ended.
 
 use std::collections::VecDeque;
-use std::io::{BufRead as _, BufReader, Read};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -42,15 +43,23 @@ const ARGUMENTS: &[&str] = &[
 /// An oops is a panic, a panic ends the machine at once (`-no-reboot`), and neither hides.
 const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 oops=panic mitigations=off tsc=reliable nokaslr";
 
-/// What the console has said that matters for the result.
+/// Where a machine's console is written.
+pub enum Console {
+    /// To standard output, with the kernel's series before each line.
+    Print,
+    /// To a file.
+    File(File),
+}
+
+/// The lines of the console that decide the result.
 #[derive(Debug, Default)]
-struct Console {
+struct Ending {
     result: Option<i32>,
     panic: Option<String>,
     last: VecDeque<String>,
 }
 
-impl Console {
+impl Ending {
     fn line(&mut self, line: &str) {
         if let Some(code) = line.strip_prefix("RESULT:") {
             self.result = code.trim().parse().ok();
@@ -87,7 +96,14 @@ impl Console {
 ///
 /// # Errors
 /// No `RESULT:0`, a panic, a time-out, or QEMU itself; with the console's last lines.
-pub fn boot(series: &str, image: &Path, initramfs: &Path, timeout: Duration) -> Result<()> {
+pub fn boot(
+    series: &str,
+    image: &Path,
+    initramfs: &Path,
+    timeout: Duration,
+    output: Console,
+    line: impl FnMut(&str),
+) -> Result<()> {
     let mut child = Command::new("qemu-system-x86_64")
         .args(ARGUMENTS)
         .arg("-kernel")
@@ -100,8 +116,8 @@ pub fn boot(series: &str, image: &Path, initramfs: &Path, timeout: Duration) -> 
         .spawn()
         .context("cannot start qemu-system-x86_64")?;
     let stdout = child.stdout.take().context("QEMU's output is a pipe")?;
-    let mut console = Console::default();
-    let ended = follow(series, stdout, &mut console, timeout);
+    let mut console = Ending::default();
+    let ended = follow(series, stdout, &mut console, timeout, output, line);
     if !ended {
         child.kill().context("cannot end QEMU")?;
     }
@@ -124,8 +140,10 @@ fn wait(child: &mut Child) -> Result<Option<i32>> {
 fn follow(
     series: &str,
     output: impl Read + Send + 'static,
-    console: &mut Console,
+    console: &mut Ending,
     timeout: Duration,
+    mut to: Console,
+    mut each: impl FnMut(&str),
 ) -> bool {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
@@ -144,7 +162,12 @@ fn follow(
             Ok(line) => {
                 let line = strip_escapes(&line);
                 console.line(&line);
-                println!("{}", format!("[{series}] {line}").trim_end());
+                each(&line);
+                match &mut to {
+                    Console::Print => println!("{}", format!("[{series}] {line}").trim_end()),
+                    // The result does not depend on a full disk.
+                    Console::File(file) => drop(writeln!(file, "{line}")),
+                }
             }
             Err(RecvTimeoutError::Disconnected) => return true,
             Err(RecvTimeoutError::Timeout) => return false,
@@ -188,7 +211,7 @@ mod tests {
             (&[], Some(0), false),
             (&["RESULT:0", "[    2.0] Kernel panic - not syncing: Attempted to kill init!"], Some(0), false),
         ] {
-            let mut console = Console::default();
+            let mut console = Ending::default();
             lines.iter().for_each(|line| console.line(line));
             assert_eq!(console.verdict(exit).is_ok(), passes, "{lines:?} {exit:?}");
         }
@@ -196,7 +219,7 @@ mod tests {
 
     #[test]
     fn the_last_lines_are_kept() {
-        let mut console = Console::default();
+        let mut console = Ending::default();
         (0..100).for_each(|number| console.line(&number.to_string()));
         assert_eq!(console.last.len(), LAST_LINES);
         assert!(console.tail().ends_with("| 99"));

@@ -96,6 +96,7 @@ impl Programs {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn hook_rtt_passes_every_packet() {
     let mut programs = Programs::load();
     let mut ran = 0;
@@ -170,6 +171,7 @@ fn framed(link: u8, packet: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn hook_rtt_times_the_first_segment_with_a_timestamp() {
     let links = [link::ETHERNET, link::IP, link::NETWORK_HEADER];
     for (link, v6) in links.into_iter().flat_map(|link| [(link, false), (link, true)]) {
@@ -194,6 +196,7 @@ fn hook_rtt_times_the_first_segment_with_a_timestamp() {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn hook_rtt_measures_only_traffic_with_remote_pods() {
     let timed = |from: [u8; 4], to: [u8; 4]| {
         let mut programs = Programs::load();
@@ -213,6 +216,7 @@ fn hook_rtt_measures_only_traffic_with_remote_pods() {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn hook_rtt_samples_one_segment_in_many() {
     let mut programs = Programs::load();
     let config = CostConfig { sample: 1_000, ..CostConfig::default() };

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 
 use super::socket;
-use crate::lab::topology::{Family, Pod};
+use crate::topology::{Family, Pod};
 
 /// Waits until `to` has answered `from`.
 ///

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::lab::netns;
-use crate::lab::topology::{Family, Pod};
+use crate::netns;
+use crate::topology::{Family, Pod};
 
 /// How long one wait on a socket may take before its owner looks whether to go on.
 pub const TICK: Duration = Duration::from_millis(200);

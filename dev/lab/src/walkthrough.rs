@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::lifecycle::{self, Lab, Options};
 use super::topology::Mode;
-use crate::{setup, shell};
+use super::traffic::{self, worker};
 
 /// Options of the walk-through.
 #[derive(clap::Args)]
@@ -30,7 +30,7 @@ pub struct Args {
     rate: u64,
     /// The `observer` to use instead of the one that is built
     #[arg(long, value_name = "FILE")]
-    observer: Option<PathBuf>,
+    pub(crate) observer: Option<PathBuf>,
     /// Keep the recordings and reports in this folder
     #[arg(long, value_name = "FOLDER")]
     keep: Option<PathBuf>,
@@ -53,11 +53,7 @@ struct Walk<'a> {
 /// # Errors
 /// A step that failed, or a prediction that did not come true.
 pub fn run(name: &str, args: &Args) -> Result<()> {
-    setup::ensure(&[setup::Group::Lab])?;
-    let observer = match &args.observer {
-        Some(path) => path.clone(),
-        None => built()?,
-    };
+    let observer = args.observer.as_deref().context("name the observer to use with --observer FILE")?;
     let options = Options {
         force: true,
         offloads: true,
@@ -72,30 +68,17 @@ pub fn run(name: &str, args: &Args) -> Result<()> {
     let temporary = super::state::folder(name).join("walkthrough");
     let folder = args.keep.as_deref().unwrap_or(&temporary);
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let walk = Walk { name, lab: &lab, observer: &observer, folder, seconds: args.seconds.to_string() };
+    let walk = Walk { name, lab: &lab, observer, folder, seconds: args.seconds.to_string() };
     walk.run(args)
 }
 
-fn built() -> Result<PathBuf> {
-    setup::toolchain()?;
-    say("building observer");
-    shell::run(shell::cargo().args(["build", "--quiet", "--package", "observer"]))?;
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| shell::root().join("target"), PathBuf::from);
-    Ok(target.join("debug/observer"))
-}
-
 fn say(what: &str) {
-    shell::step("walkthrough", what);
+    eprintln!("walkthrough: {what}");
 }
 
 impl Walk<'_> {
     fn run(&self, args: &Args) -> Result<()> {
-        let traffic =
-            ["traffic", "start", "--for", "900", "--rate", &args.rate.to_string()].map(str::to_owned);
-        shell::output(
-            Command::new(std::env::current_exe()?).args(["lab", "--name", self.name]).args(traffic),
-        )?;
+        traffic::start(self.name, &worker::Args::all_pods(900, args.rate))?;
 
         say("doctor before");
         let before = self.doctor("before", args.from, &[])?;
@@ -160,12 +143,12 @@ impl Walk<'_> {
     fn expect_mode(&self, doctor: &Value, mode: Mode) -> Result<()> {
         let wanted = if mode == Mode::Bgp { "native".to_owned() } else { mode.to_string() };
         let four = &doctor["modes"][0];
-        for source in ["routes", "wire", "declared"] {
+        for source in ["routes", "observed", "declared"] {
             if four[source] != wanted.as_str() {
                 bail!("the doctor says {} by {source} for IPv4, and it is {wanted}", four[source]);
             }
         }
-        say(&format!("mode by routes, wire and pools: {wanted}"));
+        say(&format!("mode by routes, traffic and pools: {wanted}"));
         Ok(())
     }
 

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::socket;
-use crate::lab::topology::{Family, Pod, Topology};
+use crate::topology::{Family, Pod, Topology};
 
 /// How many datagrams may be under way before the sender waits for the receiver.
 const WINDOW: u64 = 32;
@@ -66,11 +66,11 @@ struct Outcome {
     received_bytes: u64,
 }
 
-/// Runs the transfer and prints what came of it.
+/// Runs the transfer and reports it.
 ///
 /// # Errors
 /// A pod that does not exist, or a transfer over TCP that did not end in time.
-pub fn run(topology: &Topology, args: &Args) -> Result<()> {
+pub fn run(topology: &Topology, args: &Args) -> Result<Value> {
     let pod = |name: &str| topology.pod(name).with_context(|| format!("no pod {name} in the lab"));
     let (from, to) = (pod(&args.from)?, pod(&args.to)?);
     let start = Instant::now();
@@ -81,7 +81,7 @@ pub fn run(topology: &Topology, args: &Args) -> Result<()> {
         Kind::Udp => udp(from, to, args, deadline)?,
     };
     let kind = format!("{:?}", args.kind).to_lowercase();
-    let value = json!({
+    Ok(json!({
         "schema": "observer-lab-traffic/1",
         "kind": kind,
         "family": args.family.number(),
@@ -95,9 +95,7 @@ pub fn run(topology: &Topology, args: &Args) -> Result<()> {
         "received": outcome.received,
         "received_bytes": outcome.received_bytes,
         "milliseconds": u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
-    });
-    println!("{value}");
-    Ok(())
+    }))
 }
 
 /// Runs the receiving end in a thread while `client` runs here.

@@ -195,25 +195,8 @@ pub fn processes(namespaces: &[String]) -> Vec<libc::pid_t> {
         .collect()
 }
 
-/// The background processes of the lab `prefix`, wherever they are: those started as `… lab --name=PREFIX` with
-/// one of the hidden commands.
-pub fn background(prefix: &str) -> Vec<(libc::pid_t, &'static str)> {
-    let name = format!("--name={prefix}");
-    every_process()
-        .filter_map(|pid| {
-            let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-            let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-            let has = |word: &str| words.iter().take(6).any(|candidate| *candidate == word.as_bytes());
-            if !has("lab") || !has(&name) {
-                return None;
-            }
-            let role = ["ipip-endpoint", "traffic-worker"].into_iter().find(|role| has(role))?;
-            Some((pid, role))
-        })
-        .collect()
-}
-
-fn every_process() -> impl Iterator<Item = libc::pid_t> {
+/// The identifiers of all processes but this one.
+pub(crate) fn every_process() -> impl Iterator<Item = libc::pid_t> {
     let own = libc::pid_t::try_from(std::process::id()).unwrap_or(0);
     fs::read_dir("/proc")
         .into_iter()

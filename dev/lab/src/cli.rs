@@ -1,21 +1,4 @@
-//! `cargo xtask lab`: a small Calico-like cluster of network namespaces on this machine (docs/lab.md).
-
-mod bird;
-mod breaks;
-mod damage;
-mod devices;
-mod incident;
-mod ipip;
-mod lifecycle;
-mod netlink;
-pub mod netns;
-mod resources;
-mod routes;
-mod state;
-mod status;
-mod topology;
-mod traffic;
-mod walkthrough;
+//! The lab's command line.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -23,13 +6,14 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
 
-pub use lifecycle::{Lab, Options, down};
-pub use topology::{Mode, Topology};
+use crate::lifecycle::{self, Lab, Options, down};
+use crate::topology::{Mode, Topology};
+use crate::{bird, breaks, damage, incident, ipip, netns, resources, state, status, traffic, walkthrough};
 
 /// Options of `cargo xtask lab`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Name of the lab: its namespaces begin with it, so that several labs can be up at once
+    /// Name of the lab and prefix of its namespaces; several labs can be up at once
     #[arg(long, global = true, default_value = "observer", env = "OBSERVER_LAB_NAME")]
     name: String,
     #[command(subcommand)]
@@ -38,83 +22,78 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Make the lab and return when every pod can be reached
+    /// Create the lab and wait until all pods are reachable
     Up {
-        /// How pod traffic crosses from node to node
+        /// Calico mode of the pod network
         #[arg(long)]
         mode: Mode,
         #[command(flatten)]
         options: Options,
     },
-    /// Take the lab down, whole or half
+    /// Remove the lab, complete or not
     Down,
-    /// Change the mode under the traffic that flows; pods keep their MTU
+    /// Switch to another mode without stopping traffic; pods keep their MTU
     Switch {
-        /// The new mode
+        /// New mode
         #[arg(long)]
         to: Mode,
-        /// Seconds to wait until every pod can be reached
+        /// Seconds to wait until all pods are reachable
         #[arg(long, default_value_t = 30, value_name = "SECONDS")]
         timeout: u64,
     },
-    /// Say what is up; exit code 1 if nothing is
+    /// Print the state of the lab; exit with 1 if it is not up
     Status {
-        /// How to say it
+        /// Output format
         #[arg(long, value_enum, default_value_t = status::Format::Text)]
         format: status::Format,
     },
-    /// Run a command in a node, a pod or the router, and end with its exit code
+    /// Run a command in a node, pod or router and exit with its exit code
     Exec {
         /// `node-a`, `pod-a1` (or `a`, `a1`) or `router`
         place: String,
-        /// The command
+        /// Command and its arguments
         #[arg(last = true, required = true)]
         command: Vec<String>,
     },
-    /// Make a lab, run a command in it, take the lab down; end with the command's exit code
+    /// Create a lab, run a command in it and remove the lab; exit with the command's exit code
     Run {
-        /// How pod traffic crosses from node to node
+        /// Calico mode of the pod network
         #[arg(long)]
         mode: Mode,
-        /// Where the command runs
+        /// Node, pod or router that runs the command
         #[arg(long, default_value = "node-a")]
         place: String,
         #[command(flatten)]
         options: Options,
-        /// The command
+        /// Command and its arguments
         #[arg(last = true, required = true)]
         command: Vec<String>,
     },
-    /// Traffic between pods
+    /// Generate traffic between pods
     Traffic(traffic::Args),
-    /// Make the lab wrong in a way that `observer doctor` has to find; without a name, list the ways
+    /// Misconfigure the lab in a way that `observer doctor` detects; without a name, list the misconfigurations
     Break {
-        /// Which way
+        /// Name of the misconfiguration
         what: Option<String>,
     },
-    /// Bring the lab into an incident, to be found with `observer top` and `observer trace`; without a
-    /// name, list them
+    /// Start an incident to diagnose with `observer top` and `observer trace`; without a name, list the
+    /// incidents
     Incident(incident::Args),
     /// Undo `break` or `incident`
     Mend,
-    /// Print IP pools, nodes, Felix's configuration and blocks as `calicoctl get … -o yaml` would
+    /// Print IP pools, nodes, Felix configuration and blocks in the format of `calicoctl get … -o yaml`
     Resources {
-        /// The mode that the pools ask for [default: the lab's own]
+        /// Mode that the IP pools declare [default: the lab's mode]
         #[arg(long)]
         mode: Option<Mode>,
     },
-    /// Let BIRD write the IPv4 routes of a lab in mode bgp
+    /// Replace the IPv4 routes of a lab in mode bgp with those of BIRD
     Bird {
-        /// Seconds to wait for its routes
+        /// Seconds to wait for BIRD's routes
         #[arg(long, default_value_t = 60, value_name = "SECONDS")]
         timeout: u64,
     },
-    #[command(hide = true)]
-    BirdDaemon {
-        #[arg(long)]
-        node: String,
-    },
-    /// A switch from beginning to end: traffic, doctor, plan, record, switch, doctor, record, compare
+    /// Run a complete mode switch: traffic, doctor, plan, record, switch, doctor, record, compare
     Walkthrough(walkthrough::Args),
     #[command(hide = true)]
     IpipEndpoint {
@@ -123,6 +102,21 @@ enum Action {
     },
     #[command(hide = true)]
     TrafficWorker(traffic::worker::Args),
+}
+
+impl Args {
+    /// Whether the command runs BIRD.
+    pub fn needs_bird(&self) -> bool {
+        matches!(self.action, Action::Bird { .. })
+    }
+
+    /// Where to put the path of `observer`, if the command needs it and no option names it.
+    pub fn needs_observer(&mut self) -> Option<&mut Option<std::path::PathBuf>> {
+        match &mut self.action {
+            Action::Walkthrough(args) if args.observer.is_none() => Some(&mut args.observer),
+            _ => None,
+        }
+    }
 }
 
 /// Runs the command.
@@ -139,7 +133,12 @@ pub fn run(args: &Args) -> Result<()> {
         }
         Action::Down => down(name),
         Action::Switch { to, timeout } => lifecycle::switch(name, *to, *timeout),
-        Action::Status { format } => status::run(name, *format),
+        Action::Status { format } => {
+            if !status::print(name, *format)? {
+                std::process::exit(1);
+            }
+            Ok(())
+        }
         Action::Exec { place, command } => exec(name, place, command),
         Action::Run { mode, place, options, command } => {
             let lab = Lab::up(name, *mode, options)?;
@@ -148,19 +147,28 @@ pub fn run(args: &Args) -> Result<()> {
             std::process::exit(status?.code().unwrap_or(2))
         }
         Action::Traffic(args) => traffic::run(name, args),
-        Action::Break { what } => breaks::run(name, what.as_deref()),
+        Action::Break { what: None } => {
+            print!("{}", breaks::list());
+            Ok(())
+        }
+        Action::Break { what: Some(what) } => {
+            println!("{}", breaks::apply(name, what)?);
+            Ok(())
+        }
         Action::Incident(args) => incident::run(name, args),
         Action::Mend => damage::mend(name),
-        Action::Resources { mode } => resources::run(name, *mode),
+        Action::Resources { mode } => {
+            print!("{}", resources::of_lab(name, *mode)?);
+            Ok(())
+        }
         Action::Bird { timeout } => bird::run(name, *timeout),
-        Action::BirdDaemon { node } => bird::daemon(name, node),
         Action::Walkthrough(args) => walkthrough::run(name, args),
         Action::IpipEndpoint { node } => ipip::run(&Topology::new(name), node),
         Action::TrafficWorker(args) => traffic::worker::run(name, args),
     }
 }
 
-/// Brings a lab up and leaves it up.
+/// Creates a lab that stays up.
 ///
 /// # Errors
 /// The step that failed; what was made is taken down again.
@@ -168,18 +176,18 @@ pub fn up(name: &str, mode: Mode, options: &Options) -> Result<()> {
     Lab::up(name, mode, options).map(Lab::keep)
 }
 
-/// Becomes a command in a node, a pod or the router of a lab.
+/// Replaces this process by a command in a node, a pod or the router of a lab.
 ///
 /// # Errors
-/// There is no such place, or the command cannot be started.
+/// The place is unknown, or the command cannot be started.
 pub fn exec(name: &str, place: &str, command: &[String]) -> Result<()> {
     let topology = Topology::new(name);
     let Some(netns) = topology.netns(place) else {
-        bail!("no {place} in the lab: `lab status` lists nodes and pods");
+        bail!("unknown node or pod {place}; `lab status` lists them");
     };
     let Some((program, arguments)) = command.split_first() else { bail!("no command") };
     if !netns::path(netns).exists() {
-        bail!("the lab {name} is not up: `cargo xtask lab up --mode MODE`");
+        bail!("the lab {name} is not up; run `cargo xtask lab up --mode MODE`");
     }
     netns::enter_with_sys(netns, &state::folder(name).join("sys"))?;
     Err(Command::new(program).args(arguments).exec()).with_context(|| format!("cannot start {program}"))

@@ -2,7 +2,7 @@
 //! `observer trace` to be read (docs/incidents.md).
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::damage::{self, Broken, Lab};
 use super::lifecycle::{self, Options};
@@ -95,7 +95,7 @@ const INCIDENTS: &[Incident] = &[
         symptom: "Transfers from pods of node-a to pods of node-c hang at once and for ever. Small requests \
                   between the same pods are answered, and so is ping between the nodes.",
         place: "node-a",
-        look: &["observer top", "observer trace --why too-big"],
+        look: &["observer top", "observer trace --why ptb"],
         answer: Answer {
             device: UNDERLAY,
             peer: "node-c",
@@ -183,21 +183,20 @@ impl Lab<'_> {
     }
 }
 
-/// Brings a lab into an incident, or tells of one.
+/// Brings a lab into an incident, or prints one or all of them.
 ///
 /// # Errors
-/// There is no such incident, the lab is up in another mode or broken already, or the step that failed.
+/// As [`begin`].
 pub fn run(name: &str, args: &Args) -> Result<()> {
-    let Some(wanted) = &args.incident else {
+    let Some(incident) = &args.incident else {
         for one in INCIDENTS {
             println!("{:12} {}", one.name, one.symptom);
         }
         return Ok(());
     };
-    let found = INCIDENTS.iter().find(|one| one.name == *wanted);
-    let one = found.with_context(|| format!("no incident {wanted}: `lab incident` lists them"))?;
+    let one = find(incident)?;
     if !args.answer {
-        begin(name, one, args.seconds)?;
+        start(name, one, args.seconds)?;
     }
     match args.format {
         Format::Json => println!("{}", one.json(name)),
@@ -207,7 +206,24 @@ pub fn run(name: &str, args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn begin(name: &str, one: &Incident, seconds: u64) -> Result<()> {
+/// Brings the lab `name` into an incident for that many seconds, and describes the incident as JSON.
+///
+/// # Errors
+/// There is no such incident, the lab is up in another mode or broken already, or the step that failed.
+pub fn begin(name: &str, incident: &str, seconds: u64) -> Result<Value> {
+    let one = find(incident)?;
+    start(name, one, seconds)?;
+    Ok(one.json(name))
+}
+
+fn find(name: &str) -> Result<&'static Incident> {
+    INCIDENTS
+        .iter()
+        .find(|one| one.name == name)
+        .with_context(|| format!("unknown incident {name}; `lab incident` lists them"))
+}
+
+fn start(name: &str, one: &Incident, seconds: u64) -> Result<()> {
     let state = match state::read(name)?.filter(|state| state.ready) {
         Some(state) if state.mode == one.mode && state.fresh_pods => state,
         Some(state) => bail!(
@@ -246,7 +262,7 @@ impl Incident {
         )
     }
 
-    fn json(&self, lab: &str) -> serde_json::Value {
+    fn json(&self, lab: &str) -> Value {
         let topology = Topology::new(lab);
         let peer = topology.nodes.iter().find(|node| node.name == self.answer.peer);
         json!({

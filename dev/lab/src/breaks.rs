@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::damage::{self, Broken, Lab};
 use super::topology::{Mode, TUNL, Topology, UNDERLAY, VXLAN};
@@ -276,26 +276,33 @@ const BREAKS: &[Break] = &[
     },
 ];
 
-/// Breaks a lab, and prints how `observer doctor` is to be asked; without a name, lists the ways.
+/// The list that `lab break` prints: name, effect, expected finding and modes, one a line.
+pub fn list() -> String {
+    let line = |one: &Break| {
+        let modes: Vec<String> = one.modes.iter().map(ToString::to_string).collect();
+        format!("{:22} {} → {} ({})\n", one.name, one.what, one.finds, modes.join(" "))
+    };
+    BREAKS.iter().map(line).collect()
+}
+
+/// The names of the misconfigurations that a mode can have.
+pub fn of_mode(mode: Mode) -> impl Iterator<Item = &'static str> {
+    BREAKS.iter().filter(move |one| one.modes.contains(&mode)).map(|one| one.name)
+}
+
+/// Breaks a lab, and reports the expected finding and how to run `observer doctor`.
 ///
 /// # Errors
-/// The lab is not up, is broken already, or the way does not fit its mode.
-pub fn run(name: &str, what: Option<&str>) -> Result<()> {
-    let Some(what) = what else {
-        for one in BREAKS {
-            let modes: Vec<String> = one.modes.iter().map(ToString::to_string).collect();
-            println!("{:22} {} → {} ({})", one.name, one.what, one.finds, modes.join(" "));
-        }
-        return Ok(());
-    };
+/// The lab is not up, is broken already, or its mode cannot be broken in that way.
+pub fn apply(name: &str, what: &str) -> Result<Value> {
     let Some(found) = BREAKS.iter().find(|one| one.name == what) else {
-        bail!("no way {what} to break a lab: `lab break` lists them");
+        bail!("unknown misconfiguration {what}; `lab break` lists them");
     };
     let Some(state) = state::read(name)?.filter(|state| state.ready) else {
-        bail!("the lab {name} is not up: `cargo xtask lab up --fresh-pods --mode MODE`");
+        bail!("the lab {name} is not up; run `cargo xtask lab up --fresh-pods --mode MODE`");
     };
     if !found.modes.contains(&state.mode) {
-        bail!("{what} makes no sense in mode {}", state.mode);
+        bail!("{what} does not apply to mode {}", state.mode);
     }
     damage::refuse_broken(name)?;
     let topology = Topology::new(name);
@@ -319,18 +326,14 @@ pub fn run(name: &str, what: Option<&str>) -> Result<()> {
     if broken.traffic.is_empty() {
         doctor.push("--no-measurement".to_owned());
     }
-    println!(
-        "{}",
-        json!({
-            "schema": "observer-lab-break/1",
-            "break": found.name,
-            "place": "node-a",
-            "finds": found.finds,
-            "doctor": doctor,
-            "traffic": broken.traffic,
-        })
-    );
-    Ok(())
+    Ok(json!({
+        "schema": "observer-lab-break/1",
+        "break": found.name,
+        "place": "node-a",
+        "finds": found.finds,
+        "doctor": doctor,
+        "traffic": broken.traffic,
+    }))
 }
 
 #[cfg(test)]

@@ -7,14 +7,13 @@ use anyhow::{Result, bail};
 use super::state;
 use super::topology::{Family, Mode, Topology};
 
-/// Prints the resources of a lab.
+/// The resources of a lab, whose pools ask for `mode` or for the lab's own mode.
 ///
 /// # Errors
 /// No lab is up.
-pub fn run(name: &str, mode: Option<Mode>) -> Result<()> {
+pub fn of_lab(name: &str, mode: Option<Mode>) -> Result<String> {
     let Some(state) = state::read(name)? else { bail!("no lab {name}: `lab up` makes one") };
-    print!("{}", yaml(&Topology::new(name), mode.unwrap_or(state.mode)));
-    Ok(())
+    Ok(yaml(&Topology::new(name), mode.unwrap_or(state.mode)))
 }
 
 /// The resources of a lab whose pools ask for `mode`.

@@ -2,18 +2,17 @@
 //! the lab itself.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::process::Command;
+use std::fs::{self, File};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::lifecycle::spawn_background;
+use super::background;
 use super::netns;
 use super::state;
 use super::topology::{Family, Mode, Node, Topology};
 use super::traffic;
-use crate::{setup, shell};
 
 /// All nodes are in one autonomous system, as in Calico's mesh.
 const AS: u32 = 64_512;
@@ -23,7 +22,6 @@ const AS: u32 = 64_512;
 /// # Errors
 /// The lab is not up in mode `bgp`, BIRD cannot be had, or its routes do not come in time.
 pub fn run(name: &str, timeout: u64) -> Result<()> {
-    setup::ensure(&[setup::Group::Bird])?;
     let Some(state) = state::read(name)?.filter(|state| state.ready) else {
         bail!("the lab {name} is not up: `cargo xtask lab up --mode bgp`");
     };
@@ -38,8 +36,7 @@ pub fn run(name: &str, timeout: u64) -> Result<()> {
         let gone = others(node, &topology).map(|peer| format!("route delete {}", peer.block(Family::V4)));
         let own = format!("route delete blackhole {}", node.block(Family::V4));
         netns::ip(Some(&node.netns), &gone.chain([own]).collect::<Vec<_>>())?;
-        let log = format!("bird-{}.log", node.name);
-        spawn_background(name, &log, &["bird-daemon".to_owned(), format!("--node={}", node.name)])?;
+        start(name, node)?;
     }
     let deadline = Instant::now() + Duration::from_secs(timeout);
     for node in &topology.nodes {
@@ -53,19 +50,16 @@ pub fn run(name: &str, timeout: u64) -> Result<()> {
     Ok(())
 }
 
-/// Becomes the BIRD of a node.
-///
-/// # Errors
-/// There is no such node, or BIRD cannot be started.
-pub fn daemon(name: &str, node: &str) -> Result<()> {
-    use std::os::unix::process::CommandExt as _;
-    let topology = Topology::new(name);
-    let netns = topology.netns(node).with_context(|| format!("no {node} in the lab"))?;
-    netns::enter(netns)?;
-    let file = |end: &str| state::folder(name).join(format!("bird-{node}.{end}"));
+/// Starts the BIRD of a node in its namespace.
+fn start(name: &str, node: &Node) -> Result<()> {
+    let file = |end: &str| state::folder(name).join(format!("bird-{}.{end}", node.name));
+    let log = File::create(file("log")).context("cannot write BIRD's log")?;
     let mut bird = Command::new("bird");
-    bird.arg("-f").arg("-c").arg(file("conf")).arg("-s").arg(file("ctl"));
-    Err(bird.exec()).context("cannot start bird (package bird2)")
+    bird.arg("-f").arg("-c").arg(file("conf")).arg("-s").arg(file("ctl")).current_dir("/");
+    bird.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    background::own_session(&mut bird);
+    // A child starts in the namespace of the thread that spawns it.
+    netns::within(&node.netns, || bird.spawn().map(drop).context("cannot start bird (package bird2)"))
 }
 
 fn others<'a>(node: &'a Node, topology: &'a Topology) -> impl Iterator<Item = &'a Node> {
@@ -100,8 +94,9 @@ fn config(node: &Node, topology: &Topology) -> String {
 
 fn wait_for_routes(name: &str, node: &Node, deadline: Instant) -> Result<()> {
     loop {
-        let said =
-            shell::output(Command::new("ip").args(["-n", &node.netns, "route", "show", "proto", "bird"]))?;
+        let mut ip = Command::new("ip");
+        let output = ip.args(["-n", &node.netns, "route", "show", "proto", "bird"]).output();
+        let said = String::from_utf8_lossy(&output.context("cannot start ip")?.stdout).into_owned();
         // Its own block and those of the two others.
         if said.lines().count() >= 3 {
             return Ok(());

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
+use super::background;
 use super::devices::mtu_of;
 use super::netns;
 use super::state::{self, State};
@@ -20,24 +21,24 @@ pub enum Format {
     Json,
 }
 
-/// Prints what is up.
+/// Prints the state of a lab, and returns whether it is up.
 ///
 /// # Errors
 /// The lab's state cannot be read.
-pub fn run(name: &str, format: Format) -> Result<()> {
-    let state = state::read(name)?;
-    let topology = Topology::new(name);
+pub fn print(name: &str, format: Format) -> Result<bool> {
     match format {
-        Format::Json => {
-            let value = as_json(name, &topology, state.as_ref())?;
-            println!("{}", serde_json::to_string_pretty(&value).context("cannot encode the status")?);
-        }
-        Format::Text => print!("{}", as_text(name, &topology, state.as_ref())),
+        Format::Json => println!("{:#}", json(name)?),
+        Format::Text => print!("{}", as_text(name, &Topology::new(name), state::read(name)?.as_ref())),
     }
-    if !state.is_some_and(|state| state.ready) {
-        std::process::exit(1);
-    }
-    Ok(())
+    Ok(state::read(name)?.is_some_and(|state| state.ready))
+}
+
+/// The state of a lab as `lab status --format json` prints it.
+///
+/// # Errors
+/// The lab's state cannot be read.
+pub fn json(name: &str) -> Result<Value> {
+    as_json(name, &Topology::new(name), state::read(name)?.as_ref())
 }
 
 fn as_json(name: &str, topology: &Topology, state: Option<&State>) -> Result<Value> {
@@ -46,8 +47,10 @@ fn as_json(name: &str, topology: &Topology, state: Option<&State>) -> Result<Val
                           "namespaces": netns::of_lab(name) }));
     };
     let nodes: Result<Vec<Value>> = topology.nodes.iter().map(|node| node_json(node, state)).collect();
-    let processes: Vec<Value> =
-        netns::background(name).into_iter().map(|(pid, role)| json!({ "pid": pid, "role": role })).collect();
+    let processes: Vec<Value> = background::running(name)
+        .into_iter()
+        .map(|(pid, role)| json!({ "pid": pid, "role": role }))
+        .collect();
     Ok(json!({
         "schema": SCHEMA,
         "name": name,
@@ -127,7 +130,7 @@ fn as_text(name: &str, topology: &Topology, state: Option<&State>) -> String {
             );
         }
     }
-    for (pid, role) in netns::background(name) {
+    for (pid, role) in background::running(name) {
         text += &format!("process  {pid} {role}\n");
     }
     text

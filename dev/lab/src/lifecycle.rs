@@ -1,12 +1,11 @@
 //! Bringing a lab up, switching its mode, taking it down.
 
-use std::fs::File;
-use std::os::unix::process::CommandExt as _;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::background;
 use super::devices;
 use super::netns;
 use super::state::{self, Ipip, State};
@@ -85,6 +84,22 @@ impl Lab {
         Ok(lab)
     }
 
+    /// Takes over a lab that is up, to remove it on drop.
+    ///
+    /// # Errors
+    /// There is none, or its state cannot be read.
+    pub fn adopt(name: &str) -> Result<Self> {
+        if state::read(name)?.is_none() {
+            bail!("no lab {name}; run `cargo xtask lab up --mode MODE`");
+        }
+        Ok(Self { name: name.to_owned(), keep: false })
+    }
+
+    /// The lab's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Leaves the lab up.
     pub fn keep(mut self) {
         self.keep = true;
@@ -95,8 +110,8 @@ impl Lab {
     /// # Errors
     /// This program does not know where it is.
     pub fn command(&self, place: &str, program: &[String]) -> Result<Command> {
-        let mut command = Command::new(own_program()?);
-        command.arg("lab").arg(format!("--name={}", self.name)).args(["exec", place, "--"]).args(program);
+        let mut command = background::program(&self.name)?;
+        command.args(["exec", place, "--"]).args(program);
         Ok(command)
     }
 
@@ -217,7 +232,7 @@ fn tear_down(name: &str) -> Result<()> {
     for _ in 0..5 {
         let namespaces = netns::of_lab(name);
         let mut pids = netns::processes(&namespaces);
-        pids.extend(netns::background(name).into_iter().map(|(pid, _)| pid));
+        pids.extend(background::running(name).into_iter().map(|(pid, _)| pid));
         if namespaces.is_empty() && pids.is_empty() {
             break;
         }
@@ -233,42 +248,12 @@ fn start_endpoints(name: &str, topology: &Topology, state: &State) -> Result<()>
     if !state.mode.is_ipip() || state.ipip != Some(Ipip::UserSpace) {
         return Ok(());
     }
-    let old: Vec<_> = netns::background(name)
-        .into_iter()
-        .filter(|(_, role)| *role == "ipip-endpoint")
-        .map(|(pid, _)| pid)
-        .collect();
-    netns::end(&old)?;
+    background::stop(name, background::IPIP)?;
     for node in &topology.nodes {
         let log = format!("endpoint-{}.log", node.name);
-        spawn_background(name, &log, &["ipip-endpoint".to_owned(), format!("--node={}", node.name)])?;
+        background::spawn(name, &log, &[background::IPIP.to_owned(), format!("--node={}", node.name)])?;
     }
     Ok(())
-}
-
-/// Starts this program again as a background process of the lab, in a session of its own.
-///
-/// # Errors
-/// It cannot be started.
-pub fn spawn_background(name: &str, log: &str, arguments: &[String]) -> Result<u32> {
-    let log = state::folder(name).join(log);
-    let errors = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-    let mut command = Command::new(own_program()?);
-    command.arg("lab").arg(format!("--name={name}")).args(arguments);
-    command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
-    // SAFETY: setsid is safe to call between fork and exec.
-    unsafe {
-        command.pre_exec(|| {
-            libc::setsid();
-            Ok(())
-        });
-    }
-    let child = command.spawn().context("cannot start a background process")?;
-    Ok(child.id())
-}
-
-fn own_program() -> Result<std::path::PathBuf> {
-    std::env::current_exe().context("cannot find this program")
 }
 
 /// Waits until pods answer each other across every pair of nodes, in both families.

@@ -1,15 +1,14 @@
 //! `cargo xtask lab traffic`: traffic of its own between pods, bounded in rate and time.
 
-mod once;
-pub mod probe;
+pub mod once;
+pub(crate) mod probe;
 mod socket;
 pub mod worker;
 
 use anyhow::{Result, bail};
 use clap::Subcommand;
 
-use super::lifecycle::spawn_background;
-use super::netns;
+use super::background;
 use super::state;
 use super::topology::Topology;
 
@@ -38,7 +37,10 @@ pub fn run(name: &str, args: &Args) -> Result<()> {
     match &args.action {
         Action::Start(options) => start(name, options),
         Action::Stop => stop(name),
-        Action::Once(options) => once::run(&Topology::new(name), options),
+        Action::Once(options) => {
+            println!("{}", once::run(&Topology::new(name), options)?);
+            Ok(())
+        }
     }
 }
 
@@ -51,7 +53,7 @@ pub fn start(name: &str, options: &worker::Args) -> Result<()> {
         bail!("the lab {name} is not up: `cargo xtask lab up --mode MODE`");
     }
     stop(name)?;
-    let pid = spawn_background(name, "traffic.log", &options.words())?;
+    let pid = background::spawn(name, "traffic.log", &options.words())?;
     eprintln!("Traffic for {} seconds (process {pid}); `lab traffic stop` ends it.", options.seconds);
     Ok(())
 }
@@ -61,10 +63,5 @@ pub fn start(name: &str, options: &worker::Args) -> Result<()> {
 /// # Errors
 /// A process that does not end.
 pub fn stop(name: &str) -> Result<()> {
-    let pids: Vec<_> = netns::background(name)
-        .into_iter()
-        .filter(|(_, role)| *role == "traffic-worker")
-        .map(|(pid, _)| pid)
-        .collect();
-    netns::end(&pids)
+    background::stop(name, background::TRAFFIC)
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::socket;
-use crate::lab::netns;
-use crate::lab::topology::{Family, Pod, Topology};
+use crate::topology::{Family, Pod, Topology};
+use crate::{background, netns};
 
 /// Which pods talk: both ways within a subnet and across, and pod-a2 with its old MTU.
 const PAIRS: [(&str, &str); 6] =
@@ -44,6 +44,11 @@ pub struct Args {
 }
 
 impl Args {
+    /// Traffic between all pods, both ways, at `rate` Mbit/s in total.
+    pub fn all_pods(seconds: u64, rate: u64) -> Self {
+        Self { seconds, rate, large: 20, from: None, to: None, family: None, size: None }
+    }
+
     /// One pod's traffic to another over IPv4: requests, a transfer, and large datagrams of one size.
     pub fn between(from: &str, to: &str, seconds: u64, rate: u64, large: u64, size: usize) -> Self {
         Self {
@@ -60,7 +65,7 @@ impl Args {
     /// The command line that gives these options to the worker.
     pub fn words(&self) -> Vec<String> {
         let mut words = vec![
-            "traffic-worker".to_owned(),
+            background::TRAFFIC.to_owned(),
             format!("--for={}", self.seconds),
             format!("--rate={}", self.rate),
             format!("--large={}", self.large),

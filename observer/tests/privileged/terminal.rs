@@ -1,15 +1,9 @@
 //! `observer top` in a real terminal (tmux) on a node of the lab: keys in, screens out, no programs left.
 
-extern crate observer;
-
 use std::path::PathBuf;
 use std::process::Command;
 
-#[expect(dead_code, reason = "the privileged tests use the rest")]
-#[path = "privileged/lab.rs"]
-mod lab;
-
-use lab::{Lab, output, wait_for};
+use crate::lab::{self, Lab, output, wait_for};
 
 /// Runs a command and writes its exit code to a file, because tmux sometimes loses it. The shell outlives its
 /// terminal.
@@ -93,7 +87,11 @@ impl Drop for Terminal {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn every_screen_shows_the_traffic_and_no_program_remains() {
+    if observer_testing::lacks("tmux") {
+        return;
+    }
     // The underlay's MTU is smaller than the tunnel assumes: each of these datagrams becomes two tunnel fragments.
     let lab = Lab::up("ipip-always", &["--underlay-mtu", "1460"]);
     assert_eq!(lab.hooks("node-a"), 0, "the lab begins without programs");
@@ -136,7 +134,11 @@ fn every_screen_shows_the_traffic_and_no_program_remains() {
 }
 
 #[test]
+#[ignore = "needs root; cargo xtask test runs it"]
 fn top_exits_when_its_terminal_closes() {
+    if observer_testing::lacks("tmux") {
+        return;
+    }
     let lab = Lab::up("ipip-always", &[]);
     let command = lab.command("node-a", &[env!("CARGO_BIN_EXE_observer"), "top", "--interval", "0.5"]);
     let terminal = Terminal::start(&command, 80, 24);
