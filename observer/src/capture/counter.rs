@@ -18,7 +18,7 @@ use super::{Interface, Record};
 use crate::header;
 use crate::snapshot::Snapshot;
 
-/// Devices with figures of their own; the rest share one.
+/// Devices with separate figures; all others share one.
 const MAX_DEVICES: usize = 1_024;
 
 /// What a capture does not contain.

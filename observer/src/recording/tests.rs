@@ -173,7 +173,7 @@ fn other_files_and_versions_are_refused() {
         (b"", "it is empty"),
         (b"\xd4\xc3\xb2\xa1 a capture\n", "line 1 is not a JSON object with the schema observer-recording/2"),
         (b"[1]\n", "line 1 is not a JSON object"),
-        (br#"{"schema":"observer-recording/1"}"#, "line 1 has the schema `observer-recording/1` instead of"),
+        (br#"{"schema":"observer-recording/0"}"#, "line 1 has the schema `observer-recording/0` instead of"),
         (br#"{"schema":"observer-stat/2"}"#, "line 1 has the schema `observer-stat/2` instead of"),
         (
             br#"{"schema":"observer-recording/3","new":true}"#,
