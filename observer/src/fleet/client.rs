@@ -230,6 +230,6 @@ mod tests {
     fn a_file_without_certificates_is_refused() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let error = certificates(file.path()).expect_err("no certificate").to_string();
-        assert!(error.contains("no certificate"), "{error}");
+        assert!(error.contains("does not contain a certificate"), "{error}");
     }
 }

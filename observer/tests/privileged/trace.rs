@@ -23,7 +23,7 @@ fn started(lab: &Lab, node: &str, arguments: &[&str]) -> (Child, String, BufRead
     let mut stderr = BufReader::new(child.stderr.take().expect("standard error"));
     // Notes about what this kernel does not support come first.
     let mut text = String::new();
-    while !text.contains("Watching ") {
+    while !text.contains("Tracing ") {
         assert_ne!(stderr.read_line(&mut text).expect("a line"), 0, "{text}");
     }
     (child, text, stderr)
@@ -205,7 +205,7 @@ fn unwritable_capture_file_is_refused_before_attaching() {
     assert!(stderr.contains("cannot create /nowhere/at/all.pcapng"), "{stderr}");
     let stderr = refused(&lab, &["--pcapng", "/dev/full", "--force"]);
     assert!(stderr.contains("cannot write to /dev/full"), "{stderr}");
-    assert!(!stderr.contains("Watching"), "{stderr}");
+    assert!(!stderr.contains("Tracing"), "{stderr}");
     let new = folder.path().join("new.pcapng");
     let stderr = refused(&lab, &["nonexistent0", "--pcapng", new.to_str().expect("text")]);
     assert!(stderr.contains("nonexistent0") && !new.exists(), "{stderr}");

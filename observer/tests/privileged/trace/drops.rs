@@ -171,7 +171,7 @@ fn hidden(lab: &Lab, hide: &str, arguments: &[&str], act: impl FnOnce()) -> (Opt
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("observer trace starts");
     let mut reader = BufReader::new(child.stderr.take().expect("standard error"));
     let (mut stdout, mut stderr) = (String::new(), String::new());
-    while !stderr.contains("Watching ") && reader.read_line(&mut stderr).expect("a line") != 0 {}
+    while !stderr.contains("Tracing ") && reader.read_line(&mut stderr).expect("a line") != 0 {}
     act();
     child.stdout.take().expect("standard output").read_to_string(&mut stdout).expect("text");
     reader.read_to_string(&mut stderr).expect("text");
