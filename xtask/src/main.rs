@@ -7,6 +7,7 @@ mod bench;
 mod build;
 mod demo;
 mod deploy;
+mod docs;
 mod fleet;
 mod http;
 mod image;
@@ -48,6 +49,8 @@ enum Command {
     Bench(bench::Args),
     /// Generate and check dashboards, rules and manifests
     Deploy(deploy::Args),
+    /// Generate pictures of the documentation and the files in deploy/
+    Docs(docs::Args),
     /// Build a container image with a static binary
     Image(image::Args),
     /// Test panels, rules and `observer cluster` with Prometheus and a lab
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Command::Fleet(args) => fleet::run(&args),
         Command::Image(args) => image::run(&args),
         Command::Deploy(args) => deploy::run(&args),
+        Command::Docs(args) => docs::run(&args),
         Command::Oracle(args) => oracle::run(&args),
         Command::Vm(args) => vm::run(&args),
     };
