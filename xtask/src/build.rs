@@ -37,15 +37,6 @@ pub fn run(args: &Args) -> Result<()> {
     observer(&["--profile", profile]).map(drop)
 }
 
-/// Builds `observer` for release, and returns the file.
-///
-/// # Errors
-/// It does not build.
-pub fn release() -> Result<PathBuf> {
-    shell::step("build", "observer, profile release (two minutes the first time)");
-    observer(&["--release"])
-}
-
 /// Builds `observer` with debug assertions, and returns the file.
 ///
 /// # Errors

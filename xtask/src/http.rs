@@ -1,4 +1,4 @@
-//! One HTTP request from inside a network namespace, for tests: no TLS, no redirects.
+//! An HTTP request from a network namespace, for tests: no TLS, no redirects.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -8,23 +8,23 @@ use anyhow::{Context as _, Result};
 
 use observer_lab::netns;
 
-/// How long a server may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Timeout of a request.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The status and the body of an answer.
-pub struct Answer {
-    /// As in `200`.
+/// Status and body of a response.
+pub struct Response {
+    /// The status, such as 200.
     pub status: u16,
     /// The body.
     pub body: String,
 }
 
-/// Asks `server`, as seen from the namespace `netns`; with a form it is a POST.
+/// Sends a request to `server` from the namespace `netns`: a POST if there is a form, else a GET.
 ///
 /// # Errors
-/// Nobody answers, or not with HTTP.
-pub fn ask(netns: &str, server: SocketAddr, path: &str, form: Option<&str>) -> Result<Answer> {
-    let request = match form {
+/// There is no response, or it is not HTTP.
+pub fn request(netns: &str, server: SocketAddr, path: &str, form: Option<&str>) -> Result<Response> {
+    let text = match form {
         None => format!("GET {path} HTTP/1.0\r\nHost: {server}\r\n\r\n"),
         Some(form) => format!(
             "POST {path} HTTP/1.0\r\nHost: {server}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
@@ -32,22 +32,22 @@ pub fn ask(netns: &str, server: SocketAddr, path: &str, form: Option<&str>) -> R
             form.len()
         ),
     };
-    let said = netns::within(netns, || {
-        let mut stream = TcpStream::connect_timeout(&server, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.write_all(request.as_bytes())?;
-        let mut said = Vec::new();
-        stream.read_to_end(&mut said)?;
-        Ok(said)
+    let response = netns::within(netns, || {
+        let mut stream = TcpStream::connect_timeout(&server, TIMEOUT)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.write_all(text.as_bytes())?;
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes)?;
+        Ok(bytes)
     })
-    .with_context(|| format!("no answer from {server}{path} in {netns}"))?;
-    let said = String::from_utf8_lossy(&said);
-    let (head, body) = said.split_once("\r\n\r\n").context("the answer has no end of its head")?;
+    .with_context(|| format!("no response from {server}{path} in {netns}"))?;
+    let response = String::from_utf8_lossy(&response);
+    let (head, body) = response.split_once("\r\n\r\n").context("the response has no end of its headers")?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    Ok(Answer { status: status.with_context(|| format!("no status in {head}"))?, body: body.to_owned() })
+    Ok(Response { status: status.with_context(|| format!("no status in {head}"))?, body: body.to_owned() })
 }
 
-/// A value for a form.
+/// Percent-encodes a value of a form.
 pub fn encoded(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {

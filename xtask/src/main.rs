@@ -1,12 +1,13 @@
-//! Everything the project does to itself: `cargo xtask <command>`.
+//! Commands for developing Observer: `cargo xtask <command>`.
 //!
-//! One file (or folder) a command; each exposes `Args` and `run`.
+//! One file or folder per command; each exposes `Args` and `run`.
 
 mod artifacts;
 mod bench;
 mod build;
 mod demo;
 mod deploy;
+mod docs;
 mod fleet;
 mod http;
 mod image;
@@ -32,29 +33,31 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Install what building and testing need, and say each thing
+    /// Install what building and testing need
     Setup(setup::Args),
-    /// Build the programs (release), the BPF side included
+    /// Build observer, including its BPF programs
     Build(build::Args),
     /// Check layers, import cycles, wording, spelling, dependencies, format and clippy
     Lint(lint::Args),
-    /// Everything that must hold: lint, unit, golden, BPF and lab tests
+    /// Run all checks and tests; --quick for daily work
     Test(test::Args),
-    /// A small Calico-like cluster in network namespaces of this machine
+    /// Create a Calico-like cluster in network namespaces
     Lab(lab::Args),
-    /// Lab up, traffic on, `observer top` on a lab node; quitting tears all down
+    /// Run `observer top` in a temporary lab with traffic
     Demo(demo::Args),
-    /// What Observer costs: programs, growth, end to end, user space
+    /// Measure the overhead of Observer
     Bench(bench::Args),
-    /// Dashboards and manifests: made, rendered, held against schemas and rule tests
+    /// Generate and check dashboards, rules and manifests
     Deploy(deploy::Args),
-    /// A static binary in an image from scratch
+    /// Generate pictures of the documentation and the files in deploy/
+    Docs(docs::Args),
+    /// Build a container image with a static binary
     Image(image::Args),
-    /// Exporters on the lab's nodes, a real Prometheus over them: panels, rules, `observer cluster`
+    /// Test panels, rules and `observer cluster` with Prometheus and a lab
     Fleet(fleet::Args),
-    /// Captures through user space, the programs in the kernel and tshark, compared
+    /// Compare captures in user space, in the kernel and in tshark
     Oracle(oracle::Args),
-    /// Tests, or a command, on other kernels under software emulation
+    /// Run privileged tests or a command on other kernels in QEMU
     Vm(vm::Args),
 }
 
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Command::Fleet(args) => fleet::run(&args),
         Command::Image(args) => image::run(&args),
         Command::Deploy(args) => deploy::run(&args),
+        Command::Docs(args) => docs::run(&args),
         Command::Oracle(args) => oracle::run(&args),
         Command::Vm(args) => vm::run(&args),
     };

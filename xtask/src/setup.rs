@@ -1,6 +1,6 @@
-//! `cargo xtask setup`: everything that building and testing need, each thing announced.
+//! `cargo xtask setup`: installs what building and testing need, and reports each step.
 //!
-//! What is there already is left alone and asks nobody: a second run does not touch the network.
+//! What is installed already is not changed; a second run does not use the network.
 
 mod packages;
 mod python;
@@ -15,17 +15,18 @@ use anyhow::{Context as _, Result, anyhow, bail};
 pub use packages::{Group, packages};
 pub use python::{environment, lint_python};
 pub use source::Way;
+use source::rustup_add;
 
-use crate::shell;
 use crate::toolchain::{self, BPF_LINKER, PROGRAMS, Toolchain};
+use crate::{artifacts, shell};
 
 /// Options of `cargo xtask setup`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Only what building needs; no Debian packages, so that root is not needed
+    /// Install only what building needs: no Debian packages, no root
     #[arg(long)]
     build_only: bool,
-    /// Where to take the source of Rust's standard library from
+    /// Source of Rust's standard library
     #[arg(long, value_enum, default_value_t = Way::Any)]
     rust_src: Way,
 }
@@ -46,10 +47,10 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The BPF toolchain, installed first where it is missing.
+/// The BPF toolchain, installed first if it is missing.
 ///
 /// # Errors
-/// The piece that cannot be had, why, and what to do.
+/// What cannot be installed, why, and what to do.
 pub fn toolchain() -> Result<Toolchain> {
     install(Way::Any)
 }
@@ -63,10 +64,10 @@ pub fn ensure(groups: &[Group]) -> Result<()> {
     packages(&names)
 }
 
-/// Sees to it that `cargo fmt` and `cargo clippy` work.
+/// Installs rustfmt and clippy if they are missing.
 ///
 /// # Errors
-/// They do not, and rustup could not add them.
+/// Rustup cannot install them.
 pub fn lint_tools() -> Result<()> {
     for (tool, component) in [("cargo-fmt", "rustfmt"), ("cargo-clippy", "clippy")] {
         if shell::output(Command::new(tool).arg("--version")).is_ok() {
@@ -97,7 +98,7 @@ fn install(way: Way) -> Result<Toolchain> {
     Toolchain::find(&root).map_err(|error| anyhow!(error))
 }
 
-/// Two set-ups at the same time would write to the same files: the second waits for the first.
+/// A second run waits for the first, because both write to the same files.
 fn lock(dir: &Path) -> Result<File> {
     let path = dir.join("lock");
     fs::create_dir_all(dir)
@@ -105,7 +106,7 @@ fn lock(dir: &Path) -> Result<File> {
         .and_then(|file| file.lock().map(|()| file))
         .with_context(|| {
             format!(
-                "locking {} failed; name a directory that can be written in {}",
+                "locking {} failed; set {} to a writable directory",
                 path.display(),
                 toolchain::DIR_VARIABLE
             )
@@ -125,29 +126,23 @@ fn linker(dir: &Path, sysroot: &Path) -> Result<()> {
         .arg(dir)
         .arg("--target-dir")
         .arg(&build)
-        // The flags of the caller's own builds are not meant for this one.
+        // The flags are meant for the caller's own builds.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("CARGO_BUILD_TARGET");
     shell::output(&mut cargo).with_context(|| {
         format!(
-            "installing bpf-linker {BPF_LINKER} into {} failed; it needs the crate registry, or another \
-             checkout's directory named in {}",
+            "installing bpf-linker {BPF_LINKER} into {} failed; allow access to the crate registry, or set {} to the \
+             directory of another checkout",
             dir.display(),
             toolchain::DIR_VARIABLE
         )
     })?;
     fs::remove_dir_all(&build).with_context(|| format!("removing {} failed", build.display()))?;
-    toolchain::check_linker(&linker, sysroot)
-        .map_err(|cause| anyhow!("bpf-linker was installed, but {cause}"))
+    toolchain::check_linker(&linker, sysroot).map_err(|cause| anyhow!("bpf-linker is installed, but {cause}"))
 }
 
-/// Adds a component to the compiler in use; gives up after two minutes where nobody answers.
-fn rustup_add(component: &str) -> Result<()> {
-    shell::output(Command::new("timeout").args(["120", "rustup", "component", "add", component])).map(drop)
-}
-
-/// Builds the BPF programs and shows that the result is what the kernel takes.
+/// Builds the BPF programs, checks the result and loads it.
 fn probe(toolchain: &Toolchain) -> Result<()> {
     shell::step("setup", "checking the BPF programs (half a minute the first time)");
     let dir = toolchain.target_dir().join("probe");
@@ -164,7 +159,7 @@ fn check_object(object: &Path) -> Result<()> {
     const EM_BPF: [u8; 2] = 247_u16.to_le_bytes();
     let bytes = fs::read(object).with_context(|| format!("reading {} failed", object.display()))?;
     if !bytes.starts_with(b"\x7fELF") || bytes.get(MACHINE) != Some(&EM_BPF) {
-        bail!("{} is no BPF object: the linker is not bpf-linker {BPF_LINKER}", object.display());
+        bail!("{} is not a BPF object; the linker is not bpf-linker {BPF_LINKER}", object.display());
     }
     if !bytes.windows(5).any(|window| window == b".BTF\0") {
         bail!("{} has no BTF: the linker ignored --btf", object.display());
@@ -172,13 +167,14 @@ fn check_object(object: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Loads every program into the running kernel, which is the last word on the toolchain.
+/// Loads every program into the running kernel.
 fn load_probe() -> Result<()> {
     if !shell::is_root() {
-        shell::step("setup", "the programs were not loaded: that needs root");
+        shell::step("setup", "programs not loaded: root is needed");
         return Ok(());
     }
-    shell::step("setup", "loading the BPF programs (observer is built for it, two minutes the first time)");
-    let observer = crate::build::release()?;
+    shell::step("setup", "loading the BPF programs (builds observer, two minutes the first time)");
+    let built = artifacts::build(&["build", "--bin", "observer"])?;
+    let observer = artifacts::program(&built, "observer")?;
     shell::run(Command::new(observer).arg("probe").stdout(Stdio::null()))
 }

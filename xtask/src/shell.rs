@@ -1,4 +1,4 @@
-//! Running other programs, with errors that name the command and what it said.
+//! Runs other programs; errors have the command and its output.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ pub fn root() -> PathBuf {
     path
 }
 
-/// Runs `command` with this process's own output, and fails where it fails.
+/// Runs `command` with this process's own output, and fails if it fails.
 ///
 /// # Errors
 /// The command could not be started, or ended with something other than 0.
@@ -24,8 +24,7 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs `command` and returns what it wrote to standard output; what it wrote to standard error
-/// becomes part of the error where it fails.
+/// Runs `command` and returns its standard output. If it fails, the error has its standard error.
 ///
 /// # Errors
 /// The command could not be started, or ended with something other than 0.
@@ -33,13 +32,13 @@ pub fn output(command: &mut Command) -> Result<String> {
     let output =
         command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {command:?}"))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        bail!("{command:?} failed: {}: {}", output.status, said.trim());
+        let error = String::from_utf8_lossy(&output.stderr);
+        bail!("{command:?} failed: {}: {}", output.status, error.trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Says on standard error what `command` is about to do, in one line.
+/// Prints on standard error what `command` is about to do.
 pub fn step(command: &str, what: &str) {
     eprintln!("{command}: {what}");
 }

@@ -1,7 +1,7 @@
-//! The BPF toolchain: where it lies, and the one way to call cargo for the BPF side.
+//! The BPF toolchain: its location, and the cargo command for the BPF side.
 //!
-//! `cargo xtask setup` installs it. `observer/build.rs` includes this file by `#[path]`, so that the
-//! build, the linter and the set-up can never disagree; it therefore uses nothing but `std`.
+//! `cargo xtask setup` installs it. `observer/build.rs` includes this file by `#[path]`, so that build, linter and
+//! set-up agree; it therefore uses only `std`.
 //! The choices are explained in `docs/decisions/0001-toolchain.md`.
 
 use std::env::{self, consts::ARCH};
@@ -13,18 +13,18 @@ use std::process::{Command, Stdio};
 pub const RUST: &str = "1.95.0";
 /// The linker of the BPF side.
 pub const BPF_LINKER: &str = "0.10.3";
-/// Names another directory for the toolchain than `.toolchain` in the repository.
+/// Environment variable with the toolchain's directory (default: `.toolchain` in the repository).
 pub const DIR_VARIABLE: &str = "OBSERVER_TOOLCHAIN_DIR";
 /// The crate of the BPF programs, its main object, and the file in `OUT_DIR`.
 pub const PROGRAMS: &str = "observer-ebpf";
-/// The object that the benchmark holds the programs against.
+/// The object with the benchmark's baselines.
 pub const BENCH: &str = "observer-bench";
-/// The object that measures the cost of encapsulation, loaded only where it is asked for.
+/// The object that measures the cost of encapsulation, loaded on request.
 pub const COST: &str = "observer-cost";
 
 const TARGET: &str = "bpfel-unknown-none";
 
-/// Where set-up puts what it fetches.
+/// The directory of the toolchain.
 pub fn dir(root: &Path) -> PathBuf {
     root.join(env::var_os(DIR_VARIABLE).unwrap_or_else(|| ".toolchain".into()))
 }
@@ -34,12 +34,12 @@ pub fn linker(dir: &Path) -> PathBuf {
     dir.join("bin/bpf-linker")
 }
 
-/// The private copy of the standard library's source inside `dir`: what `library/` is in rust-src.
+/// The private copy of the standard library's source inside `dir`, `library/` of rust-src.
 pub fn private_source(dir: &Path) -> PathBuf {
     dir.join(format!("rust-src-{RUST}/library"))
 }
 
-/// The compiler's own copy of the standard library's source, which `rustup component add` makes.
+/// The compiler's own copy of the standard library's source, which `rustup component add` installs.
 pub fn own_source(sysroot: &Path) -> PathBuf {
     sysroot.join("lib/rustlib/src/rust/library")
 }
@@ -50,34 +50,34 @@ pub fn own_source(sysroot: &Path) -> PathBuf {
 /// The compiler does not start, or is not [`RUST`].
 pub fn sysroot() -> Result<PathBuf, String> {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let version = said(Command::new(&rustc).arg("--version"))?;
+    let version = output(Command::new(&rustc).arg("--version"))?;
     if version.split(' ').nth(1) != Some(RUST) {
         return Err(format!("the compiler is {version}, but the BPF programs need exactly rustc {RUST}"));
     }
-    said(Command::new(&rustc).args(["--print", "sysroot"])).map(PathBuf::from)
+    output(Command::new(&rustc).args(["--print", "sysroot"])).map(PathBuf::from)
 }
 
-/// Checks that the linker at `linker` is there, starts, and is [`BPF_LINKER`].
+/// Checks that the linker at `linker` exists, starts, and is [`BPF_LINKER`].
 ///
 /// # Errors
-/// Which of these does not hold.
+/// The condition that is not met.
 pub fn check_linker(linker: &Path, sysroot: &Path) -> Result<(), String> {
     if !linker.is_file() {
         return Err(format!("{} is missing", linker.display()));
     }
-    let version = said(Command::new(linker).arg("--version").env("LD_LIBRARY_PATH", sysroot.join("lib")))?;
+    let version = output(Command::new(linker).arg("--version").env("LD_LIBRARY_PATH", sysroot.join("lib")))?;
     if version != format!("bpf-linker {BPF_LINKER}") {
-        return Err(format!("{} is {version}, wanted is {BPF_LINKER}", linker.display()));
+        return Err(format!("{} is {version} instead of {BPF_LINKER}", linker.display()));
     }
     Ok(())
 }
 
-/// A BPF toolchain that is complete.
+/// A complete BPF toolchain.
 pub struct Toolchain {
     root: PathBuf,
     sysroot: PathBuf,
     linker: PathBuf,
-    /// `None` where the compiler has its own.
+    /// `None` if the compiler has its own.
     source: Option<PathBuf>,
 }
 
@@ -85,14 +85,13 @@ impl Toolchain {
     /// Finds the toolchain of the repository at `root`.
     ///
     /// # Errors
-    /// What is missing or wrong, and that set-up is the remedy.
+    /// What is missing or wrong.
     pub fn find(root: &Path) -> Result<Self, String> {
-        Self::look(root).map_err(|cause| {
-            format!("the BPF programs cannot be built: {cause}; `cargo xtask setup` installs what is missing")
-        })
+        Self::locate(root)
+            .map_err(|cause| format!("cannot build the BPF programs: {cause}; run `cargo xtask setup`"))
     }
 
-    fn look(root: &Path) -> Result<Self, String> {
+    fn locate(root: &Path) -> Result<Self, String> {
         let root = canonical(root)?;
         let sysroot = sysroot()?;
         let dir = dir(&root);
@@ -100,7 +99,7 @@ impl Toolchain {
         check_linker(&linker, &sysroot)?;
         let private = private_source(&dir);
         let source = if private.is_dir() {
-            // Cargo fails where this path has `..` in it.
+            // Cargo fails if this path contains `..`.
             Some(canonical(&private)?)
         } else if own_source(&sysroot).is_dir() {
             None
@@ -127,14 +126,14 @@ impl Toolchain {
             .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", &self.linker)
             // The linker loads the LLVM of rustc.
             .env("LD_LIBRARY_PATH", self.sysroot.join("lib"))
-            // The workspace's release profile is for the user side: stripping would lose the BTF.
+            // The workspace's release profile is for user space; stripping would remove the BTF.
             .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")
             .env("CARGO_PROFILE_RELEASE_LTO", "off")
             .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3")
             .env("CARGO_PROFILE_RELEASE_PANIC", "abort")
             .env("CARGO_PROFILE_RELEASE_STRIP", "none");
-        // What an outer cargo, or `cargo clippy`, has set for its own run; `HOST`, which build scripts
-        // are given, would build half of the BPF side anew each time the caller changes.
+        // Set by an outer cargo or `cargo clippy` for itself. `HOST`, which build scripts receive, would cause
+        // a rebuild of half of the BPF side whenever the caller changes.
         for variable in
             ["RUSTC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS", "RUSTFLAGS", "HOST"]
         {
@@ -150,11 +149,11 @@ impl Toolchain {
     /// Builds the BPF objects and copies them to `out_dir`; returns the compiler's warnings.
     ///
     /// # Errors
-    /// What the compiler said, or the file that could not be written.
+    /// The compiler's output, or the file that could not be written.
     pub fn build(&self, out_dir: &Path) -> Result<String, String> {
         let dir = self.target_dir();
         let lock = dir.join("observer.lock");
-        // Every profile of the user side shares this directory: no copy while another build links.
+        // All profiles share this directory: do not copy while another build links.
         let _held = fs::create_dir_all(&dir)
             .and_then(|()| File::create(&lock))
             .and_then(|file| file.lock().map(|()| file))
@@ -162,9 +161,9 @@ impl Toolchain {
         let mut cargo = self.cargo("build");
         cargo.args(["--quiet", "--color", "never"]).stdin(Stdio::null());
         let output = cargo.output().map_err(|error| format!("cannot start {cargo:?}: {error}"))?;
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
         if !output.status.success() {
-            return Err(format!("building {PROGRAMS} failed: {}\n{said}", output.status));
+            return Err(format!("building {PROGRAMS} failed: {}\n{text}", output.status));
         }
         for name in [PROGRAMS, BENCH, COST] {
             let (object, copy) = (dir.join(TARGET).join("release").join(name), out_dir.join(name));
@@ -174,23 +173,22 @@ impl Toolchain {
                 })?;
             }
         }
-        Ok(said)
+        Ok(text)
     }
 
-    /// Copies an object without DWARF, which is four fifths of it and which no kernel reads: lines and types
-    /// for the verifier stand in BTF. False where rustc came without the tool for it: then the program is
-    /// larger.
+    /// Copies an object without DWARF, which is four fifths of it and which no kernel reads: the verifier's lines
+    /// and types are in BTF. Returns false if rustc came without objcopy; the program is then larger.
     fn without_debug(&self, object: &Path, copy: &Path) -> bool {
         let Ok(targets) = fs::read_dir(self.sysroot.join("lib/rustlib")) else { return false };
         let tools = targets.flatten().map(|target| target.path().join("bin/rust-objcopy"));
         let Some(tool) = tools.into_iter().find(|tool| tool.exists()) else { return false };
         // It loads the LLVM of rustc.
         let library = self.sysroot.join("lib");
-        said(Command::new(tool).arg("--strip-debug").args([object, copy]).env("LD_LIBRARY_PATH", library))
+        output(Command::new(tool).arg("--strip-debug").args([object, copy]).env("LD_LIBRARY_PATH", library))
             .is_ok()
     }
 
-    /// Where cargo keeps what it makes for the BPF target.
+    /// Cargo's target directory of the BPF side.
     pub fn target_dir(&self) -> PathBuf {
         self.root.join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into())).join("bpf")
     }
@@ -200,12 +198,12 @@ fn canonical(path: &Path) -> Result<PathBuf, String> {
     path.canonicalize().map_err(|error| format!("cannot find {}: {error}", path.display()))
 }
 
-fn said(command: &mut Command) -> Result<String, String> {
+fn output(command: &mut Command) -> Result<String, String> {
     let program = command.get_program().display().to_string();
     let output = command.output().map_err(|error| format!("cannot start {program}: {error}"))?;
     if !output.status.success() {
         let error = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("{program} does not work: {}", error.trim()));
+        return Err(format!("{program} failed: {}", error.trim()));
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

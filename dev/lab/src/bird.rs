@@ -1,5 +1,4 @@
-//! `cargo xtask lab bird`: BIRD writes the IPv4 routes of a lab without encapsulation, as in Calico, instead of
-//! the lab itself.
+//! `cargo xtask lab bird`: BIRD, which Calico uses, creates the IPv4 routes of a lab without encapsulation.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -14,19 +13,19 @@ use super::state;
 use super::topology::{Family, Mode, Node, Topology};
 use super::traffic;
 
-/// All nodes are in one autonomous system, as in Calico's mesh.
+/// The autonomous system of all nodes, as in Calico's mesh.
 const AS: u32 = 64_512;
 
-/// Starts a BIRD in every node and waits until its routes are there and pods reach each other.
+/// Starts BIRD in every node, and waits for its routes and until pods reach each other.
 ///
 /// # Errors
-/// The lab is not up in mode `bgp`, BIRD cannot be had, or its routes do not come in time.
+/// The lab is not up in mode `bgp`, BIRD does not start, or its routes do not appear in time.
 pub fn run(name: &str, timeout: u64) -> Result<()> {
     let Some(state) = state::read(name)?.filter(|state| state.ready) else {
-        bail!("the lab {name} is not up: `cargo xtask lab up --mode bgp`");
+        bail!("the lab {name} is not up; run `cargo xtask lab up --mode bgp`");
     };
     if state.mode != Mode::Bgp {
-        bail!("the lab {name} is in mode {}: BIRD stands for Calico's only in mode bgp", state.mode);
+        bail!("the lab {name} is in mode {}; BIRD needs mode bgp", state.mode);
     }
     let topology = Topology::new(name);
     for node in &topology.nodes {
@@ -66,8 +65,8 @@ fn others<'a>(node: &'a Node, topology: &'a Topology) -> impl Iterator<Item = &'
     topology.nodes.iter().filter(|peer| peer.name != node.name)
 }
 
-/// What Calico's confd would write, as far as it matters here: the node's block as a blackhole, a mesh of
-/// sessions, and next hops looked up in the kernel's own routes.
+/// The relevant part of what Calico's confd writes: the node's block as a blackhole, a mesh of sessions, and next
+/// hops resolved by the kernel's own routes.
 fn config(node: &Node, topology: &Topology) -> String {
     let mut text = format!(
         "router id {address};\n\
@@ -97,14 +96,14 @@ fn wait_for_routes(name: &str, node: &Node, deadline: Instant) -> Result<()> {
         let mut ip = Command::new("ip");
         let output = ip.args(["-n", &node.netns, "route", "show", "proto", "bird"]).output();
         let said = String::from_utf8_lossy(&output.context("cannot start ip")?.stdout).into_owned();
-        // Its own block and those of the two others.
+        // The node's own block and those of the other two.
         if said.lines().count() >= 3 {
             return Ok(());
         }
         if Instant::now() > deadline {
             let log = state::folder(name).join(format!("bird-{}.log", node.name));
             let log = fs::read_to_string(log).unwrap_or_default();
-            bail!("BIRD's routes do not come on {}: {said}{log}", node.name);
+            bail!("no routes from BIRD on {}: {said}{log}", node.name);
         }
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask lab break`: misconfigurations that `observer doctor` has to find, each by one finding.
+//! `cargo xtask lab break`: misconfigurations, each of which causes one finding of `observer doctor`.
 
 use std::fs;
 
@@ -13,9 +13,9 @@ use super::{resources, state};
 struct Break {
     name: &'static str,
     what: &'static str,
-    /// The finding that names it.
+    /// The expected finding.
     finds: &'static str,
-    /// The modes that it makes sense in.
+    /// The modes to which it applies.
     modes: &'static [Mode],
     apply: fn(&Lab<'_>) -> Broken,
 }
@@ -29,25 +29,25 @@ const IPIPS: &[Mode] = &[Mode::IpipAlways, Mode::IpipCrossSubnet];
 const CROSS: &[Mode] = &[Mode::IpipCrossSubnet, Mode::VxlanCrossSubnet];
 const ALWAYS: &[Mode] = &[Mode::IpipAlways, Mode::VxlanAlways];
 
-/// What there is, in the order of the list. Those at the end cannot be undone but by a new lab.
+/// All of them. Only a new lab undoes the last ones.
 const BREAKS: &[Break] = &[
     Break {
         name: "tunnel-mtu-high",
-        what: "the tunnel's packets do not fit",
+        what: "tunnel MTU too high for the underlay",
         finds: "tunnel-mtu-high",
         modes: TUNNELS,
         apply: |lab| lab.tunnel_mtu(1490),
     },
     Break {
         name: "tunnel-mtu-low",
-        what: "the tunnel gives room away",
+        what: "tunnel MTU lower than necessary",
         finds: "tunnel-mtu-low",
         modes: TUNNELS,
         apply: |lab| lab.tunnel_mtu(1400),
     },
     Break {
         name: "underlay-mtu",
-        what: "the underlay shrank under its tunnels",
+        what: "underlay MTU lowered without lowering the tunnel MTU",
         finds: "tunnel-mtu-high",
         modes: TUNNELS,
         apply: |lab| {
@@ -57,21 +57,21 @@ const BREAKS: &[Break] = &[
     },
     Break {
         name: "pod-old-mtu",
-        what: "a pod from before the tunnel",
+        what: "pod that is older than the tunnel and keeps MTU 1500",
         finds: "pod-mtu-high",
         modes: TUNNELS,
         apply: |lab| lab.pod_mtu(1500),
     },
     Break {
         name: "pod-mtu-low",
-        what: "a pod from before the tunnel went",
+        what: "pod that keeps the MTU of a removed tunnel",
         finds: "pod-mtu-low",
         modes: ALL,
         apply: |lab| lab.pod_mtu(1400),
     },
     Break {
         name: "route-mtu",
-        what: "a route with a small MTU of its own",
+        what: "route with a low MTU",
         finds: "route-mtu",
         modes: ALL,
         apply: |lab| {
@@ -82,28 +82,28 @@ const BREAKS: &[Break] = &[
     },
     Break {
         name: "felix-mtu-file",
-        what: "Felix's file has another MTU",
+        what: "Felix's MTU file differs from the pods' MTU",
         finds: "felix-mtu-file",
         modes: ALL,
         apply: |lab| Broken { mtu_file: Some(lab.state.pod_mtu - 20), ..Broken::default() },
     },
     Break {
         name: "declared-mode",
-        what: "the pools ask for another mode",
+        what: "IP pools declare another mode",
         finds: "declared-mode",
         modes: TUNNELS,
         apply: |_| Broken { declares: Some(Mode::Bgp), ..Broken::default() },
     },
     Break {
         name: "stale-route",
-        what: "a route to an endpoint that is gone",
+        what: "route to a tunnel endpoint that no longer exists",
         finds: "stale-route",
         modes: VXLANS,
         apply: |lab| lab.extra_route(format!("10.244.99.0/26 via 10.244.99.0 dev {VXLAN} onlink")),
     },
     Break {
         name: "gone-node",
-        what: "a route to a node that Calico does not know",
+        what: "route to a node that Calico does not list",
         finds: "stale-route",
         modes: IPIPS,
         apply: |lab| Broken {
@@ -113,20 +113,20 @@ const BREAKS: &[Break] = &[
     },
     Break {
         name: "block-without-route",
-        what: "no route to the block of a node",
+        what: "no route to the block of another node",
         finds: "block-without-route",
         modes: ALL,
         apply: |lab| {
             let route = lab.route("node-a", "node-b");
             let wrong = vec![format!("route delete {}", route.prefix)];
             let broken = Broken::by(&lab.a().netns, wrong, vec![format!("route replace {route}")]);
-            // With VXLAN the endpoint tells of it; otherwise Calico's blocks do.
+            // VXLAN endpoints reveal the missing block; without them Calico's blocks are needed.
             Broken { declares: (!lab.state.mode.is_vxlan()).then_some(lab.state.mode), ..broken }
         },
     },
     Break {
         name: "blackhole",
-        what: "a blackhole for the block of another node",
+        what: "blackhole route for the block of another node",
         finds: "blackhole-remote",
         modes: ALL,
         apply: |lab| {
@@ -143,7 +143,7 @@ const BREAKS: &[Break] = &[
     },
     Break {
         name: "same-subnet-tunnelled",
-        what: "a node of the same subnet is tunnelled in CrossSubnet mode",
+        what: "traffic within the subnet is encapsulated in CrossSubnet mode",
         finds: "same-subnet-tunnelled",
         modes: CROSS,
         apply: |lab| {
@@ -159,7 +159,7 @@ const BREAKS: &[Break] = &[
     },
     Break {
         name: "half-switched",
-        what: "only the other node was switched",
+        what: "mode switch that reached only the other node",
         finds: "asymmetric",
         modes: ALWAYS,
         apply: |lab| {
@@ -172,7 +172,7 @@ const BREAKS: &[Break] = &[
     },
     Break {
         name: "no-answer",
-        what: "a blackhole at the other node swallows the answers",
+        what: "blackhole route at the other node drops the answers",
         finds: "no-answer",
         modes: ALWAYS,
         apply: |lab| {
@@ -189,13 +189,13 @@ const BREAKS: &[Break] = &[
     },
     Break {
         name: "path-mtu",
-        what: "the router takes less than the nodes",
+        what: "router with a lower MTU than the nodes",
         finds: "path-mtu",
         modes: &[Mode::Bgp],
         apply: |lab| {
             let set = |mtu| vec![format!("link set c mtu {mtu}")];
             Broken::by(&lab.topology.router, set(1400), set(lab.state.underlay_mtu))
-                // The pod's kernel remembers what it was told.
+                // The pod's kernel caches the path MTU.
                 .with(&["exec", "pod-a1", "--", "ip", "route", "flush", "cache"])
                 .with(&[
                     "traffic",
@@ -216,7 +216,7 @@ const BREAKS: &[Break] = &[
     },
     Break {
         name: "unknown-vni",
-        what: "another overlay on the same port",
+        what: "another overlay network on the same UDP port",
         finds: "unknown-vni",
         modes: VXLANS,
         apply: |lab| {
@@ -248,7 +248,7 @@ const BREAKS: &[Break] = &[
     },
     Break {
         name: "bond",
-        what: "the underlay's name is one that Felix does not recognise",
+        what: "underlay device whose name Felix does not recognise",
         finds: "felix-mtu-detection",
         modes: &[Mode::VxlanAlways],
         apply: |lab| {
@@ -261,7 +261,7 @@ const BREAKS: &[Break] = &[
                 format!("route replace default via {}", a.gateway),
                 format!("route replace default via {} dev bond0", a.gateway6),
             ];
-            Broken { commands: vec![(a.netns.clone(), wrong)], anew: true, ..Broken::default() }
+            Broken { commands: vec![(a.netns.clone(), wrong)], recreate: true, ..Broken::default() }
         },
     },
     Break {
@@ -271,7 +271,7 @@ const BREAKS: &[Break] = &[
         modes: TUNNELS,
         apply: |lab| {
             let down = vec![format!("link set {} down", lab.tunnel())];
-            Broken { commands: vec![(lab.a().netns.clone(), down)], anew: true, ..Broken::default() }
+            Broken { commands: vec![(lab.a().netns.clone(), down)], recreate: true, ..Broken::default() }
         },
     },
 ];
@@ -313,7 +313,7 @@ pub fn apply(name: &str, what: &str) -> Result<Value> {
     let mtu = broken.mtu_file.unwrap_or(state.pod_mtu);
     fs::write(&mtu_file, format!("{mtu}\n"))
         .with_context(|| format!("cannot write {}", mtu_file.display()))?;
-    // With a device that Felix does not recognise the file says something else too.
+    // If Felix does not recognise the device, its file has another MTU too.
     if found.finds != "felix-mtu-detection" {
         doctor.extend(["--mtu-file".to_owned(), mtu_file.display().to_string()]);
     }
@@ -342,7 +342,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ways_to_break_differ_and_fit_their_modes() {
+    fn misconfigurations_have_unique_names_and_can_be_undone() {
         let topology = Topology::new("x");
         for (nth, one) in BREAKS.iter().enumerate() {
             assert!(BREAKS[..nth].iter().all(|other| other.name != one.name), "{}", one.name);
@@ -360,10 +360,10 @@ mod tests {
                 let broken = (one.apply)(&Lab { topology: &topology, state: &state });
                 let does =
                     !broken.commands.is_empty() || broken.mtu_file.is_some() || broken.declares.is_some();
-                assert!(does, "{} does nothing", one.name);
+                assert!(does, "{} has no effect", one.name);
                 assert_eq!(
                     broken.commands.is_empty(),
-                    broken.undo.is_empty() && !broken.anew,
+                    broken.undo.is_empty() && !broken.recreate,
                     "{}",
                     one.name
                 );

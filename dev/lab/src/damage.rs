@@ -1,4 +1,4 @@
-//! What is done to a lab to make it wrong, and how it is undone: `lab break` and `lab incident`.
+//! Changes to a lab that `lab break` and `lab incident` make, and how they are undone.
 
 use std::fs;
 use std::process::Command;
@@ -11,27 +11,27 @@ use super::state::{self, State};
 use super::topology::{Family, Mode, Node, Topology, UNDERLAY, VXLAN};
 use super::{lifecycle, netns, traffic};
 
-/// The file in the lab's folder that says how to undo.
+/// The file in the lab's folder with the commands that undo the changes.
 const UNDO: &str = "broken.json";
 
-/// What is to be done, and how it is undone.
+/// Changes and the commands that undo them.
 #[derive(Default)]
 pub struct Broken {
-    /// Namespaces and what `ip` is to do there.
+    /// Commands of `ip` by namespace.
     pub commands: Vec<(String, Vec<String>)>,
-    /// The same to undo it.
+    /// Commands of `ip` that undo them.
     pub undo: Vec<(String, Vec<String>)>,
-    /// Namespaces and other commands to run there, behind those of `ip`.
+    /// Other commands by namespace, run after those of `ip`.
     pub programs: Vec<(String, Vec<String>)>,
-    /// The same to undo it, before those of `ip`.
+    /// Other commands that undo them, run before those of `ip`.
     pub undo_programs: Vec<(String, Vec<String>)>,
-    /// Only a new lab undoes it.
-    pub anew: bool,
-    /// What Felix's file says.
+    /// Whether only a new lab undoes the changes.
+    pub recreate: bool,
+    /// MTU in Felix's file.
     pub mtu_file: Option<u32>,
-    /// The mode that the resources declare.
+    /// Mode that the IP pools declare.
     pub declares: Option<Mode>,
-    /// Arguments of `lab` that make traffic which shows it.
+    /// Arguments of `lab` for traffic that reveals the misconfiguration.
     pub traffic: Vec<Vec<String>>,
 }
 
@@ -44,14 +44,14 @@ impl Broken {
         }
     }
 
-    /// Another one besides.
+    /// Adds other changes.
     pub fn and(mut self, other: Self) -> Self {
         self.commands.extend(other.commands);
         self.undo.extend(other.undo);
         self.programs.extend(other.programs);
         self.undo_programs.extend(other.undo_programs);
         self.traffic.extend(other.traffic);
-        self.anew |= other.anew;
+        self.recreate |= other.recreate;
         self.mtu_file = other.mtu_file.or(self.mtu_file);
         self.declares = other.declares.or(self.declares);
         self
@@ -63,11 +63,11 @@ impl Broken {
     }
 }
 
-/// The lab that is to be broken.
+/// The lab to change.
 pub struct Lab<'a> {
-    /// Who is in it.
+    /// Its nodes and pods.
     pub topology: &'a Topology,
-    /// How it is.
+    /// Its mode and options.
     pub state: &'a State,
 }
 
@@ -96,7 +96,7 @@ impl Lab<'_> {
     pub fn tunnel_mtu(&self, mtu: u32) -> Broken {
         let device = self.tunnel();
         let right = self.state.tunnel_mtu.unwrap_or(if self.state.mode.is_ipip() { 1480 } else { 1450 });
-        // The kernel gives a VXLAN device no MTU that its underlay device cannot carry at that moment.
+        // The kernel limits the MTU of a VXLAN device to what its underlay device carries at that moment.
         let set = |mtu: u32| {
             vec![
                 format!("link set {UNDERLAY} mtu {}", self.state.underlay_mtu + 100),
@@ -123,40 +123,40 @@ impl Lab<'_> {
     }
 }
 
-/// What is remembered until it is mended.
+/// The contents of the file.
 #[derive(Serialize, Deserialize)]
 struct Undo {
     programs: Vec<(String, Vec<String>)>,
     commands: Vec<(String, Vec<String>)>,
-    anew: bool,
+    recreate: bool,
     traffic: bool,
 }
 
-/// Refuses a lab that is broken already.
+/// Fails if the lab is broken already.
 ///
 /// # Errors
 /// It is.
 pub fn refuse_broken(name: &str) -> Result<()> {
     if state::folder(name).join(UNDO).exists() {
-        bail!("the lab {name} is broken already: `lab mend` first");
+        bail!("the lab {name} is broken already; run `lab mend` first");
     }
     Ok(())
 }
 
-/// Breaks a lab; `traffic` says whether the undoing is to stop background traffic too.
+/// Makes the changes. With `traffic`, undoing them also stops background traffic.
 ///
 /// # Errors
 /// The step that failed; `mend` undoes what was done.
 pub fn apply(name: &str, broken: &Broken, traffic: bool) -> Result<()> {
-    // Before anything is broken, so that whatever was done can be undone.
+    // Written first, so that an interrupted run can be undone.
     let undo = Undo {
         programs: broken.undo_programs.clone(),
         commands: broken.undo.clone(),
-        anew: broken.anew,
+        recreate: broken.recreate,
         traffic,
     };
     fs::write(state::folder(name).join(UNDO), serde_json::to_vec(&undo).context("cannot encode")?)
-        .context("cannot write the undoing")?;
+        .context("cannot write the undo file")?;
     for (netns, commands) in &broken.commands {
         netns::ip(Some(netns), commands)?;
     }
@@ -175,7 +175,7 @@ pub fn mend(name: &str) -> Result<()> {
     if undo.traffic {
         traffic::stop(name)?;
     }
-    if undo.anew {
+    if undo.recreate {
         return lifecycle::again(name);
     }
     undo.programs.iter().try_for_each(|(netns, command)| run(netns, command))?;
@@ -187,7 +187,7 @@ pub fn mend(name: &str) -> Result<()> {
 
 fn run(netns: &str, command: &[String]) -> Result<()> {
     let Some((program, arguments)) = command.split_first() else { bail!("no command") };
-    // The child begins in the namespace of the thread that starts it.
+    // A child starts in the namespace of the thread that spawns it.
     let output = netns::within(netns, || {
         Command::new(program).args(arguments).output().with_context(|| format!("cannot start {program}"))
     })?;

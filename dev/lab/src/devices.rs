@@ -1,4 +1,4 @@
-//! Makes the topology real: devices, addresses and routes, and what a switch of modes changes.
+//! Creates devices, addresses and routes, and changes them in a mode switch.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use super::topology::{
     CALI_LINK_LOCAL, CALI_MAC, Family, Mode, Node, POD_GATEWAY, Pod, TUNL, Topology, UNDERLAY, VXLAN, VXLAN6,
 };
 
-/// Kernel parameters of every namespace. Addresses are usable at once, nothing is filtered by reverse path.
+/// Kernel parameters of every namespace: addresses are usable at once, and there is no reverse path filter.
 const EVERYWHERE: &[(&str, &str)] = &[
     ("-ipv6/conf/all/disable_ipv6", "0"),
     ("-ipv6/conf/default/disable_ipv6", "0"),
@@ -31,11 +31,11 @@ const FORWARDING: &[(&str, &str)] = &[
     ("ipv4/conf/default/send_redirects", "0"),
 ];
 
-/// Makes the kernel's IPIP device where it is not in every namespace by itself; like that one it takes DF from the
+/// Creates `tunl0` if the kernel does not create it in every namespace. Like the kernel's, it copies DF from the
 /// inner packet instead of always setting it.
 const ADD_TUNL: &str = "link add name tunl0 type ipip nopmtudisc";
 
-/// Makes the namespaces and everything in them but the tunnels and the routes between nodes.
+/// Creates the namespaces and everything in them except tunnels and routes between nodes.
 ///
 /// # Errors
 /// The step that failed.
@@ -139,12 +139,12 @@ pub fn mtu_of(pod: &Pod, state: &State) -> u32 {
     if pod.keeps_old_mtu && !state.fresh_pods { state.pod_mtu.max(1500) } else { state.pod_mtu }
 }
 
-/// Who will encapsulate IPIP on this kernel: its own module where a `tunl0` of kind ipip can be had.
+/// Whether the kernel encapsulates IPIP, which it can if it creates an ipip device, or user space.
 ///
 /// # Errors
-/// A namespace cannot be looked into.
+/// A namespace cannot be inspected.
 pub fn find_ipip(topology: &Topology) -> Result<Ipip> {
-    // On a kernel with modules this loads it; where there is no modprobe, or no module, the answer is below.
+    // Loads the module if there is one. Without modprobe or module, creating the device fails below.
     let _ = std::process::Command::new("modprobe")
         .arg("ipip")
         .stdin(std::process::Stdio::null())
@@ -152,19 +152,19 @@ pub fn find_ipip(topology: &Topology) -> Result<Ipip> {
         .status();
     let first = topology.nodes.first().context("a lab without nodes")?;
     let netns = &first.netns;
-    // Where the module makes a tunl0 in every namespace this says that it exists: just as good.
+    // This fails if the module has created tunl0 in every namespace, which is as good.
     let _ = netns::ip(Some(netns), &[ADD_TUNL.to_owned()]);
     let there = netns::within(netns, || Ok(netlink::exists(TUNL)))?;
     Ok(if there { Ipip::Kernel } else { Ipip::UserSpace })
 }
 
-/// Makes the tunnel devices that the mode needs and that are not there yet.
+/// Creates the tunnel devices of the mode that do not exist yet.
 ///
 /// # Errors
 /// The step that failed.
 pub fn make_tunnels(topology: &Topology, state: &State) -> Result<()> {
-    // The kernel gives a VXLAN device no MTU that its underlay device cannot carry at that moment. The lab must be
-    // able to be wrong in this way, so the underlay gets its real MTU last.
+    // The kernel limits the MTU of a VXLAN device to what its underlay device carries at that moment. So that a lab
+    // can have a tunnel MTU that is too high, the underlay gets its MTU last.
     let roomy = state.underlay_mtu.max(state.tunnel_mtu.unwrap_or(1430) + 70);
     for node in &topology.nodes {
         netns::ip(Some(&node.netns), &[format!("link set {UNDERLAY} mtu {roomy}")])?;
@@ -197,7 +197,7 @@ fn make_tunl(node: &Node, state: &State) -> Result<()> {
         format!("address replace {}/32 dev {TUNL}", node.vtep),
     ]);
     netns::ip(Some(&node.netns), &commands)?;
-    // The endpoint answers too-big packets through the device with the node's own address as the source.
+    // The endpoint sends PTB messages through the device with the node's own address as the source.
     netns::sysctl(&node.netns, &[("ipv4/conf/tunl0/accept_local", "1")])
 }
 
@@ -253,7 +253,7 @@ pub fn remove_tunnels(topology: &Topology, state: &State) -> Result<()> {
             if needed || !netns::within(&node.netns, || Ok(netlink::exists(device)))? {
                 continue;
             }
-            // The kernel's own tunl0 cannot be removed: it says yes and stays. So it is emptied and switched off.
+            // Deleting the kernel's own tunl0 succeeds without effect, so its addresses are removed and it is set down.
             let _ = netns::ip(Some(&node.netns), &[format!("link delete {device}")]);
             if netns::within(&node.netns, || Ok(netlink::exists(device)))? {
                 netns::ip(
@@ -266,17 +266,17 @@ pub fn remove_tunnels(topology: &Topology, state: &State) -> Result<()> {
     Ok(())
 }
 
-/// Writes the routes of `mode`; with `before`, only what differs from that mode is replaced or removed, so that
-/// traffic goes on.
+/// Creates the routes of `mode`. With `before`, only routes that differ from that mode change, so that traffic
+/// continues.
 ///
 /// # Errors
-/// A route the kernel does not take.
+/// A route that the kernel refuses.
 pub fn write_routes(topology: &Topology, before: Option<Mode>, mode: Mode) -> Result<()> {
     let old = before.map(|before| routes(topology, before)).unwrap_or_default();
     let new = routes(topology, mode);
     let mut commands: HashMap<&str, Vec<String>> = HashMap::new();
     // The kernel refuses an IPv6 next hop as onlink while another route, here the one to be replaced, leads to it
-    // through another device ("invalid gateway or device mismatch"). So IPv6 routes go before new ones come.
+    // through another device ("invalid gateway or device mismatch"). So IPv6 routes are deleted before new ones are added.
     for route in old.iter().filter(|route| route.prefix.address.is_ipv6() && !new.contains(route)) {
         commands.entry(&route.netns).or_default().push(format!("route delete {}", route.prefix));
     }
@@ -291,10 +291,10 @@ pub fn write_routes(topology: &Topology, before: Option<Mode>, mode: Mode) -> Re
     commands.iter().try_for_each(|(netns, commands)| netns::ip(Some(netns), commands))
 }
 
-/// Switches the offloads of every device of the lab off.
+/// Turns off the offloads of every device in the lab.
 ///
 /// # Errors
-/// A device that is not there.
+/// A device is missing.
 pub fn switch_offloads_off(topology: &Topology) -> Result<()> {
     for name in topology.namespaces() {
         netns::within(&name, || {

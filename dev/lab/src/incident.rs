@@ -1,5 +1,5 @@
-//! `cargo xtask lab incident`: a lab in trouble, told as its users would tell it, for `observer top` and
-//! `observer trace` to be read (docs/incidents.md).
+//! `cargo xtask lab incident`: faults in a lab, described by their symptoms, to diagnose with `observer top` and
+//! `observer trace` (docs/incidents.md).
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
@@ -14,60 +14,60 @@ use super::traffic::{self, worker};
 /// Options of `cargo xtask lab incident`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  cargo xtask lab incident            what there is
-  cargo xtask lab incident mtu        bring the lab up, and into it
-  cargo xtask lab incident --answer mtu
-  cargo xtask lab mend                undo it; `lab down` takes the lab down")]
+  cargo xtask lab incident               list the incidents
+  cargo xtask lab incident mtu           create a lab with an incident
+  cargo xtask lab incident --answer mtu  print the solution
+  cargo xtask lab mend                   undo it; `lab down` removes the lab")]
 pub struct Args {
-    /// Which one
+    /// Name of the incident
     incident: Option<String>,
-    /// Say what is wrong, and change nothing
+    /// Print the solution and change nothing
     #[arg(long, requires = "incident")]
     answer: bool,
-    /// Seconds after which its traffic ends by itself
+    /// Duration of the traffic in seconds
     #[arg(long = "for", default_value_t = 900, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
-    /// How to say it
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
 
-/// The MTU of a VXLAN device that was computed without its 50 bytes, nearly.
+/// MTU of a VXLAN device that leaves 10 instead of 50 bytes for the headers.
 const TOO_HIGH: u32 = 1490;
-/// The MTU of a link on the way, beyond what any node knows of.
+/// MTU of a link behind the router, which no node can see.
 const NARROW: u32 = 1400;
-/// Payload of a datagram that fits the wrong tunnel MTU and not the right one: 1478 bytes with its headers.
+/// Payload of a datagram that fits the wrong tunnel MTU but not the right one: 1478 bytes with headers.
 const DATAGRAM: usize = 1450;
-/// Where the later fragment of such a packet in VXLAN begins, in the header's units of 8 bytes.
+/// Offset of the last fragment of such a packet in VXLAN, in the header's units of 8 bytes.
 const OFFSET: usize = 1480 / 8;
-/// Seconds until the rest of a fragmented packet is given up, and what Linux has (`ipfrag_time`).
+/// Reassembly timeout (`ipfrag_time`) in seconds during the incident, and Linux's default.
 const PATIENCE: [u32; 2] = [3, 30];
 
 /// An incident.
 struct Incident {
     name: &'static str,
     mode: Mode,
-    /// What its users say.
+    /// What users observe.
     symptom: &'static str,
-    /// Where to look.
+    /// The node to inspect.
     place: &'static str,
-    /// With what.
+    /// Commands to inspect it with.
     look: &'static [&'static str],
-    /// What is to be named.
+    /// The solution.
     answer: Answer,
     apply: fn(&Lab<'_>) -> Broken,
     traffic: fn(u64) -> worker::Args,
 }
 
-/// What a reader is to name.
+/// What to find.
 struct Answer {
-    /// The device of `place` that shows it.
+    /// The device of `place` on which the fault is visible.
     device: &'static str,
     /// The node at the other end.
     peer: &'static str,
     /// The wrong value, in bytes.
     mtu: u32,
-    /// In words.
+    /// The explanation.
     words: &'static str,
 }
 
@@ -75,16 +75,16 @@ const INCIDENTS: &[Incident] = &[
     Incident {
         name: "mtu",
         mode: Mode::VxlanAlways,
-        symptom: "Since yesterday's change pods of node-a reach those of node-c as before, but under load large \
-                  datagrams are lost, and both nodes spend more CPU on the same traffic.",
+        symptom: "Since yesterday's change, pods on node-a still reach those on node-c, but large datagrams are \
+                  lost under load, and both nodes use more CPU for the same traffic.",
         place: "node-a",
         look: &["observer top", "observer trace --why fragment,would-fragment"],
         answer: Answer {
             device: VXLAN,
             peer: "node-c",
             mtu: TOO_HIGH,
-            words: "vxlan.calico of node-a has an MTU of 1490, 40 more than an underlay of 1500 has room for: what \
-                    it lets through is fragmented on eth0. It must be 1450.",
+            words: "vxlan.calico of node-a has an MTU of 1490, 40 more than an underlay MTU of 1500 allows, so \
+                    larger packets are fragmented on eth0. It must be 1450.",
         },
         apply: |lab| lab.wide_tunnel(),
         traffic: |seconds| worker::Args::between("a1", "c1", seconds, 5, 50, DATAGRAM),
@@ -92,7 +92,7 @@ const INCIDENTS: &[Incident] = &[
     Incident {
         name: "blackhole",
         mode: Mode::Bgp,
-        symptom: "Transfers from pods of node-a to pods of node-c hang at once and for ever. Small requests \
+        symptom: "Transfers from pods on node-a to pods on node-c hang immediately and permanently. Small requests \
                   between the same pods are answered, and so is ping between the nodes.",
         place: "node-a",
         look: &["observer top", "observer trace --why ptb"],
@@ -100,9 +100,9 @@ const INCIDENTS: &[Incident] = &[
             device: UNDERLAY,
             peer: "node-c",
             mtu: NARROW,
-            words: "A link behind the router takes 1400 bytes, and the router says so again and again: the \
-                    messages arrive at eth0 of node-a, whose firewall (here a routing rule) drops all ICMP before \
-                    the pods hear of it. They go on sending 1500 bytes. ICMP of type 3 code 4 must pass.",
+            words: "A link behind the router has an MTU of 1400, and the router repeatedly sends PTB messages. They \
+                    arrive at eth0 of node-a, but its firewall (here a routing rule) drops all ICMP before it \
+                    reaches the pods, which keep sending 1500 bytes. ICMP type 3 code 4 must pass.",
         },
         apply: |lab| lab.narrow_path(),
         traffic: |seconds| worker::Args::between("a1", "c1", seconds, 5, 0, DATAGRAM),
@@ -110,18 +110,18 @@ const INCIDENTS: &[Incident] = &[
     Incident {
         name: "reassembly",
         mode: Mode::VxlanAlways,
-        symptom: "Half of the large datagrams from pods of node-a never arrive at pods of node-c. Small ones all \
-                  do. No interface counts an error or a drop.",
+        symptom: "Half of the large datagrams from pods on node-a never reach pods on node-c. All small ones \
+                  do. No interface counts errors or drops.",
         place: "node-c",
         look: &["observer top", "observer trace --why fragment,oversized,drop"],
         answer: Answer {
             device: UNDERLAY,
             peer: "node-a",
             mtu: TOO_HIGH,
-            words: "Tunnel packets from node-a come in two fragments, and of every second one the last is missing: \
-                    something on the way drops fragments that show no port. node-c waits in vain and gives up \
-                    (FRAG_REASM_TIMEOUT). The fragments themselves are needless: the packets inside have 1478 \
-                    bytes, more than 1450, so node-a's vxlan.calico has too high an MTU (1490).",
+            words: "Tunnel packets from node-a arrive in two fragments, and every second one lacks the last: a \
+                    device on the path drops fragments without a port. Reassembly on node-c times out \
+                    (FRAG_REASM_TIMEOUT). There should be no fragments: the inner packets have 1478 bytes, more \
+                    than 1450, so the MTU of node-a's vxlan.calico is too high (1490).",
         },
         apply: |lab| lab.wide_tunnel().and(lab.lost_fragments()),
         traffic: |seconds| worker::Args::between("a1", "c1", seconds, 5, 50, DATAGRAM),
@@ -129,19 +129,19 @@ const INCIDENTS: &[Incident] = &[
 ];
 
 impl Lab<'_> {
-    /// node-a's tunnel and its first pod have the MTU that somebody thought right.
+    /// The wrong MTU on node-a's tunnel and its first pod.
     fn wide_tunnel(&self) -> Broken {
         self.tunnel_mtu(TOO_HIGH).and(self.pod_mtu(TOO_HIGH)).and(self.pods_own_mtu(TOO_HIGH))
     }
 
-    /// The pod's own side of its device: what it takes for its path's MTU.
+    /// The MTU of the pod's own side of its device.
     fn pods_own_mtu(&self, mtu: u32) -> Broken {
         let netns = self.a().pods.first().map_or("", |pod| pod.netns.as_str());
         let set = |mtu| vec![format!("link set eth0 mtu {mtu}")];
         Broken::by(netns, set(mtu), set(self.state.pod_mtu))
     }
 
-    /// A narrow link towards node-c, and a node-a that drops what the router says about it.
+    /// A link with a low MTU towards node-c; node-a drops the router's PTB messages.
     fn narrow_path(&self) -> Broken {
         let (block, c) = (self.node("node-c").block, self.node("node-c").address);
         let route = format!("route replace {block} via {c} dev c proto 12");
@@ -153,7 +153,7 @@ impl Lab<'_> {
         ))
     }
 
-    /// The router loses the later fragment of every second packet towards node-c.
+    /// The router drops the last fragment of every second packet towards node-c.
     fn lost_fragments(&self) -> Broken {
         let router = &self.topology.router;
         let words = |line: String| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
@@ -162,7 +162,7 @@ impl Lab<'_> {
             vec!["sh".to_owned(), "-c".to_owned(), set]
         };
         let c = &self.node("node-c").netns;
-        // Those with an odd identification go where nobody listens: not every kernel has an action that drops.
+        // Packets with an odd identification go to an unused device, because not every kernel has an action that drops.
         let filter = format!(
             "tc filter add dev c egress protocol ip u32 match u8 {OFFSET} 0xff at 7 match u16 1 1 at 4 action mirred \
              egress redirect dev sink"
@@ -227,7 +227,7 @@ fn start(name: &str, one: &Incident, seconds: u64) -> Result<()> {
     let state = match state::read(name)?.filter(|state| state.ready) {
         Some(state) if state.mode == one.mode && state.fresh_pods => state,
         Some(state) => bail!(
-            "the lab {name} is up in mode {}, and the incident {} is one of mode {} with fresh pods: `lab down` first",
+            "the lab {name} is up in mode {}, but incident {} needs mode {} with fresh pods; run `lab down` first",
             state.mode,
             one.name,
             one.mode
@@ -235,7 +235,7 @@ fn start(name: &str, one: &Incident, seconds: u64) -> Result<()> {
         None => {
             let options = Options { fresh_pods: true, ..Options::quick() };
             lifecycle::Lab::up(name, one.mode, &options).map(lifecycle::Lab::keep)?;
-            state::read(name)?.context("the lab that was just made is gone")?
+            state::read(name)?.context("the new lab has no state")?
         }
     };
     damage::refuse_broken(name)?;
@@ -253,7 +253,7 @@ impl Incident {
             .map(|command| format!("  cargo xtask lab exec {} -- {command}\n", self.place))
             .collect();
         format!(
-            "{}\n\nLook at {}:\n{}\nName the device, the peer node and the wrong value.\n  cargo xtask lab incident \
+            "{}\n\nInspect {}:\n{}\nName the device, the peer node and the wrong value.\n  cargo xtask lab incident \
              --answer {}\n  cargo xtask lab mend",
             self.symptom,
             self.place,
@@ -289,7 +289,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_is_done_is_undone() {
+    fn every_change_is_undone() {
         let topology = Topology::new("x");
         for one in INCIDENTS {
             let state = State {
@@ -303,7 +303,7 @@ mod tests {
                 fresh_pods: true,
             };
             let broken = (one.apply)(&Lab { topology: &topology, state: &state });
-            assert!(!broken.anew && !broken.commands.is_empty(), "{}", one.name);
+            assert!(!broken.recreate && !broken.commands.is_empty(), "{}", one.name);
             let places = |of: &[(String, Vec<String>)]| {
                 of.iter().map(|(netns, _)| netns.clone()).collect::<std::collections::BTreeSet<_>>()
             };
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn every_place_and_peer_of_an_incident_is_there() {
+    fn every_place_and_peer_exists() {
         let topology = Topology::new("x");
         for one in INCIDENTS {
             for node in [one.place, one.answer.peer] {

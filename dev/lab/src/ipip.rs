@@ -1,10 +1,9 @@
-//! The user-space end of an IPIP tunnel, for kernels without the ipip module: a process in a node's namespace
-//! between a TUN device called `tunl0` and raw sockets of protocol 4.
+//! A user-space IPIP tunnel for kernels without the ipip module: a process in a node's namespace that connects a TUN
+//! device named `tunl0` with raw sockets of protocol 4.
 //!
-//! What is on the wire is what the kernel's own `tunl0` sends: outer protocol 4, DF and type of service copied
-//! from the inner header. The kernel itself writes the outer header and makes the fragments, so its counters
-//! (`IpFragCreates`, `ReasmReqds`) count here too. A DF packet that does not fit is answered with ICMP
-//! "fragmentation needed", as the kernel's tunnel does.
+//! Packets look like those of the kernel's `tunl0`: outer protocol 4, DF and type of service copied from the inner
+//! header. The kernel writes the outer header and creates the fragments, so its counters (`IpFragCreates`,
+//! `ReasmReqds`) count them. A DF packet that does not fit causes ICMP "fragmentation needed", as in the kernel.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -19,12 +18,12 @@ use super::topology::{Family, Prefix, TUNL, Topology};
 
 /// The largest IPv4 packet.
 const LARGEST: usize = 65_535;
-/// How often an idle endpoint looks whether its lab is still there, in milliseconds.
+/// Interval at which an idle endpoint checks whether its lab still exists, in milliseconds.
 const LOOK: i32 = 500;
-/// How many packets are taken from one side before the other gets its turn.
+/// Packets taken from one side before the other side's turn.
 const BATCH: usize = 64;
 
-/// One other node: its block, and a raw socket connected to its address.
+/// Another node: its block, and a raw socket connected to its address.
 struct Peer {
     block: Prefix,
     socket: OwnedFd,
@@ -90,7 +89,7 @@ fn set_nonblocking(fd: &OwnedFd) -> Result<()> {
     Ok(())
 }
 
-/// A raw socket of protocol 4 between two nodes: it gets reassembled packets of that peer only.
+/// A raw socket of protocol 4 between two nodes. It receives reassembled packets of that peer only.
 fn open_raw(own: Ipv4Addr, peer: Ipv4Addr) -> Result<OwnedFd> {
     let socket = netlink::socket(libc::AF_INET, libc::SOCK_RAW | libc::SOCK_NONBLOCK, libc::IPPROTO_IPIP)?;
     for (level, option, value) in [
@@ -119,7 +118,7 @@ fn open_raw(own: Ipv4Addr, peer: Ipv4Addr) -> Result<OwnedFd> {
         };
         if done != 0 {
             return Err(io::Error::last_os_error())
-                .with_context(|| format!("cannot join a raw socket from {own} to {peer}"));
+                .with_context(|| format!("cannot connect a raw socket from {own} to {peer}"));
         }
     }
     Ok(socket)
@@ -136,7 +135,7 @@ fn set_option(socket: &OwnedFd, level: i32, option: i32, value: i32) -> Result<(
     Ok(())
 }
 
-/// The path MTU towards the peer, as the kernel knows it.
+/// The kernel's path MTU towards the peer.
 fn path_mtu(socket: &OwnedFd) -> u16 {
     let mut value: i32 = 0;
     let mut size = size_of_val(&value) as libc::socklen_t;
@@ -179,12 +178,12 @@ fn send_all(tun: &OwnedFd, peers: &mut [Peer], buffer: &mut [u8], own: Ipv4Addr)
             let error = io::Error::last_os_error();
             return match error.raw_os_error() {
                 Some(libc::EAGAIN | libc::EINTR) => Ok(true),
-                // The device was removed under us.
+                // The device was removed.
                 Some(libc::EBADFD | libc::EIO) => Ok(false),
                 _ => Err(error).with_context(|| format!("cannot read from {TUNL}")),
             };
         };
-        let Some(packet) = buffer.get(..got) else { bail!("{TUNL} gave more than was asked for") };
+        let Some(packet) = buffer.get(..got) else { bail!("{TUNL} returned more than was requested") };
         if let Some(mtu) = send_one(packet, peers)
             && let Some(answer) = fragmentation_needed(packet, own, mtu)
         {
@@ -194,8 +193,8 @@ fn send_all(tun: &OwnedFd, peers: &mut [Peer], buffer: &mut [u8], own: Ipv4Addr)
     Ok(true)
 }
 
-/// Sends one packet; the MTU it would have had to keep to where it was too big. What has no peer, and what the
-/// network does not take for other reasons, is dropped as a full queue would drop it.
+/// Sends one packet. Returns the MTU if the packet was too big. Packets without a peer, and those that cannot be sent
+/// for other reasons, are dropped as by a full queue.
 fn send_one(packet: &[u8], peers: &mut [Peer]) -> Option<u16> {
     let inner = Inner::read(packet)?;
     let peer = peers.iter_mut().find(|peer| peer.block.contains(IpAddr::V4(inner.destination)))?;
@@ -208,7 +207,7 @@ fn send_one(packet: &[u8], peers: &mut [Peer]) -> Option<u16> {
         set_option(&peer.socket, libc::IPPROTO_IP, libc::IP_TOS, i32::from(inner.tos)).ok()?;
         peer.tos = Some(inner.tos);
     }
-    // Two tries: the first one may return an error that an earlier ICMP message left on the socket.
+    // The first attempt may return an error that an earlier ICMP message left on the socket.
     for _ in 0..2 {
         // SAFETY: the packet is valid for its length.
         let sent = unsafe {
@@ -224,7 +223,7 @@ fn send_one(packet: &[u8], peers: &mut [Peer]) -> Option<u16> {
     None
 }
 
-/// Takes packets of a peer, whole again, and gives what is in them to the device.
+/// Receives reassembled packets of a peer, and writes the inner packets to the device.
 fn receive_all(tun: &OwnedFd, peer: &Peer, buffer: &mut [u8]) {
     for _ in 0..BATCH {
         // SAFETY: the buffer is valid and writable for its length.
@@ -237,12 +236,12 @@ fn receive_all(tun: &OwnedFd, peer: &Peer, buffer: &mut [u8]) {
 }
 
 fn write(tun: &OwnedFd, packet: &[u8]) {
-    // A packet the device does not take is a dropped packet; a device that is gone shows in the next `wait`.
+    // A packet that the device refuses is dropped; `wait` notices a removed device.
     // SAFETY: the packet is valid for its length.
     let _ = unsafe { libc::write(tun.as_raw_fd(), packet.as_ptr().cast(), packet.len()) };
 }
 
-/// What the outer header takes from the inner one.
+/// Fields that the outer header copies from the inner one.
 #[derive(Debug, PartialEq, Eq)]
 struct Inner {
     destination: Ipv4Addr,
@@ -251,7 +250,7 @@ struct Inner {
 }
 
 impl Inner {
-    /// `None` for what is not IPv4.
+    /// `None` if the packet is not IPv4.
     fn read(packet: &[u8]) -> Option<Self> {
         let header: &[u8; 20] = packet.first_chunk()?;
         if header[0] >> 4 != 4 {
@@ -272,8 +271,8 @@ fn decapsulate(outer: &[u8]) -> Option<&[u8]> {
     Inner::read(inner).map(|_| inner)
 }
 
-/// ICMP type 3 code 4 from this node to the sender of `packet`. No answer to ICMP errors and later fragments
-/// (RFC 1122, 3.2.2).
+/// ICMP type 3 code 4 from this node to the sender of `packet`. ICMP errors and later fragments get no answer (RFC
+/// 1122, 3.2.2).
 fn fragmentation_needed(packet: &[u8], own: Ipv4Addr, mtu: u16) -> Option<Vec<u8>> {
     let header: &[u8; 20] = packet.first_chunk()?;
     let header_len = usize::from(header[0] & 0x0f) * 4;
@@ -325,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn the_outer_header_takes_after_the_inner_one() {
+    fn df_tos_and_destination_are_read_from_the_inner_header() {
         let destination = Ipv4Addr::new(10, 244, 20, 66);
         assert_eq!(Inner::read(&packet(0x40, 17)), Some(Inner { destination, dont_fragment: true, tos: 2 }));
         assert_eq!(Inner::read(&packet(0x20, 17)), Some(Inner { destination, dont_fragment: false, tos: 2 }));
@@ -334,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_inside_comes_out() {
+    fn outer_header_is_removed() {
         let inner = packet(0, 17);
         for words in [5_u8, 6] {
             let mut outer = vec![0; usize::from(words) * 4];
@@ -348,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_too_big_is_answered() {
+    fn oversized_df_packet_is_answered_with_icmp() {
         let own = Ipv4Addr::new(10, 10, 1, 11);
         let answer = fragmentation_needed(&packet(0x40, 17), own, 1440).expect("an answer");
         assert_eq!(checksum(&answer[..20]), 0);

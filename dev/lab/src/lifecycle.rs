@@ -1,4 +1,4 @@
-//! Bringing a lab up, switching its mode, taking it down.
+//! Creates a lab, switches its mode, and removes it.
 
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
@@ -12,34 +12,34 @@ use super::state::{self, Ipip, State};
 use super::topology::{Family, Mode, Topology};
 use super::traffic;
 
-/// How a lab is to be.
+/// Options of a new lab.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// Take the lab down first if it is up
+    /// Remove an existing lab first
     #[arg(long)]
     pub force: bool,
-    /// Switch segmentation and checksum offloads off on every device: packets are then on every device as on a wire
+    /// Turn off segmentation and checksum offloads on every device, so that packets look as on the wire
     #[arg(long = "no-offloads", action = clap::ArgAction::SetFalse)]
     pub offloads: bool,
-    /// MTU of the underlay; below 1500 with unchanged tunnels, tunnel packets get fragmented
+    /// MTU of the underlay; with a value below 1500 and unchanged tunnels, tunnel packets are fragmented
     #[arg(long, default_value_t = 1500, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1280..=9000))]
     pub underlay_mtu: u32,
-    /// MTU of the tunnel devices instead of Calico's 1480 (IPIP), 1450 and 1430 (VXLAN over IPv4 and IPv6)
+    /// MTU of the tunnel devices [default: 1480 for IPIP, 1450 and 1430 for VXLAN over IPv4 and IPv6]
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1280..=9000))]
     pub tunnel_mtu: Option<u32>,
-    /// MTU of the pods instead of the one Felix would choose for the mode; pod-a2 keeps 1500 at least
+    /// MTU of the pods [default: what Felix chooses for the mode]; pod-a2 keeps at least 1500
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1280..=9000))]
     pub pod_mtu: Option<u32>,
-    /// Give pod-a2 the MTU of the other pods: nothing in the lab is wrong then
+    /// Give pod-a2 the MTU of the other pods, so that the lab has no fault
     #[arg(long)]
     pub fresh_pods: bool,
-    /// Seconds to wait until every pod can be reached
+    /// Seconds to wait until all pods are reachable
     #[arg(long, default_value_t = 30, value_name = "SECONDS")]
     pub timeout: u64,
 }
 
 impl Options {
-    /// As on the command line without options, and over a lab that an interrupted test has left.
+    /// The defaults, replacing a lab that an interrupted test may have left.
     pub fn quick() -> Self {
         Self {
             force: true,
@@ -53,7 +53,7 @@ impl Options {
     }
 }
 
-/// A lab that is taken down when this is dropped.
+/// A lab that is removed when this is dropped.
 #[derive(Debug)]
 pub struct Lab {
     name: String,
@@ -61,19 +61,21 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Brings a lab up.
+    /// Creates a lab.
     ///
     /// # Errors
-    /// The step that failed; what was made is taken down again.
+    /// The step that failed; the incomplete lab is removed.
     pub fn up(name: &str, mode: Mode, options: &Options) -> Result<Self> {
         require_root()?;
         check_name(name)?;
-        // Before the lock, so that it is dropped after it: taking the lab down locks again.
+        // Declared before the lock, because removing the lab takes the lock again.
         let mut lab = Self { name: name.to_owned(), keep: true };
         let lock = state::lock()?;
         if !netns::of_lab(name).is_empty() || state::read(name).is_ok_and(|found| found.is_some()) {
             if !options.force {
-                bail!("the lab {name} is up already: `lab down` first, `lab switch`, or `lab up --force`");
+                bail!(
+                    "the lab {name} is up already; run `lab down` first, or use `lab switch` or `lab up --force`"
+                );
             }
             tear_down(name)?;
         }
@@ -108,7 +110,7 @@ impl Lab {
     /// A command that runs `program` in a node, a pod or the router of the lab.
     ///
     /// # Errors
-    /// This program does not know where it is.
+    /// The lab's program cannot be found.
     pub fn command(&self, place: &str, program: &[String]) -> Result<Command> {
         let mut command = background::program(&self.name)?;
         command.args(["exec", place, "--"]).args(program);
@@ -129,7 +131,7 @@ impl Drop for Lab {
         if !self.keep
             && let Err(error) = down(&self.name)
         {
-            eprintln!("warning: the lab {} is not wholly down: {error:#}", self.name);
+            eprintln!("warning: the lab {} is not completely removed: {error:#}", self.name);
         }
     }
 }
@@ -163,17 +165,17 @@ fn build(name: &str, mode: Mode, options: &Options) -> Result<()> {
     state::write(name, &state)
 }
 
-/// Changes the mode of a lab under its traffic: new tunnels, then routes, then old tunnels. Pods keep their MTU,
-/// as Calico's do.
+/// Switches the mode without stopping traffic: creates new tunnels, changes routes, removes old tunnels. Pods keep
+/// their MTU, as in Calico.
 ///
 /// # Errors
 /// The lab is not up, or the step that failed.
 pub fn switch(name: &str, to: Mode, timeout: u64) -> Result<()> {
     require_root()?;
     let _lock = state::lock()?;
-    let Some(mut state) = state::read(name)? else { bail!("no lab {name}: `lab up` makes one") };
+    let Some(mut state) = state::read(name)? else { bail!("no lab {name}; create it with `lab up`") };
     if !state.ready {
-        bail!("the lab {name} is half made, so its routes are unknown: `lab up --force`");
+        bail!("the lab {name} is incomplete, so its routes are unknown; run `lab up --force`");
     }
     let topology = Topology::new(name);
     let before = state.mode;
@@ -198,12 +200,12 @@ pub fn switch(name: &str, to: Mode, timeout: u64) -> Result<()> {
     state::write(name, &state)
 }
 
-/// Makes a lab anew as it was made.
+/// Recreates a lab with the same options.
 ///
 /// # Errors
 /// There is none, or the step that failed.
 pub fn again(name: &str) -> Result<()> {
-    let Some(state) = state::read(name)? else { bail!("no lab {name}: `lab up` makes one") };
+    let Some(state) = state::read(name)? else { bail!("no lab {name}; create it with `lab up`") };
     let options = Options {
         force: true,
         offloads: state.offloads,
@@ -216,7 +218,7 @@ pub fn again(name: &str) -> Result<()> {
     Lab::up(name, state.mode, &options).map(Lab::keep)
 }
 
-/// Takes a lab down, whole or half; it is no error if there is none.
+/// Removes a lab, complete or not. A lab that does not exist is not an error.
 ///
 /// # Errors
 /// What could not be removed.
@@ -228,7 +230,7 @@ pub fn down(name: &str) -> Result<()> {
 }
 
 fn tear_down(name: &str) -> Result<()> {
-    // Again, should something that was killed a moment ago have made one more.
+    // Repeated, because a process that was just killed may have created another namespace.
     for _ in 0..5 {
         let namespaces = netns::of_lab(name);
         let mut pids = netns::processes(&namespaces);
@@ -243,7 +245,7 @@ fn tear_down(name: &str) -> Result<()> {
     state::remove(name)
 }
 
-/// Starts the user-space ends of IPIP where they are needed and do not run yet.
+/// Restarts the user-space IPIP tunnels, if the lab needs them.
 fn start_endpoints(name: &str, topology: &Topology, state: &State) -> Result<()> {
     if !state.mode.is_ipip() || state.ipip != Some(Ipip::UserSpace) {
         return Ok(());
@@ -256,7 +258,7 @@ fn start_endpoints(name: &str, topology: &Topology, state: &State) -> Result<()>
     Ok(())
 }
 
-/// Waits until pods answer each other across every pair of nodes, in both families.
+/// Waits until pods on every pair of nodes reach each other over IPv4 and IPv6.
 fn wait_ready(topology: &Topology, timeout: Duration) -> Result<()> {
     let deadline = Instant::now() + timeout;
     for (from, to) in [("a1", "a2"), ("a1", "b1"), ("a1", "c1"), ("b1", "c1")] {
@@ -268,7 +270,7 @@ fn wait_ready(topology: &Topology, timeout: Duration) -> Result<()> {
     Ok(())
 }
 
-/// What the user-space endpoints said, for an error's text.
+/// The errors of the user-space tunnels.
 fn endpoint_words(name: &str) -> String {
     let said: Vec<String> = std::fs::read_dir(state::folder(name))
         .into_iter()
@@ -281,11 +283,11 @@ fn endpoint_words(name: &str) -> String {
     if said.is_empty() { "the lab is not ready".to_owned() } else { said.join("; ").replace('\n', " ") }
 }
 
-/// Refuses to go on without root's rights.
+/// Fails without root.
 fn require_root() -> Result<()> {
     // SAFETY: geteuid takes nothing and cannot fail.
     if unsafe { libc::geteuid() } != 0 {
-        bail!("a lab is made of network namespaces: run as root (sudo)");
+        bail!("a lab needs root to create network namespaces; use sudo");
     }
     Ok(())
 }
@@ -293,7 +295,7 @@ fn require_root() -> Result<()> {
 fn check_name(name: &str) -> Result<()> {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if name.is_empty() || name.len() > 32 || !name.bytes().all(fits) || name.starts_with('-') {
-        bail!("{name:?} cannot be a lab's name: up to 32 of a-z, 0-9 and -");
+        bail!("invalid lab name {name:?}; use up to 32 of a-z, 0-9 and -");
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! What `ip` cannot do: forwarding entries of a VXLAN device (`bridge fdb`) and offload switches (`ethtool -K`),
-//! done here directly, so that a lab in a small virtual machine needs `ip` and nothing else.
+//! FDB entries of VXLAN devices (`bridge fdb`) and offloads (`ethtool -K`), so that a lab in a small virtual machine
+//! needs no program but `ip`.
 
 use std::ffi::CString;
 use std::io;
@@ -8,10 +8,10 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
 use anyhow::{Context as _, Result, bail};
 
-/// Tells the VXLAN device `device` of the calling thread's namespace where a MAC address is to be found.
+/// Adds an FDB entry to the VXLAN device `device` in the calling thread's namespace.
 ///
 /// # Errors
-/// What the kernel says.
+/// The kernel refuses.
 pub fn set_fdb(device: &str, mac: &str, destination: IpAddr) -> Result<()> {
     let index = index_of(device)?;
     let message = fdb_message(index, parse_mac(mac)?, destination);
@@ -19,18 +19,18 @@ pub fn set_fdb(device: &str, mac: &str, destination: IpAddr) -> Result<()> {
     // SAFETY: the buffer is valid for its length; without an address the message goes to the kernel.
     let sent = unsafe { libc::send(socket.as_raw_fd(), message.as_ptr().cast(), message.len(), 0) };
     if sent < 0 {
-        return Err(io::Error::last_os_error()).context("cannot ask for a forwarding entry");
+        return Err(io::Error::last_os_error()).context("cannot request an FDB entry");
     }
     let mut answer = [0_u8; 512];
     // SAFETY: the buffer is valid and writable for its length.
     let got = unsafe { libc::recv(socket.as_raw_fd(), answer.as_mut_ptr().cast(), answer.len(), 0) };
-    // The answer is a header of 16 bytes (type 2: NLMSG_ERROR) and a negative errno or 0.
+    // The reply is a header of 16 bytes (type 2: NLMSG_ERROR) and a negative errno or 0.
     let code: Option<[u8; 4]> = answer.get(16..20).and_then(|bytes| bytes.try_into().ok());
     match code.map(i32::from_ne_bytes) {
         Some(0) if got >= 20 => Ok(()),
         Some(code) if got >= 20 => Err(io::Error::from_raw_os_error(-code))
-            .with_context(|| format!("cannot add {mac} to the forwarding entries of {device}")),
-        _ => bail!("no answer about the forwarding entries of {device}"),
+            .with_context(|| format!("cannot add {mac} to the FDB of {device}")),
+        _ => bail!("no reply about the FDB of {device}"),
     }
 }
 
@@ -66,7 +66,7 @@ fn attribute(to: &mut Vec<u8>, kind: u16, value: &[u8]) {
 
 fn parse_mac(text: &str) -> Result<[u8; 6]> {
     let bytes: Result<Vec<u8>, _> = text.split(':').map(|part| u8::from_str_radix(part, 16)).collect();
-    bytes.ok().and_then(|bytes| bytes.try_into().ok()).with_context(|| format!("{text} is no MAC address"))
+    bytes.ok().and_then(|bytes| bytes.try_into().ok()).with_context(|| format!("invalid MAC address {text}"))
 }
 
 fn index_of(device: &str) -> Result<u32> {
@@ -88,8 +88,8 @@ pub fn exists(device: &str) -> bool {
 /// # Errors
 /// The kernel's list cannot be read.
 pub fn devices() -> Result<Vec<String>> {
-    // Two lines of headings, then one line a device, its name before the colon. `thread-self` and not `net`:
-    // that one is the main thread's.
+    // Two lines of headings, then one line per device with its name before the colon. `/proc/net` would be the main
+    // thread's namespace.
     let file = "/proc/thread-self/net/dev";
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
     let names = text.lines().skip(2).filter_map(|line| line.split_once(':'));
@@ -99,7 +99,7 @@ pub fn devices() -> Result<Vec<String>> {
 /// Opens a socket in the calling thread's namespace.
 ///
 /// # Errors
-/// What the kernel says.
+/// The kernel refuses.
 pub fn socket(family: i32, kind: i32, protocol: i32) -> Result<OwnedFd> {
     // SAFETY: socket takes no pointers.
     let fd = unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol) };
@@ -118,7 +118,7 @@ pub fn request(device: &str) -> Result<libc::ifreq> {
     // SAFETY: ifreq is plain data, for which zeros are valid.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     if device.len() >= request.ifr_name.len() {
-        bail!("{device} is too long for a device's name");
+        bail!("{device} is too long for a device name");
     }
     for (to, from) in request.ifr_name.iter_mut().zip(device.bytes()) {
         *to = from as libc::c_char;
@@ -126,11 +126,11 @@ pub fn request(device: &str) -> Result<libc::ifreq> {
     Ok(request)
 }
 
-/// Switches segmentation and checksum offloads of a device of the calling thread's namespace off. What the
-/// device does not have is off already.
+/// Turns off segmentation and checksum offloads of a device in the calling thread's namespace. Offloads that the
+/// device lacks are ignored.
 ///
 /// # Errors
-/// The device is not there.
+/// The device does not exist.
 pub fn switch_offloads_off(device: &str) -> Result<()> {
     const SIOCETHTOOL: libc::c_ulong = 0x8946;
     // ETHTOOL_SRXCSUM, STXCSUM, SSG, STSO, SGSO, SGRO (linux/ethtool.h)
@@ -146,7 +146,7 @@ pub fn switch_offloads_off(device: &str) -> Result<()> {
         if done != 0 {
             let error = io::Error::last_os_error();
             if error.raw_os_error() != Some(libc::EOPNOTSUPP) {
-                return Err(error).with_context(|| format!("cannot switch the offloads of {device} off"));
+                return Err(error).with_context(|| format!("cannot turn off the offloads of {device}"));
             }
         }
     }
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_forwarding_entry_has_the_layout_of_the_kernels_headers() {
+    fn fdb_request_has_the_layout_of_the_kernel_headers() {
         let mac = parse_mac("66:0b:04:00:00:12").expect("a MAC address");
         let message = fdb_message(7, mac, IpAddr::from([10, 10, 1, 12]));
         assert_eq!(message.len(), 16 + 12 + 8 + 12);

@@ -1,4 +1,4 @@
-//! Network namespaces: entering one, running `ip` in one, finding and ending what runs in one.
+//! Network namespaces: entering them, running `ip` in them, finding and ending processes in them.
 
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -12,17 +12,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-/// Where `ip netns` keeps the names.
+/// The directory in which `ip netns` keeps the names.
 const NAMES: &str = "/run/netns";
 
-/// The file that a namespace's name stands for.
+/// The file of a namespace.
 pub fn path(netns: &str) -> PathBuf {
     Path::new(NAMES).join(netns)
 }
 
-/// The names of all namespaces of the machine that belong to the lab `prefix`.
+/// The names of all namespaces that belong to the lab `prefix`.
 ///
-/// The pattern is exact, so that the labs `observer` and `observer-test` do not take each other's.
+/// The pattern is exact, so that the labs `observer` and `observer-test` do not share namespaces.
 pub fn of_lab(prefix: &str) -> Vec<String> {
     let Ok(entries) = fs::read_dir(NAMES) else { return Vec::new() };
     let mut names: Vec<String> = entries
@@ -57,7 +57,7 @@ pub fn enter(netns: &str) -> Result<()> {
 /// Runs `work` in a thread inside a namespace; sockets opened there stay there.
 ///
 /// # Errors
-/// The namespace cannot be entered, or what `work` says.
+/// The namespace cannot be entered, or `work` fails.
 pub fn within<T: Send>(netns: &str, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
@@ -68,7 +68,7 @@ pub fn within<T: Send>(netns: &str, work: impl FnOnce() -> Result<T> + Send) -> 
     })
 }
 
-/// Whether the calling process is in the namespace that bears this name now.
+/// Whether the calling process is in the namespace that has this name now.
 pub fn is_current(netns: &str) -> bool {
     match (fs::metadata(path(netns)), fs::metadata("/proc/self/ns/net")) {
         (Ok(named), Ok(own)) => (named.dev(), named.ino()) == (own.dev(), own.ino()),
@@ -76,8 +76,8 @@ pub fn is_current(netns: &str) -> bool {
     }
 }
 
-/// Moves the calling process into a namespace as `ip netns exec` does, with a `/sys` that shows the namespace's
-/// devices, but keeps the BPF file system, tracefs and cgroups, which a fresh `/sys` would hide.
+/// Moves the calling process into a namespace like `ip netns exec`, with a `/sys` that shows the namespace's devices.
+/// Unlike it, this keeps the BPF file system, tracefs and cgroups, which a new `/sys` would hide.
 ///
 /// # Errors
 /// The namespace cannot be entered or the mounts fail.
@@ -85,7 +85,7 @@ pub fn enter_with_sys(netns: &str, scratch: &Path) -> Result<()> {
     enter(netns)?;
     // SAFETY: unshare takes no pointers.
     if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
-        return Err(io::Error::last_os_error()).context("cannot make a mount namespace");
+        return Err(io::Error::last_os_error()).context("cannot create a mount namespace");
     }
     mount(None, Path::new("/"), None, libc::MS_SLAVE | libc::MS_REC)?;
     fs::create_dir_all(scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
@@ -115,10 +115,10 @@ fn mount(source: Option<&Path>, target: &Path, kind: Option<&str>, flags: libc::
     Ok(())
 }
 
-/// Gives a batch of commands to one `ip` in a namespace (or in none, for `netns add`).
+/// Runs a batch of commands in one `ip` in a namespace, or in the root namespace.
 ///
 /// # Errors
-/// The first command that failed, and what `ip` said.
+/// The first command that failed, and the error of `ip`.
 pub fn ip(netns: Option<&str>, commands: &[String]) -> Result<()> {
     if commands.is_empty() {
         return Ok(());
@@ -127,7 +127,7 @@ pub fn ip(netns: Option<&str>, commands: &[String]) -> Result<()> {
     if let Some(netns) = netns {
         command.args(["-n", netns]);
     }
-    // Killed with its parent, so that nothing goes on making a lab that `down` is about to remove.
+    // Killed with its parent, so that it does not add to a lab that `down` is about to remove.
     // SAFETY: prctl with this option is safe to call between fork and exec, and takes no pointers.
     unsafe {
         command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
@@ -143,7 +143,7 @@ pub fn ip(netns: Option<&str>, commands: &[String]) -> Result<()> {
         .spawn()
         .context("cannot start ip (package iproute2)")?;
     let mut input = child.stdin.take().context("ip has no standard input")?;
-    // A failed write only means that ip ended early; its own words below say why.
+    // A failed write means that ip ended early; its error is reported below.
     let _ = input.write_all((commands.join("\n") + "\n").as_bytes());
     drop(input);
     let output = child.wait_with_output().context("cannot wait for ip")?;
@@ -160,7 +160,7 @@ pub fn ip(netns: Option<&str>, commands: &[String]) -> Result<()> {
     bail!("`ip {}` failed in {place}: {}", line.map_or("-batch", String::as_str), said.trim());
 }
 
-/// Sets kernel parameters under `/proc/sys/net` in a namespace; those marked with a leading `-` may be missing.
+/// Sets kernel parameters under `/proc/sys/net` in a namespace. Those with a leading `-` may be missing.
 ///
 /// # Errors
 /// A parameter that cannot be written.
@@ -180,7 +180,7 @@ pub fn sysctl(netns: &str, settings: &[(&str, &str)]) -> Result<()> {
     })
 }
 
-/// The processes whose main thread is in one of the namespaces, this one left out.
+/// The processes whose main thread is in one of the namespaces, except this one.
 pub fn processes(namespaces: &[String]) -> Vec<libc::pid_t> {
     let wanted: Vec<(u64, u64)> = namespaces
         .iter()
@@ -195,7 +195,7 @@ pub fn processes(namespaces: &[String]) -> Vec<libc::pid_t> {
         .collect()
 }
 
-/// The identifiers of all processes but this one.
+/// The identifiers of all processes except this one.
 pub(crate) fn every_process() -> impl Iterator<Item = libc::pid_t> {
     let own = libc::pid_t::try_from(std::process::id()).unwrap_or(0);
     fs::read_dir("/proc")
@@ -209,7 +209,7 @@ pub(crate) fn every_process() -> impl Iterator<Item = libc::pid_t> {
 /// Ends processes: SIGTERM, two seconds, SIGKILL, two seconds.
 ///
 /// # Errors
-/// A process that is still there after that.
+/// A process survives that.
 pub fn end(pids: &[libc::pid_t]) -> Result<()> {
     let alive = |pid: libc::pid_t| {
         fs::read_to_string(format!("/proc/{pid}/stat"))

@@ -1,4 +1,4 @@
-//! `cargo xtask lab resources`: what Calico's datastore would hold of the lab. Pure but for the printing.
+//! `cargo xtask lab resources`: the lab as resources of Calico's datastore.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use super::topology::{Family, Mode, Topology};
 /// # Errors
 /// No lab is up.
 pub fn of_lab(name: &str, mode: Option<Mode>) -> Result<String> {
-    let Some(state) = state::read(name)? else { bail!("no lab {name}: `lab up` makes one") };
+    let Some(state) = state::read(name)? else { bail!("no lab {name}; create it with `lab up`") };
     Ok(yaml(&Topology::new(name), mode.unwrap_or(state.mode)))
 }
 

@@ -1,4 +1,4 @@
-//! Which routes a mode needs, as Calico writes them. Pure: (topology, mode) → routes; `devices.rs` applies them.
+//! The routes of a mode, as Calico creates them. Pure: (topology, mode) → routes; `devices.rs` applies them.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ const BIRD: u8 = 12;
 /// The protocol number of Felix.
 const FELIX: u8 = 80;
 
-/// Where a route leads.
+/// The target of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// A next hop.
@@ -19,7 +19,7 @@ pub enum Target {
         gateway: IpAddr,
         /// The device towards it.
         device: String,
-        /// Whether the kernel shall take it as a neighbour on the device without asking its tables.
+        /// Whether the kernel accepts it as on-link whatever its other routes are.
         onlink: bool,
     },
     /// A directly attached pod.
@@ -27,7 +27,7 @@ pub enum Target {
         /// The pod's device.
         device: String,
     },
-    /// Nowhere: the rest of the node's own block.
+    /// A blackhole for the rest of the node's own block.
     Blackhole,
 }
 
@@ -38,14 +38,14 @@ pub struct Route {
     pub netns: String,
     /// The destination.
     pub prefix: Prefix,
-    /// Where to.
+    /// The target.
     pub target: Target,
-    /// The protocol; `None` is what `ip route` writes by itself, 3 (boot).
+    /// The protocol; `None` is the default of `ip route`, 3 (boot).
     pub protocol: Option<u8>,
 }
 
 impl fmt::Display for Route {
-    /// The route in the words of `ip route add`.
+    /// The route as arguments of `ip route add`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.target {
             Target::Via { gateway, device, .. } => write!(f, "{} via {gateway} dev {device}", self.prefix)?,
@@ -65,7 +65,7 @@ impl fmt::Display for Route {
     }
 }
 
-/// Every route of a lab in `mode` besides those the kernel makes and the default routes.
+/// Every route of a lab in `mode`, except those that the kernel creates and the default routes.
 pub fn routes(topology: &Topology, mode: Mode) -> Vec<Route> {
     let mut routes = Vec::new();
     for family in Family::ALL {
@@ -107,7 +107,7 @@ fn remote(node: &Node, peer: &Node, mode: Mode, family: Family) -> Route {
         Some(device) => (peer.ip(family), device, true, Some(BIRD)),
         None if mode.is_vxlan() => (peer.ip(family), UNDERLAY, true, Some(FELIX)),
         None if same_subnet => (peer.ip(family), UNDERLAY, false, Some(BIRD)),
-        // What BIRD makes of a next hop that is not a neighbour: the gateway towards it.
+        // BIRD resolves a next hop that is not a neighbour to the gateway towards it.
         None => (node.gateway(family), UNDERLAY, false, Some(BIRD)),
     };
     Route {
@@ -118,7 +118,7 @@ fn remote(node: &Node, peer: &Node, mode: Mode, family: Family) -> Route {
     }
 }
 
-/// Without encapsulation the router has to know the blocks too.
+/// Without encapsulation the router needs routes to the blocks too.
 fn from_router(router: &str, node: &Node, family: Family) -> Route {
     let device = if node.same_subnet_as.is_empty() { "c" } else { "br0" };
     Route {
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_router_knows_blocks_only_where_they_are_native() {
+    fn router_has_routes_to_blocks_only_for_native_traffic() {
         for mode in Mode::ALL {
             for family in Family::ALL {
                 let native = mode.tunnel_device(family).is_none();
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn every_pod_has_a_route_of_its_own_in_every_mode() {
+    fn every_pod_has_a_route_in_every_mode() {
         let topology = Topology::new("o");
         for mode in Mode::ALL {
             let links = routes(&topology, mode)

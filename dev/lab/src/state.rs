@@ -1,4 +1,4 @@
-//! What is remembered between commands: `/run/observer-lab/NAME/state.json`, readable by root only.
+//! State that is kept between commands: `/run/observer-lab/NAME/state.json`, readable by root only.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,7 +13,7 @@ use super::topology::Mode;
 
 const ROOT: &str = "/run/observer-lab";
 
-/// Who encapsulates IPIP.
+/// What encapsulates IPIP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ipip {
@@ -26,21 +26,21 @@ pub enum Ipip {
 /// A lab, as its last command left it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct State {
-    /// Whether `up` came to its end.
+    /// Whether `up` or `switch` completed.
     pub ready: bool,
     /// The mode.
     pub mode: Mode,
-    /// Who encapsulates IPIP; nobody where the mode has none.
+    /// What encapsulates IPIP, if the mode uses it.
     pub ipip: Option<Ipip>,
     /// Whether segmentation and checksum offloads are on.
     pub offloads: bool,
     /// The MTU of the nodes' underlay devices.
     pub underlay_mtu: u32,
-    /// The MTU of the tunnel devices, where it was asked for.
+    /// The MTU of the tunnel devices, if it was given.
     pub tunnel_mtu: Option<u32>,
     /// The MTU of the pods.
     pub pod_mtu: u32,
-    /// No pod has an MTU from before.
+    /// Whether all pods have the MTU of the mode.
     #[serde(default)]
     pub fresh_pods: bool,
 }
@@ -50,7 +50,7 @@ pub fn folder(name: &str) -> PathBuf {
     Path::new(ROOT).join(name)
 }
 
-/// Keeps other commands away that change a lab, until it is dropped.
+/// Excludes other commands that change a lab until it is dropped.
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "holds the lock")] File);
 
@@ -68,34 +68,34 @@ pub fn lock() -> Result<Lock> {
     Ok(Lock(file))
 }
 
-/// Makes a folder that only root reads.
+/// Creates a folder that only root can read.
 ///
 /// # Errors
-/// It cannot be made.
+/// It cannot be created.
 pub fn make_folder(path: &Path) -> Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .with_context(|| format!("cannot make {}", path.display()))
+        .with_context(|| format!("cannot create {}", path.display()))
 }
 
-/// Reads a lab's state; `None` where there is none.
+/// Reads a lab's state; `None` if there is none.
 ///
 /// # Errors
-/// It is there but cannot be read.
+/// It exists but cannot be read.
 pub fn read(name: &str) -> Result<Option<State>> {
     let file = folder(name).join("state.json");
     match fs::read(&file) {
         Ok(bytes) => serde_json::from_slice(&bytes)
             .map(Some)
-            .with_context(|| format!("{} is damaged: run `cargo xtask lab down`", file.display())),
+            .with_context(|| format!("{} is damaged; run `cargo xtask lab down`", file.display())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
     }
 }
 
-/// Writes a lab's state in one step.
+/// Writes a lab's state atomically.
 ///
 /// # Errors
 /// It cannot be written.
@@ -109,7 +109,7 @@ pub fn write(name: &str, state: &State) -> Result<()> {
         .with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// Forgets a lab.
+/// Removes a lab's state.
 ///
 /// # Errors
 /// Its folder cannot be removed.
@@ -121,7 +121,7 @@ pub fn remove(name: &str) -> Result<()> {
         }
         _ => {}
     }
-    // Another lab may still be in there; then it stays.
+    // This fails if another lab uses it.
     let _ = fs::remove_dir(ROOT);
     Ok(())
 }

@@ -12,12 +12,12 @@ use super::topology::{Family, Node, Topology};
 /// The version of the JSON form.
 const SCHEMA: &str = "observer-lab/1";
 
-/// How to say it.
+/// Output format.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub enum Format {
-    /// For people
+    /// Text for people
     Text,
-    /// For programs
+    /// JSON for programs
     Json,
 }
 
@@ -108,7 +108,7 @@ fn as_text(name: &str, topology: &Topology, state: Option<&State>) -> String {
     text += match (state.offloads, state.ready) {
         (true, true) => "\n",
         (false, true) => ", offloads off\n",
-        (_, false) => ", NOT READY (an `up` or `switch` was cut short: `lab down`)\n",
+        (_, false) => ", NOT READY (`up` or `switch` was interrupted; run `lab down`)\n",
     };
     for node in &topology.nodes {
         text += &format!(

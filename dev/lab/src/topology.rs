@@ -1,11 +1,11 @@
-//! Who is in the lab: nodes, pods, the router, their addresses and names. Pure: no clock, no I/O.
+//! Nodes, pods and the router with their addresses and names. Pure: no clock, no I/O.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
-/// The device every node is attached to the underlay with.
+/// The underlay device of every node.
 pub const UNDERLAY: &str = "eth0";
 /// Calico's IPIP device.
 pub const TUNL: &str = "tunl0";
@@ -13,14 +13,14 @@ pub const TUNL: &str = "tunl0";
 pub const VXLAN: &str = "vxlan.calico";
 /// Calico's VXLAN device for IPv6 pods.
 pub const VXLAN6: &str = "vxlan-v6.calico";
-/// The MAC address Calico gives to the node's side of every pod device.
+/// The MAC address of the node's side of every pod interface in Calico.
 pub const CALI_MAC: &str = "ee:ee:ee:ee:ee:ee";
 /// The link-local address that follows from [`CALI_MAC`]: every pod's IPv6 gateway.
 pub const CALI_LINK_LOCAL: &str = "fe80::ecee:eeff:feee:eeee";
 /// Every pod's IPv4 gateway, which no device owns.
 pub const POD_GATEWAY: &str = "169.254.1.1";
 
-/// How pod traffic crosses from node to node.
+/// Calico mode of the pod network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 pub enum Mode {
     /// IPIP between all nodes
@@ -39,7 +39,7 @@ pub enum Mode {
     #[value(name = "vxlan-crosssubnet")]
     #[serde(rename = "vxlan-crosssubnet")]
     VxlanCrossSubnet,
-    /// No encapsulation: routes as BGP gives them
+    /// No encapsulation, routes as from BGP
     #[value(name = "bgp")]
     #[serde(rename = "bgp")]
     Bgp,
@@ -130,7 +130,7 @@ impl Family {
 pub struct Prefix {
     /// Its first address.
     pub address: IpAddr,
-    /// How many leading bits count.
+    /// Its length in bits.
     pub len: u8,
 }
 
@@ -176,9 +176,9 @@ pub struct Pod {
     pub address6: Ipv6Addr,
     /// The node's side of its device.
     pub device: String,
-    /// The MAC address of its own side.
+    /// The MAC address of the pod's side.
     pub mac: String,
-    /// A pod from before the tunnel: it keeps 1500 as its MTU, so what it sends is too big for a tunnel.
+    /// Whether the pod is older than the tunnel and keeps MTU 1500, so that its packets do not fit the tunnel.
     pub keeps_old_mtu: bool,
 }
 
@@ -285,7 +285,7 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// The lab whose namespaces' names begin with `prefix` and a dash.
+    /// The lab whose namespaces have names that start with `prefix` and a dash.
     pub fn new(prefix: &str) -> Self {
         let mut nodes = vec![
             node(prefix, 'a', 1, 11, Ipv4Addr::new(10, 244, 10, 0), 2),
@@ -374,8 +374,8 @@ fn node(prefix: &str, letter: char, subnet: u8, host: u8, block: Ipv4Addr, pods:
     }
 }
 
-/// `cali` and eleven hexadecimal digits of a hash, as Calico names pod devices (its hash is SHA-1; here FNV-1a
-/// serves, for it only has to be the same every time).
+/// `cali` and eleven hexadecimal digits of a hash, like Calico's pod interfaces. Calico uses SHA-1; any stable hash is
+/// sufficient here, so this is FNV-1a.
 fn cali_name(workload: &str) -> String {
     let hash = workload.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_contain_what_they_should() {
+    fn prefix_contains_its_addresses_only() {
         let cases = [
             ("10.10.1.0", 24, "10.10.1.255", true),
             ("10.10.1.0", 24, "10.10.2.0", false),
@@ -436,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_found_by_short_and_long_names() {
+    fn nodes_and_pods_are_found_by_short_and_long_names() {
         let topology = Topology::new("t");
         for (name, netns) in [
             ("a", "t-node-a"),

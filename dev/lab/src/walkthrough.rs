@@ -1,5 +1,5 @@
-//! `cargo xtask lab walkthrough`: a switch of modes under traffic, as an operator would do it, with what the
-//! doctor predicts held against what is measured afterwards.
+//! `cargo xtask lab walkthrough`: a mode switch under traffic, as an operator does it. The doctor's prediction is
+//! compared with what is measured afterwards.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,33 +13,33 @@ use super::lifecycle::{self, Lab, Options};
 use super::topology::Mode;
 use super::traffic::{self, worker};
 
-/// Options of the walk-through.
+/// Options of the walkthrough.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The mode before
+    /// Mode before the switch
     #[arg(long, default_value = "vxlan-always")]
     from: Mode,
-    /// The mode after
+    /// Mode after the switch
     #[arg(long, default_value = "vxlan-crosssubnet")]
     to: Mode,
-    /// Seconds of each measurement
+    /// Duration of each measurement in seconds
     #[arg(long = "for", default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(2..=600))]
     seconds: u64,
-    /// Megabits per second of the traffic
+    /// Traffic in Mbit/s
     #[arg(long, default_value_t = 20, value_name = "MBIT")]
     rate: u64,
-    /// The `observer` to use instead of the one that is built
+    /// Use this `observer` instead of building it
     #[arg(long, value_name = "FILE")]
     pub(crate) observer: Option<PathBuf>,
-    /// Keep the recordings and reports in this folder
+    /// Write recordings and reports to this folder and keep them
     #[arg(long, value_name = "FOLDER")]
     keep: Option<PathBuf>,
 }
 
-/// So far may prediction and measurement be apart.
+/// Maximum relative difference between prediction and measurement.
 const TOLERANCE: f64 = 0.10;
 
-/// A lab, the program, and where results go.
+/// A lab, the program, and the folder for results.
 struct Walk<'a> {
     name: &'a str,
     lab: &'a Lab,
@@ -48,12 +48,12 @@ struct Walk<'a> {
     seconds: String,
 }
 
-/// Runs it.
+/// Runs the walkthrough.
 ///
 /// # Errors
-/// A step that failed, or a prediction that did not come true.
+/// The step that failed, or a prediction that differs from the measurement.
 pub fn run(name: &str, args: &Args) -> Result<()> {
-    let observer = args.observer.as_deref().context("name the observer to use with --observer FILE")?;
+    let observer = args.observer.as_deref().context("--observer FILE is required")?;
     let options = Options {
         force: true,
         offloads: true,
@@ -63,11 +63,11 @@ pub fn run(name: &str, args: &Args) -> Result<()> {
         fresh_pods: true,
         timeout: 30,
     };
-    say(&format!("a lab of three nodes, mode {}, {} Mbit/s between its pods", args.from, args.rate));
+    say(&format!("creating a lab of three nodes, mode {}, {} Mbit/s between its pods", args.from, args.rate));
     let lab = Lab::up(name, args.from, &options)?;
     let temporary = super::state::folder(name).join("walkthrough");
     let folder = args.keep.as_deref().unwrap_or(&temporary);
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let walk = Walk { name, lab: &lab, observer, folder, seconds: args.seconds.to_string() };
     walk.run(args)
 }
@@ -97,14 +97,14 @@ impl Walk<'_> {
         say("doctor after");
         let after = self.doctor("after", args.to, &[])?;
         self.expect_mode(&after, args.to)?;
-        // Pods keep their MTU: with less encapsulation that is the one thing left to do.
+        // Pods keep their MTU, which no longer fits the mode.
         self.expect_findings(&after, &["pod-mtu-low", "pod-mtu-high"])?;
         mix.keep_planned(&planned, &after)?;
         let measured = Saving { before: mix.measured(&paths_before)?, after: mix.measured(&self.paths()?)? };
         if recorded && self.record("after")? {
             self.compare()?;
         }
-        held(&mix.predicted(), &measured)
+        compare_savings(&mix.predicted(), &measured)
     }
 
     /// Runs `observer` in node-a; exit codes above `most` are errors.
@@ -145,7 +145,7 @@ impl Walk<'_> {
         let four = &doctor["modes"][0];
         for source in ["routes", "observed", "declared"] {
             if four[source] != wanted.as_str() {
-                bail!("the doctor says {} by {source} for IPv4, and it is {wanted}", four[source]);
+                bail!("the doctor reports {} by {source} for IPv4 instead of {wanted}", four[source]);
             }
         }
         say(&format!("mode by routes, traffic and pools: {wanted}"));
@@ -156,9 +156,9 @@ impl Walk<'_> {
         let ids: Vec<&str> =
             doctor["findings"].as_array().into_iter().flatten().filter_map(|f| f["id"].as_str()).collect();
         if let Some(id) = ids.iter().find(|id| !allowed.contains(id)) {
-            bail!("the doctor finds {id} in a lab that has nothing of it: see {}", self.folder.display());
+            bail!("unexpected finding {id}; the reports are in {}", self.folder.display());
         }
-        say(&if ids.is_empty() { "no finding".to_owned() } else { format!("findings: {}", ids.join(", ")) });
+        say(&if ids.is_empty() { "no findings".to_owned() } else { format!("findings: {}", ids.join(", ")) });
         Ok(())
     }
 
@@ -169,10 +169,10 @@ impl Walk<'_> {
         Ok(report["paths"].as_array().context("the report has no paths")?.clone())
     }
 
-    /// Records, where this `observer` can; returns whether it can.
+    /// Records if this `observer` can; returns whether it can.
     fn record(&self, what: &str) -> Result<bool> {
         if !self.can("record")? {
-            say("no `record` in this observer: without recordings");
+            say("this observer has no `record`; continuing without recordings");
             return Ok(false);
         }
         say(&format!("record {what}"));
@@ -206,8 +206,8 @@ const fn target(mode: Mode) -> &'static str {
     }
 }
 
-/// The traffic that the plan saw, by family and scope. What is measured later is weighed by it: how much goes
-/// where moves from one measurement to the next, and says nothing of the encapsulation.
+/// The plan's traffic by family and scope. Later measurements are weighted by it, because the distribution of traffic
+/// changes between measurements independently of encapsulation.
 struct Mix(BTreeMap<(String, String), Part>);
 
 /// One kind of traffic.
@@ -230,16 +230,16 @@ impl Mix {
             part.overhead_now += number(&group["overhead_bytes"]["now"]);
             part.overhead_then += number(&group["overhead_bytes"]["then"]);
         }
-        // A handful of packets says nothing.
+        // Too few packets for a mean.
         parts.retain(|_, part| part.packets >= 100.0);
         if parts.is_empty() {
-            bail!("the plan saw no traffic between the nodes");
+            bail!("the plan has no traffic between nodes");
         }
         Ok(Self(parts))
     }
 
-    /// Leaves out a family that the lab switched otherwise than was planned: in its IPIP modes IPv6 is native,
-    /// while a switch of the IPv4 pool to IPIP leaves IPv6 as it is.
+    /// Omits a family that the lab switched to another mode than planned: IPv6 is native in the lab's IPIP modes,
+    /// while switching an IPv4 pool to IPIP does not change IPv6.
     fn keep_planned(&mut self, planned: &Value, after: &Value) -> Result<()> {
         let family = |modes: &Value, family: &str, field: &str| {
             let list = modes.as_array().into_iter().flatten();
@@ -250,12 +250,12 @@ impl Mix {
             let then = family(&planned["plan"]["modes"], name, "then");
             let is = family(&after["modes"], name, "routes");
             if then != is {
-                say(&format!("{name} is left out: the plan was {then}, the lab made it {is}"));
+                say(&format!("{name} is omitted: the plan was {then}, the lab switched to {is}"));
                 self.0.retain(|(family, _), _| family != name);
             }
         }
         if self.0.is_empty() {
-            bail!("the lab made no family as it was planned");
+            bail!("the lab switched no address family as planned");
         }
         Ok(())
     }
@@ -282,7 +282,7 @@ impl Mix {
                 }
             }
             if packets == 0.0 {
-                bail!("no {family} packets to {scope} nodes were seen, and the plan saw some");
+                bail!("no {family} packets to {scope} nodes, but the plan has some");
             }
             sum += part.packets * overhead / packets;
         }
@@ -302,22 +302,22 @@ impl Saving {
     }
 }
 
-/// Whether what was predicted has come true.
-fn held(predicted: &Saving, measured: &Saving) -> Result<()> {
+/// Compares prediction and measurement.
+fn compare_savings(predicted: &Saving, measured: &Saving) -> Result<()> {
     let words = |saving: &Saving| {
-        format!("{:.2} → {:.2} bytes a packet, saved {:.2}", saving.before, saving.after, saving.saved())
+        format!("{:.2} → {:.2} bytes per packet, saved {:.2}", saving.before, saving.after, saving.saved())
     };
     say(&format!("predicted: {}", words(predicted)));
     say(&format!("measured:  {}", words(measured)));
     let apart = (predicted.saved() - measured.saved()).abs();
     let scale = measured.saved().abs().max(predicted.saved().abs());
     if scale < 0.5 {
-        say("nothing to save, and nothing was");
+        say("no savings predicted or measured");
         return Ok(());
     }
-    say(&format!("apart: {:.1} %", apart / scale * 100.0));
+    say(&format!("difference: {:.1} %", apart / scale * 100.0));
     if apart > scale * TOLERANCE {
-        bail!("prediction and measurement are {:.0} % apart", apart / scale * 100.0);
+        bail!("prediction and measurement differ by {:.0} %", apart / scale * 100.0);
     }
     Ok(())
 }

@@ -248,11 +248,13 @@ mod tests {
     fn damaged_btf_is_refused_or_yields_nothing() {
         let whole = example();
         for length in 0..whole.len() {
-            if let Some(btf) = Btf::parse(whole[..length].to_vec()) {
-                // Nothing is read beyond the end.
-                let _ = (btf.offset("outer", "named.deep"), btf.enumeration("why"));
-            }
+            let Some(btf) = Btf::parse(whole[..length].to_vec()) else { continue };
+            // Nothing is read beyond the end, and what is found is right.
+            assert!([None, Some(8)].contains(&btf.offset("outer", "named.deep")), "{length} bytes");
+            let values = btf.enumeration("why").unwrap_or_default();
+            assert!(values.iter().all(|(_, value)| [0, 93].contains(value)), "{length} bytes: {values:?}");
         }
+        assert!(Btf::parse(Vec::new()).is_none());
     }
 
     #[test]

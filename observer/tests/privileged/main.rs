@@ -1,7 +1,7 @@
 //! Tests that need root: programs in the kernel, hooks on devices, labs of network namespaces.
 //!
 //! `cargo xtask test` runs them here, `cargo xtask vm` on other kernels. They leave nothing behind, and
-//! nothing outside their namespaces is touched.
+//! change nothing outside their namespaces.
 
 mod bird;
 mod capture;

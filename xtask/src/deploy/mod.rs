@@ -31,6 +31,11 @@ pub struct Args {
 }
 
 impl Args {
+    /// Write the generated files, check nothing.
+    pub fn files() -> Self {
+        Self { check: false, files_only: true }
+    }
+
     /// Check everything, write nothing.
     pub fn check() -> Self {
         Self { check: true, files_only: false }

@@ -1,4 +1,4 @@
-//! `observer cluster` against a real Prometheus: without and with TLS and a password, and during a switch.
+//! `observer cluster` with Prometheus: with and without TLS and password, and during a mode switch.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,36 +12,36 @@ use super::wait_for;
 use crate::shell;
 use observer_lab::{Topology, netns};
 
-/// The password `lab`, as Prometheus wants it: bcrypt with the least cost.
+/// The password `lab` as a bcrypt hash with the lowest cost, for Prometheus.
 const HASH: &str = "$2b$04$6CEZ5YNiW0jvrO.vHB6LF.f3Qmt.KbvYVEquXAf6yLChJ9MF48OAW";
-/// Nobody else listens in the router's namespace.
+/// A port in the router's namespace.
 const GUARDED: u16 = 9443;
 
-/// Looks at what it says of the lab.
+/// Checks what it reports about the lab.
 ///
 /// # Errors
-/// It does not say what is there.
+/// The report is wrong.
 pub fn check(observer: &Path, topology: &Topology, prometheus: &Prometheus, scratch: &Path) -> Result<()> {
     let url = format!("http://{}", prometheus.address());
     let table = run(observer, topology, &["--prometheus", &url, "--window", "15", "--to", "native"])?;
     println!("{table}");
     whole(&ask(observer, topology, &["--prometheus", &url, "--window", "15"])?)?;
     let refused = run(observer, topology, &["--prometheus", &url, "--selector", "node=}"]);
-    let error = format!("{:#}", refused.err().context("a selector that is none was taken")?);
-    ensure!(error.contains("parse error"), "a wrong selector is told as: {error}");
+    let error = format!("{:#}", refused.err().context("an invalid selector was accepted")?);
+    ensure!(error.contains("parse error"), "the error of an invalid selector is: {error}");
     guarded(observer, topology, scratch)
 }
 
-/// What the JSON must have of three nodes in mode vxlan-crosssubnet.
+/// Checks the JSON of three nodes in mode vxlan-crosssubnet.
 fn whole(fleet: &Value) -> Result<()> {
     let nodes = fleet["nodes"].as_array().context("no nodes")?;
     ensure!(nodes.len() == 3, "{} nodes", nodes.len());
     for node in nodes {
         ensure!(node["answering"] == true, "{node}");
-        // The lab's traffic across subnets is between node-a and node-c: node-b pays nothing.
-        let ratio = node["traffic"]["overhead_ratio"].as_f64().context("an overhead that is not known")?;
+        // Traffic across subnets is between node-a and node-c, so node-b has no overhead.
+        let ratio = node["traffic"]["overhead_ratio"].as_f64().context("the overhead is unknown")?;
         ensure!((ratio > 0.0) == (node["name"] != "node-b") && ratio < 0.2, "{node}");
-        // node-c has no neighbour in its subnet: Always and CrossSubnet look alike there.
+        // node-c is alone in its subnet, where Always and CrossSubnet are the same.
         let mode = if node["name"] == "node-c" { "vxlan" } else { "vxlan-crosssubnet" };
         ensure!(node["modes"]["ipv4"] == mode && node["modes"]["ipv6"] == mode, "{node}");
     }
@@ -52,10 +52,10 @@ fn whole(fleet: &Value) -> Result<()> {
     Ok(())
 }
 
-/// Follows a switch to native routes from its beginning to its end.
+/// Tracks a switch to native routes.
 ///
 /// # Errors
-/// It does not.
+/// The progress is wrong.
 pub fn follow(
     observer: &Path,
     topology: &Topology,
@@ -75,7 +75,7 @@ pub fn follow(
     })
 }
 
-/// Through TLS and with a password, and refused without.
+/// With TLS and password; without them it must be refused.
 fn guarded(observer: &Path, topology: &Topology, scratch: &Path) -> Result<()> {
     let tls = certificates(scratch)?;
     let _prometheus = Prometheus::guarded(topology, scratch, GUARDED, &tls.web)?;
@@ -88,15 +88,15 @@ fn guarded(observer: &Path, topology: &Topology, scratch: &Path) -> Result<()> {
         let fleet = ask(observer, topology, &arguments)?;
         Ok(fleet["nodes"].as_array().is_some_and(|nodes| nodes.len() == 3))
     })?;
-    let says = |arguments: &[&str], words: &str| -> Result<()> {
+    let refuses = |arguments: &[&str], words: &str| -> Result<()> {
         let refused = run(observer, topology, arguments);
-        let error = format!("{:#}", refused.err().context("it was let in")?);
-        ensure!(error.contains(words), "it says: {error}");
+        let error = format!("{:#}", refused.err().context("it was not refused")?);
+        ensure!(error.contains(words), "the error is: {error}");
         Ok(())
     };
-    says(&["--prometheus", &url, "--ca-file", &authority], "give --user with --password-file")?;
+    refuses(&["--prometheus", &url, "--ca-file", &authority], "give --user with --password-file")?;
     let unknown: Vec<&str> = ["--prometheus", &url].into_iter().chain(login).collect();
-    says(&unknown, "--ca-file")
+    refuses(&unknown, "--ca-file")
 }
 
 struct Tls {
@@ -105,7 +105,7 @@ struct Tls {
     web: PathBuf,
 }
 
-/// An authority, a certificate of it, and a web configuration for Prometheus.
+/// A certificate authority, a certificate, and a web configuration for Prometheus.
 fn certificates(scratch: &Path) -> Result<Tls> {
     let folder = scratch.join("tls");
     fs::create_dir_all(&folder)?;
@@ -139,7 +139,7 @@ fn ask(observer: &Path, topology: &Topology, arguments: &[&str]) -> Result<Value
     serde_json::from_str(&text).context("`observer cluster` printed no JSON")
 }
 
-/// Runs `observer cluster` where Prometheus is.
+/// Runs `observer cluster` in the namespace of Prometheus.
 fn run(observer: &Path, topology: &Topology, arguments: &[&str]) -> Result<String> {
     shell::output(
         Command::new("nsenter")

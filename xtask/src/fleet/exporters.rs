@@ -11,10 +11,10 @@ use super::wait_for;
 use crate::http;
 use observer_lab::{Topology, netns};
 
-/// Where exporters listen, each at the address of its node.
+/// Port of the exporters, each at the address of its node.
 pub const PORT: u16 = 9475;
 
-/// One on each node.
+/// One exporter on each node.
 pub struct Exporters {
     nodes: Vec<Exporter>,
 }
@@ -29,7 +29,7 @@ struct Exporter {
 }
 
 impl Exporters {
-    /// Starts them, and waits until each is ready.
+    /// Starts them and waits until all are ready.
     pub fn start(observer: &Path, topology: &Topology, scratch: &Path) -> Result<Self> {
         let nodes = topology.nodes.iter().map(|node| Exporter {
             observer: observer.to_owned(),
@@ -40,19 +40,19 @@ impl Exporters {
             child: None,
         });
         let mut exporters = Self { nodes: nodes.collect() };
-        // All at once: each verifies its programs for a second or two.
+        // All at once, because each needs a second or two to load its programs.
         exporters.nodes.iter_mut().try_for_each(Exporter::begin)?;
         exporters.nodes.iter_mut().try_for_each(Exporter::wait)?;
         Ok(exporters)
     }
 
-    /// Kills the one on a node as it stands.
+    /// Kills the exporter on a node.
     pub fn kill(&mut self, index: usize) -> Result<()> {
         self.nodes.get_mut(index).context("no such node")?.kill();
         Ok(())
     }
 
-    /// Starts it again.
+    /// Restarts it.
     pub fn begin(&mut self, index: usize) -> Result<()> {
         let exporter = self.nodes.get_mut(index).context("no such node")?;
         exporter.begin()?;
@@ -94,7 +94,7 @@ impl Exporter {
                 ended = Some(status);
                 return Ok(true);
             }
-            Ok(http::ask(&netns, listen, "/readyz", None)?.status == 200)
+            Ok(http::request(&netns, listen, "/readyz", None)?.status == 200)
         })
         .with_context(|| std::fs::read_to_string(&log).unwrap_or_default())?;
         if let Some(status) = ended {
@@ -105,7 +105,7 @@ impl Exporter {
 
     fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // `nsenter` has become the exporter.
+            // `nsenter` executes the exporter in the same process.
             let _ = child.kill();
             let _ = child.wait();
         }

@@ -1,5 +1,5 @@
-//! `cargo xtask fleet`: exporters on the nodes of a lab, a real Prometheus that scrapes them, and everything
-//! of `deploy/` that asks it: panels, rules, `observer cluster`.
+//! `cargo xtask fleet`: exporters on the nodes of a lab and a Prometheus that scrapes them, to test the panels and
+//! rules of `deploy/` and `observer cluster`.
 
 mod cluster;
 mod exporters;
@@ -20,14 +20,14 @@ use prometheus::Prometheus;
 /// Options of `cargo xtask fleet`.
 #[derive(Default, clap::Args)]
 pub struct Args {
-    /// Leave everything up until Enter is pressed, to look around
+    /// Wait for Enter before the checks, for manual inspection
     #[arg(long)]
     stay: bool,
 }
 
-/// How long something may take to come true.
+/// Time limit for a condition.
 const BOUND: Duration = Duration::from_secs(60);
-/// A test's lab is called so, and after the checkout where several test on one machine.
+/// Environment variable with a suffix for names of labs, if several checkouts run tests on one machine.
 const MARK: &str = "OBSERVER_TEST_LABS";
 
 /// Runs the command.
@@ -51,23 +51,27 @@ pub fn run(args: &Args) -> Result<()> {
     let mut prometheus = Prometheus::start(&topology, &scratch.0)?;
     step("three nodes are scraped", || scraped(&prometheus))?;
     if args.stay {
-        eprintln!("{} in {}; Enter ends it", prometheus.address(), topology.router);
+        eprintln!(
+            "Prometheus is at {} in {}; press Enter to continue",
+            prometheus.address(),
+            topology.router
+        );
         std::io::stdin().read_line(&mut String::new())?;
     }
     step("every panel has data", || panels::check(&prometheus))?;
     step("every rule evaluates, no alert fires", || rules::check(&prometheus))?;
     step("`observer cluster`", || cluster::check(&observer, &topology, &prometheus, &scratch.0))?;
-    step("a Prometheus that restarts loses nothing", || restarted(&mut prometheus))?;
-    step("an exporter that is killed loses nothing", || killed(&prometheus, &mut exporters))?;
-    // Last: after it, devices are gone that exporters watched.
-    step("a switch of the mode is followed", || {
+    step("nothing is lost when Prometheus restarts", || restarted(&mut prometheus))?;
+    step("nothing is lost when an exporter is killed", || killed(&prometheus, &mut exporters))?;
+    // Last, because it removes devices that exporters watch.
+    step("mode switch is tracked", || {
         cluster::follow(&observer, &topology, &prometheus, || observer_lab::switch(&name, Mode::Bgp, 30))
     })?;
     drop((prometheus, exporters, lab));
     Ok(())
 }
 
-/// The name of the lab of a test.
+/// The name of a test's lab.
 pub fn lab_name(test: &str) -> String {
     match std::env::var(MARK) {
         Ok(mark) if !mark.is_empty() => format!("observer-{test}-{mark}"),
@@ -78,11 +82,11 @@ pub fn lab_name(test: &str) -> String {
 fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
     let start = Instant::now();
     work().with_context(|| name.to_owned())?;
-    shell::step("fleet", &format!("{name}: yes, in {:.1} s", start.elapsed().as_secs_f64()));
+    shell::step("fleet", &format!("{name}: passed in {:.1} s", start.elapsed().as_secs_f64()));
     Ok(())
 }
 
-/// Waits until `condition` says yes; its last error is told where it never does.
+/// Waits until `condition` is true. The error has the condition's last error.
 fn wait_for(what: &str, mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
     let start = Instant::now();
     loop {
@@ -91,8 +95,8 @@ fn wait_for(what: &str, mut condition: impl FnMut() -> Result<bool>) -> Result<(
             return Ok(());
         }
         if start.elapsed() > BOUND {
-            now.with_context(|| format!("{what} did not come true within {} s", BOUND.as_secs()))?;
-            bail!("{what} did not come true within {} s", BOUND.as_secs());
+            now.with_context(|| format!("not within {} s: {what}", BOUND.as_secs()))?;
+            bail!("not within {} s: {what}", BOUND.as_secs());
         }
         std::thread::sleep(Duration::from_millis(250));
     }
@@ -109,15 +113,15 @@ fn scraped(prometheus: &Prometheus) -> Result<()> {
 /// The sum of a counter over everything.
 fn total(prometheus: &Prometheus) -> Result<f64> {
     let sum = prometheus.query(r#"sum(observer_packets_total)"#)?;
-    sum.first().map(|sample| sample.value).context("no packets are counted")
+    sum.first().map(|sample| sample.value).context("no packets counted")
 }
 
 fn restarted(prometheus: &mut Prometheus) -> Result<()> {
     let before = total(prometheus)?;
     prometheus.restart()?;
     let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64();
-    // Of each node, not of one: a series that ends before Prometheus has seen it again stays for five
-    // minutes, because nobody marks it as gone.
+    // Of every node: a series that ends before Prometheus has scraped it again stays for five minutes, because it is
+    // not marked as stale.
     wait_for("a scrape of each node after the restart", || {
         let since = prometheus.query(&format!(r#"count(timestamp(up{{job="observer"}}) > {began}) == 3"#))?;
         Ok(since.len() == 1 && total(prometheus)? >= before)
@@ -127,18 +131,20 @@ fn restarted(prometheus: &mut Prometheus) -> Result<()> {
 
 fn killed(prometheus: &Prometheus, exporters: &mut Exporters) -> Result<()> {
     exporters.kill(0)?;
-    wait_for("the killed exporter is missed", || {
+    wait_for("the killed exporter is down in Prometheus", || {
         Ok(prometheus.query(r#"up{job="observer",node="node-a"} == 0"#)?.len() == 1)
     })?;
     exporters.begin(0)?;
-    wait_for("it is back", || Ok(prometheus.query(r#"up{job="observer",node="node-a"} == 1"#)?.len() == 1))?;
+    wait_for("the exporter is up again", || {
+        Ok(prometheus.query(r#"up{job="observer",node="node-a"} == 1"#)?.len() == 1)
+    })?;
     no_reset(prometheus)?;
-    wait_for("the time between is told as unwatched", || {
+    wait_for("the gap is reported as unwatched", || {
         Ok(prometheus.query(r#"observer_unwatched_seconds_total{node="node-a"} > 0"#)?.len() == 1)
     })
 }
 
-/// Counters of traffic: none of them ever goes back.
+/// Traffic counters, which never decrease.
 const TOTALS: [&str; 6] = [
     "observer_packets_total",
     "observer_wire_bytes_total",
@@ -148,17 +154,17 @@ const TOTALS: [&str; 6] = [
     "observer_path_l3_bytes_total",
 ];
 
-/// No counter of traffic went back.
+/// Checks that no traffic counter decreased.
 fn no_reset(prometheus: &Prometheus) -> Result<()> {
     for name in TOTALS {
         let reset = prometheus.query(&format!("resets({name}[10m]) > 0"))?;
-        ensure!(reset.is_empty(), "{name} went back: {:?}", reset.first().map(|sample| &sample.labels));
+        ensure!(reset.is_empty(), "{name} decreased: {:?}", reset.first().map(|sample| &sample.labels));
     }
     Ok(())
 }
 
-/// The kernel's BPF statistics, on for the time of the test: without them programs have no run time.
-struct Statistics(#[expect(dead_code, reason = "closing it switches them off")] Option<std::os::fd::OwnedFd>);
+/// Enables the kernel's BPF statistics during the test; without them programs have no run time.
+struct Statistics(#[expect(dead_code, reason = "closing it turns them off")] Option<std::os::fd::OwnedFd>);
 
 impl Statistics {
     fn on() -> Self {
@@ -175,7 +181,7 @@ impl Statistics {
     }
 }
 
-/// A folder that is gone afterwards, with a bpffs inside.
+/// A temporary folder with a bpffs.
 struct Scratch(std::path::PathBuf);
 
 impl Scratch {
@@ -194,7 +200,7 @@ impl Drop for Scratch {
         let unmounted = shell::output(Command::new("umount").arg(self.0.join("bpf")));
         let removed = std::fs::remove_dir_all(&self.0);
         if unmounted.is_err() || removed.is_err() {
-            eprintln!("warning: {} is left", self.0.display());
+            eprintln!("warning: {} was not removed", self.0.display());
         }
     }
 }

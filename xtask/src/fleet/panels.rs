@@ -1,4 +1,4 @@
-//! Every query of every panel, with the variables as Grafana fills them in.
+//! Every query of every panel, with variables replaced as in Grafana.
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
@@ -7,29 +7,29 @@ use super::prometheus::Prometheus;
 use super::wait_for;
 use crate::deploy::dashboards;
 
-/// Series that are there only where the kernel keeps its BPF statistics and the exporter asks for them.
+/// A metric that needs the kernel's BPF statistics.
 const MEASURED: &str = "observer_program_runs_total";
-/// How queries of them are known.
+/// The prefix of metrics that need them.
 const OF_PROGRAMS: &str = "observer_program_";
 
-/// Checks that each has data. What is not measured here is told, and may be empty.
+/// Checks that each has data, except those that this machine cannot measure.
 ///
 /// # Errors
-/// The queries that have none.
+/// The queries without data.
 pub fn check(prometheus: &Prometheus) -> Result<()> {
     let measured = !prometheus.query(MEASURED)?.is_empty();
     if !measured {
-        crate::shell::step("fleet", "SKIPPED panels of what the programs cost: no BPF statistics here");
+        crate::shell::step("fleet", "SKIPPED panels of program cost: no BPF statistics here");
     }
     let mut asked = 0;
     let mut empty = Vec::new();
-    // What a panel shows comes with the second sample of a series: the last look counts.
+    // Rates need two samples, so the last attempt counts.
     wait_for("all panels have data", || {
         (asked, empty) = look(prometheus, measured)?;
         Ok(empty.is_empty())
     })
     .or_else(|error| if empty.is_empty() { Err(error) } else { bail!("no data for {}", empty.join("\n")) })?;
-    crate::shell::step("fleet", &format!("{asked} queries of panels have data"));
+    crate::shell::step("fleet", &format!("{asked} panel queries have data"));
     Ok(())
 }
 
@@ -57,7 +57,7 @@ fn title(name: &str, panel: &Value) -> String {
     format!("{name}, {}", panel["title"].as_str().unwrap_or_default())
 }
 
-/// A query as Grafana sends it: one node on the dashboard of a node, else everything.
+/// A query as Grafana sends it: for one node on the node dashboard, else for all.
 fn filled(expr: &str, dashboard: &str) -> String {
     let node = if dashboard == "node.json" { "node-a" } else { ".*" };
     expr.replace("$__rate_interval", "15s")

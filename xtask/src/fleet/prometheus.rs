@@ -1,4 +1,4 @@
-//! A Prometheus in the lab's router, from where every node is reached.
+//! A Prometheus in the lab's router, from which it reaches every node.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,10 +15,10 @@ use super::wait_for;
 use crate::{deploy, http};
 use observer_lab::{Topology, netns};
 
-/// In the router's namespace nobody else listens.
+/// Its port in the router's namespace.
 const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
 
-/// A running Prometheus; ended when dropped.
+/// A running Prometheus, stopped on drop.
 pub struct Prometheus {
     netns: String,
     folder: PathBuf,
@@ -37,7 +37,7 @@ pub struct Sample {
 }
 
 impl Prometheus {
-    /// Starts one that scrapes all nodes each second and evaluates the rules of `deploy/`.
+    /// Starts a Prometheus that scrapes all nodes every second and evaluates the rules of `deploy/`.
     pub fn start(topology: &Topology, scratch: &Path) -> Result<Self> {
         let folder = scratch.join("prometheus");
         fs::create_dir_all(&folder)?;
@@ -55,8 +55,7 @@ impl Prometheus {
         Ok(prometheus)
     }
 
-    /// Starts a second one beside it, with a web configuration: whether it is ready, it tells to nobody
-    /// who cannot log in.
+    /// Starts a second Prometheus with a web configuration. Its readiness is not checked, because that needs a login.
     pub fn guarded(topology: &Topology, scratch: &Path, port: u16, web: &Path) -> Result<Self> {
         let folder = scratch.join("guarded");
         fs::create_dir_all(&folder)?;
@@ -72,19 +71,19 @@ impl Prometheus {
         Ok(prometheus)
     }
 
-    /// Where it listens, in the router's namespace.
+    /// Its address in the router's namespace.
     pub fn address(&self) -> SocketAddr {
         self.listen
     }
 
-    /// Ends it and starts it again over the same data.
+    /// Restarts it with the same data.
     pub fn restart(&mut self) -> Result<()> {
         self.end();
         self.begin()?;
         self.wait()
     }
 
-    /// What an instant query gives now.
+    /// The result of an instant query.
     pub fn query(&self, promql: &str) -> Result<Vec<Sample>> {
         let answer = self.api("/api/v1/query", Some(&format!("query={}", http::encoded(promql))))?;
         let result = answer["data"]["result"].as_array().with_context(|| format!("no vector: {promql}"))?;
@@ -95,14 +94,14 @@ impl Prometheus {
                 value: element["value"][1].as_str()?.parse().ok()?,
             })
         };
-        result.iter().map(|element| sample(element).context("an element that is none")).collect()
+        result.iter().map(|element| sample(element).context("invalid element")).collect()
     }
 
-    /// An answer of the API.
+    /// A response of the API.
     pub fn api(&self, path: &str, form: Option<&str>) -> Result<Value> {
-        let answer = http::ask(&self.netns, self.listen, path, form)?;
+        let answer = http::request(&self.netns, self.listen, path, form)?;
         let value: Value = serde_json::from_str(&answer.body)
-            .with_context(|| format!("{path} answers {} and no JSON", answer.status))?;
+            .with_context(|| format!("{path} returned {} without JSON", answer.status))?;
         if value["status"] != "success" {
             bail!("{path} {}: {}", form.unwrap_or_default(), value["error"]);
         }
@@ -129,12 +128,12 @@ impl Prometheus {
 
     fn wait(&self) -> Result<()> {
         wait_for("Prometheus is ready", || {
-            Ok(http::ask(&self.netns, self.listen, "/-/ready", None)?.status == 200)
+            Ok(http::request(&self.netns, self.listen, "/-/ready", None)?.status == 200)
         })
         .with_context(|| fs::read_to_string(self.folder.join("log")).unwrap_or_default())
     }
 
-    /// Asks it to end, so that it writes what it holds.
+    /// Stops it with SIGTERM, so that it writes its data.
     fn end(&mut self) {
         if let Some(mut child) = self.child.take() {
             // SAFETY: the child has not been waited for: its number is still its own.

@@ -1,20 +1,19 @@
-//! Every rule, evaluated by a real Prometheus over a healthy lab.
+//! Every rule, evaluated by Prometheus on a healthy lab.
 
 use anyhow::{Context as _, Result, ensure};
 
 use super::prometheus::Prometheus;
 use super::wait_for;
 
-/// Groups whose records need a day.
+/// The group whose recording rules need a day of data.
 const NEED_A_DAY: &str = "observer.baseline";
-/// The lab's traffic has fragments on purpose, more than a cluster should have; it does not last long
-/// enough for the alert to fire.
+/// The lab's traffic has more fragments than a cluster should have, but too briefly for this alert to fire.
 const MAY_WAIT: &str = "ObserverFragmentation";
 
-/// Checks that all evaluate, records have data, and no alert fires or is about to.
+/// Checks that all evaluate, recording rules have data, and no alert fires or is pending.
 ///
 /// # Errors
-/// The rule that is not as it should be.
+/// The rule that fails.
 pub fn check(prometheus: &Prometheus) -> Result<()> {
     wait_for("every rule has been evaluated", || {
         let rules = prometheus.api("/api/v1/rules", None)?;

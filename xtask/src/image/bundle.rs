@@ -1,4 +1,4 @@
-//! What a container runtime is told, made from the pod's own manifest: as the kubelet would.
+//! The configuration of a container runtime, derived from the pod's manifest as by the kubelet.
 
 use std::fs;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use crate::deploy;
 /// The default profile that podman, CRI-O and others start from.
 const DEFAULT_PROFILE: &str = "/usr/share/containers/seccomp.json";
 
-/// Where a container stands.
+/// The environment of a container.
 pub struct RootPath<'a> {
     /// Its files.
     pub root: &'a Path,
@@ -27,7 +27,7 @@ pub struct RootPath<'a> {
 /// The configuration of the runtime (OCI) for the container of `object`.
 ///
 /// # Errors
-/// The manifest asks for something that this does not translate.
+/// The manifest has a setting that is not supported here.
 pub fn config(object: &Value, place: &RootPath) -> Result<Value> {
     let container = deploy::container(object)?;
     let security = &container["securityContext"];
@@ -35,7 +35,7 @@ pub fn config(object: &Value, place: &RootPath) -> Result<Value> {
     let number = |name: &str| security[name].as_u64().with_context(|| format!("no {name}"));
     let mut arguments = vec!["/observer".to_owned()];
     for argument in container["args"].as_array().context("no arguments")? {
-        let argument = argument.as_str().context("an argument that is no text")?;
+        let argument = argument.as_str().context("an argument is not text")?;
         arguments.push(argument.replace("$(HOST_IP)", &place.address.to_string()));
     }
     let namespaces = ["pid", "ipc", "uts", "mount"].map(|kind| json!({"type": kind}));
@@ -50,7 +50,7 @@ pub fn config(object: &Value, place: &RootPath) -> Result<Value> {
             "cwd": "/",
             "env": [],
             "noNewPrivileges": security["allowPrivilegeEscalation"] == false,
-            // The kubelet gives no ambient ones.
+            // The kubelet sets no ambient capabilities.
             "capabilities": {"bounding": capabilities, "effective": capabilities, "permitted": capabilities},
         },
         "mounts": mounts(container, place)?,
@@ -65,7 +65,7 @@ pub fn config(object: &Value, place: &RootPath) -> Result<Value> {
 
 fn capabilities(security: &Value) -> Result<Vec<String>> {
     if security["capabilities"]["drop"] != json!(["ALL"]) {
-        bail!("not all capabilities are dropped first");
+        bail!("the manifest does not drop all capabilities");
     }
     let added = security["capabilities"]["add"].as_array().context("no capabilities")?;
     Ok(added.iter().filter_map(Value::as_str).map(|name| format!("CAP_{name}")).collect())
@@ -80,21 +80,21 @@ fn mounts(container: &Value, place: &RootPath) -> Result<Vec<Value>> {
     for mount in container["volumeMounts"].as_array().context("no mounts")? {
         let path = mount["mountPath"].as_str().context("a mount without a path")?;
         if path != "/sys/fs/bpf" || mount["mountPropagation"] != "None" {
-            bail!("the test does not know the mount {mount}");
+            bail!("unsupported mount {mount}");
         }
         mounts.push(json!({"destination": path, "type": "bind", "source": place.bpffs, "options": ["rbind", "rprivate", "rw"]}));
     }
     Ok(mounts)
 }
 
-/// The profile, with what depends on capabilities decided.
+/// The seccomp profile for the container's capabilities.
 fn seccomp(profile: &Value, capabilities: &[String]) -> Result<Value> {
     if profile["type"] == "Localhost" {
         let name = profile["localhostProfile"].as_str().context("no profile")?;
         return read(&deploy::folder().join("seccomp").join(name));
     }
     if profile["type"] != "RuntimeDefault" {
-        bail!("the test does not know the seccomp profile {profile}");
+        bail!("unsupported seccomp profile {profile}");
     }
     let all = read(Path::new(DEFAULT_PROFILE))?;
     let mut rules = Vec::new();
@@ -103,8 +103,8 @@ fn seccomp(profile: &Value, capabilities: &[String]) -> Result<Value> {
             rules.push(json!({"names": rule["names"], "action": rule["action"], "args": rule["args"], "errnoRet": rule["errnoRet"]}));
         }
     }
-    // containerd since 1.7 and Docker since 23 allow what belongs to these two; this file, older than
-    // they, denies it to whoever lacks CAP_SYS_ADMIN.
+    // containerd since 1.7 and Docker since 23 allow these for CAP_BPF and CAP_PERFMON. This older file denies them
+    // without CAP_SYS_ADMIN.
     for (capability, call) in [("CAP_BPF", "bpf"), ("CAP_PERFMON", "perf_event_open")] {
         if capabilities.iter().any(|name| name == capability) {
             for rule in &mut rules {
@@ -129,7 +129,7 @@ fn seccomp(profile: &Value, capabilities: &[String]) -> Result<Value> {
     }))
 }
 
-/// Whether a rule of the profile holds for a process with these capabilities.
+/// Whether a rule of the profile applies to a process with these capabilities.
 fn applies(rule: &Value, capabilities: &[String]) -> bool {
     let listed = |which: &str, what: &str| -> Vec<String> {
         let list = rule[which][what].as_array().cloned().unwrap_or_default();
@@ -144,5 +144,5 @@ fn applies(rule: &Value, capabilities: &[String]) -> bool {
 
 fn read(path: &Path) -> Result<Value> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))
+    serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))
 }

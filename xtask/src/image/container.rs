@@ -1,4 +1,4 @@
-//! The image in a container, with exactly the security settings of the DaemonSet, on a node of a lab.
+//! The image in a container on a lab node, with the security settings of the DaemonSet.
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -15,21 +15,21 @@ use crate::deploy::{self, Rendered};
 use crate::{http, shell};
 use observer_lab::{Lab, Mode, Options, Topology, netns};
 
-/// How long the exporter may take to answer: the verifier reads its programs first.
+/// Time limit for the first response, which includes loading the programs.
 const BOUND: Duration = Duration::from_secs(60);
 
-/// Starts the container as the base has it, and with the profile of our own; scrapes each.
+/// Starts container with the settings of the base and with the project's seccomp profile, and scrapes each.
 ///
 /// # Errors
-/// It does not start, does not answer, has other rights than it should, or does not end in time.
+/// It does not start or respond, has the wrong privileges, or does not end in time.
 pub fn test(image: &Image) -> Result<()> {
     let name = crate::fleet::lab_name("image");
     let _lab = Lab::up(&name, Mode::VxlanCrossSubnet, &Options::quick())?;
     let root = image.root()?;
     for rendered in [deploy::with_component("components/seccomp")?, deploy::base()?] {
-        shell::step("image", &format!("a container with the settings of {}", rendered.name));
+        shell::step("image", &format!("container with the settings of {}", rendered.name));
         one(image, root.path(), &name, &rendered)
-            .with_context(|| format!("the container with the settings of {}", rendered.name))?;
+            .with_context(|| format!("container with the settings of {}", rendered.name))?;
     }
     Ok(())
 }
@@ -49,22 +49,22 @@ fn one(image: &Image, root: &Path, lab: &str, rendered: &Rendered) -> Result<()>
     let server = SocketAddr::new(node.address.into(), 9475);
     let mut container = Container::start(&bundle, &format!("{lab}-{}", std::process::id()))?;
     let metrics = container.wait_for(|| {
-        let answer = http::ask(&node.netns, server, "/metrics", None).ok()?;
+        let answer = http::request(&node.netns, server, "/metrics", None).ok()?;
         (answer.status == 200).then_some(answer.body)
     })?;
     ensure!(metrics.contains("observer_build_info{"), "/metrics has no observer_build_info");
     let hooks: Vec<&str> =
         metrics.lines().filter(|line| line.starts_with("observer_hook_attached{")).collect();
     ensure!(!hooks.is_empty() && hooks.iter().all(|line| line.ends_with(" 1")), "hooks: {hooks:?}");
-    let ready = http::ask(&node.netns, server, "/readyz", None)?;
-    ensure!(ready.status == 200, "/readyz answers {}: {}", ready.status, ready.body);
+    let ready = http::request(&node.netns, server, "/readyz", None)?;
+    ensure!(ready.status == 200, "/readyz returned {}: {}", ready.status, ready.body);
     rights(&container.status()?)?;
     let grace =
         exporter["spec"]["template"]["spec"]["terminationGracePeriodSeconds"].as_u64().context("no grace")?;
     container.end(Duration::from_secs(grace))
 }
 
-/// What the kernel says of the process that runs in the container.
+/// Checks the privileges of the process in the container.
 fn rights(status: &str) -> Result<()> {
     const NET_ADMIN: u64 = 1 << 12;
     const PERFMON: u64 = 1 << 38;
@@ -77,9 +77,9 @@ fn rights(status: &str) -> Result<()> {
     };
     for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
         let bits = u64::from_str_radix(field(set)?, 16)?;
-        ensure!(bits & !(NET_ADMIN | PERFMON | BPF) == 0, "{set} is {bits:#x}, more than it should be");
+        ensure!(bits & !(NET_ADMIN | PERFMON | BPF) == 0, "{set} is {bits:#x}, which is too much");
     }
-    ensure!(field("NoNewPrivs")? == "1", "it can gain privileges");
+    ensure!(field("NoNewPrivs")? == "1", "NoNewPrivs is not set");
     ensure!(field("Seccomp")? == "2", "no seccomp filter");
     Ok(())
 }
@@ -95,8 +95,8 @@ impl Container {
     fn start(bundle: &Path, name: &str) -> Result<Self> {
         let log = bundle.join("log");
         let out = File::create(&log)?;
-        // crun stops at the mixture of both versions of cgroups that some hosts have. Without limits it
-        // needs neither: in a mount namespace of its own the second one is out of the way.
+        // crun fails on hosts that mix both versions of cgroups. Without limits it needs neither, so version 2 is
+        // unmounted in a private mount namespace.
         let script = "umount /sys/fs/cgroup/unified 2>/dev/null; \
                       exec crun --cgroup-manager=disabled run --bundle \"$1\" \"$2\"";
         let child = Command::new("unshare")
@@ -117,41 +117,41 @@ impl Container {
                 return Ok(value);
             }
             if let Some(status) = self.child.try_wait()? {
-                bail!("it ended with {status}: {}", self.said());
+                bail!("it ended with {status}: {}", self.log());
             }
             if start.elapsed() > BOUND {
-                bail!("no answer within {} s: {}", BOUND.as_secs(), self.said());
+                bail!("no response within {} s: {}", BOUND.as_secs(), self.log());
             }
             std::thread::sleep(Duration::from_millis(100));
         }
     }
 
-    fn said(&self) -> String {
+    fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default().trim().to_owned()
     }
 
     fn pid(&self) -> Result<u64> {
         let state = shell::output(Command::new("crun").args(["state", &self.name]))?;
         let state: Value = serde_json::from_str(&state)?;
-        state["pid"].as_u64().filter(|pid| *pid != 0).context("crun knows no process")
+        state["pid"].as_u64().filter(|pid| *pid != 0).context("crun reports no process")
     }
 
     fn status(&self) -> Result<String> {
         Ok(fs::read_to_string(format!("/proc/{}/status", self.pid()?))?)
     }
 
-    /// Asks it to end, as the kubelet does; it must do so by itself and with exit code 0.
+    /// Stops it with SIGTERM like the kubelet; it must end with exit code 0 without being killed.
     fn end(&mut self, grace: Duration) -> Result<()> {
         shell::output(Command::new("crun").args(["kill", &self.name, "TERM"]))?;
         let start = Instant::now();
         while start.elapsed() < grace {
             if let Some(status) = self.child.try_wait()? {
-                ensure!(status.success(), "asked to end, it ended with {status}: {}", self.said());
+                ensure!(status.success(), "it ended with {status} after SIGTERM: {}", self.log());
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        bail!("it does not end within {} s: {}", grace.as_secs(), self.said())
+        bail!("it does not end within {} s: {}", grace.as_secs(), self.log())
     }
 }
 
@@ -165,7 +165,7 @@ impl Drop for Container {
     }
 }
 
-/// A bpffs of its own, so that nothing of the machine's is touched.
+/// A private bpffs, so that the machine's is not used.
 struct Bpffs(PathBuf);
 
 impl Bpffs {
@@ -179,7 +179,7 @@ impl Bpffs {
 impl Drop for Bpffs {
     fn drop(&mut self) {
         if let Err(error) = shell::output(Command::new("umount").arg(&self.0)) {
-            eprintln!("warning: {} stays mounted: {error:#}", self.0.display());
+            eprintln!("warning: {} is still mounted: {error:#}", self.0.display());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask image`: a static binary in an image from scratch, made without a registry.
+//! `cargo xtask image`: builds an image from scratch with a static binary, without a registry.
 
 mod bundle;
 mod container;
@@ -14,10 +14,10 @@ use crate::{build, setup, shell};
 /// Options of `cargo xtask image`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Name of the image
+    /// Name and tag of the image
     #[arg(long, default_value = concat!("localhost/observer:", env!("CARGO_PKG_VERSION")), value_name = "NAME:TAG")]
     tag: String,
-    /// Start it in a container with the security settings of the DaemonSet, on a node of a lab, and scrape it
+    /// Also start the image on a lab node with the security settings of the DaemonSet, and scrape it
     #[arg(long)]
     test: bool,
 }
@@ -29,7 +29,7 @@ impl Args {
     }
 }
 
-/// What the image may be at most, as it is loaded.
+/// Maximum size of the image in bytes, uncompressed.
 const LARGEST: u64 = 20_000_000;
 
 /// Runs the command.
@@ -38,7 +38,7 @@ const LARGEST: u64 = 20_000_000;
 /// The step that failed, and why.
 pub fn run(args: &Args) -> Result<()> {
     if !shell::is_root() {
-        bail!("making an image needs root here");
+        bail!("building an image needs root");
     }
     setup::toolchain()?;
     setup::ensure(&[setup::Group::Fleet])?;
@@ -50,7 +50,7 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// An image in a storage of its own below `target/`.
+/// An image in a private storage below `target/`.
 pub struct Image {
     folder: PathBuf,
     tag: String,
@@ -68,14 +68,14 @@ impl Image {
         shell::output(
             image
                 .buildah()
-                // A container of its own is neither needed (nothing is run) nor possible everywhere.
+                // No container is needed, because nothing is run, and it is not possible everywhere.
                 .args(["build", "--isolation", "chroot", "--timestamp", "0", "--tag", tag, "--file"])
                 .arg(shell::root().join("deploy/Containerfile"))
                 .arg(&context),
         )?;
         let archive = image.archive()?;
         let size = fs::metadata(&archive)?.len();
-        ensure!(size < LARGEST, "the image has {size} bytes, {LARGEST} are the most that is wanted");
+        ensure!(size < LARGEST, "the image has {size} bytes; the maximum is {LARGEST}");
         shell::step(
             "image",
             &format!(
@@ -87,7 +87,7 @@ impl Image {
         Ok(image)
     }
 
-    /// buildah with a storage of its own, which works on every file system.
+    /// buildah with a private storage, which works on every file system.
     fn buildah(&self) -> Command {
         let mut buildah = Command::new("buildah");
         buildah.args(["--storage-driver", "vfs", "--root"]).arg(self.folder.join("storage"));
@@ -106,7 +106,7 @@ impl Image {
         Ok(archive)
     }
 
-    /// The image's files, unpacked; gone when dropped.
+    /// The image's files, unpacked, removed on drop.
     fn root(&self) -> Result<Root<'_>> {
         let id = shell::output(self.buildah().args(["from", "--pull-never", &self.tag]))?.trim().to_owned();
         let mut root = Root { image: self, id, path: PathBuf::new() };
@@ -131,7 +131,7 @@ impl Root<'_> {
 impl Drop for Root<'_> {
     fn drop(&mut self) {
         if let Err(error) = shell::output(self.image.buildah().args(["rm", &self.id])) {
-            eprintln!("warning: the container {} is left: {error:#}", self.id);
+            eprintln!("warning: the container {} was not removed: {error:#}", self.id);
         }
     }
 }

@@ -1,10 +1,10 @@
-//! One frame as Observer counts it against one as tshark dissects it.
+//! Compares a frame as Observer counts it with the same frame as tshark dissects it.
 
 use serde_json::Value;
 
 use super::tshark::{Dissection, Layer};
 
-/// A field in which they differ.
+/// A field that differs.
 #[derive(Clone, Debug)]
 pub struct Difference {
     /// Its name.
@@ -18,39 +18,38 @@ pub struct Difference {
 /// The fields of a frame that differ.
 pub fn frame(event: &Value, their: &Dissection) -> Vec<Difference> {
     let mut found = Vec::new();
-    let mut hold = |field, ours: String, theirs: String| {
+    let mut compare = |field, ours: String, theirs: String| {
         if ours != theirs {
             found.push(Difference { field, ours, theirs });
         }
     };
-    hold("wire_bytes", event["wire_bytes"].to_string(), their.wire.to_string());
+    compare("wire_bytes", event["wire_bytes"].to_string(), their.wire.to_string());
     if let Some(class) = their.class {
-        hold("encapsulation", event["encapsulation"].as_str().unwrap_or("").to_owned(), class.to_owned());
+        compare("encapsulation", event["encapsulation"].as_str().unwrap_or("").to_owned(), class.to_owned());
     }
     let outer = layer(&event["outer"], their.outer.as_ref());
     let inner = layer(&event["inner"], their.inner.as_ref());
     for (name, (ours, theirs)) in [("outer", outer), ("inner", inner)] {
-        hold(name, ours, theirs);
+        compare(name, ours, theirs);
     }
     let number = |value: Option<u64>| value.map_or_else(|| "none".to_owned(), |number| number.to_string());
-    // A later fragment's VNI comes from the first one; tshark sees each packet alone.
+    // Observer takes a later fragment's VNI from the first fragment; tshark does not.
     if their.class.is_some() {
-        hold("vni", number(event["vni"].as_u64()), number(their.vni));
+        compare("vni", number(event["vni"].as_u64()), number(their.vni));
     }
     let signal = &event["ptb"];
     let ours = signal["version"].as_u64().zip(signal["mtu"].as_u64());
-    hold("ptb", format!("{ours:?}"), format!("{:?}", their.ptb));
+    compare("ptb", format!("{ours:?}"), format!("{:?}", their.ptb));
     let l3 = event["l3_bytes"].as_u64().unwrap_or(0);
     if let Some(outer) = &their.outer
         && outer.length > 40
     {
-        hold("l3_bytes", l3.to_string(), outer.length.to_string());
+        compare("l3_bytes", l3.to_string(), outer.length.to_string());
     }
     found
 }
 
-/// Version, length and fragmentation of a layer, here and there. A length that the header leaves to the
-/// frame (0) is not compared.
+/// Version, length and fragmentation of a layer in both. A length of 0, which leaves it to the frame, is not compared.
 fn layer(ours: &Value, theirs: Option<&Layer>) -> (String, String) {
     let there = theirs.map_or_else(
         || "none".to_owned(),

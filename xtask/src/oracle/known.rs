@@ -1,4 +1,4 @@
-//! Disagreements with tshark that are understood: who is right, and why. docs/oracle.md shows the table.
+//! Explained disagreements with tshark, and which side is right. docs/oracle.md has the table.
 
 use serde_json::Value;
 
@@ -9,13 +9,13 @@ use super::tshark::Dissection;
 pub struct Known {
     /// A short name.
     pub id: &'static str,
-    /// Who is right.
+    /// Which side is right.
     pub right: &'static str,
     /// Whether it explains a difference.
     applies: fn(&Value, &Dissection, &Difference) -> bool,
 }
 
-/// Reasons with which the parser stops inside a tunnel; those about fragments do not stop it.
+/// Reasons for which the parser stops inside a tunnel. Those about fragments do not stop it.
 const STOPS_INSIDE: [&str; 8] = [
     "extension_chain",
     "too_many_vlans",
@@ -29,19 +29,19 @@ const STOPS_INSIDE: [&str; 8] = [
 const VXLAN: u64 = 4789;
 const GENEVE: u64 = 6081;
 const WIREGUARD: [u64; 2] = [51820, 51821];
-/// Headers between the Ethertype and IP that tshark reads through.
+/// Headers between Ethertype and IP that tshark parses.
 const BETWEEN: [&str; 7] = ["mpls", "pppoes", "macsec", "nsh", "vntag", "avsp", "cfp"];
 const IPV6_HEADER: u64 = 40;
-/// What a 16-bit length field holds at most.
+/// Maximum of a 16-bit length field.
 const LONGEST: u64 = 65_535;
-/// tshark shows longer frames with this length.
+/// The length that tshark shows for longer frames.
 const TSHARK_MOST: u64 = (1 << 31) - 1;
-/// Redirected by WCCP: a header of its own stands before the packet.
+/// WCCP redirection: an additional header precedes the packet.
 const GRE_WCCP: u64 = 0x883e;
 /// The P flag of VXLAN-GPE.
 const GPE: u64 = 0x0400;
 
-/// All of them; the first that applies counts.
+/// All entries; the first match counts.
 pub const TABLE: &[Known] = &[
     Known {
         id: "not-captured",
@@ -64,7 +64,7 @@ pub const TABLE: &[Known] = &[
             let reason = event["malformed"].as_str().unwrap_or_default();
             STOPS_INSIDE.contains(&reason)
                 && match difference.field {
-                    // Only tshark reads on, or it says that there is no tunnel at all.
+                    // Only tshark continues, or it reports no tunnel.
                     "inner" | "vni" => event[difference.field].is_null() || their.class == Some("none"),
                     "encapsulation" => their.class == Some("none"),
                     "ptb" => event["ptb"].is_null(),

@@ -1,5 +1,5 @@
-//! `cargo xtask oracle`: captures through user space, through the programs in the kernel, and through
-//! tshark, frame by frame. Every disagreement is a defect or stands in [`known`] (docs/oracle.md).
+//! `cargo xtask oracle`: compares user space, the programs in the kernel, and tshark frame by frame. Every
+//! disagreement is a defect or listed in [`known`] (docs/oracle.md).
 
 mod compare;
 mod known;
@@ -16,18 +16,18 @@ use serde_json::Value;
 use crate::artifacts::{self, Artifact};
 use crate::{setup, shell};
 
-/// Differences that are told of one file.
+/// Maximum differences that are printed for one file.
 const REPORTED_PER_FILE: usize = 20;
 
 /// Options of `cargo xtask oracle`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Directory of captures, with all below it
+    /// Directory of captures, searched recursively
     dir: PathBuf,
-    /// Write the packet table as captures into the directory first
+    /// First write the packet table as captures to the directory
     #[arg(long)]
     make: bool,
-    /// Without the programs in the kernel, which need root
+    /// Do not run the programs in the kernel, which need root
     #[arg(long)]
     no_kernel: bool,
 }
@@ -35,7 +35,7 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// What could not be run, or how many disagreements nobody has explained.
+/// What could not be run, or the number of unexplained disagreements.
 pub fn run(args: &Args) -> Result<()> {
     setup::ensure(&[setup::Group::Oracle])?;
     shell::step("oracle", "building observer (a minute the first time)");
@@ -60,22 +60,22 @@ fn compare_all(args: &Args, tools: &Tools) -> Result<()> {
     let mut files = Vec::new();
     collect(&args.dir, &mut files)?;
     if files.is_empty() {
-        bail!("there is no capture in {}: files are known by their first bytes", args.dir.display());
+        bail!("no capture in {} (captures are recognised by their first bytes)", args.dir.display());
     }
     let mut tally = Tally::default();
     for file in &files {
         one(file, tools, &mut tally)?;
     }
-    tally.tell(files.len());
+    tally.print(files.len());
     let kernel = if args.no_kernel { None } else { Some(kernel(&files, tools)?) };
     match (tally.unexplained, kernel) {
         (0, Some(true)) => Ok(()),
         (0, None) => {
-            shell::step("oracle", "the programs in the kernel were not asked (--no-kernel)");
+            shell::step("oracle", "the programs in the kernel were not run (--no-kernel)");
             Ok(())
         }
-        (0, Some(false)) => bail!("the programs in the kernel count otherwise than user space, see above"),
-        (count, _) => bail!("{count} disagreements with tshark are not explained, see above"),
+        (0, Some(false)) => bail!("the programs in the kernel differ from user space, see above"),
+        (count, _) => bail!("{count} unexplained disagreements with tshark, see above"),
     }
 }
 
@@ -91,7 +91,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn tell(&self, files: usize) {
+    fn print(&self, files: usize) {
         println!(
             "{files} captures, {} frames: {} agree with tshark in every field",
             self.frames, self.agreed
@@ -103,7 +103,7 @@ impl Tally {
         }
         println!("  {:>6} not explained", self.unexplained);
         if self.left_out != 0 {
-            println!("  {:>6} captures left out: tshark cannot read them", self.left_out);
+            println!("  {:>6} captures omitted: tshark cannot read them", self.left_out);
         }
     }
 }
@@ -121,7 +121,7 @@ impl Tools {
     }
 }
 
-/// Captures at and below `path`, known by their first bytes.
+/// Captures at and below `path`, recognised by their first bytes.
 fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     const MAGICS: [[u8; 4]; 6] = [
         [0xa1, 0xb2, 0xc3, 0xd4],
@@ -154,33 +154,33 @@ fn one(file: &Path, tools: &Tools, tally: &mut Tally) -> Result<()> {
     observer.args(["pcap", "--format", "json", "--events=all"]).arg(file);
     let output = observer.stdin(Stdio::null()).output().context("cannot start observer")?;
     if !output.status.success() {
-        // Damaged files are read as far as they go, by both.
+        // Both read damaged files up to the damage.
         shell::step("oracle", String::from_utf8_lossy(&output.stderr).trim());
     }
     let ours: Vec<Value> = String::from_utf8_lossy(&output.stdout)
         .lines()
-        .map(|line| serde_json::from_str(line).with_context(|| format!("observer wrote no JSON: {line}")))
+        .map(|line| serde_json::from_str(line).with_context(|| format!("observer printed no JSON: {line}")))
         .collect::<Result<_>>()?;
     let Some((report, ours)) = ours.split_last() else {
-        bail!("observer wrote nothing on {}", file.display())
+        bail!("observer printed nothing for {}", file.display())
     };
     let theirs = match tshark::dissect(file) {
         Ok(theirs) => theirs,
-        // A link type that it does not know, for example.
+        // An unsupported link type, for example.
         Err(error) => {
-            shell::step("oracle", &format!("LEFT OUT: {error:#}"));
+            shell::step("oracle", &format!("omitted: {error:#}"));
             tally.left_out += 1;
             return Ok(());
         }
     };
     let frames = report["capture"]["files"][0]["frames"].as_u64().unwrap_or(0);
-    // tshark shows the piece of a record with which a file is cut off.
+    // tshark shows the incomplete record at the end of a truncated file.
     let cut = !output.status.success() && frames as usize + 1 == theirs.len();
     if frames as usize != theirs.len() && !cut {
         println!("{}: {frames} frames here, {} for tshark", file.display(), theirs.len());
         tally.unexplained += 1;
     }
-    let mut told = 0;
+    let mut printed = 0;
     for event in ours {
         let number = event["frame"].as_u64().unwrap_or(0);
         let Some(their) = number.checked_sub(1).and_then(|index| theirs.get(index as usize)) else {
@@ -194,8 +194,8 @@ fn one(file: &Path, tools: &Tools, tally: &mut Tally) -> Result<()> {
                 Some(id) => *tally.explained.entry(id).or_default() += 1,
                 None => {
                     tally.unexplained += 1;
-                    told += 1;
-                    if told <= REPORTED_PER_FILE {
+                    printed += 1;
+                    if printed <= REPORTED_PER_FILE {
                         println!(
                             "{} frame {number}: {}: {} here, {} for tshark ({}; malformed {})",
                             file.display(),
@@ -213,10 +213,10 @@ fn one(file: &Path, tools: &Tools, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-/// Runs the files through the programs in the kernel; false where they count otherwise.
+/// Runs the files through the programs in the kernel; false if the results differ.
 fn kernel(files: &[PathBuf], tools: &Tools) -> Result<bool> {
     if !shell::is_root() {
-        bail!("running the programs in the kernel needs root; `--no-kernel` leaves them out");
+        bail!("running the programs in the kernel needs root; use --no-kernel without it");
     }
     let status =
         Command::new(&tools.example).arg("replay").args(files).status().context("cannot start the replay")?;

@@ -1,11 +1,11 @@
-//! tshark's own dissection, one packet at a time: nothing is reassembled.
+//! tshark's dissection without reassembly.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
-/// The fields that are asked for, in the order of the columns.
+/// The requested fields, in the order of the columns.
 const FIELDS: [&str; 24] = [
     "frame.protocols",
     "ip.len",
@@ -38,22 +38,22 @@ const FIELDS: [&str; 24] = [
 pub struct Layer {
     /// 4 or 6.
     pub version: u64,
-    /// As the header gives it; 0 where it gives none.
+    /// Length from the header; 0 if it has none.
     pub length: u64,
     /// `first`, `middle`, `last`, `atomic`, or none.
     pub fragment: Option<&'static str>,
     /// Bytes.
     pub offset: u64,
-    /// What follows, where the header says so.
+    /// Next protocol, if the header has one.
     pub protocol: u64,
 }
 
-/// What tshark makes of a frame.
+/// tshark's view of a frame.
 #[derive(Clone, Debug, Default)]
 pub struct Dissection {
     /// The protocols, outermost first.
     pub protocols: String,
-    /// As Observer calls it; `None` where tshark cannot know (later fragments of UDP).
+    /// The class in Observer's terms; `None` if tshark cannot determine it (later fragments of UDP).
     pub class: Option<&'static str>,
     /// The outer IP header.
     pub outer: Option<Layer>,
@@ -73,7 +73,7 @@ pub struct Dissection {
     pub wire: u64,
     /// Bytes in the file.
     pub captured: Option<u64>,
-    /// What the outermost GRE header says that follows.
+    /// Next protocol of the outermost GRE header.
     pub gre_protocol: Option<u64>,
 }
 
@@ -93,7 +93,7 @@ pub fn dissect(file: &Path) -> Result<Vec<Dissection>> {
     }
     let output = tshark.stdin(Stdio::null()).output().context("cannot start tshark")?;
     let text = String::from_utf8_lossy(&output.stdout);
-    // A file that ends inside a record is an error for tshark too, after what it could read.
+    // tshark also fails on a truncated file, after printing the complete records.
     if !output.status.success() && text.is_empty() {
         bail!("tshark failed on {}: {}", file.display(), String::from_utf8_lossy(&output.stderr).trim());
     }
@@ -158,7 +158,7 @@ fn frame(line: &str) -> Dissection {
     dissection
 }
 
-/// All IP headers and where they stand among the protocols.
+/// All IP headers and their positions among the protocols.
 fn layers(tokens: &[&str], columns: &Columns) -> Vec<(usize, Layer)> {
     let mut layers: Vec<(usize, Layer)> = Vec::new();
     let (mut fours, mut sixes, mut fragments) = (0, 0, 0);
@@ -214,7 +214,7 @@ fn is_extension(token: &str) -> bool {
     token.starts_with("ipv6.") || matches!(token, "ah" | "hip" | "shim6" | "mipv6")
 }
 
-/// The class by what follows the outer header, and where the tunnel's first protocol stands.
+/// The class by what follows the outer header, and the position of the tunnel's first protocol.
 fn class(tokens: &[&str], outer: usize, header: &Layer) -> (Option<&'static str>, usize) {
     let mut at = outer + 1;
     while tokens.get(at).is_some_and(|token| is_extension(token)) {
@@ -257,7 +257,7 @@ fn class(tokens: &[&str], outer: usize, header: &Layer) -> (Option<&'static str>
     (Some(class), at)
 }
 
-/// The first IP header behind the tunnel's own.
+/// The first IP header after the tunnel's.
 fn inner(tokens: &[&str], tunnel: usize, layers: &[(usize, Layer)]) -> Option<Layer> {
     const BETWEEN: [&str; 8] = ["udp", "vxlan", "geneve", "gre", "eth", "ethertype", "vlan", "ieee8021ad"];
     let mut at = tunnel;

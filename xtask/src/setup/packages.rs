@@ -12,17 +12,17 @@ use crate::shell;
 pub enum Group {
     /// Network namespaces, tunnels and traffic
     Lab,
-    /// A second opinion on captured packets
+    /// tshark, to compare captures with
     Oracle,
     /// A terminal for the terminal interface
     Tui,
     /// Throughput
     Bench,
-    /// Pages as a browser draws them
+    /// A browser for pages
     Browser,
-    /// The routing daemon whose routes Calico's are
+    /// Calico's routing daemon
     Bird,
-    /// Prometheus with promtool; an image and a container without a registry
+    /// Prometheus, and tools for images and containers
     Fleet,
 }
 
@@ -48,7 +48,7 @@ impl Group {
 /// Installs those of the Debian packages `names` that are missing.
 ///
 /// # Errors
-/// This is not Debian, we are not root, or apt could not get them.
+/// This is not Debian, root is needed, or apt cannot install them.
 pub fn packages(names: &[&str]) -> Result<()> {
     let missing = missing(names)?;
     if missing.is_empty() {
@@ -59,8 +59,7 @@ pub fn packages(names: &[&str]) -> Result<()> {
         bail!("installing Debian packages needs root; run `apt-get install {list}` as root");
     }
     shell::step("setup", &format!("installing Debian packages {list} (seconds to a minute)"));
-    // One unreachable list, of something that is none of our business, fails the whole update: what
-    // counts is whether the packages can be installed afterwards.
+    // One unreachable list fails the whole update, so only the installation decides.
     let update = shell::output(apt().arg("update"));
     let install = shell::output(apt().args(["install", "--yes", "--no-install-recommends"]).args(&missing));
     match (install, update) {
@@ -77,14 +76,14 @@ pub fn packages(names: &[&str]) -> Result<()> {
 fn missing<'a>(names: &[&'a str]) -> Result<Vec<&'a str>> {
     let mut query = Command::new("dpkg-query");
     query.args(["--show", "--showformat", "${db:Status-Status} ${Package}\\n"]).args(names);
-    // It fails where one name is unknown, and lists the others all the same.
+    // It fails if a name is unknown, but still lists the others.
     let said = query.output().with_context(|| {
         format!("looking for Debian packages failed; on another system install {}", names.join(" "))
     })?;
     Ok(not_installed(names, &String::from_utf8_lossy(&said.stdout)))
 }
 
-/// Those of `names` that `status`, lines of state and package, does not call installed.
+/// The `names` that are not installed according to `status`, lines of state and package.
 fn not_installed<'a>(names: &[&'a str], status: &str) -> Vec<&'a str> {
     let installed: HashSet<&str> =
         status.lines().filter_map(|line| line.strip_prefix("installed ")).map(str::trim).collect();
@@ -104,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_installed_package_is_not_missing() {
+    fn packages_that_are_not_installed_are_missing() {
         let status = "installed tmux\nconfig-files iperf3\nnot-installed tshark\n";
         let names = ["tmux", "iperf3", "tshark", "unknown"];
         assert_eq!(not_installed(&names, status), ["iperf3", "tshark", "unknown"]);

@@ -6,27 +6,26 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use super::rustup_add;
 use crate::shell;
 use crate::toolchain::{self, RUST};
 
 const PACKAGE: &str = "rust-src";
-/// The suite of Debian that keeps this version.
+/// The Debian suite that has this version.
 const SUITE: &str = "trixie-backports";
 const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// A way to get the source.
+/// Where the source comes from.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Way {
-    /// What is there already, else rustup, else Debian
+    /// Use an existing copy, else rustup, else Debian
     Any,
-    /// Rustup's component
+    /// Install the component with rustup
     Rustup,
-    /// Debian's package, unpacked into the toolchain's directory
+    /// Unpack Debian's package into the toolchain directory
     Debian,
 }
 
-/// Sees to it that the source is in the compiler's sysroot or in `dir`.
+/// Installs the source in the compiler's sysroot or in `dir`, if it is missing.
 pub fn install(dir: &Path, sysroot: &Path, way: Way) -> Result<()> {
     let own = toolchain::own_source(sysroot).is_dir();
     let private = toolchain::private_source(dir).is_dir();
@@ -47,14 +46,18 @@ pub fn install(dir: &Path, sysroot: &Path, way: Way) -> Result<()> {
     })
 }
 
+/// Adds a component to the compiler in use, with a timeout of two minutes.
+pub fn rustup_add(component: &str) -> Result<()> {
+    shell::output(Command::new("timeout").args(["120", "rustup", "component", "add", component])).map(drop)
+}
+
 fn rustup() -> Result<()> {
-    shell::output(Command::new("rustup").arg("--version")).context("there is no rustup here")?;
+    shell::output(Command::new("rustup").arg("--version")).context("rustup is not installed")?;
     shell::step("setup", &format!("installing {PACKAGE} {RUST} with rustup (seconds)"));
     rustup_add(PACKAGE)
 }
 
-/// Unpacks `library/` of Debian's package, with lists and a cache of our own: the system's apt is
-/// neither asked to know another suite nor changed.
+/// Unpacks `library/` of Debian's package. Lists and cache are separate, so that the system's apt does not change.
 fn debian(dir: &Path) -> Result<()> {
     shell::step("setup", &format!("installing {PACKAGE} {RUST} from Debian {SUITE} (seconds, 45 MB)"));
     let target = toolchain::private_source(dir);
@@ -73,7 +76,7 @@ fn debian(dir: &Path) -> Result<()> {
     shell::output(apt.command("apt-get").arg("download").arg(format!("{PACKAGE}={version}")))
         .with_context(|| format!("fetching Debian's package {PACKAGE} {version} failed"))?;
     let package = apt.downloaded()?;
-    // Unpacked aside and moved: an interrupted set-up leaves nothing that looks complete.
+    // Unpacked elsewhere and moved, so that an interrupted run leaves nothing that looks complete.
     let aside = work.join("unpacked");
     fs::create_dir_all(&aside)?;
     unpack(&package, &aside).with_context(|| format!("unpacking {} failed", package.display()))?;
@@ -85,7 +88,7 @@ fn debian(dir: &Path) -> Result<()> {
     fs::remove_dir_all(&work).with_context(|| format!("removing {} failed", work.display()))
 }
 
-/// Copies `library/` of the package out of it, and nothing of the 360 MB besides.
+/// Extracts only `library/` from the package, which has 360 MB.
 fn unpack(package: &Path, to: &Path) -> Result<()> {
     let mut reader = Command::new("dpkg-deb")
         .arg("--fsys-tarfile")
@@ -108,7 +111,7 @@ fn unpack(package: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Apt with every directory of its own.
+/// Apt with private directories.
 struct Apt {
     work: PathBuf,
 }
@@ -136,11 +139,11 @@ impl Apt {
             format!("Dir::State={work}"),
             format!("Dir::Cache={work}/cache"),
             "Acquire::Languages=none".to_owned(),
-            // Else a mirror that does not answer is only a warning.
+            // Otherwise a mirror that does not respond is only a warning.
             "APT::Update::Error-Mode=any".to_owned(),
             "Acquire::Retries=2".to_owned(),
             "Acquire::http::Timeout=20".to_owned(),
-            // The directory may be closed to apt's own user.
+            // Apt's own user may lack access to the directory.
             "APT::Sandbox::User=root".to_owned(),
         ] {
             command.arg("--option").arg(option);
@@ -155,21 +158,20 @@ impl Apt {
                 return Ok(path);
             }
         }
-        bail!("apt-get download left no package")
+        bail!("apt-get download saved no package")
     }
 }
 
-/// The mirror that this system's own apt uses.
+/// The mirror of this system's apt.
 fn mirror() -> Result<String> {
     let format = ["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"];
-    let known =
-        shell::output(Command::new("apt-get").args(format)).context("asking apt for its mirror failed")?;
+    let known = shell::output(Command::new("apt-get").args(format)).context("reading apt's mirror failed")?;
     pick_mirror(&known)
         .map(str::to_owned)
-        .ok_or_else(|| anyhow!("apt's sources name no mirror of Debian; this way needs Debian"))
+        .ok_or_else(|| anyhow!("apt has no Debian mirror; use `rustup component add rust-src`"))
 }
 
-/// The first of the URIs that is Debian's main archive, by its path.
+/// The first URI that is Debian's main archive by its path.
 fn pick_mirror(uris: &str) -> Option<&str> {
     uris.lines().map(str::trim).find(|uri| uri.trim_end_matches('/').ends_with("/debian"))
 }
@@ -184,7 +186,7 @@ fn pick<'a>(madison: &'a str, wanted: &str) -> Option<&'a str> {
     versions(madison).find(|version| version.split(['+', '-', '~']).next() == Some(wanted))
 }
 
-/// The last line of an error, where programs say what matters.
+/// The last line of an error, which usually has the cause.
 fn brief(error: &anyhow::Error) -> String {
     error.to_string().lines().last().unwrap_or_default().trim().to_owned()
 }
@@ -194,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exactly_the_wanted_version_is_picked() {
+    fn only_the_exact_version_is_picked() {
         let madison = " rust-src | 1.96.1+dfsg1-2~bpo13+1 | a\n rust-src | 1.95.0+dfsg1-2~bpo13+1 | a\n";
         assert_eq!(pick(madison, "1.95.0"), Some("1.95.0+dfsg1-2~bpo13+1"));
         assert_eq!(pick(madison, "1.96"), None);

@@ -193,7 +193,7 @@ fn pages(built: &[Artifact]) -> Result<Tally> {
     harness::run(page.context("cargo reported no test html")?, &["--ignored"], Output::Stream, true)
 }
 
-/// In a lab of its own, so that it does not disturb one that is up.
+/// Runs in a separate lab.
 fn walkthrough(built: &[Artifact]) -> Result<()> {
     let (lab, observer) =
         (artifacts::program(built, "observer-lab")?, artifacts::program(built, "observer")?);

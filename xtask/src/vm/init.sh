@@ -10,7 +10,7 @@ mkdir -p /dev/pts /dev/shm
 mount -t devpts devpts /dev/pts
 mount -t tmpfs -o mode=1777 shm /dev/shm
 mount -t tmpfs -o mode=755 run /run
-# Not a mount: what was built in a folder below /tmp lies there. The root is memory anyway.
+# Not mounted, because binaries may have been built below /tmp. The root is in memory anyway.
 chmod 1777 /tmp
 mount -t bpf bpf /sys/fs/bpf
 mount -t tracefs tracefs /sys/kernel/tracing
@@ -22,7 +22,7 @@ ip link set lo up
 
 rc=0
 while read -r module options; do
-    # Unquoted: several options are several words.
+    # Unquoted, so that each option is a word.
     if ! insmod "$module" $options; then
         echo "cannot load $module"
         rc=125
@@ -33,12 +33,12 @@ if [ $rc = 0 ]; then
     dash /etc/vm/payload </dev/null
     rc=$?
 fi
-# A WARN of the kernel goes unseen under `quiet`, and is worth a look.
+# `quiet` hides kernel warnings.
 if [ $(($(cat /proc/sys/kernel/tainted) & 512)) != 0 ]; then
     echo "the kernel warned:"
     dmesg | grep -A 12 'WARNING:' | head -n 40
 fi
 printf '\nRESULT:%s\n' "$rc"
-# Waits until the console has taken everything.
+# Waits until the console is written.
 stty -echo </dev/console
 poweroff -f

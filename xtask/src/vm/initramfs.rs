@@ -1,4 +1,4 @@
-//! What is inside the test machine: busybox, real iproute2, the modules, and the payload.
+//! The initramfs of a test machine: busybox, iproute2, modules and the payload.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -14,33 +14,33 @@ use super::modules::{self, Index};
 use super::newc::Archive;
 use crate::shell;
 
-/// Something of this machine that the guest shall have.
+/// A file or folder to copy into the guest.
 #[derive(Clone)]
 pub struct Placed {
-    /// Here: a file, or for [`Payload::files`] a folder too.
+    /// Source: a file, or in [`Payload::files`] also a folder.
     pub from: PathBuf,
-    /// There.
+    /// Path in the guest.
     pub to: String,
 }
 
 /// What a test machine runs.
 #[derive(Clone, Default)]
 pub struct Payload {
-    /// Programs; the libraries that they are linked with come along.
+    /// Programs, copied with their shared libraries.
     pub binaries: Vec<Placed>,
-    /// Files and folders as they are.
+    /// Files and folders.
     pub files: Vec<Placed>,
     /// The shell script that runs them; its exit code is the result.
     pub script: String,
 }
 
-/// Programs without which nothing runs.
+/// Required programs.
 const REQUIRED: &[&str] = &["dash", "ip", "tc"];
-/// Programs that tests and people like to have, taken where this machine has them.
+/// Programs that are copied if this machine has them.
 const OPTIONAL: &[&str] = &[
     "bridge", "ss", "tcpdump", "ethtool", "ping", "iperf3", "nft", "bpftool", "strace", "setpriv", "unshare",
 ];
-/// Names that iproute2 gives to numbers (`proto bird`), and the little that libc wants.
+/// Names for iproute2 (`proto bird`) and files for libc.
 const CONFIGURATION: &[&str] = &["/etc/iproute2", "/usr/share/iproute2", "/etc/protocols", "/etc/services"];
 
 const INIT: &str = include_str!("init.sh");
@@ -54,7 +54,7 @@ pub fn build(kernel: &Unpacked, payload: &Payload) -> Result<Vec<u8>> {
     skeleton(&mut archive);
     let mut programs = Vec::new();
     for name in REQUIRED {
-        let from = which(name).with_context(|| format!("{name} is not on this machine"))?;
+        let from = which(name).with_context(|| format!("{name} is not installed"))?;
         programs.push(Placed { to: format!("/usr/bin/{name}"), from });
     }
     for name in OPTIONAL {
@@ -85,7 +85,7 @@ fn skeleton(archive: &mut Archive) {
     for path in ["proc", "sys", "dev", "run", "tmp", "root", "mnt", "var/run", "var/lib", "etc/netns"] {
         archive.directory(path);
     }
-    // One tree under /usr, as on every Debian of today.
+    // Merged /usr, as in Debian.
     for (link, target) in
         [("bin", "usr/bin"), ("sbin", "usr/sbin"), ("lib", "usr/lib"), ("lib64", "usr/lib64")]
     {
@@ -107,10 +107,9 @@ fn skeleton(archive: &mut Archive) {
     }
 }
 
-/// The program, and its applets in a folder that is searched last: an applet must never stand in for a
-/// real tool.
+/// busybox, with its applets in a folder that is searched last, so that an applet never replaces a real tool.
 fn busybox(archive: &mut Archive) -> Result<Placed> {
-    let from = which("busybox").context("busybox is not on this machine")?;
+    let from = which("busybox").context("busybox is not installed")?;
     for applet in shell::output(Command::new(&from).arg("--list"))?.lines() {
         if applet != "busybox" {
             archive.symlink(&format!("/busybox/{applet}"), "busybox");
@@ -131,7 +130,7 @@ fn add_modules(archive: &mut Archive, kernel: &Unpacked) -> Result<()> {
     Ok(())
 }
 
-/// A file, or a folder with all that is below it.
+/// Adds a file, or a folder recursively.
 fn tree(archive: &mut Archive, from: &Path, to: &str) -> Result<()> {
     let about = || format!("cannot read {}", from.display());
     let metadata = fs::metadata(from).with_context(about)?;
@@ -149,31 +148,31 @@ fn tree(archive: &mut Archive, from: &Path, to: &str) -> Result<()> {
     Ok(())
 }
 
-/// The shared libraries of all `programs` and their loader, at the places where the guest's loader
-/// looks: links among the folders (`/lib64`) are followed, the library's own name is kept.
+/// The shared libraries of all `programs` and their loader, at the paths where the guest's loader searches: links
+/// of folders (`/lib64`) are resolved, the library's name is kept.
 fn libraries(programs: &[Placed]) -> Result<BTreeSet<PathBuf>> {
     let mut found = BTreeSet::new();
     for program in programs {
         let output = Command::new("ldd").arg(&program.from).stdin(Stdio::null()).output();
         let output = output.context("cannot start ldd")?;
-        // A static program is said to be "not a dynamic executable", with exit code 1.
+        // ldd fails on a static program.
         if !output.status.success() {
             continue;
         }
         for library in parse_ldd(&String::from_utf8_lossy(&output.stdout)) {
             let Some(library) = library else {
-                bail!("a library of {} is not on this machine (see ldd)", program.from.display());
+                bail!("a library of {} is missing (see ldd)", program.from.display());
             };
-            let folder = library.parent().context("a library lies in a folder")?;
+            let folder = library.parent().context("a library without a folder")?;
             let folder =
                 folder.canonicalize().with_context(|| format!("cannot find {}", folder.display()))?;
-            found.insert(folder.join(library.file_name().context("a library has a name")?));
+            found.insert(folder.join(library.file_name().context("a library without a name")?));
         }
     }
     Ok(found)
 }
 
-/// The paths that ldd names; `None` for one that it does not find.
+/// The paths that ldd prints; `None` for a missing library.
 fn parse_ldd(text: &str) -> Vec<Option<PathBuf>> {
     text.lines()
         .filter_map(|line| {
@@ -188,7 +187,7 @@ fn parse_ldd(text: &str) -> Vec<Option<PathBuf>> {
         .collect()
 }
 
-/// The program `name` on this machine, administrators' folders included.
+/// The path of the program `name`, searched also in sbin.
 pub fn which(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let more = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from);

@@ -1,7 +1,6 @@
-//! Debian's cloud kernels: which ones, which version of each, and an unpacked copy in the cache.
+//! Debian's cloud kernels: their versions, and unpacked copies in the cache.
 //!
-//! The packages come through apt with a state of its own, so that neither the system's sources nor its
-//! lists change; the mirror is the one that the system is configured with.
+//! apt fetches the packages from the system's mirror with separate sources and lists, so the system's do not change.
 
 use std::cmp::Ordering;
 use std::env;
@@ -13,20 +12,20 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::shell;
 
-/// One of the kernels that Observer is tested on.
+/// A kernel that Observer is tested on.
 pub struct Kernel {
-    /// As it is called on the command line.
+    /// The name on the command line.
     pub series: &'static str,
-    /// The release that is taken while the mirror has it; else the newest of the series is.
+    /// The release to use while the mirror has it; afterwards the newest of the series.
     pin: &'static str,
-    /// Where Debian keeps it: suites of the archive, and of the security archive (`-security`).
+    /// Debian suites, of the main or security archive (`-security`).
     suites: &'static [&'static str],
-    /// The packages that make it up: these names around the release.
+    /// Its packages: text before and after the release.
     packages: &'static [(&'static str, &'static str)],
 }
 
 const IMAGE: &[(&str, &str)] = &[("linux-image-", "-cloud-amd64")];
-/// From 7.2 on: the kernel, its modules, and what depmod needs to know of both.
+/// From 7.2 on: kernel, modules, and files for depmod.
 const SPLIT: &[(&str, &str)] =
     &[("linux-binary-", "-cloud-amd64"), ("linux-modules-", "-cloud-amd64"), ("linux-base-", "-cloud-amd64")];
 
@@ -43,14 +42,14 @@ pub const ALL: &[Kernel] = &[
 pub struct Unpacked {
     /// The image that QEMU boots.
     pub image: PathBuf,
-    /// `…/lib/modules/RELEASE`, with what depmod writes.
+    /// `…/lib/modules/RELEASE`, with depmod's files.
     pub modules: PathBuf,
-    /// The full release, as `uname -r` gives it.
+    /// The full release, as printed by `uname -r`.
     pub release: String,
 }
 
 impl Kernel {
-    /// The kernel called `series`.
+    /// The kernel of a series.
     pub fn named(series: &str) -> Option<&'static Self> {
         ALL.iter().find(|kernel| kernel.series == series)
     }
@@ -60,7 +59,7 @@ impl Kernel {
         self.pin
     }
 
-    /// Named after the pin, so that a new pin is fetched and an old fallback is not kept for ever.
+    /// Named after the pin, so that a new pin is fetched and replaces an earlier fallback.
     fn directory(&self) -> PathBuf {
         cache().join("kernels").join(self.pin)
     }
@@ -74,21 +73,21 @@ impl Kernel {
         Some(Unpacked { image: directory.join("vmlinuz"), modules, release })
     }
 
-    /// The copy in the cache, fetched and unpacked first where there is none.
+    /// The copy in the cache, fetched and unpacked first if there is none.
     ///
     /// # Errors
-    /// No mirror, a package that is not there, or one that does not unpack.
+    /// No mirror, a missing package, or one that does not unpack.
     pub fn obtain(&self) -> Result<Unpacked> {
         if let Some(unpacked) = self.cached() {
             return Ok(unpacked);
         }
         self.fetch().with_context(|| format!("cannot obtain the kernel {}", self.series))?;
-        self.cached().with_context(|| format!("the kernel {} is not in the cache after all", self.series))
+        self.cached()
+            .with_context(|| format!("the kernel {} is not in the cache after fetching", self.series))
     }
 
     fn fetch(&self) -> Result<()> {
-        // Work beside the goal and rename at the end: an interrupted run leaves nothing half done, and
-        // two runs at once do not see each other.
+        // Unpacked elsewhere and renamed, so that interrupted and concurrent runs leave nothing incomplete.
         let work = cache().join(format!("fetch-{}-{}", self.series, std::process::id()));
         let _cleanup = RemoveOnDrop(work.clone());
         fs::create_dir_all(&work).with_context(|| format!("cannot create {}", work.display()))?;
@@ -100,14 +99,14 @@ impl Kernel {
         let releases = names.iter().filter_map(|name| name.strip_prefix(prefix)?.strip_suffix(suffix));
         let release = pick(self.series, self.pin, releases).with_context(|| {
             format!(
-                "the mirror has no {prefix}{}.*{suffix} in {}; a cache that has it can be named by \
-                 OBSERVER_CACHE_DIR",
+                "the mirror has no {prefix}{}.*{suffix} in {}; set OBSERVER_CACHE_DIR to a \
+                 cache that has it",
                 self.series,
                 self.suites.join(", ")
             )
         })?;
         if release != self.pin {
-            eprintln!("[{}] the pinned {} has left the mirror, taking {release}", self.series, self.pin);
+            eprintln!("[{}] the mirror no longer has the pinned {}, using {release}", self.series, self.pin);
         }
         let packages: Vec<String> =
             self.packages.iter().map(|(prefix, suffix)| format!("{prefix}{release}{suffix}")).collect();
@@ -120,14 +119,14 @@ impl Kernel {
         let goal = self.directory();
         fs::create_dir_all(goal.parent().context("the cache has a parent")?)?;
         match fs::rename(&done, &goal) {
-            // Another run was faster.
+            // Another run was first.
             Err(_) if self.cached().is_some() => Ok(()),
             result => result.with_context(|| format!("cannot rename to {}", goal.display())),
         }
     }
 }
 
-/// Takes out of the unpacked packages what is needed, at the same place for every kernel.
+/// Moves the required files of the unpacked packages to the same paths for every kernel.
 fn arrange(work: &Path, root: &Path, release: &str) -> Result<PathBuf> {
     let done = work.join("done");
     let modules = done.join("lib/modules").join(release);
@@ -135,10 +134,10 @@ fn arrange(work: &Path, root: &Path, release: &str) -> Result<PathBuf> {
     // Debian moved both: /lib to /usr/lib (6.12), the image to the modules' directory (7.2).
     let found = ["lib/modules", "usr/lib/modules"].map(|place| root.join(place).join(release));
     let found = found.iter().find(|place| place.join("kernel").is_dir());
-    let found = found.with_context(|| format!("the packages hold no modules of {release}"))?;
+    let found = found.with_context(|| format!("the packages have no modules of {release}"))?;
     let images = [root.join("boot").join(format!("vmlinuz-{release}")), found.join("vmlinuz")];
     let image = images.iter().find(|image| image.is_file());
-    let image = image.with_context(|| format!("the packages hold no image of {release}"))?;
+    let image = image.with_context(|| format!("the packages have no image of {release}"))?;
     fs::rename(image, done.join("vmlinuz"))?;
     fs::rename(found, &modules)?;
     shell::run(Command::new("depmod").arg("-b").arg(&done).arg(release).env("PATH", sbin_path()))?;
@@ -146,17 +145,17 @@ fn arrange(work: &Path, root: &Path, release: &str) -> Result<PathBuf> {
     Ok(done)
 }
 
-/// PATH with the directories of administrators' tools, which a plain user's lacks.
+/// PATH with sbin directories, which an ordinary user's lacks.
 fn sbin_path() -> String {
     format!("{}:/usr/local/sbin:/usr/sbin:/sbin", env::var("PATH").unwrap_or_default())
 }
 
-/// The folder that kernels are kept in. `OBSERVER_CACHE_DIR` lets a clean clone use another's.
+/// The folder of cached kernels. A clean clone can use another one's with `OBSERVER_CACHE_DIR`.
 pub fn cache() -> PathBuf {
     cache_of("vm")
 }
 
-/// The same for what another command keeps.
+/// The cache of another command.
 pub fn cache_of(command: &str) -> PathBuf {
     let base = env::var_os("OBSERVER_CACHE_DIR").filter(|value| !value.is_empty());
     base.map_or_else(|| shell::root().join(".cache"), PathBuf::from).join(command)
@@ -174,7 +173,7 @@ fn pick<'a>(series: &str, pin: &'a str, releases: impl Iterator<Item = &'a str>)
     releases.into_iter().max_by(|a, b| compare(a, b))
 }
 
-/// Compares releases as people read them: runs of digits as numbers, the rest as text.
+/// Compares releases with runs of digits as numbers and the rest as text.
 fn compare(a: &str, b: &str) -> Ordering {
     let (mut a, mut b) = (a, b);
     loop {
@@ -196,13 +195,13 @@ fn chunk(text: &str) -> (&str, u64, &str) {
     (before, rest[..end].parse().unwrap_or(0), &rest[end..])
 }
 
-/// apt with sources, lists and downloads of its own.
+/// apt with private sources, lists and downloads.
 pub struct Apt {
     directory: PathBuf,
 }
 
 impl Apt {
-    /// Makes the folders and the list of sources.
+    /// Creates the folders and the list of sources.
     pub fn new(directory: &Path, suites: &[&str]) -> Result<Self> {
         for sub in ["state/lists/partial", "cache/archives/partial", "debs"] {
             fs::create_dir_all(directory.join(sub))?;
@@ -220,13 +219,13 @@ impl Apt {
         let options = [
             format!("Dir::Etc::sourcelist={}", at("sources.list")),
             "Dir::Etc::sourceparts=/dev/null".to_owned(),
-            // The system's pins are about the system's packages.
+            // The system's pins do not apply.
             "Dir::Etc::preferencesparts=/dev/null".to_owned(),
             format!("Dir::State={}", at("state")),
             format!("Dir::Cache={}", at("cache")),
             "Acquire::Languages=none".to_owned(),
             "Acquire::Retries=3".to_owned(),
-            // The download user cannot read a home directory.
+            // apt's download user may lack access to the directory.
             "APT::Sandbox::User=root".to_owned(),
             "APT::Architecture=amd64".to_owned(),
         ];
@@ -246,7 +245,7 @@ impl Apt {
         Ok(names.lines().map(str::to_owned).collect())
     }
 
-    /// Fetches packages, and says where they are.
+    /// Fetches packages and returns their files.
     pub fn download(&self, packages: &[String]) -> Result<Vec<PathBuf>> {
         let debs = self.directory.join("debs");
         shell::output(self.command("apt-get").args(["-qq", "download"]).args(packages).current_dir(&debs))?;
@@ -260,7 +259,7 @@ impl Apt {
     }
 }
 
-/// The mirrors that this system takes Debian from.
+/// The Debian mirrors of this system.
 #[derive(Debug, Default, PartialEq)]
 struct Mirrors {
     main: Option<String>,
@@ -283,7 +282,7 @@ impl Mirrors {
             }
         }
         if mirrors.main.is_none() && mirrors.security.is_none() {
-            bail!("apt on this machine has no source with Debian's suites: the kernels are Debian's");
+            bail!("apt has no source with Debian suites, which the kernels need");
         }
         Ok(mirrors)
     }
@@ -308,7 +307,7 @@ impl Mirrors {
         }
     }
 
-    /// One line a source (`*.list`).
+    /// One source per line (`*.list`).
     fn add_list(&mut self, text: &str) {
         for line in text.lines() {
             let Some(rest) = line.trim().strip_prefix("deb ") else { continue };
@@ -341,7 +340,7 @@ impl Mirrors {
             true => (&self.security, "Debian's security archive"),
             false => (&self.main, "Debian's archive"),
         };
-        let uri = uri.as_ref().ok_or_else(|| anyhow!("apt on this machine has no source for {what}"))?;
+        let uri = uri.as_ref().ok_or_else(|| anyhow!("apt has no source for {what}"))?;
         let key = if Path::new(KEYRING).exists() { format!(" signed-by={KEYRING}") } else { String::new() };
         Ok(format!("deb [arch=amd64{key}] {uri} {suite} main"))
     }
@@ -352,7 +351,7 @@ pub struct RemoveOnDrop(pub PathBuf);
 
 impl Drop for RemoveOnDrop {
     fn drop(&mut self) {
-        // Nothing can be done about a failure here, and what stays is in the cache, not in the way.
+        // A failure leaves files in the cache, which do no harm.
         let _ = if self.0.is_dir() { fs::remove_dir_all(&self.0) } else { fs::remove_file(&self.0) };
     }
 }
@@ -362,7 +361,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pin_is_taken_while_it_is_there_then_the_newest() {
+    fn pinned_release_is_preferred_to_the_newest() {
         for (series, pin, releases, expected) in [
             ("6.12", "6.12.9+deb13", &["6.12.9+deb13", "6.12.117+deb13"][..], Some("6.12.9+deb13")),
             (
@@ -381,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn mirrors_from_both_formats() {
+    fn mirrors_are_read_from_both_formats() {
         let mut mirrors = Mirrors::default();
         mirrors.add_stanzas(
             "Types: deb\n# old: http://snapshot.invalid/\nURIs: http://m.invalid/debian\nSuites: bookworm bookworm-updates\n\n\
@@ -405,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn a_suite_comes_from_its_own_archive() {
+    fn suites_come_from_their_archive() {
         let mirrors = Mirrors { main: Some("http://m.invalid".to_owned()), security: None };
         assert!(mirrors.line("trixie").expect("has one").ends_with("http://m.invalid trixie main"));
         assert!(mirrors.line("trixie-security").is_err());

@@ -54,13 +54,13 @@ pub struct Args {
     command: Vec<String>,
 }
 
-/// What a machine may take: a hundred times what it needs, for a busy host.
+/// Default time limit of a machine, generous for a busy host.
 const TIMEOUT: Duration = Duration::from_secs(1800);
 
-/// Machines that run at once: two cores emulate two at less than the time of one after the other.
+/// Machines that run at once: on two cores, two in parallel are faster than one after the other.
 const AT_ONCE: usize = 2;
 
-/// What is needed on this machine, by Debian's names.
+/// Programs that this machine needs, and their Debian packages.
 const PACKAGES: &[(&str, &str)] = &[
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("busybox", "busybox-static"),
@@ -96,7 +96,7 @@ pub fn run(args: &Args) -> Result<()> {
 /// Runs the privileged tests of [`plan::PLAN`], one machine at a time, with the consoles in files.
 ///
 /// # Errors
-/// A kernel could not be had, or ended without a result.
+/// A kernel cannot be obtained, or ended without a result.
 pub fn privileged_tests(built: &[Artifact]) -> Result<Tally> {
     install()?;
     let folder = shell::root().join("target/vm");
@@ -121,7 +121,7 @@ pub fn privileged_tests(built: &[Artifact]) -> Result<Tally> {
     Ok(total)
 }
 
-/// Installs QEMU and what else the machines are made of.
+/// Installs QEMU and the programs for the initramfs.
 fn install() -> Result<()> {
     let missing = PACKAGES.iter().filter(|(program, _)| initramfs::which(program).is_none());
     let missing: Vec<&str> = missing.map(|(_, package)| *package).collect();
@@ -186,9 +186,8 @@ fn selected(names: &[String]) -> Vec<&'static Kernel> {
 
 fn list(kernels: &[&Kernel]) {
     for kernel in kernels {
-        let state = kernel
-            .cached()
-            .map_or_else(|| "to be fetched".to_owned(), |it| format!("cached: {}", it.release));
+        let state =
+            kernel.cached().map_or_else(|| "not cached".to_owned(), |it| format!("cached: {}", it.release));
         println!("{:<5} pinned to {:<16} {state}", kernel.series, kernel.pin());
     }
 }
@@ -207,7 +206,7 @@ fn of_command(programs: &[PathBuf], command: &[String]) -> Result<Payload> {
     }
     match command {
         [] => {}
-        // One word may be a whole script: `-- 'ip link; tc qdisc'`.
+        // A single word may be a script: `-- 'ip link; tc qdisc'`.
         [script] => payload.script.clone_from(script),
         words => payload.script = words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" "),
     }
@@ -215,7 +214,7 @@ fn of_command(programs: &[PathBuf], command: &[String]) -> Result<Payload> {
     Ok(payload)
 }
 
-/// `text` as one word of a shell.
+/// `text`, quoted for a shell.
 fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
@@ -235,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn words_survive_the_shell() {
+    fn arguments_are_quoted_for_the_shell() {
         let payload = |words: &[&str]| {
             let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
             of_command(&[], &words).expect("no programs").script

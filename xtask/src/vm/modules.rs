@@ -1,4 +1,4 @@
-//! Which modules the guest loads, and in which order.
+//! The modules that the guest loads, in order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,8 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
-/// What tests and the lab use. All of them exist for every kernel of the list; one that vanishes
-/// from a newer kernel is an error, not something to skip.
+/// Modules for tests and the lab. A kernel without one of them is an error.
 pub const MODULES: &[&str] = &[
     // Devices of a Calico node and of its underlay.
     "veth",
@@ -41,13 +40,13 @@ pub const MODULES: &[&str] = &[
     "sch_tbf",
     "sch_fq",
     "sch_prio",
-    // `ss`, and BBR because its socket state is what an SRE has.
+    // `ss`.
     "inet_diag",
     "tcp_diag",
     "udp_diag",
 ];
 
-/// Options as systemd and distributions set them: no `dummy0`, `bond0`, `ifb0` that nobody asked for.
+/// Options as set by systemd and distributions: no default `dummy0`, `bond0` and `ifb0`.
 pub fn options(file: &str) -> &'static str {
     match name_of(file).as_str() {
         "dummy" => " numdummies=0",
@@ -57,15 +56,15 @@ pub fn options(file: &str) -> &'static str {
     }
 }
 
-/// The modules of one kernel as depmod describes them.
+/// The modules of a kernel, from depmod's files.
 pub struct Index {
-    /// Module name → its file, and the files it needs in modprobe's reversed order.
+    /// Module name → its file, and the files of its dependencies in modprobe's reversed order.
     modules: BTreeMap<String, (String, Vec<String>)>,
     builtin: BTreeSet<String>,
 }
 
 impl Index {
-    /// Reads what depmod wrote into `directory` (`…/lib/modules/RELEASE`).
+    /// Reads depmod's files in `directory` (`…/lib/modules/RELEASE`).
     ///
     /// # Errors
     /// A file that cannot be read.
@@ -90,10 +89,10 @@ impl Index {
         Self { modules, builtin: builtin.lines().map(name_of).collect() }
     }
 
-    /// The files to load for `wanted`, each after all that it needs, none twice.
+    /// The files to load for `wanted`, each once and after its dependencies.
     ///
     /// # Errors
-    /// Modules that are neither files nor built in, all of them named.
+    /// Modules that are neither files nor built in.
     pub fn load_order(&self, wanted: &[&str]) -> Result<Vec<String>> {
         let mut order = Vec::new();
         let mut seen = BTreeSet::new();
@@ -113,7 +112,7 @@ impl Index {
             }
         }
         if !missing.is_empty() {
-            bail!("this kernel has no module {}, and does not have it built in", missing.join(", "));
+            bail!("this kernel has no module {}, also not built in", missing.join(", "));
         }
         Ok(order)
     }
@@ -125,7 +124,7 @@ fn name_of(file: &str) -> String {
     name.split(".ko").next().unwrap_or(name).replace('-', "_")
 }
 
-/// The module's bytes as insmod wants them: a compressed one is unpacked once, beside the original.
+/// The module's bytes for insmod. A compressed module is unpacked once, next to the original.
 ///
 /// # Errors
 /// A file that cannot be read or unpacked.
@@ -150,7 +149,7 @@ pub fn contents(path: &Path) -> Result<Vec<u8>> {
         let said = String::from_utf8_lossy(&output.stderr);
         bail!("{unpacker} cannot unpack {}: {}", path.display(), said.trim());
     }
-    // Under another name first: two runs at once must not read half a module.
+    // Renamed when complete, because a concurrent run may read it.
     let partial = path.with_extension(format!("{}.partial", std::process::id()));
     fs::write(&partial, &output.stdout)
         .and_then(|()| fs::rename(&partial, &plain))
@@ -173,7 +172,7 @@ kernel/d.ko:
 ";
 
     #[test]
-    fn needs_come_first_and_once() {
+    fn dependencies_are_loaded_first_and_once() {
         let index = Index::parse(DEP, "");
         let order = index.load_order(&["ipip", "sit", "tunnel4"]).expect("all there");
         let names: Vec<String> = order.iter().map(|file| name_of(file)).collect();
@@ -181,19 +180,19 @@ kernel/d.ko:
     }
 
     #[test]
-    fn the_last_need_is_loaded_first() {
+    fn last_dependency_is_loaded_first() {
         let order = Index::parse(DEP, "").load_order(&["a_b"]).expect("all there");
         assert_eq!(order, ["kernel/d.ko", "kernel/c.ko", "kernel/drivers/net/a-b.ko"]);
     }
 
     #[test]
-    fn dash_and_underscore_are_the_same() {
+    fn dashes_and_underscores_are_equal() {
         let index = Index::parse(DEP, "");
         assert_eq!(index.load_order(&["a-b"]).ok(), index.load_order(&["a_b"]).ok());
     }
 
     #[test]
-    fn built_in_is_there_missing_is_named() {
+    fn built_in_modules_are_accepted_and_missing_ones_reported() {
         let index = Index::parse(DEP, "kernel/net/packet/af_packet.ko\n");
         assert_eq!(index.load_order(&["af_packet"]).expect("built in"), Vec::<String>::new());
         let error = index.load_order(&["nope", "ipip", "neither"]).expect_err("two are missing");

@@ -1,4 +1,4 @@
-//! The "newc" cpio format, as the kernel unpacks it for an initramfs: written, never read.
+//! Writes the "newc" cpio format of an initramfs.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ pub struct Archive {
     inode: u32,
 }
 
-/// What the kernel reads of an entry, next to its name and its contents.
+/// Mode and device of an entry.
 struct Kind {
     mode: u32,
     device: (u32, u32),
@@ -22,8 +22,8 @@ const SYMLINK: u32 = 0o120_000;
 const CHARACTER: u32 = 0o020_000;
 
 impl Archive {
-    /// An archive with its root directory. Mode 755, written down: without it the root inherits
-    /// whatever the kernel made, and programs that drop privileges cannot pass it.
+    /// An archive with its root directory. Its mode has to be 755, because programs that drop privileges cannot pass
+    /// the kernel's default.
     pub fn new() -> Self {
         let mut archive = Self::default();
         archive.push(".", &Kind { mode: DIRECTORY | 0o755, device: (0, 0) }, &[]);
@@ -75,7 +75,7 @@ impl Archive {
         self.push(path, kind, contents);
     }
 
-    /// The kernel makes no directory by itself: a file without one is dropped in silence.
+    /// The kernel silently drops a file whose directory is missing.
     fn parents(&mut self, path: &str) {
         if let Some((parent, _)) = path.rsplit_once('/') {
             self.directory(parent);
@@ -111,7 +111,7 @@ impl Archive {
 mod tests {
     use super::*;
 
-    /// Names, modes and contents, read back by the rules of the format.
+    /// Reads names, modes and contents.
     fn read(bytes: &[u8]) -> Vec<(String, u32, Vec<u8>)> {
         let mut entries = Vec::new();
         let mut at = 0;
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_come_back_with_their_parents_first() {
+    fn parents_precede_their_entries() {
         let mut archive = Archive::new();
         archive.file("/usr/bin/tool", 0o755, b"12345");
         archive.symlink("bin", "usr/bin");
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_two_files_at_one_path_stays() {
+    fn first_of_two_files_with_the_same_path_is_kept() {
         let mut archive = Archive::new();
         archive.file("bin/ip", 0o755, b"real");
         archive.symlink("bin/ip", "busybox");

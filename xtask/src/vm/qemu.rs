@@ -1,4 +1,4 @@
-//! Boots a kernel with an initramfs under QEMU's software emulation and judges how it ended.
+//! Boots a kernel with an initramfs in QEMU's software emulation and determines the result.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-/// Lines of the console that an error carries.
+/// Lines of the console in an error.
 const LAST_LINES: usize = 20;
 
-/// One thread for both CPUs: with one each, QEMU before 8.1 may run a breakpoint that the kernel has just
-/// taken out of its own code (static keys, which hooks switch), and the kernel panics with `int3` at an
-/// instruction that is whole again (bugzilla.redhat.com 2216496; seen on 6.12 in `__dev_queue_xmit` while
-/// hooks came and went). It costs no time: 42.6 s for tests that took 41.6 s.
+/// One thread for both CPUs. With two, QEMU before 8.1 may run a breakpoint that the kernel has just removed from its
+/// code (static keys, which hooks switch), and the kernel panics with `int3` at an intact instruction
+/// (bugzilla.redhat.com 2216496; seen on 6.12 in `__dev_queue_xmit` while attaching and detaching hooks). Tests take
+/// 42.6 s instead of 41.6 s.
 ///
-/// `-cpu max` crashed 6.12 in one of five boots; this model in none of 20. The last four features are
-/// those that TCG lacks anyway and would warn about.
+/// `-cpu max` crashed 6.12 in one of five boots, this model in none of 20. TCG lacks the last four features and would
+/// print warnings.
 const ARGUMENTS: &[&str] = &[
     "-accel",
     "tcg,thread=single",
@@ -40,7 +40,7 @@ const ARGUMENTS: &[&str] = &[
     "-net",
     "none",
 ];
-/// An oops is a panic, a panic ends the machine at once (`-no-reboot`), and neither hides.
+/// An oops causes a panic, and a panic ends the machine immediately (`-no-reboot`).
 const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 oops=panic mitigations=off tsc=reliable nokaslr";
 
 /// Where a machine's console is written.
@@ -73,7 +73,7 @@ impl Ending {
         self.last.push_back(line.to_owned());
     }
 
-    /// Passed is only what said so and then ended cleanly: a panic makes QEMU exit with 0 too.
+    /// Passed if the payload reported 0 and the machine ended cleanly: QEMU also exits with 0 after a panic.
     fn verdict(&self, exit: Option<i32>) -> Result<()> {
         if let Some(panic) = &self.panic {
             bail!("{panic}");
@@ -125,7 +125,7 @@ pub fn boot(
     let verdict = if ended {
         console.verdict(exit)
     } else {
-        Err(anyhow::anyhow!("not done after {} s, ended it", timeout.as_secs()))
+        Err(anyhow::anyhow!("stopped after {} s", timeout.as_secs()))
     };
     verdict
         .map_err(|error| error.context(format!("the console's last lines:{}", console.tail())))
@@ -136,7 +136,7 @@ fn wait(child: &mut Child) -> Result<Option<i32>> {
     Ok(child.wait().context("cannot wait for QEMU")?.code())
 }
 
-/// Prints and notes every line until the output ends (true) or the time is up (false).
+/// Processes every line until the output ends (true) or the time is up (false).
 fn follow(
     series: &str,
     output: impl Read + Send + 'static,
@@ -165,7 +165,7 @@ fn follow(
                 each(&line);
                 match &mut to {
                     Console::Print => println!("{}", format!("[{series}] {line}").trim_end()),
-                    // The result does not depend on a full disk.
+                    // A full disk does not change the result.
                     Console::File(file) => drop(writeln!(file, "{line}")),
                 }
             }
@@ -175,7 +175,7 @@ fn follow(
     }
 }
 
-/// The firmware clears the screen with escape sequences before the kernel speaks.
+/// Removes the escape sequences with which the firmware clears the screen.
 fn strip_escapes(line: &str) -> String {
     let mut plain = String::with_capacity(line.len());
     let mut characters = line.chars();
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_zero_result_and_a_clean_end_pass() {
+    fn only_result_zero_and_a_clean_end_pass() {
         for (lines, exit, passes) in [
             (&["RESULT:0"][..], Some(0), true),
             (&["RESULT:0"], Some(1), false),
@@ -207,7 +207,7 @@ mod tests {
             (&["RESULT:1"], Some(0), false),
             (&["RESULT:"], Some(0), false),
             (&["RESULT:0", "RESULT:3"], Some(0), false),
-            (&["the payload says RESULT:0"], Some(0), false),
+            (&["the payload prints RESULT:0"], Some(0), false),
             (&[], Some(0), false),
             (&["RESULT:0", "[    2.0] Kernel panic - not syncing: Attempted to kill init!"], Some(0), false),
         ] {
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_lines_are_kept() {
+    fn last_lines_are_kept() {
         let mut console = Ending::default();
         (0..100).for_each(|number| console.line(&number.to_string()));
         assert_eq!(console.last.len(), LAST_LINES);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_of_the_firmware_go() {
+    fn firmware_escapes_are_removed() {
         assert_eq!(strip_escapes("\u{1b}c\u{1b}[?7l\u{1b}[2J\u{1b}[0mSeaBIOS\r"), "SeaBIOS");
         assert_eq!(strip_escapes("plain [2J"), "plain [2J");
     }

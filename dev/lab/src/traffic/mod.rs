@@ -1,4 +1,4 @@
-//! `cargo xtask lab traffic`: traffic of its own between pods, bounded in rate and time.
+//! `cargo xtask lab traffic`: traffic between pods, limited in rate and time.
 
 pub mod once;
 pub(crate) mod probe;
@@ -21,11 +21,11 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Start background traffic between the pods of all nodes, both ways, IPv4 and IPv6
+    /// Start background traffic between pods of all nodes in both directions over IPv4 and IPv6
     Start(worker::Args),
     /// Stop background traffic
     Stop,
-    /// One transfer of a known size; prints JSON when both ends are done
+    /// Run one transfer of a known size and print a JSON report
     Once(once::Args),
 }
 
@@ -50,7 +50,7 @@ pub fn run(name: &str, args: &Args) -> Result<()> {
 /// The lab is not up, or the process cannot be started.
 pub fn start(name: &str, options: &worker::Args) -> Result<()> {
     if !state::read(name)?.is_some_and(|state| state.ready) {
-        bail!("the lab {name} is not up: `cargo xtask lab up --mode MODE`");
+        bail!("the lab {name} is not up; run `cargo xtask lab up --mode MODE`");
     }
     stop(name)?;
     let pid = background::spawn(name, "traffic.log", &options.words())?;
@@ -58,7 +58,7 @@ pub fn start(name: &str, options: &worker::Args) -> Result<()> {
     Ok(())
 }
 
-/// Stops background traffic; it is no error if there is none.
+/// Stops background traffic; none is not an error.
 ///
 /// # Errors
 /// A process that does not end.

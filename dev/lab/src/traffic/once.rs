@@ -1,4 +1,4 @@
-//! `traffic once`: a finite transfer whose both ends run in this process, each in its pod's namespace.
+//! `traffic once`: a finite transfer. Both ends run in this process, each in its pod's namespace.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,37 +11,37 @@ use serde_json::{Value, json};
 use super::socket;
 use crate::topology::{Family, Pod, Topology};
 
-/// How many datagrams may be under way before the sender waits for the receiver.
+/// Maximum datagrams in flight before the sender waits for the receiver.
 const WINDOW: u64 = 32;
 
 /// Options of `traffic once`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// What to send
+    /// Kind of traffic
     #[arg(long, value_enum)]
     kind: Kind,
-    /// The sending pod
+    /// Sending pod
     #[arg(long)]
     from: String,
-    /// The receiving pod
+    /// Receiving pod
     #[arg(long)]
     to: String,
-    /// Family of addresses
+    /// Address family
     #[arg(long, value_enum, default_value = "4")]
     family: Family,
-    /// tcp: how many bytes to send
+    /// tcp: number of bytes to send
     #[arg(long, default_value_t = 1_000_000)]
     bytes: u64,
-    /// udp, rr: how many datagrams or requests to send
+    /// udp, rr: number of datagrams or requests to send
     #[arg(long, default_value_t = 100)]
     count: u64,
-    /// udp, rr: how many bytes each of them has, without headers
+    /// udp, rr: payload size in bytes
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(8..=65_000))]
     size: u32,
-    /// udp: set DF instead of letting large datagrams be fragmented
+    /// udp: set DF instead of allowing fragmentation
     #[arg(long)]
     dont_fragment: bool,
-    /// Seconds after which the transfer is given up
+    /// Timeout of the transfer in seconds
     #[arg(long, default_value_t = 30, value_name = "SECONDS")]
     timeout: u64,
 }
@@ -50,13 +50,13 @@ pub struct Args {
 enum Kind {
     /// One TCP connection in one direction
     Tcp,
-    /// Small requests and answers over one TCP connection
+    /// Small requests and responses over one TCP connection
     Rr,
     /// UDP datagrams
     Udp,
 }
 
-/// What went from end to end.
+/// What was sent and received.
 #[derive(Default)]
 struct Outcome {
     sent: u64,
@@ -107,7 +107,7 @@ fn both<T: Send>(
         let server = scope.spawn(server);
         let client = client();
         let server = server.join().map_err(|_| anyhow!("the receiving end panicked"))?;
-        // Where both fail the sender's reason is the better one.
+        // If both fail, the sender's error explains more.
         let client = client?;
         Ok((server?, client))
     })
@@ -191,7 +191,7 @@ fn request_response(from: &Pod, to: &Pod, args: &Args, deadline: Instant) -> Res
         let mut message = vec![0x5a_u8; size];
         for _ in 0..args.count {
             left(deadline)?;
-            stream.write_all(&message).context("cannot ask")?;
+            stream.write_all(&message).context("cannot send a request")?;
             stream.read_exact(&mut message).context("no answer")?;
         }
         let bytes = args.count * size as u64;
@@ -201,8 +201,8 @@ fn request_response(from: &Pod, to: &Pod, args: &Args, deadline: Instant) -> Res
     Ok(Outcome { received, ..outcome })
 }
 
-/// Sends datagrams, never more than [`WINDOW`] ahead of the receiver unless they get lost. Ends when all have
-/// come, or when none has come for a second after the last was sent.
+/// Sends datagrams, at most [`WINDOW`] ahead of the receiver unless they are lost. Ends when all have arrived, or a
+/// second after the last one that arrived.
 fn udp(from: &Pod, to: &Pod, args: &Args, deadline: Instant) -> Result<Outcome> {
     let receiver = socket::udp(to, args.family)?;
     let sender = socket::udp(from, args.family)?;
@@ -248,7 +248,7 @@ fn udp(from: &Pod, to: &Pod, args: &Args, deadline: Instant) -> Result<Outcome> 
                     outcome.sent += 1;
                     outcome.sent_bytes += size as u64;
                 }
-                // DF and too big: exactly what the caller wants to know.
+                // DF and larger than the MTU, which the caller counts.
                 Err(_) => outcome.refused += 1,
             }
         }

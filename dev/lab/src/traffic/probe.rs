@@ -8,10 +8,10 @@ use anyhow::{Context as _, Result, bail};
 use super::socket;
 use crate::topology::{Family, Pod};
 
-/// Waits until `to` has answered `from`.
+/// Waits until `to` has responded to `from`.
 ///
 /// # Errors
-/// It has not by `deadline`.
+/// There is no response by `deadline`.
 pub fn wait(from: &Pod, to: &Pod, family: Family, deadline: Instant) -> Result<()> {
     let server = socket::udp(to, family)?;
     let client = socket::udp(from, family)?;
@@ -20,7 +20,7 @@ pub fn wait(from: &Pod, to: &Pod, family: Family, deadline: Instant) -> Result<(
     let mut last = None;
     loop {
         let mut buffer = [0_u8; 16];
-        // One end after the other: a lost datagram costs a tick.
+        // One end after the other, so a lost datagram costs one tick.
         let there = client.send_to(b"there?", target).and_then(|_| server.recv_from(&mut buffer));
         let back = there.and_then(|(_, sender)| server.send_to(b"here", sender));
         match back.and_then(|_| client.recv(&mut buffer)) {
@@ -32,7 +32,7 @@ pub fn wait(from: &Pod, to: &Pod, family: Family, deadline: Instant) -> Result<(
             bail!("{} does not reach {} over IPv{}: {why}", from.name, to.name, family.number());
         }
         if last.is_some() {
-            // An error comes at once: do not ask again faster than a lost datagram would.
+            // An error is immediate: wait as long as a lost datagram would take.
             std::thread::sleep(socket::TICK);
         }
     }

@@ -1,4 +1,4 @@
-//! Sockets in pods: those of the standard library, opened in a pod's namespace, with a few options it lacks.
+//! Sockets in a pod's namespace, with options that the standard library lacks.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use crate::netns;
 use crate::topology::{Family, Pod};
 
-/// How long one wait on a socket may take before its owner looks whether to go on.
+/// Timeout of a single wait on a socket.
 pub const TICK: Duration = Duration::from_millis(200);
 
 fn any(family: Family) -> IpAddr {
@@ -20,22 +20,22 @@ fn any(family: Family) -> IpAddr {
     }
 }
 
-/// A UDP socket in a pod at a free port, with a large receive buffer, that waits for [`TICK`] at most.
+/// A UDP socket in a pod on a free port, with a large receive buffer and a timeout of [`TICK`].
 ///
 /// # Errors
-/// The namespace cannot be entered or the socket not be opened.
+/// The namespace cannot be entered, or the socket cannot be opened.
 pub fn udp(pod: &Pod, family: Family) -> Result<UdpSocket> {
     netns::within(&pod.netns, || {
         let socket = UdpSocket::bind((any(family), 0))
             .with_context(|| format!("cannot open a UDP socket in {}", pod.name))?;
-        socket.set_read_timeout(Some(TICK)).context("cannot set a time limit")?;
+        socket.set_read_timeout(Some(TICK)).context("cannot set a timeout")?;
         set(&socket, libc::SOL_SOCKET, libc::SO_RCVBUF, 4 << 20)?;
         Ok(socket)
     })
 }
 
-/// Sets or clears DF on what a UDP socket sends. Cleared, a datagram larger than the MTU is sent in fragments
-/// whatever the kernel knows about the path.
+/// Sets or clears DF on a UDP socket. Without DF, a datagram larger than the MTU is fragmented whatever the path MTU
+/// is.
 ///
 /// # Errors
 /// The kernel refuses.
@@ -46,7 +46,7 @@ pub fn set_dont_fragment(socket: &UdpSocket, family: Family, on: bool) -> Result
             set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, value)
         }
         Family::V6 => {
-            // The same numbers as for IPv4. A host fragments by the path MTU; nobody else does in IPv6.
+            // The same values as for IPv4. In IPv6 only the sending host fragments, by the path MTU.
             let value = if on { libc::IPV6_PMTUDISC_DO } else { libc::IPV6_PMTUDISC_WANT };
             set(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, value)
         }
@@ -67,7 +67,7 @@ fn set(socket: &UdpSocket, level: i32, option: i32, value: i32) -> Result<()> {
 /// A listening TCP socket in a pod and its port; accepting does not block.
 ///
 /// # Errors
-/// The namespace cannot be entered or the socket not be opened.
+/// The namespace cannot be entered, or the socket cannot be opened.
 pub fn listen(pod: &Pod, family: Family) -> Result<(TcpListener, SocketAddr)> {
     let listener = netns::within(&pod.netns, || {
         TcpListener::bind((any(family), 0))
@@ -78,10 +78,10 @@ pub fn listen(pod: &Pod, family: Family) -> Result<(TcpListener, SocketAddr)> {
     Ok((listener, SocketAddr::new(pod.ip(family), port)))
 }
 
-/// A TCP connection from a pod; its reads and writes wait for `limit` at most.
+/// A TCP connection from a pod, with `limit` as the timeout of reads and writes.
 ///
 /// # Errors
-/// The namespace cannot be entered or the other end does not answer.
+/// The namespace cannot be entered or the other end does not respond.
 pub fn connect(pod: &Pod, to: SocketAddr, limit: Duration) -> Result<TcpStream> {
     let stream = netns::within(&pod.netns, || {
         TcpStream::connect_timeout(&to, limit).with_context(|| format!("{} cannot reach {to}", pod.name))
@@ -90,7 +90,7 @@ pub fn connect(pod: &Pod, to: SocketAddr, limit: Duration) -> Result<TcpStream> 
     Ok(stream)
 }
 
-/// Bounds every read and write of a connection, and sends small messages at once.
+/// Sets timeouts of a connection, and TCP_NODELAY.
 ///
 /// # Errors
 /// The kernel refuses.
@@ -100,10 +100,10 @@ pub fn set_limits(stream: &TcpStream, limit: Duration) -> Result<()> {
         .and_then(|()| stream.set_read_timeout(Some(limit)))
         .and_then(|()| stream.set_write_timeout(Some(limit)))
         .and_then(|()| stream.set_nodelay(true))
-        .context("cannot set the time limits of a connection")
+        .context("cannot set the timeouts of a connection")
 }
 
-/// Whether an error only says that the wait was over.
+/// Whether an error is a timeout.
 pub fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }

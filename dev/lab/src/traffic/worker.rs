@@ -1,4 +1,4 @@
-//! Background traffic: one process, whose threads hold both ends of every flow.
+//! Background traffic: one process with both ends of every flow.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
@@ -11,34 +11,34 @@ use super::socket;
 use crate::topology::{Family, Pod, Topology};
 use crate::{background, netns};
 
-/// Which pods talk: both ways within a subnet and across, and pod-a2 with its old MTU.
+/// Pairs of pods: both directions within and across subnets, and pod-a2 with its old MTU.
 const PAIRS: [(&str, &str); 6] =
     [("a1", "b1"), ("b1", "a1"), ("a1", "c1"), ("c1", "a1"), ("a2", "b1"), ("a2", "c1")];
-/// Sizes of the large datagrams: the first fits the pod-a2's 1500 bytes but no tunnel, the others fit nothing.
+/// Sizes of large datagrams. The first fits pod-a2's MTU of 1500 but no tunnel; the others fit no MTU.
 const LARGE: [usize; 3] = [1472, 1600, 2000];
 
 /// Options of background traffic.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Seconds after which it ends by itself
+    /// Duration in seconds
     #[arg(long = "for", default_value_t = 300, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub seconds: u64,
-    /// Megabits per second of bulk TCP, over all flows
+    /// Total bulk TCP traffic in Mbit/s
     #[arg(long, default_value_t = 100, value_name = "MBIT", value_parser = clap::value_parser!(u64).range(1..=1000))]
     rate: u64,
-    /// Large datagrams per second and flow, which get fragmented; 0 for none
+    /// Large datagrams per second and flow, which are fragmented; 0 for none
     #[arg(long, default_value_t = 20, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(0..=10_000))]
     large: u64,
-    /// Only from this pod
+    /// Send only from this pod
     #[arg(long, value_name = "POD", requires = "to")]
     from: Option<String>,
-    /// Only to this pod
+    /// Send only to this pod
     #[arg(long, value_name = "POD", requires = "from")]
     to: Option<String>,
-    /// Only in this family of addresses
+    /// Use only this address family
     #[arg(long, value_enum)]
     family: Option<Family>,
-    /// How many bytes each large datagram has, instead of several sizes by turns
+    /// Payload of large datagrams in bytes [default: several sizes in turn]
     #[arg(long, value_name = "BYTES")]
     size: Option<usize>,
 }
@@ -62,7 +62,7 @@ impl Args {
         }
     }
 
-    /// The command line that gives these options to the worker.
+    /// The command line of the worker.
     pub fn words(&self) -> Vec<String> {
         let mut words = vec![
             background::TRAFFIC.to_owned(),
@@ -78,7 +78,7 @@ impl Args {
     }
 }
 
-/// Sends until the time is over or the lab is gone.
+/// Sends until the time is over or the lab is removed.
 ///
 /// # Errors
 /// It cannot start.
@@ -93,13 +93,13 @@ pub fn run(name: &str, args: &Args) -> Result<()> {
     let families: Vec<Family> = args.family.map_or(Family::ALL.to_vec(), |family| vec![family]);
     let sizes = args.size.map_or(LARGE.to_vec(), |size| vec![size]);
     let flows = (pairs.len() * families.len()) as u64;
-    let bytes_a_second = (args.rate * 1_000_000 / 8 / flows).max(1);
+    let bytes_per_second = (args.rate * 1_000_000 / 8 / flows).max(1);
     std::thread::scope(|scope| {
         for (from, to) in &pairs {
             let (Some(from), Some(to)) = (topology.pod(from), topology.pod(to)) else { continue };
             for family in families.iter().copied() {
                 let flow = Flow { from, to, family, stop: &stop };
-                scope.spawn(move || flow.repeat(|| flow.bulk(bytes_a_second)));
+                scope.spawn(move || flow.repeat(|| flow.bulk(bytes_per_second)));
                 scope.spawn(move || flow.repeat(|| flow.requests(100)));
                 scope.spawn(move || flow.repeat(|| flow.datagrams(&[200], 50)));
                 if args.large > 0 {
@@ -117,7 +117,7 @@ pub fn run(name: &str, args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// What one thread sends, and where to.
+/// One direction of traffic between two pods.
 #[derive(Clone, Copy)]
 struct Flow<'a> {
     from: &'a Pod,
@@ -131,7 +131,7 @@ impl Flow<'_> {
         self.stop.load(Ordering::Acquire)
     }
 
-    /// Begins anew after an error, as a client does when its connection breaks in a switch of modes.
+    /// Restarts after an error, as a client does when its connection breaks in a mode switch.
     fn repeat(&self, work: impl Fn() -> Result<()>) {
         while !self.stopped() {
             if work().is_err() {
@@ -140,13 +140,13 @@ impl Flow<'_> {
         }
     }
 
-    fn bulk(&self, bytes_a_second: u64) -> Result<()> {
+    fn bulk(&self, bytes_per_second: u64) -> Result<()> {
         let (listener, target) = socket::listen(self.to, self.family)?;
         std::thread::scope(|scope| {
             scope.spawn(|| self.serve(&listener, false));
             let mut stream = socket::connect(self.from, target, Duration::from_secs(2))?;
             let chunk = vec![0x5a_u8; 16 << 10];
-            let mut pace = Pace::new(bytes_a_second as f64 / chunk.len() as f64);
+            let mut pace = Pace::new(bytes_per_second as f64 / chunk.len() as f64);
             while !self.stopped() {
                 pace.wait();
                 stream.write_all(&chunk).context("cannot send")?;
@@ -155,24 +155,24 @@ impl Flow<'_> {
         })
     }
 
-    fn requests(&self, a_second: u64) -> Result<()> {
+    fn requests(&self, per_second: u64) -> Result<()> {
         let (listener, target) = socket::listen(self.to, self.family)?;
         std::thread::scope(|scope| {
             scope.spawn(|| self.serve(&listener, true));
             let mut stream = socket::connect(self.from, target, Duration::from_secs(2))?;
             let mut message = [0x5a_u8; 64];
-            let mut pace = Pace::new(a_second as f64);
+            let mut pace = Pace::new(per_second as f64);
             while !self.stopped() {
                 pace.wait();
-                stream.write_all(&message).context("cannot ask")?;
+                stream.write_all(&message).context("cannot send a request")?;
                 stream.read_exact(&mut message).context("no answer")?;
             }
             Ok(())
         })
     }
 
-    /// The other end of one connection: reads all, sends it back if it `echoes`. Gives up where nobody comes or
-    /// nothing arrives for a few seconds, for then the client has long given up too.
+    /// The other end of one connection: reads everything and, with `echoes`, sends it back. Times out after a few
+    /// seconds without connection or data.
     fn serve(&self, listener: &TcpListener, echoes: bool) {
         let patience = Instant::now() + Duration::from_secs(3);
         let mut stream = loop {
@@ -194,7 +194,7 @@ impl Flow<'_> {
         }
     }
 
-    fn datagrams(&self, sizes: &[usize], a_second: u64) -> Result<()> {
+    fn datagrams(&self, sizes: &[usize], per_second: u64) -> Result<()> {
         let receiver = socket::udp(self.to, self.family)?;
         let sender = socket::udp(self.from, self.family)?;
         socket::set_dont_fragment(&sender, self.family, false)?;
@@ -202,7 +202,7 @@ impl Flow<'_> {
         let target = SocketAddr::new(self.to.ip(self.family), port);
         receiver.set_nonblocking(true).context("cannot make a socket non-blocking")?;
         let mut buffer = vec![0_u8; 4096];
-        let mut pace = Pace::new(a_second as f64);
+        let mut pace = Pace::new(per_second as f64);
         for size in sizes.iter().cycle() {
             if self.stopped() {
                 break;
@@ -216,15 +216,15 @@ impl Flow<'_> {
     }
 }
 
-/// Holds a loop to so many rounds a second. After a pause it does not make up for what it missed.
+/// Limits a loop to a number of rounds per second. It does not catch up after a pause.
 struct Pace {
     step: Duration,
     next: Instant,
 }
 
 impl Pace {
-    fn new(a_second: f64) -> Self {
-        Self { step: Duration::from_secs_f64(1.0 / a_second.max(0.2)), next: Instant::now() }
+    fn new(per_second: f64) -> Self {
+        Self { step: Duration::from_secs_f64(1.0 / per_second.max(0.2)), next: Instant::now() }
     }
 
     fn wait(&mut self) {
