@@ -104,30 +104,30 @@ fn every_screen_shows_the_traffic_and_no_program_remains() {
     assert_eq!(sent["sent"], 100, "{sent}");
     // Counts since the start are constant once everything is sent.
     terminal.press(&["t", "t"]);
-    terminal.shows(&["since start", "eth0 egress ipip 200", "MTU too big: 1440 fits 1460"]);
+    terminal.shows(&["since start", "eth0 egress ipip 200", "should be 1440 on 1460"]);
     terminal.press(&["2"]);
     terminal.shows(&["▸ Paths", "cross-subnet egress ipip"]);
     terminal.press(&["Enter"]);
-    terminal.shows(&["on eth0", "Esc back to the table", "fragments – 200", "largest packet so far"]);
+    terminal.shows(&["on eth0", "Esc back", "fragments – 200", "largest packet, B"]);
     // Escape followed at once by a digit would be Alt and the digit.
     terminal.press(&["Escape"]);
     terminal.shows(&["▸ Paths"]);
     terminal.press(&["3"]);
     terminal.shows(&["▸ Fragments by device and encapsulation", "eth0 egress ipip 100 0 100"]);
     terminal.press(&["4"]);
-    terminal.shows(&["Would not fit MTU 1460 over IPv4", "↑ ↓ change"]);
+    terminal.shows(&["Would exceed MTU 1460 over IPv4", "↑ ↓ to select"]);
     terminal.press(&["m"]);
-    terminal.shows(&["Would not fit MTU 1500 over IPv4"]);
+    terminal.shows(&["Would exceed MTU 1500 over IPv4"]);
     terminal.press(&["5"]);
-    terminal.shows(&["▸ Hooks", "eth0 underlay 1460", "table of paths", "Own cost"]);
+    terminal.shows(&["▸ Hooks", "eth0 underlay 1460", "path table", "Cost of Observer"]);
     terminal.press(&["p"]);
     terminal.shows(&["PAUSED"]);
     terminal.press(&["["]);
     terminal.shows(&["PAUSED −1"]);
     terminal.press(&["?"]);
-    terminal.shows(&["Keys and words", "q Esc Ctrl-C quit"]);
+    terminal.shows(&["Help", "q Esc Ctrl-C quit"]);
     terminal.press(&["End"]);
-    terminal.shows(&["· in a curve: nothing known"]);
+    terminal.shows(&["· in a chart: unknown"]);
     terminal.press(&["q"]);
     assert_eq!(terminal.ended(), "0", "{}", terminal.screen());
     assert_eq!(lab.hooks("node-a"), 0, "programs stay behind");
