@@ -169,7 +169,7 @@ fn a_page_is_complete_in_itself() {
     for outside in ["http:", "https:", "url(", "src=", "href=", "<script", "<link", "@import"] {
         assert!(!page.contains(outside), "{outside} in the page");
     }
-    // Every drawing says in words what it shows, under a name of its own.
+    // Every drawing has an accessible name and description with unique ids.
     let drawings = page.matches("<svg ").count();
     assert!(drawings > 8, "{drawings} drawings");
     for part in ["role=\"img\"", "<title id=", "<desc id=", "</svg>"] {
@@ -179,11 +179,11 @@ fn a_page_is_complete_in_itself() {
     let all = ids.len();
     ids.sort_unstable();
     ids.dedup();
-    assert_eq!(ids.len(), all, "names twice");
+    assert_eq!(ids.len(), all, "duplicate ids");
     for (open, close) in [("<section>", "</section>"), ("<figure>", "</figure>"), ("<tr>", "</tr>")] {
         assert_eq!(page.matches(open).count(), page.matches(close).count(), "{open}");
     }
-    assert!(!page.contains("NaN") && !page.contains("inf\""), "a figure is no number");
+    assert!(!page.contains("NaN") && !page.contains("inf\""), "NaN or infinity in a figure");
 }
 
 fn screen(app: &App, width: u16, height: u16) -> String {

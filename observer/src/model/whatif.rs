@@ -250,7 +250,7 @@ mod tests {
             |mtu, planned| would_not_fit(&BOUNDS, &histogram(&outer), vxlan, mtu, planned).expect("both");
         // The same way: what is larger than the MTU now.
         assert_eq!(fits(1450, vxlan).least, count(&outer, 1450));
-        // 1480 inside: 1530 now, which is no bound.
+        // 1480 inside: 1530 now, which is not a bound.
         let ipip = fits(1500, Carriage::over_ipv4(Class::Ipip));
         assert!(!ipip.exact && ipip.least <= count(&inner, 1480) && count(&inner, 1480) <= ipip.most);
         // 1430 inside: 1480 now.

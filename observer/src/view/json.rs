@@ -1,7 +1,7 @@
-//! The JSON of `observer stat`; every field stands in `docs/stat-json.md`.
+//! The JSON of `observer stat`, documented in `docs/stat-json.md`.
 //!
-//! Written straight from the report, without a tree of values in between: ten thousand paths are nine
-//! megabytes of text. The fields of every object are in alphabetical order.
+//! Serialised without an intermediate tree of values, because ten thousand paths are nine megabytes of text. Fields are
+//! in alphabetical order.
 
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::model::{DeviceRow, Figures, Fragments, Line, PathFigures, PathLine, Report, State, per_second};
 use crate::snapshot::{Fill, Hook, PathId, Routing, Tunnel, Vni};
 
-/// The version of the form; a change that breaks readers gets a new number.
+/// The version of the schema, increased by every breaking change.
 pub const SCHEMA: &str = "observer-stat/2";
 
 /// A report as a JSON value.
@@ -150,7 +150,7 @@ impl<'a> DeviceObject<'a> {
         let device = &row.device;
         let (inward, outward) = (Direction::Ingress as usize, Direction::Egress as usize);
         let events = |direction: usize| {
-            // Without a hook nothing was measured, which is not zero.
+            // Without a hook, events are unknown and not zero.
             let measured = !matches!(device.hooks[direction], Hook::None | Hook::Undirected);
             measured.then_some(EventsObject(&row.events[direction]))
         };
@@ -181,13 +181,13 @@ struct Labelled<'a, C: 'static>(&'a [C], &'a dyn Fn(C) -> Option<u64>);
 /// Rates of counters by label.
 struct Rates<'a, C: 'static>(&'a [C], Duration, &'a dyn Fn(C) -> Option<u64>);
 
-/// A counter's word.
+/// Label and kind of a counter.
 trait Label: Copy {
     fn label(self) -> &'static str;
     fn merge(self) -> Merge;
 }
 
-/// The counters of a set in the order of their words, and those that have a rate.
+/// The counters of a set in the order of their labels, and those that have a rate.
 struct Order<C> {
     all: Vec<C>,
     sums: Vec<C>,
@@ -233,7 +233,7 @@ impl<C: Label> Serialize for Rates<'_, C> {
     }
 }
 
-/// Rare events, those about malformed packets by reason.
+/// Rare events; malformed packets by reason.
 struct EventsObject<'a>(&'a [u64; EVENTS]);
 
 impl Serialize for EventsObject<'_> {
@@ -242,14 +242,14 @@ impl Serialize for EventsObject<'_> {
         let count = |event: Event| self.0[event as usize];
         let mut plain = Event::ALL[..FIRST_REASON].to_vec();
         plain.sort_by_key(|event| event.label());
-        let (before, behind): (Vec<Event>, Vec<Event>) =
+        let (before, after): (Vec<Event>, Vec<Event>) =
             plain.into_iter().partition(|event| event.label() < MALFORMED);
         let mut map = serializer.serialize_map(None)?;
         for event in before {
             map.serialize_entry(event.label(), &count(event))?;
         }
         map.serialize_entry(MALFORMED, &Labelled(&REASONS.all, &|event| Some(count(event))))?;
-        for event in behind {
+        for event in after {
             map.serialize_entry(event.label(), &count(event))?;
         }
         map.end()

@@ -108,7 +108,7 @@ fn every_screen_shows_the_traffic_and_no_program_remains() {
     terminal.press(&["2"]);
     terminal.shows(&["▸ Paths", "cross-subnet egress ipip"]);
     terminal.press(&["Enter"]);
-    terminal.shows(&["on eth0", "Esc back", "fragments – 200", "largest"]);
+    terminal.shows(&["on eth0", "Esc back", "fragments – 200", "largest packet, B"]);
     // Escape followed at once by a digit would be Alt and the digit.
     terminal.press(&["Escape"]);
     terminal.shows(&["▸ Paths"]);

@@ -87,7 +87,7 @@ families! {
     SIZES = "observer_packet_size_bytes" Histogram SIZE, "L3 sizes of packets in bytes";
     LARGEST = "observer_largest_packet_bytes" Gauge SIZE, "L3 size in bytes of the largest packet since counting began";
     PTB = "observer_ptb_messages_total" Counter &["device", "direction", "family"],
-        "ICMP packet too big messages sent or received (ICMPv4 type 3 code 4, ICMPv6 type 2)";
+        "ICMP PTB (packet too big) messages sent or received: ICMPv4 type 3 code 4, ICMPv6 type 2";
     MALFORMED = "observer_malformed_packets_total" Counter &["device", "direction", "reason"],
         "Packets that could not be parsed completely, by reason; absent for reasons that never occurred";
     PATH_PACKETS = "observer_path_packets_total" Counter PATH, "Packets of a path; peer=\"other\" is the sum of paths without their own series";
@@ -100,7 +100,7 @@ families! {
         "Packets of a path that its tunnel has to fragment to fit the MTU of the underlay";
     PATH_WOULD_DROP = "observer_path_would_drop_packets_total" Counter PATH,
         "Packets of a path that its tunnel has to drop because they do not fit the MTU of the underlay";
-    PATH_PTB = "observer_path_ptb_messages_total" Counter PATH, "ICMP packet too big messages that quote a packet of a path";
+    PATH_PTB = "observer_path_ptb_messages_total" Counter PATH, "ICMP PTB (packet too big) messages that quote a packet of a path";
     PATH_OVERFLOW = "observer_path_overflow_packets_total" Counter PLACE,
         "Packets of known peers whose path did not fit into the table of paths; not 0: path metrics are incomplete";
     UNKNOWN_PEER_SLOTS = "observer_unknown_peer_address_packets_total" Counter PLACE,

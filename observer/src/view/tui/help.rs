@@ -41,7 +41,7 @@ const LINES: [(&str, &str); 33] = [
     ("O. I.", "fragments of the outer, of the inner packet"),
     ("W.FRAG", "packets that the tunnel would have to fragment"),
     ("W.DROP", "packets that the tunnel would drop (DF set, or IPv6)"),
-    ("PTB", "ICMP packet too big messages (and their MTU)"),
+    ("PTB", "ICMP PTB (packet too big) messages and their MTU"),
     ("COST, CPU", "encapsulation: ns per packet, share of one CPU"),
     ("RETRANS", "retransmitted TCP segments"),
     ("external", "underlay traffic that is not pod traffic"),
