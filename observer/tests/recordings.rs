@@ -72,7 +72,7 @@ fn replay_can_be_limited_to_devices() {
     assert!(report["paths"].as_array().is_some_and(|paths| paths.len() == 8));
     let error = refused(&["stat", "--replay", BEFORE, "eth9"]);
     assert!(
-        error.contains("no device eth9 in the recording; it has eth0, vxlan-v6.calico, vxlan.calico"),
+        error.contains("cannot find device eth9 in the recording; it has eth0, vxlan-v6.calico, vxlan.calico"),
         "{error}"
     );
 }
@@ -95,7 +95,7 @@ fn a_truncated_file_is_read_up_to_the_cut_with_a_note() {
     std::fs::write(&cut, &text[..=header]).expect("written");
     for args in [&["stat", "--replay", path][..], &["compare", path, AFTER]] {
         let error = refused(args);
-        assert!(error.contains("it has 0 snapshots, and two are needed; record for longer"), "{error}");
+        assert!(error.contains("it has 0 snapshots of at least 2; record for longer"), "{error}");
     }
 }
 

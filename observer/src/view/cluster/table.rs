@@ -124,7 +124,7 @@ fn state(node: &Node) -> Cell {
     match (node.answering, node.hooks_lost) {
         (false, _) => Cell::text("no data").tone(Tone::Alarm),
         (true, None | Some(0)) => Cell::text("ok"),
-        (true, Some(lost)) => Cell::text(format!("{lost} hooks lost")).tone(Tone::Alarm),
+        (true, Some(lost)) => Cell::text(format!("{lost} lost")).tone(Tone::Alarm),
     }
 }
 
@@ -141,7 +141,7 @@ fn figure<T>(
 fn node_columns<'a>(clusters: bool) -> Vec<Column<&'a Node>> {
     let mut columns = vec![
         plain("NODE", |node: &&Node, _| Cell::text(&node.name)),
-        Column { rank: 1, ..plain("STATE", |node, _| state(node)) },
+        Column { rank: 1, ..plain("HOOKS", |node, _| state(node)) },
         plain("MODE", |node, _| mode(node, "ipv4")),
         Column { rank: 5, ..plain("MODE (IPv6)", |node, _| mode(node, "ipv6")) },
         figure("WIRE", Form::volume_unit, 2, |node, form| volume(node.traffic.wire, form)),
