@@ -17,7 +17,7 @@ use tally::Tally;
 /// The Debian packages of all steps, installed in one go.
 const GROUPS: [setup::Group; 7] = setup::Group::ALL;
 /// Privileged tests of `--quick`: programs and hooks of this kernel, and exact counts of one mode.
-const SMOKE: [&str; 3] = ["program::", "hooks::", "exact::vxlan_crosssubnet"];
+const SMOKE: [&str; 3] = ["program::", "hooks::", "exact::vxlan_cross_subnet"];
 
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]

@@ -24,7 +24,7 @@ const DIFFERS: &[&str] = &[
     "program::",
     "hooks::",
     "exact::ipip_always",
-    "exact::vxlan_crosssubnet",
+    "exact::vxlan_cross_subnet",
     "fragments::outer_fragments",
     "ptb::router_messages_about_ipip",
     "segments::ipip",
