@@ -72,7 +72,8 @@ fn replay_can_be_limited_to_devices() {
     assert!(report["paths"].as_array().is_some_and(|paths| paths.len() == 8));
     let error = refused(&["stat", "--replay", BEFORE, "eth9"]);
     assert!(
-        error.contains("cannot find device eth9 in the recording; it has eth0, vxlan-v6.calico, vxlan.calico"),
+        error
+            .contains("cannot find device eth9 in the recording; it has eth0, vxlan-v6.calico, vxlan.calico"),
         "{error}"
     );
 }
