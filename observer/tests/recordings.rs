@@ -96,7 +96,7 @@ fn a_truncated_file_is_read_up_to_the_cut_with_a_note() {
     std::fs::write(&cut, &text[..=header]).expect("written");
     for args in [&["stat", "--replay", path][..], &["compare", path, AFTER]] {
         let error = refused(args);
-        assert!(error.contains("it has 0 snapshots of at least 2; record for longer"), "{error}");
+        assert!(error.contains("it has 0 snapshots, but needs at least 2; record for longer"), "{error}");
     }
 }
 

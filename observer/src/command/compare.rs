@@ -45,7 +45,7 @@ fn reading(file: &Path) -> Result<Reading> {
         let flaw = recording.flaw().map_or_else(String::new, |flaw| format!(" ({flaw})"));
         let had = recording.snapshots();
         bail!(
-            "cannot compare {}: it has {had} snapshots of at least 2; record for longer{flaw}",
+            "cannot compare {}: it has {had} snapshots, but needs at least 2; record for longer{flaw}",
             file.display()
         );
     }

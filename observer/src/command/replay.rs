@@ -66,7 +66,7 @@ pub fn reports(
             }
         }
         _ => bail!(
-            "cannot replay {}: it has {} snapshots of at least 2; record for longer{}",
+            "cannot replay {}: it has {} snapshots, but needs at least 2; record for longer{}",
             path.display(),
             recording.snapshots(),
             flaw.map_or_else(String::new, |flaw| format!(" ({flaw})")),
