@@ -40,18 +40,10 @@ use self::values::speed;
 Observer counts packets and never changes, delays or drops one.")]
 pub struct Cli {
     /// Read this configuration file [default: /etc/observer/config.toml if it exists]
-    #[arg(long, value_name = "FILE", env = "OBSERVER_CONFIG", hide_env_values = true, global = true)]
+    #[arg(long, value_name = "FILE", env = "OBSERVER_CONFIG", global = true)]
     pub config: Option<PathBuf>,
     /// Log to standard error from this level on: error, warn, info, debug or trace
-    #[arg(
-        long,
-        value_name = "LEVEL",
-        env = "OBSERVER_LOG",
-        hide_env_values = true,
-        default_value = "warn",
-        hide_possible_values = true,
-        global = true
-    )]
+    #[arg(long, value_name = "LEVEL", env = "OBSERVER_LOG", default_value = "warn", global = true)]
     pub log: log::LevelFilter,
     /// The command.
     #[command(subcommand)]
@@ -230,7 +222,7 @@ pub struct PcapArgs {
     #[arg(long = "vxlan-port", value_name = "PORT", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..), help_heading = heading::FIGURES)]
     pub vxlan_ports: Vec<u16>,
     /// First print single frames: notable (fragments, oversized, malformed, PTB messages) or all [default: notable]
-    #[arg(long, value_name = "WHICH", value_enum, num_args = 0..=1, default_missing_value = "notable", require_equals = true, hide_possible_values = true, help_heading = heading::FIGURES)]
+    #[arg(long, value_name = "WHICH", value_enum, num_args = 0..=1, default_missing_value = "notable", require_equals = true, help_heading = heading::FIGURES)]
     pub events: Option<EventChoice>,
     /// How to print.
     #[command(flatten)]
@@ -250,7 +242,7 @@ pub enum EventChoice {
 #[derive(Debug, Args)]
 pub struct OutputArgs {
     /// Print a table, json (one document per report) or csv
-    #[arg(long, value_name = "FORMAT", value_enum, default_value = "table", env = "OBSERVER_FORMAT", hide_env_values = true, hide_possible_values = true, help_heading = heading::OUTPUT)]
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "table", env = "OBSERVER_FORMAT", help_heading = heading::OUTPUT)]
     pub format: Format,
     /// Write to this file instead of standard output
     #[arg(long, short = 'o', value_name = "FILE", help_heading = heading::OUTPUT)]

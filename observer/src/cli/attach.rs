@@ -16,7 +16,7 @@ use crate::topology::{Prefix, prefix};
 pub struct AttachArgs {
     #[command(flatten)]
     pub devices: DeviceArgs,
-    #[arg(long, value_enum, hide_possible_values = true)]
+    #[arg(long, value_enum)]
     pub ingress: IngressHook,
 }
 
@@ -54,7 +54,7 @@ pub struct NodeArgs {
 #[derive(Clone, Debug, Args)]
 pub struct SourceArgs {
     /// Attach programs even if an exporter's maps can be read
-    #[arg(long, env = "OBSERVER_ATTACH", hide_env_values = true, value_parser = BoolishValueParser::new(), help_heading = heading::SOURCE)]
+    #[arg(long, env = "OBSERVER_ATTACH", value_parser = BoolishValueParser::new(), help_heading = heading::SOURCE)]
     pub attach: bool,
     #[expect(missing_docs, reason = "cli/options.rs describes it")]
     #[arg(long)]

@@ -18,30 +18,22 @@ use crate::fleet::Goal;
   observer cluster --format json | jq '.nodes[] | select(.answering | not).name'")]
 pub struct ClusterArgs {
     /// Query this Prometheus server, which scrapes `observer export` on the nodes
-    #[arg(long, value_name = "URL", env = "OBSERVER_PROMETHEUS", hide_env_values = true, help_heading = heading::SOURCE)]
+    #[arg(long, value_name = "URL", env = "OBSERVER_PROMETHEUS", help_heading = heading::SOURCE)]
     pub prometheus: String,
     /// Restrict the query by label matchers as in PromQL: 'cluster="edge",zone!="x"'
-    #[arg(
-        long,
-        value_name = "MATCHERS",
-        env = "OBSERVER_SELECTOR",
-        hide_env_values = true,
-        default_value = "",
-        hide_default_value = true,
-        help_heading = heading::SOURCE
-    )]
+    #[arg(long, value_name = "MATCHERS", env = "OBSERVER_SELECTOR", default_value = "", hide_default_value = true, help_heading = heading::SOURCE)]
     pub selector: String,
     /// Authenticate as this user (HTTP basic authentication)
-    #[arg(long, value_name = "NAME", requires = "password_file", env = "OBSERVER_PROMETHEUS_USER", hide_env_values = true, help_heading = heading::SOURCE)]
+    #[arg(long, value_name = "NAME", requires = "password_file", env = "OBSERVER_PROMETHEUS_USER", help_heading = heading::SOURCE)]
     pub user: Option<String>,
     /// Read the password of --user from this file
-    #[arg(long, value_name = "FILE", requires = "user", env = "OBSERVER_PROMETHEUS_PASSWORD_FILE", hide_env_values = true, help_heading = heading::SOURCE)]
+    #[arg(long, value_name = "FILE", requires = "user", env = "OBSERVER_PROMETHEUS_PASSWORD_FILE", help_heading = heading::SOURCE)]
     pub password_file: Option<PathBuf>,
     /// Read a bearer token from this file
-    #[arg(long, value_name = "FILE", conflicts_with = "user", env = "OBSERVER_PROMETHEUS_TOKEN_FILE", hide_env_values = true, help_heading = heading::SOURCE)]
+    #[arg(long, value_name = "FILE", conflicts_with = "user", env = "OBSERVER_PROMETHEUS_TOKEN_FILE", help_heading = heading::SOURCE)]
     pub token_file: Option<PathBuf>,
     /// Trust the CA certificates in this PEM file [default: public CAs, built in]
-    #[arg(long, value_name = "FILE", env = "OBSERVER_PROMETHEUS_CA_FILE", hide_env_values = true, help_heading = heading::SOURCE)]
+    #[arg(long, value_name = "FILE", env = "OBSERVER_PROMETHEUS_CA_FILE", help_heading = heading::SOURCE)]
     pub ca_file: Option<PathBuf>,
     /// Time limit of each query, 0.1 to 86400 seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "10", help_heading = heading::SOURCE)]

@@ -23,7 +23,7 @@ use crate::advice::plan::Target;
 Exit codes: 0 no findings, 1 findings, 2 failure. Nothing on the node is changed.")]
 pub struct DoctorArgs {
     /// Measure traffic for this many seconds, 0.1 to 86400
-    #[arg(long = "for", value_name = "SECONDS", value_parser = seconds, default_value = "3", env = "OBSERVER_DOCTOR_FOR", hide_env_values = true, help_heading = heading::FIGURES)]
+    #[arg(long = "for", value_name = "SECONDS", value_parser = seconds, default_value = "3", env = "OBSERVER_DOCTOR_FOR", help_heading = heading::FIGURES)]
     pub duration: Duration,
     /// Do not measure traffic: check devices, routes and files only
     #[arg(long, help_heading = heading::FIGURES)]
@@ -35,7 +35,7 @@ pub struct DoctorArgs {
     #[arg(long = "interval", value_name = "SECONDS", value_parser = seconds, default_value = "60", requires = "watch", help_heading = heading::FIGURES)]
     pub watch_interval: Duration,
     /// Preview a change to this mode: cross-subnet, native, vxlan or ipip
-    #[arg(long, value_name = "MODE", value_enum, hide_possible_values = true, help_heading = heading::PLAN)]
+    #[arg(long, value_name = "MODE", value_enum, help_heading = heading::PLAN)]
     pub plan: Option<PlanTarget>,
     /// With --plan: future MTU of the underlay in bytes, 576 to 65535 [default: its current MTU]
     #[arg(long, value_name = "BYTES", requires = "plan", value_parser = clap::value_parser!(u32).range(576..=65_535), help_heading = heading::PLAN)]
@@ -44,7 +44,7 @@ pub struct DoctorArgs {
     #[command(flatten)]
     pub source: SourceArgs,
     /// Read Calico's resources from this file, as printed by `calicoctl get … -o yaml` or `kubectl get … -o yaml`; may be repeated
-    #[arg(long, value_name = "FILE", num_args = 1.., env = "OBSERVER_RESOURCES", hide_env_values = true, value_delimiter = ',', help_heading = heading::SOURCE)]
+    #[arg(long, value_name = "FILE", num_args = 1.., env = "OBSERVER_RESOURCES", value_delimiter = ',', help_heading = heading::SOURCE)]
     pub resources: Vec<PathBuf>,
     /// Read Calico's resources from the Kubernetes API, as this pod's service account or with --kubeconfig
     #[arg(long, help_heading = heading::SOURCE)]
@@ -53,7 +53,7 @@ pub struct DoctorArgs {
     #[arg(long, value_name = "FILE", requires = "kubernetes", help_heading = heading::SOURCE)]
     pub kubeconfig: Option<PathBuf>,
     /// Read the pod MTU that Felix detected from this file
-    #[arg(long, value_name = "FILE", default_value = "/var/lib/calico/mtu", env = "OBSERVER_MTU_FILE", hide_env_values = true, help_heading = heading::SOURCE)]
+    #[arg(long, value_name = "FILE", default_value = "/var/lib/calico/mtu", env = "OBSERVER_MTU_FILE", help_heading = heading::SOURCE)]
     pub mtu_file: PathBuf,
     /// The cluster.
     #[command(flatten)]

@@ -127,7 +127,7 @@ impl OptionSpec {
 
     fn apply(&self, arg: Arg) -> Arg {
         let heading = (!arg.is_positional()).then_some(self.heading);
-        let arg = arg.env(self.variable()).hide_env_values(true).required(false);
+        let arg = arg.env(self.variable()).required(false);
         let arg = arg.help(self.describe()).help_heading(heading);
         match self.value {
             Switch => arg.value_parser(BoolishValueParser::new()),
@@ -142,12 +142,16 @@ impl OptionSpec {
     }
 }
 
-/// Completes the arguments of all commands with their rows.
+/// Completes the arguments of all commands with their rows. Their help texts list possible values.
 pub(super) fn complete(command: Command) -> Command {
-    command.mut_subcommands(|command| {
+    let hide = |arg: Arg| {
+        let takes_values = arg.get_action().takes_values();
+        arg.hide_env_values(true).hide_possible_values(takes_values)
+    };
+    command.mut_args(hide).mut_subcommands(|command| {
         command.mut_args(|arg| match OptionSpec::of(arg.get_id().as_str()) {
-            Some(spec) => spec.apply(arg),
-            None => arg,
+            Some(spec) => spec.apply(hide(arg)),
+            None => hide(arg),
         })
     })
 }

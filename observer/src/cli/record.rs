@@ -60,7 +60,7 @@ pub struct CompareArgs {
     #[arg(long, value_name = "FILE", num_args = 1.., requires = "before", help_heading = heading::SOURCE)]
     pub after: Vec<PathBuf>,
     /// Print a table, json, markdown or an html page with charts
-    #[arg(long, value_name = "FORMAT", value_enum, default_value = "table", hide_possible_values = true, help_heading = heading::OUTPUT)]
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "table", help_heading = heading::OUTPUT)]
     pub format: CompareFormat,
     /// Write to this file instead of standard output
     #[arg(long, short = 'o', value_name = "FILE", help_heading = heading::OUTPUT)]

@@ -26,7 +26,7 @@ pub struct TraceArgs {
     #[command(flatten)]
     pub attach: DeviceArgs,
     /// Print packets for these reasons, separated by commas: all, fragment, oversized, would-drop, would-fragment, ptb, malformed, unknown-tunnel, drop
-    #[arg(long, value_name = "REASON", value_enum, value_delimiter = ',', default_value = "all", hide_possible_values = true, help_heading = heading::PACKETS)]
+    #[arg(long, value_name = "REASON", value_enum, value_delimiter = ',', default_value = "all", help_heading = heading::PACKETS)]
     pub why: Vec<WhyArg>,
     /// Print only packets that match this filter (see below)
     #[arg(long, short = 'F', value_name = "FILTER", help_heading = heading::PACKETS)]
@@ -41,7 +41,7 @@ pub struct TraceArgs {
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=1_000_000), help_heading = heading::PACKETS)]
     pub rate: u32,
     /// Print text or json (one object per line) [default: text]
-    #[arg(long, value_name = "FORMAT", value_enum, hide_possible_values = true, help_heading = heading::OUTPUT)]
+    #[arg(long, value_name = "FORMAT", value_enum, help_heading = heading::OUTPUT)]
     pub format: Option<TraceFormat>,
     /// Also write the printed packets to this capture file; `-` writes it to standard output and prints nothing
     #[arg(long, value_name = "FILE", help_heading = heading::OUTPUT)]
