@@ -389,7 +389,7 @@ fn without_btf_everything_but_the_cost_is_exported() {
     exporter.signal(libc::SIGTERM);
     let mut text = String::new();
     exporter.child.stderr.take().expect("standard error").read_to_string(&mut text).expect("standard error");
-    assert!(text.contains("the cost of encapsulation is not measured: ") && text.contains("BTF"), "{text}");
+    assert!(text.contains("cannot measure the cost of encapsulation: ") && text.contains("BTF"), "{text}");
 }
 
 /// Switches to another user with the three capabilities in every set, including the ambient one.
