@@ -1,10 +1,10 @@
-//! `cargo xtask docs`: generates the pictures of the documentation and the files in `deploy/`.
+//! `cargo xtask docs`: generates the diagrams and pictures of the documentation and the files in `deploy/`.
 
 use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{artifacts, deploy, setup, shell};
+use crate::{artifacts, deploy, lint, setup, shell};
 
 /// Options of `cargo xtask docs`.
 #[derive(clap::Args)]
@@ -15,6 +15,8 @@ pub struct Args {}
 /// # Errors
 /// A generator fails.
 pub fn run(_: &Args) -> Result<()> {
+    shell::step("docs", "the imports between folders in docs/architecture.md");
+    lint::write_graph()?;
     setup::toolchain()?;
     shell::step("docs", "pictures of `observer top` in docs/images");
     let built = artifacts::build(&["build", "--example", "top_svg"])?;

@@ -12,7 +12,7 @@ mod violation;
 
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
 use crate::shell;
@@ -118,11 +118,23 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// Writes the current diagram of imports into the page that shows it.
+///
+/// # Errors
+/// The source cannot be read, or the page not be written.
+pub fn write_graph() -> Result<()> {
+    let path = shell::root().join(picture::PAGE);
+    let page = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", picture::PAGE))?;
+    let page = picture::insert(&page, &graph()?)
+        .with_context(|| format!("{} has no marks for the diagram of imports", picture::PAGE))?;
+    std::fs::write(&path, page).with_context(|| format!("cannot write {}", picture::PAGE))
+}
+
 /// The imports between folders as a Mermaid diagram.
 ///
 /// # Errors
 /// The source cannot be read.
-pub fn graph() -> Result<String> {
+fn graph() -> Result<String> {
     let mut sources = Sources::default();
     Ok(picture::mermaid(&cycles::graph(sources.workspace()?)))
 }
@@ -171,7 +183,13 @@ impl Sources {
                 found.extend(layers::check(tree, workspace));
                 Ok(found)
             }
-            Check::Cycles => Ok(cycles::check(&cycles::graph(self.workspace()?))),
+            Check::Cycles => {
+                let graph = cycles::graph(self.workspace()?);
+                let page = self.tree()?.text(picture::PAGE).unwrap_or_default();
+                let mut found = cycles::check(&graph);
+                found.extend(picture::check(page, &picture::mermaid(&graph)));
+                Ok(found)
+            }
             Check::Phrases => Ok(phrases::check(self.tree()?)),
             Check::Typos => tools::typos(),
             Check::Commits => commits::check(args.base.as_deref()),

@@ -4,6 +4,36 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::cycles::{Edge, Graph, components};
+use super::violation::Violation;
+
+/// The page that shows the diagram.
+pub const PAGE: &str = "docs/architecture.md";
+const BEGIN: &str = "<!-- imports: cargo xtask docs -->\n```mermaid\n";
+const END: &str = "```\n<!-- /imports -->";
+
+/// The page's text before and after its diagram, and the diagram.
+fn parts(page: &str) -> Option<(&str, &str, &str)> {
+    let (before, rest) = page.split_once(BEGIN)?;
+    let (shown, after) = rest.split_once(END)?;
+    Some((before, shown, after))
+}
+
+/// The page with this diagram; `None` if it has no marks for one.
+pub fn insert(page: &str, diagram: &str) -> Option<String> {
+    let (before, _, after) = parts(page)?;
+    Some(format!("{before}{BEGIN}{diagram}{END}{after}"))
+}
+
+/// The page must show the current diagram.
+pub fn check(page: &str, diagram: &str) -> Option<Violation> {
+    let shown = parts(page).map(|(_, shown, _)| shown);
+    (shown != Some(diagram)).then(|| Violation {
+        path: PAGE.to_owned(),
+        line: page.find(BEGIN).map_or(1, |at| page[..at].matches('\n').count() + 1),
+        what: "the diagram of imports is not current".to_owned(),
+        remedy: "run `cargo xtask docs`".to_owned(),
+    })
+}
 
 /// A diagram of the folders of the product crate and of the other crates. An arrow that other arrows imply
 /// is left out; folders that import each other keep all of theirs.
@@ -27,7 +57,7 @@ pub fn mermaid(files: &Graph) -> String {
 fn folder(file: &str) -> Option<String> {
     let (krate, path) = file.split_once("/src/")?;
     if krate != "observer" {
-        return Some(krate.to_owned());
+        return (!krate.ends_with("/fuzz")).then(|| krate.to_owned());
     }
     let top = path.split('/').next().unwrap_or(path);
     Some(format!("observer/{}", top.trim_end_matches(".rs")))
@@ -89,6 +119,17 @@ fn name(folder: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_outdated_diagram_is_reported_and_replaced() {
+        let page = format!("# Layers\n\n{BEGIN}flowchart TD\n{END}\nmore\n");
+        assert_eq!(check(&page, "flowchart TD\n"), None);
+        let violation = check(&page, "flowchart LR\n").expect("another diagram");
+        assert_eq!((violation.path.as_str(), violation.line), (PAGE, 3));
+        let page = insert(&page, "flowchart LR\n").expect("marks");
+        assert_eq!(check(&page, "flowchart LR\n"), None);
+        assert!(page.ends_with("\nmore\n") && check("no marks\n", "").is_some());
+    }
 
     #[test]
     fn an_arrow_that_others_imply_is_left_out() {
