@@ -1,7 +1,7 @@
 //! Hooks: other programs are not affected, nothing is left behind, and no counts are lost when devices come and go.
 
+use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use aya::maps::{MapData, PerCpuHashMap};
 use aya::programs::tc::{self, SchedClassifierLink};
@@ -156,6 +156,16 @@ fn present(netns: &str) -> usize {
     })
 }
 
+/// Ids of the programs of clsact filters.
+fn filter_programs(netns: &str) -> BTreeSet<String> {
+    let shown = ["ingress", "egress"].map(|side| {
+        let shown = Command::new("tc").args(["-n", netns, "filter", "show", "dev", "eth0", side]).output();
+        String::from_utf8_lossy(&shown.expect("tc").stdout).into_owned()
+    });
+    let ids = shown.iter().flat_map(|text| text.split(" id ").skip(1));
+    ids.filter_map(|rest| rest.split_whitespace().next()).map(str::to_owned).collect()
+}
+
 fn observer(lab: &Lab, arguments: &[&str]) -> std::process::Child {
     let command = [&[env!("CARGO_BIN_EXE_observer")], arguments].concat();
     lab.command("node-a", &command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("observer")
@@ -182,11 +192,12 @@ fn exit_leaves_no_hooks_and_a_restart_replaces_leftover_ones() {
     if has_tcx() {
         wait_for("the kernel to remove the links", || (present(&netns) == 0).then_some(()));
     }
-    // On older kernels the filters remain; the next process must replace them.
+    // On older kernels the filters remain; the next process must replace them, not add its own.
+    let left = filter_programs(&netns);
     let mut next = observer(&lab, &["stat", "--interval", "60"]);
-    wait_for("the hooks of the next process", || (present(&netns) == 2).then_some(()));
-    std::thread::sleep(Duration::from_millis(100));
-    assert_eq!(present(&netns), 2, "the restart added filters instead of replacing them");
+    wait_for("the hooks of the next process", || {
+        (present(&netns) == 2 && filter_programs(&netns).is_disjoint(&left)).then_some(())
+    });
     // SAFETY: as above.
     unsafe { libc::kill(next.id().cast_signed(), libc::SIGTERM) };
     next.wait().expect("wait");
