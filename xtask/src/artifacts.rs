@@ -1,5 +1,5 @@
 //! Programs that cargo has built. Every build selects features over the whole workspace, so that commands with
-//! different targets share their dependencies.
+//! different targets share dependencies. Only tests and examples enable the features of development dependencies.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -61,7 +61,7 @@ pub fn read(messages: &[u8]) -> Vec<Artifact> {
     String::from_utf8_lossy(messages).lines().filter_map(parse).collect()
 }
 
-/// Builds all tests and all programs in the dev profile.
+/// Builds all tests and all programs in the dev profile, with the same features.
 ///
 /// # Errors
 /// Something does not build.

@@ -34,7 +34,11 @@ pub fn run(args: &Args) -> Result<()> {
     let check = args.options.iter().any(|option| option == "--check");
     let profile = if check { "dev" } else { "release" };
     shell::step("bench", &format!("building, profile {profile} (minutes the first time)"));
-    let built = artifacts::build(&["build", "--bin", "observer", "--bin", BENCH, "--profile", profile])?;
+    let built = match check {
+        // What the tests build.
+        true => artifacts::everything()?,
+        false => artifacts::build(&["build", "--bin", "observer", "--bin", BENCH, "--release"])?,
+    };
     measure(&built, &args.options)
 }
 

@@ -1,6 +1,5 @@
 //! Hooks: other programs are not affected, nothing is left behind, and no counts are lost when devices come and go.
 
-use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
 use aya::maps::{MapData, PerCpuHashMap};
@@ -133,37 +132,20 @@ fn recreated_device_keeps_its_totals() {
 
 /// Number of TCX programs and filters on eth0's hooks.
 fn present(netns: &str) -> usize {
-    within(netns, || {
-        let tcx = [TcAttachType::Ingress, TcAttachType::Egress]
-            .iter()
-            .map(|side| {
-                if has_tcx() {
-                    SchedClassifier::query_tcx("eth0", *side).map_or(0, |(_, p)| p.len())
-                } else {
-                    0
-                }
-            })
-            .sum::<usize>();
-        let filters: usize = ["ingress", "egress"]
-            .iter()
-            .map(|side| {
-                let output =
-                    Command::new("tc").args(["filter", "show", "dev", "eth0", side]).output().expect("tc");
-                String::from_utf8_lossy(&output.stdout).matches("handle ").count()
-            })
-            .sum();
-        tcx + filters
-    })
+    let tcx = within(netns, || {
+        let of = |side| SchedClassifier::query_tcx("eth0", side).map_or(0, |(_, programs)| programs.len());
+        if has_tcx() { of(TcAttachType::Ingress) + of(TcAttachType::Egress) } else { 0 }
+    });
+    tcx + filters(netns).iter().map(|shown| shown.matches("handle ").count()).sum::<usize>()
 }
 
-/// Ids of the programs of clsact filters.
-fn filter_programs(netns: &str) -> BTreeSet<String> {
-    let shown = ["ingress", "egress"].map(|side| {
-        let shown = Command::new("tc").args(["-n", netns, "filter", "show", "dev", "eth0", side]).output();
-        String::from_utf8_lossy(&shown.expect("tc").stdout).into_owned()
-    });
-    let ids = shown.iter().flat_map(|text| text.split(" id ").skip(1));
-    ids.filter_map(|rest| rest.split_whitespace().next()).map(str::to_owned).collect()
+/// What tc shows of the filters in both directions, including the programs' ids. tc may fail without a clsact.
+fn filters(netns: &str) -> [String; 2] {
+    ["ingress", "egress"].map(|side| {
+        let mut tc = Command::new("tc");
+        let output = tc.args(["-n", netns, "filter", "show", "dev", "eth0", side]).output().expect("tc");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    })
 }
 
 fn observer(lab: &Lab, arguments: &[&str]) -> std::process::Child {
@@ -192,12 +174,15 @@ fn exit_leaves_no_hooks_and_a_restart_replaces_leftover_ones() {
     if has_tcx() {
         wait_for("the kernel to remove the links", || (present(&netns) == 0).then_some(()));
     }
-    // On older kernels the filters remain; the next process must replace them, not add its own.
-    let left = filter_programs(&netns);
+    // On older kernels the filters remain; the next process must replace them. Before it has, it may not handle
+    // signals yet.
+    let leftover = filters(&netns);
     let mut next = observer(&lab, &["stat", "--interval", "60"]);
     wait_for("the hooks of the next process", || {
-        (present(&netns) == 2 && filter_programs(&netns).is_disjoint(&left)).then_some(())
+        let replaced = filters(&netns).iter().zip(&leftover).all(|(now, old)| old.is_empty() || now != old);
+        (replaced && present(&netns) == 2).then_some(())
     });
+    assert_eq!(present(&netns), 2, "the restart added filters instead of replacing them");
     // SAFETY: as above.
     unsafe { libc::kill(next.id().cast_signed(), libc::SIGTERM) };
     next.wait().expect("wait");

@@ -7,6 +7,7 @@ mod panels;
 mod prometheus;
 mod rules;
 
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -18,7 +19,7 @@ use observer_lab::{Lab, Mode, Options, Topology, traffic};
 use prometheus::Prometheus;
 
 /// Options of `cargo xtask fleet`.
-#[derive(Default, clap::Args)]
+#[derive(clap::Args)]
 pub struct Args {
     /// Wait for Enter before the checks, for manual inspection
     #[arg(long)]
@@ -40,17 +41,24 @@ pub fn run(args: &Args) -> Result<()> {
     }
     setup::toolchain()?;
     setup::ensure(&[setup::Group::Lab, setup::Group::Fleet])?;
-    let observer = build::debug()?;
+    check(&build::debug()?, args.stay)
+}
+
+/// Runs the checks with an `observer`; with `stay`, waits for Enter first.
+///
+/// # Errors
+/// The check that failed.
+pub fn check(observer: &Path, stay: bool) -> Result<()> {
     let name = lab_name("fleet");
     let scratch = Scratch::new(&name)?;
     let lab = Lab::up(&name, Mode::VxlanCrossSubnet, &Options::quick())?;
     let topology = Topology::new(&name);
     let _statistics = Statistics::on();
-    let mut exporters = Exporters::start(&observer, &topology, &scratch.0)?;
+    let mut exporters = Exporters::start(observer, &topology, &scratch.0)?;
     traffic::start(&name, &traffic::worker::Args::all_pods(600, 20))?;
     let mut prometheus = Prometheus::start(&topology, &scratch.0)?;
     step("three nodes are scraped", || scraped(&prometheus))?;
-    if args.stay {
+    if stay {
         eprintln!(
             "Prometheus is at {} in {}; press Enter to continue",
             prometheus.address(),
@@ -60,12 +68,12 @@ pub fn run(args: &Args) -> Result<()> {
     }
     step("every panel has data", || panels::check(&prometheus))?;
     step("every rule evaluates, no alert fires", || rules::check(&prometheus))?;
-    step("`observer cluster`", || cluster::check(&observer, &topology, &prometheus, &scratch.0))?;
+    step("`observer cluster`", || cluster::check(observer, &topology, &prometheus, &scratch.0))?;
     step("nothing is lost when Prometheus restarts", || restarted(&mut prometheus))?;
     step("nothing is lost when an exporter is killed", || killed(&prometheus, &mut exporters))?;
     // Last, because it removes devices that exporters watch.
     step("mode switch is tracked", || {
-        cluster::follow(&observer, &topology, &prometheus, || observer_lab::switch(&name, Mode::Bgp, 30))
+        cluster::follow(observer, &topology, &prometheus, || observer_lab::switch(&name, Mode::Bgp, 30))
     })?;
     drop((prometheus, exporters, lab));
     Ok(())

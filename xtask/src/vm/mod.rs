@@ -20,7 +20,7 @@ use anyhow::{Context as _, Result, bail};
 pub use initramfs::{Payload, Placed};
 use kernels::{Kernel, RemoveOnDrop};
 
-use crate::artifacts::Artifact;
+use crate::artifacts::{self, Artifact};
 use crate::test::tally::{Reader, Tally};
 use crate::{setup, shell};
 use qemu::Console;
@@ -83,7 +83,7 @@ pub fn run(args: &Args) -> Result<()> {
     let payload = if args.command.is_empty() && args.payload.is_empty() {
         setup::toolchain()?;
         privileged::payload(
-            &privileged::build()?,
+            &artifacts::everything()?,
             &args.filter.as_deref().map_or(vec![], |filter| vec![filter]),
         )?
     } else {

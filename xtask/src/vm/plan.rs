@@ -12,7 +12,8 @@ pub struct Plan {
 /// memory limits (`export`), where tunnel devices hand over packets (`exact`, `fragments`, `ptb`), GSO (`segments`),
 /// tracing hooks, types and drop reasons (`cost`, `hook_rtt`, `drops`).
 ///
-/// IPIP is tested here above all, because the kernel of many development machines lacks the module.
+/// Of the tests by encapsulation only those of IPIP: its device differs (5.10 hands over the outer header), and the
+/// kernel of many development machines lacks the module. VXLAN and native traffic are tested on the machine's kernel.
 ///
 /// Left out, because the kernel makes no difference once those pass:
 /// - `doctor`, `incident`, `record`, `cost_views`, `sizes`, `watch`, `input`, `trace` without `drops`: user space
@@ -24,13 +25,12 @@ const DIFFERS: &[&str] = &[
     "program::",
     "hooks::",
     "exact::ipip_always",
-    "exact::vxlan_cross_subnet",
-    "fragments::outer_fragments",
+    "fragments::outer_fragments_of_ipip",
     "ptb::router_messages_about_ipip",
     "segments::ipip",
-    "cost::cost_of_",
+    "cost::cost_of_ipip",
     "cost_drops::drops_of",
-    "hook_rtt::hook_rtt_is_measured",
+    "hook_rtt::hook_rtt_is_measured_in_ipip",
     "trace::drops::",
     "export::exporter_runs_as_nobody",
     "export::cost_is_exported",

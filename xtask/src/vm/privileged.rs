@@ -14,16 +14,6 @@ const TARGET: &str = "privileged";
 /// The programs that its tests start.
 const PROGRAMS: [&str; 2] = ["observer", "observer-lab"];
 
-/// Builds the privileged tests and their programs.
-///
-/// # Errors
-/// They do not build.
-pub fn build() -> Result<Vec<Artifact>> {
-    let mut built = artifacts::build(&["test", "--no-run", "--test", TARGET])?;
-    built.extend(artifacts::build(&["build", "--bin", PROGRAMS[0], "--bin", PROGRAMS[1]])?);
-    Ok(built)
-}
-
 /// How a machine runs those privileged tests whose names contain one of `filters` (all if there is none).
 ///
 /// # Errors
