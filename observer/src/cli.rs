@@ -176,7 +176,7 @@ pub struct StatArgs {
     #[arg(skip)]
     pub repeat: bool,
     /// Exit after N reports; default: 1, or no limit with --interval
-    #[arg(long, short = 'c', value_name = "N", help_heading = heading::FIGURES)]
+    #[arg(long, short = 'c', value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = heading::FIGURES)]
     pub count: Option<u64>,
     /// Include the N paths with most bytes (--paths=50) [default: 20]
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "20", help_heading = heading::FIGURES)]
@@ -218,7 +218,7 @@ pub struct PcapArgs {
     /// MTU for detecting oversized packets, in bytes, 68 to 1048576; without it they are not counted
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(68..=1_048_576), help_heading = heading::FIGURES)]
     pub mtu: Option<u32>,
-    /// Additional UDP port of VXLAN besides 4789; may be repeated, up to 3 ports
+    /// Additional UDP port of VXLAN (4789 is always included); may be repeated, up to 3 ports
     #[arg(long = "vxlan-port", value_name = "PORT", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..), help_heading = heading::FIGURES)]
     pub vxlan_ports: Vec<u16>,
     /// First print single frames: notable (fragments, oversized, malformed, PTB messages) or all [default: notable]

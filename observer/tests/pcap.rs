@@ -493,3 +493,36 @@ fn every_json_field_is_documented() {
         assert!(found.contains(field), "docs/pcap-json.md documents {field}, which does not exist");
     }
 }
+
+#[test]
+fn a_fourth_additional_vxlan_port_is_refused() {
+    let file = data().join("lab-vxlan-always.pcap");
+    let run = |ports: &str| {
+        let mut observer = Command::new(env!("CARGO_BIN_EXE_observer"));
+        observer.arg("pcap").arg(&file).args(["--vxlan-port", ports]).output().expect("observer")
+    };
+    assert!(run("4789,8472,8473,8474").status.success(), "three besides 4789 fit");
+    let refused = run("8472,8473,8474,8475");
+    assert_eq!((refused.status.code(), refused.stdout.len()), (Some(2), 0));
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert!(error.contains("cannot use 4 additional VXLAN ports: the maximum is 3"), "{error}");
+}
+
+#[test]
+fn a_closed_standard_error_does_not_end_in_a_panic() {
+    let status = Command::new("sh")
+        .args(["-c", "exec \"$1\" pcap /does/not/exist 2>&-", "sh", env!("CARGO_BIN_EXE_observer")])
+        .stdout(std::process::Stdio::null())
+        .status()
+        .expect("sh");
+    assert_eq!(status.code(), Some(2));
+    // A pipe whose reader has gone.
+    let mut child = Command::new(env!("CARGO_BIN_EXE_observer"))
+        .args(["pcap", "/does/not/exist"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("observer");
+    drop(child.stderr.take());
+    assert_eq!(child.wait().expect("wait").code(), Some(2));
+}

@@ -66,12 +66,17 @@ impl Packet for Captured<'_> {
     }
 }
 
+/// The UDP port of VXLAN that is always included (RFC 7348).
+pub const VXLAN_PORT: u16 = 4789;
+/// Maximum number of additional ones.
+pub const MAX_VXLAN_PORTS: usize = PORTS - 1;
+
 impl Counter {
     /// Nothing counted yet.
     #[must_use]
     pub fn new(options: &Options<'_>) -> Self {
         let mut config = Config::DEFAULT;
-        let ports = options.vxlan_ports.iter().filter(|port| **port != 4789);
+        let ports = options.vxlan_ports.iter().filter(|port| **port != VXLAN_PORT);
         for (place, port) in config.vxlan_ports[1..PORTS].iter_mut().zip(ports) {
             *place = port.to_be();
         }

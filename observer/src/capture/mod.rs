@@ -13,7 +13,7 @@ mod records;
 mod summary;
 pub mod tables;
 
-pub use counter::{Counter, Options, Wanted};
+pub use counter::{Counter, MAX_VXLAN_PORTS, Options, VXLAN_PORT, Wanted};
 pub use error::{CaptureError, Damage};
 pub use event::Event;
 pub use progress::Progress;

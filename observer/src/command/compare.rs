@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::output::wants_colour;
+use super::output::{cannot, wants_colour};
 use crate::cli::{CompareArgs, CompareFormat};
 use crate::model::compare::{Comparison, Reading, Side};
 use crate::recording::Recording;
@@ -59,6 +59,5 @@ fn write(path: Option<&Path>, text: &str) -> Result<()> {
             result => result.context("cannot write the comparison"),
         };
     };
-    std::fs::write(path, text)
-        .with_context(|| format!("cannot write {}; use a writable directory", path.display()))
+    std::fs::write(path, text).map_err(|error| cannot("write", path, &error))
 }

@@ -4,9 +4,9 @@ use std::io::{ErrorKind, IsTerminal as _};
 use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
-use super::output::Output;
+use super::output::{Output, cannot, message};
 use super::session::{Signals, Source, block_on, measure};
 use crate::advice::plan::{Plan, plan};
 use crate::advice::{Facts, FelixFile, diagnose};
@@ -39,7 +39,7 @@ pub fn run(args: &DoctorArgs) -> Result<bool> {
                 Ok(None) => break,
                 Ok(Some(facts)) => found = report(args, &facts, nth != 0, &mut output)?,
                 // May be temporary, such as an unreachable API server.
-                Err(error) if args.watch && nth != 0 => eprintln!("observer: {error:#}"),
+                Err(error) if args.watch && nth != 0 => message(format_args!("observer: {error:#}")),
                 Err(error) => return Err(error),
             }
             if !args.watch {
@@ -80,13 +80,13 @@ async fn facts(args: &DoctorArgs, signals: &mut Signals) -> Result<Option<Facts>
 async fn observe(args: &DoctorArgs, signals: &mut Signals) -> Result<Option<Report>> {
     let duration = args.duration;
     if std::io::stderr().is_terminal() {
-        eprintln!("observer: measuring traffic for {}", units::duration(duration));
+        message(format_args!("observer: measuring traffic for {}", units::duration(duration)));
     }
     // Only a plan uses the cost.
     let cost = measure(args.cost).filter(|_| args.plan.is_some());
-    let mut source = Source::open(&args.node, &args.source, cost)
-        .await
-        .context("cannot measure traffic; use --no-measurement to check everything else")?;
+    let mut source = Source::open(&args.node, &args.source, cost).await.map_err(|error| {
+        anyhow!("cannot measure traffic: {error:#}; use --no-measurement to check everything else")
+    })?;
     let measured = async {
         let before = source.read()?;
         source.run_until(Instant::now() + duration).await?;
@@ -179,5 +179,5 @@ fn write_whole(path: &Path, text: &str) -> Result<()> {
     new.push(".new");
     std::fs::write(&new, text)
         .and_then(|()| std::fs::rename(&new, path))
-        .with_context(|| format!("cannot write {}; use a writable directory", path.display()))
+        .map_err(|error| cannot("write", path, &error))
 }

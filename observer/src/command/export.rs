@@ -97,7 +97,7 @@ fn pins(args: &ExportArgs) -> Option<PathBuf> {
 /// needs a restart.
 fn reload_all(exporter: &mut Exporter, web: &crate::export::Reload) -> Result<()> {
     let Command::Export(args) = Cli::read(std::env::args_os().collect::<Vec<_>>())?.command else {
-        bail!("cannot read the command line again: it is not that of `observer export`");
+        bail!("cannot reload: the command line is not that of `observer export`; restart the exporter");
     };
     web.set(Web::read(args.web_config.as_deref())?)?;
     exporter.peers = args.peers_exported as usize;

@@ -47,7 +47,7 @@ pub fn run() -> ExitCode {
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {
-    eprintln!("observer: {error:#}");
+    output::message(format_args!("observer: {error:#}"));
     ExitCode::from(FAILURE)
 }
 

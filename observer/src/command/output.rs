@@ -1,10 +1,11 @@
 //! Destinations of reports.
 
+use std::fmt::Display;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::cli::OutputArgs;
 
@@ -97,13 +98,21 @@ impl<'a> NewFile<'a> {
         } else {
             options.create_new(true)
         };
-        let file = options
-            .open(self.path)
-            .with_context(|| format!("cannot create {}; use a writable directory", self.path.display()))?;
+        let file = options.open(self.path).map_err(|error| cannot("create", self.path, &error))?;
         Ok(Box::new(file))
     }
 }
 
 fn create(path: &Path) -> Result<File> {
-    File::create(path).with_context(|| format!("cannot create {}; use a writable directory", path.display()))
+    File::create(path).map_err(|error| cannot("create", path, &error))
+}
+
+/// The error of a file that cannot be created or written.
+pub fn cannot(operation: &str, path: &Path, cause: &io::Error) -> anyhow::Error {
+    anyhow!("cannot {operation} {}: {cause}; name a file in a writable directory", path.display())
+}
+
+/// Prints a line to standard error. `eprintln!` panics if it is closed.
+pub fn message(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{text}");
 }

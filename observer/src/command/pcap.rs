@@ -5,7 +5,10 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use super::output::Output;
-use crate::capture::{CaptureError, Counter, Damage, Event, Options, Progress, Records, Wanted, open};
+use crate::capture::{
+    CaptureError, Counter, Damage, Event, MAX_VXLAN_PORTS, Options, Progress, Records, VXLAN_PORT, Wanted,
+    open,
+};
 use crate::cli::{EventChoice, Format, PcapArgs};
 use crate::model::Report;
 use crate::view::table::TableOptions;
@@ -21,6 +24,12 @@ const PIECE: usize = 1 << 16;
 /// # Errors
 /// What could not be opened, read to its end, counted or written. The report on the rest is written first.
 pub fn run(args: &PcapArgs) -> Result<()> {
+    let additional = args.vxlan_ports.iter().filter(|port| **port != VXLAN_PORT).count();
+    if additional > MAX_VXLAN_PORTS {
+        bail!(
+            "cannot use {additional} additional VXLAN ports: the maximum is {MAX_VXLAN_PORTS}; remove some"
+        );
+    }
     let output = Output::open(&args.output)?;
     let mut reading = Reading {
         counter: Counter::new(&Options { mtu: args.mtu, vxlan_ports: &args.vxlan_ports }),
@@ -50,7 +59,7 @@ pub fn run(args: &PcapArgs) -> Result<()> {
         [problem] => bail!("{problem}"),
         [first, more @ ..] => {
             let more: Vec<String> = more.iter().map(|problem| format!("\n  {problem}")).collect();
-            bail!("{} problems:\n  {first}{}", problems.len(), more.concat())
+            bail!("cannot count everything: {} problems:\n  {first}{}", problems.len(), more.concat())
         }
     }
 }

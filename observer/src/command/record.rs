@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 
-use super::output::NewFile;
+use super::output::{NewFile, message};
 use super::session::{Signals, Source, block_on, measure};
 use crate::cli::{AttachArgs, DeviceArgs, IngressHook, RecordArgs};
 use crate::kernel::Measure;
@@ -129,13 +129,13 @@ impl Recorder<'_> {
         };
         end?;
         if self.output != Path::new("-") {
-            eprintln!(
+            message(format_args!(
                 "{}: {} snapshots over {}, {}",
                 self.output.display(),
                 self.snapshots,
                 units::duration(self.started.elapsed()),
                 units::bytes(written),
-            );
+            ));
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+use super::output::message;
 use crate::model::Report;
 use crate::recording::{Bins, Recording};
 use crate::snapshot::Snapshot;
@@ -62,7 +63,7 @@ pub fn reports(
         }
         (Some(_), None) if recording.snapshots() > 1 => {
             if let Some(flaw) = flaw {
-                eprintln!("observer: {flaw}");
+                message(format_args!("observer: {flaw}"));
             }
         }
         _ => bail!(

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 
@@ -141,8 +141,11 @@ impl Source {
         // An exporter's pinned maps do not contain the cost of encapsulation, even if it measures that.
         if cost.is_none()
             && let Some(directory) = source.directory()
-            && let Some(mut pinned) = pinned::find(directory)
-                .context("an exporter is already running; use --attach to attach separately")?
+            && let Some(mut pinned) = pinned::find(directory).map_err(|error| {
+                anyhow!(
+                    "cannot read the maps of the running exporter: {error}; use --attach to attach separately"
+                )
+            })?
         {
             if pinned.serves(&options) {
                 log::info!("{}", pinned.describe());
@@ -175,7 +178,9 @@ impl Source {
         match self {
             Self::Live(live) => Ok(live.measure_programs(on)?),
             Self::Pinned(_) if on => {
-                bail!("cannot measure the programs: they are the exporter's; use --attach")
+                bail!(
+                    "cannot measure the programs: they belong to the running exporter; restart with --attach"
+                )
             }
             Self::Pinned(_) => Ok(()),
         }
@@ -189,7 +194,7 @@ impl Source {
         match self {
             Self::Live(live) => Ok(live.measure_cost(cost).await?),
             Self::Pinned(_) if cost.is_some() => {
-                bail!("cannot measure the cost: the figures are the exporter's; restart with --cost")
+                bail!("cannot measure the cost: the exporter's maps do not contain it; restart with --cost")
             }
             Self::Pinned(_) => Ok(()),
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result, bail};
 use observer_common::event::{Event, SNAP, TraceConfig, Why};
 
-use super::output::NewFile;
+use super::output::{NewFile, message};
 use super::session::{Signals, block_on};
 use crate::cli::trace::{TraceArgs, TraceFormat};
 use crate::kernel::{Capacities, Drops, Live, Options, Purpose, Trace, possible_cpus, sys};
@@ -85,9 +85,9 @@ async fn stream(
     let mut trace = Trace::start(live, wanted, &steps.unwrap_or_default())?;
     let drops = drops(live, wanted)?;
     for missing in &drops.missing {
-        eprintln!("{missing}");
+        message(missing);
     }
-    eprintln!("Tracing {}; press Ctrl-C to stop.", live.watched().collect::<Vec<_>>().join(", "));
+    message(format_args!("Tracing {}; press Ctrl-C to stop.", live.watched().collect::<Vec<_>>().join(", ")));
     let clock = clock();
     let end = args.duration.map(|duration| Instant::now() + duration);
     let most = args.count.unwrap_or(u64::MAX);
@@ -107,7 +107,7 @@ async fn stream(
         }
     }
     let (suppressed, lost) = reported;
-    eprintln!("{shown} packets shown, {suppressed} suppressed by the rate limit, {lost} lost.");
+    message(format_args!("{shown} packets shown, {suppressed} suppressed by the rate limit, {lost} lost."));
     Ok(())
 }
 
@@ -267,7 +267,11 @@ fn losses(trace: &Trace, before: (u64, u64)) -> Result<(u64, u64)> {
     let suppressed = tallies.iter().map(|(_, tally)| tally.suppressed).sum();
     let lost = tallies.iter().map(|(_, tally)| tally.lost).sum();
     if (suppressed, lost) != before {
-        eprintln!("{} suppressed by the rate limit, {} lost.", suppressed - before.0, lost - before.1);
+        message(format_args!(
+            "{} suppressed by the rate limit, {} lost.",
+            suppressed - before.0,
+            lost - before.1
+        ));
     }
     Ok((suppressed, lost))
 }
