@@ -37,8 +37,7 @@ const NAME: &str = "observer-demo";
 pub fn run(args: &Args) -> Result<()> {
     setup::toolchain()?;
     setup::ensure(&[setup::Group::Lab])?;
-    // The release profile takes three times as long to build, which a first look does not need.
-    let observer = build::debug()?;
+    let observer = build::demo()?;
     shell::step("demo", &format!("creating a lab of three nodes, mode {}", args.mode));
     // Ctrl-C ends the program in the foreground; the lab is removed after that.
     // SAFETY: ignoring a signal runs no code.
