@@ -116,7 +116,7 @@ impl Exporter {
             if matches!(answer, Some((200, _))) {
                 return;
             }
-            assert!(began.elapsed() < BOUND * 4, "the exporter is not ready; it answers {answer:?}");
+            assert!(began.elapsed() < BOUND, "the exporter is not ready; it answers {answer:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
